@@ -1,0 +1,159 @@
+"""Everything NeuroCore raises on purpose.
+
+Each message is one sentence that says what went wrong, where, and what to do next; faces print it as it stands.
+A face chooses its exit code or HTTP status by the family: `UsageError` (what was given is wrong), `NotFoundError`,
+`RefusedError` (understood, and not done), `StoreError` (the history cannot be read or written) and `ExecutionError`
+(a run failed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class NeuroCoreError(Exception):
+    """Base of every error of this package."""
+
+
+class UsageError(NeuroCoreError):
+    """What was given cannot be used; nothing was done."""
+
+
+class ConfigError(UsageError):
+    """neurocore.yaml, `.env` or an environment override is wrong."""
+
+
+class InputError(UsageError):
+    """The data given to a run, or to a gate's form, does not fit what is declared.
+
+    `problems` maps the name of each input to its sentence.
+    """
+
+    def __init__(self, message: str, problems: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.problems = problems or {}
+
+
+class SkillError(NeuroCoreError):
+    """A skill cannot be found, loaded, configured or built."""
+
+
+class BlueprintError(UsageError):
+    """A blueprint cannot be read or does not hold together; `problems` has every finding, not only the first."""
+
+    def __init__(self, message: str, problems: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.problems = list(problems)
+
+
+class ConditionError(BlueprintError):
+    """An expression cannot be parsed, or cannot be evaluated within its limits."""
+
+
+class CodecError(NeuroCoreError):
+    """A value could not be stored so that it comes back equal and of the same type (promise 9).
+
+    `path` leads to the value (`rows[3].file`), `type_name` is its class.
+    """
+
+    def __init__(self, message: str, *, path: str = "", type_name: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+        self.type_name = type_name
+
+
+class ExecutionError(NeuroCoreError):
+    """A run failed; its record was committed before this was raised.
+
+    `run_id` and `node` say where; `kind` is the run's failure kind; `__cause__` is what the skill raised, if it did.
+    """
+
+    def __init__(self, message: str, *, run_id: str = "", node: str | None = None, kind: str = "error") -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.node = node
+        self.kind = kind
+
+
+class GateRejected(ExecutionError):
+    """A person rejected a gate that requires approval, and the run ended there."""
+
+    def __init__(self, message: str, *, run_id: str, node: str, by: str, note: str | None) -> None:
+        super().__init__(message, run_id=run_id, node=node, kind="rejected")
+        self.by = by
+        self.note = note
+
+
+class NotFoundError(NeuroCoreError):
+    """What was named is not there."""
+
+
+class RunNotFound(NotFoundError):
+    """No run has this id or prefix; `tombstone` is set when it was deleted."""
+
+    def __init__(self, message: str, *, run_id: str = "", tombstone: Any = None) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.tombstone = tombstone
+
+
+class RunAmbiguous(NotFoundError):
+    """A prefix fits several runs; `candidates` lists their ids."""
+
+    def __init__(self, message: str, candidates: Sequence[str]) -> None:
+        super().__init__(message)
+        self.candidates = list(candidates)
+
+
+class RefusedError(NeuroCoreError):
+    """Understood, allowed in principle, and not done in this state; nothing was changed."""
+
+
+class NotResumable(RefusedError):
+    """The run is in a state that does not go on (or waits for a decision that was not given)."""
+
+
+class RunBusyError(RefusedError):
+    """A live process drives this run; `owner` names it."""
+
+    def __init__(self, message: str, *, run_id: str = "", owner: str = "") -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.owner = owner
+
+
+class ClaimLost(RefusedError):
+    """Another process took the run over; the one that lost it wrote nothing (its epoch is old)."""
+
+
+class DecisionRefused(RefusedError):
+    """An answer at a gate was not taken."""
+
+
+class AlreadyDecided(DecisionRefused):
+    """The gate occurrence was decided before; the sentence names who decided what, and when."""
+
+
+class GateChanged(DecisionRefused):
+    """What the gate shows is no longer what the answer was given on (promise 6)."""
+
+
+class GateAmbiguous(DecisionRefused):
+    """Several gates are open and the answer names none; `gates` lists them."""
+
+    def __init__(self, message: str, gates: Sequence[str]) -> None:
+        super().__init__(message)
+        self.gates = list(gates)
+
+
+class NoOpenGate(DecisionRefused):
+    """The run has no open gate of this name and visit."""
+
+
+class StoreError(NeuroCoreError):
+    """The run store cannot be opened, read or written; nothing was half written."""
+
+
+class StoreTooNew(StoreError):
+    """The database was written by a newer NeuroCore; the sentence names the version to install."""
