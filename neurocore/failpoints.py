@@ -1,0 +1,75 @@
+"""Named places in the durable path where a test can stop the world (the idea is DBOS's).
+
+`failpoint("step.before_commit")` does nothing unless a test armed that name with `arm`, or the environment variable
+`NEUROCORE_FAILPOINT` does: `<name>[@<n>]`, and the process kills itself with SIGKILL at the n-th passing (default 1).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+ENVIRONMENT = "NEUROCORE_FAILPOINT"
+
+#: Every name there is, so that a test can walk them all.
+NAMES = (
+    "run.before_create",
+    "run.after_create",
+    "claim.after",
+    "step.before_run",
+    "step.after_run",
+    "step.before_commit",
+    "step.after_commit",
+    "answer.before_commit",
+    "answer.after_commit",
+    "end.after_commit",
+    "migrate.before_commit",
+    "migrate.after_commit",
+)
+
+_armed: dict[str, Callable[[], None]] = {}
+
+
+def failpoint(name: str) -> None:
+    """Pass the place called `name`; what a test armed there happens now."""
+    if _armed:
+        action = _armed.get(name)
+        if action is not None:
+            action()
+
+
+@contextmanager
+def arm(name: str, action: Callable[[], None]) -> Iterator[None]:
+    """Within the block, call `action` each time `name` is passed. Raises ValueError for a name that does not exist."""
+    if name not in NAMES:
+        raise ValueError(f"There is no failpoint {name!r}; the names are {', '.join(NAMES)}.")
+    _armed[name] = action
+    try:
+        yield
+    finally:
+        del _armed[name]
+
+
+def _kill_at(passing: int) -> Callable[[], None]:
+    left = passing
+
+    def action() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return action
+
+
+def _arm_from_environment() -> None:
+    wish = os.environ.get(ENVIRONMENT, "")
+    if wish:
+        name, _, passing = wish.partition("@")
+        if name in NAMES:
+            _armed[name] = _kill_at(int(passing or 1))
+
+
+_arm_from_environment()
