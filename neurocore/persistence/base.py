@@ -200,8 +200,18 @@ class GateRecord(Struct, kw_only=True):
 
     @property
     def decision(self) -> Answer | None:
-        """The answer that took effect, if there is one."""
-        return self.answers[0] if self.answers else None
+        """The answer that took effect, if there is one (the latest, where a step waited for data several times)."""
+        return self.answers[-1] if self.answers else None
+
+
+def gate_digest(gate: GateRecord) -> str:
+    """SHA-256, hexadecimal, over run, node, visit, message, policy and the values shown, unmasked (promise 6)."""
+    policy = gate.policy
+    parts = [
+        gate.run_id, gate.node_id, gate.visit, gate.message,
+        [policy.require, policy.on_reject, policy.note, list(policy.show or ())], codec.decode(gate.shown),
+    ]  # fmt: skip
+    return hashlib.sha256(codec.canonical(parts)).hexdigest()
 
 
 class Record(Struct, kw_only=True):
@@ -467,7 +477,8 @@ class RunStore(ABC):
             stored = self.load_run(commit.run.run_id)
             if stored is None or stored.epoch != commit.run.epoch:
                 raise ClaimLost(f"Run {commit.run.run_id} was taken over by another process; nothing was written.")
-            owed = Owed.DECISION if any(gate.status == GateStatus.DECIDED for gate in stored.gates) else None
+            decided = any(gate.status == GateStatus.DECIDED for gate in stored.gates)
+            owed = Owed.DECISION if decided else None
             if commit.unless_decided and owed:
                 return Signals(epoch=stored.epoch, cancel_requested=stored.cancel_requested, owed=owed)
             for step in sorted(commit.steps, key=lambda step: -step.step_index):
@@ -479,7 +490,7 @@ class RunStore(ABC):
                 version=stored.version + 1,
                 cancel_requested=stored.cancel_requested,
             )
-            if any(gate.status == GateStatus.DECIDED for gate in run.gates):
+            if not run.status.ended and any(gate.status == GateStatus.DECIDED for gate in run.gates):
                 run.owed = Owed.DECISION
             self.save_run(run)
             return Signals(
@@ -533,7 +544,7 @@ class RunStore(ABC):
                     sealed = answer.sealed(run_id, last_hash(run.gates))
                     run.gates = list(run.gates)
                     run.gates[place] = msgspec.structs.replace(
-                        gate, status=GateStatus.DECIDED, closed_at=answer.at, answers=[sealed]
+                        gate, status=GateStatus.DECIDED, closed_at=answer.at, answers=[*gate.answers, sealed]
                     )
                     run.owed = Owed.DECISION
                     run.events = [*run.events, event]

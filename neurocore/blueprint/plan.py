@@ -1,0 +1,264 @@
+"""From a blueprint to a plan: one graph of nodes and edges for every type of flow.
+
+A sequential or conditional flow is a chain whose edges say when they carry on (`Carry`), a graph is taken as it is.
+Edges that close a cycle are found here, once; a group of nodes that can reach one another is a `Loop`. What runs next
+is `neurocore.blueprint.progress`' question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+from neurocore.blueprint.conditions import Condition, compile_condition
+from neurocore.blueprint.model import Blueprint, Retry, Settings
+
+APPROVED, REJECTED = "approved", "rejected"
+
+
+class Carry(StrEnum):
+    """When an edge may be taken, apart from its port and condition."""
+
+    DONE = "done"  # its source did its work
+    PASSED = "passed"  # … or was skipped because its own condition was false (sequential flows)
+    MISSED = "missed"  # only when its source was skipped because its condition was false (first match)
+
+
+class PlanNode(Struct, frozen=True, kw_only=True):
+    """A place in the flow where a component runs."""
+
+    index: int
+    id: str
+    component: str
+    type: str
+    config: dict[str, Any]
+    condition: Condition | None = None
+    on_error: str = "fail"
+    join_any: bool = False
+    max_visits: int | None = None
+    timeout: float | None = None
+    retry: Retry | None = None
+    description: str | None = None
+    is_gate: bool = False
+    loop: int | None = None
+
+
+class PlanEdge(Struct, frozen=True, kw_only=True):
+    """A way from one node to another; `back` closes a cycle. `source` and `target` are node indexes."""
+
+    index: int
+    source: int
+    target: int
+    carry: Carry = Carry.DONE
+    port: str | None = None
+    condition: Condition | None = None
+    back: bool = False
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """A compiled blueprint. `outgoing` and `incoming` list edges by node index; `incoming` leaves back edges out."""
+
+    flow_type: str
+    nodes: tuple[PlanNode, ...]
+    edges: tuple[PlanEdge, ...]
+    outgoing: tuple[tuple[PlanEdge, ...], ...]
+    incoming: tuple[tuple[PlanEdge, ...], ...]
+    loops: tuple[frozenset[int], ...]
+    by_id: dict[str, PlanNode]
+    settings: Settings
+
+    def before(self, node_id: str) -> list[PlanNode]:
+        """The nodes with an edge to this one, back edges left out."""
+        return [self.nodes[edge.source] for edge in self.incoming[self.by_id[node_id].index]]
+
+
+def compile_plan(blueprint: Blueprint, *, is_gate: Callable[[str], bool] = lambda type: type == "approval") -> Plan:
+    """The plan of a blueprint that `validate_blueprint` finds no error in.
+
+    `is_gate` tells whether a component type is a gate. Raises ConditionError for an expression that does not parse.
+    """
+    nodes = _graph_nodes(blueprint) if blueprint.flow.type == "graph" else _chain_nodes(blueprint)
+    nodes = [_with_gate(node, is_gate) for node in nodes]
+    edges = _graph_edges(blueprint, nodes) if blueprint.flow.type == "graph" else _chain_edges(blueprint, nodes)
+    edges = _with_rejections(nodes, edges)
+    edges = _with_back_edges(len(nodes), edges)
+    loops = _loops(len(nodes), edges)
+    member = {node: number for number, loop in enumerate(loops) for node in loop}
+    placed = tuple(_replace(node, loop=member.get(node.index)) for node in nodes)
+    return Plan(
+        flow_type=blueprint.flow.type,
+        nodes=placed,
+        edges=tuple(edges),
+        outgoing=_by_node(len(nodes), edges, lambda edge: edge.source),
+        incoming=_by_node(len(nodes), [edge for edge in edges if not edge.back], lambda edge: edge.target),
+        loops=tuple(loops),
+        by_id={node.id: node for node in placed},
+        settings=blueprint.flow.settings,
+    )
+
+
+def _replace(node: Any, **changes: Any) -> Any:
+    from msgspec.structs import replace
+
+    return replace(node, **changes)
+
+
+def _with_gate(node: PlanNode, is_gate: Callable[[str], bool]) -> PlanNode:
+    replaced: PlanNode = _replace(node, is_gate=True) if is_gate(node.type) else node
+    return replaced
+
+
+def _chain_nodes(blueprint: Blueprint) -> list[PlanNode]:
+    components = {component.name: component for component in blueprint.components}
+    seen: dict[str, int] = {}
+    nodes = []
+    for index, step in enumerate(blueprint.flow.steps or ()):
+        component = components[step.component]
+        seen[step.component] = times = seen.get(step.component, 0) + 1
+        nodes.append(
+            PlanNode(
+                index=index,
+                id=step.component if times == 1 else f"{step.component}#{times}",
+                component=component.name,
+                type=component.type,
+                config=component.config,
+                condition=compile_condition(step.condition) if step.condition is not None else None,
+                on_error=step.on_error,
+                timeout=step.timeout,
+                retry=step.retry,
+                description=step.description,
+            )
+        )
+    return nodes
+
+
+def _graph_nodes(blueprint: Blueprint) -> list[PlanNode]:
+    components = {component.name: component for component in blueprint.components}
+    return [
+        PlanNode(
+            index=index,
+            id=node.id,
+            component=node.component,
+            type=components[node.component].type,
+            config=components[node.component].config,
+            on_error=node.on_error,
+            join_any=node.join == "any",
+            max_visits=node.max_visits,
+            timeout=node.timeout,
+            retry=node.retry,
+            description=node.description,
+        )
+        for index, node in enumerate(blueprint.flow.nodes or ())
+    ]
+
+
+def _chain_edges(blueprint: Blueprint, nodes: list[PlanNode]) -> list[PlanEdge]:
+    carry = Carry.MISSED if blueprint.flow.type == "conditional" else Carry.PASSED
+    return [PlanEdge(index=i, source=i, target=i + 1, carry=carry) for i in range(len(nodes) - 1)]
+
+
+def _graph_edges(blueprint: Blueprint, nodes: list[PlanNode]) -> list[PlanEdge]:
+    index = {node.id: node.index for node in nodes}
+    return [
+        PlanEdge(
+            index=number,
+            source=index[edge.source],
+            target=index[edge.target],
+            port=edge.port,
+            condition=compile_condition(edge.condition) if edge.condition is not None else None,
+        )
+        for number, edge in enumerate(blueprint.flow.edges or ())
+    ]
+
+
+def _with_rejections(nodes: list[PlanNode], edges: list[PlanEdge]) -> list[PlanEdge]:
+    """`on_reject: <node>` as edges: what leaves the gate without a port is for approval, one edge is for rejection."""
+    index = {node.id: node.index for node in nodes}
+    for gate in nodes:
+        goal = gate.config.get("on_reject") if gate.is_gate else None
+        if not isinstance(goal, str) or goal not in index:
+            continue
+        to_goal = [e for e in edges if e.source == gate.index and e.target == index[goal] and e.port == REJECTED]
+        edges = [
+            _replace(edge, port=APPROVED) if edge.source == gate.index and edge.port is None else edge for edge in edges
+        ]
+        if not to_goal:
+            edges.append(PlanEdge(index=len(edges), source=gate.index, target=index[goal], port=REJECTED))
+    return edges
+
+
+def _with_back_edges(count: int, edges: list[PlanEdge]) -> list[PlanEdge]:
+    """Mark the edges that close a cycle: those that a depth-first walk finds leading to a node it is still inside of.
+
+    The walk begins at the nodes that nothing leads to, then takes the rest in the order they are written.
+    """
+    outgoing = _by_node(count, edges, lambda edge: edge.source)
+    led_to = {edge.target for edge in edges if edge.source != edge.target}
+    state = [0] * count  # 0 not seen, 1 inside, 2 left
+    back: set[int] = set()
+    for root in sorted(range(count), key=lambda node: node in led_to):
+        if state[root]:
+            continue
+        state[root] = 1
+        path = [(root, iter(outgoing[root]))]
+        while path:
+            node, ways = path[-1]
+            edge = next(ways, None)
+            if edge is None:
+                state[node] = 2
+                path.pop()
+            elif state[edge.target] == 1:
+                back.add(edge.index)
+            elif state[edge.target] == 0:
+                state[edge.target] = 1
+                path.append((edge.target, iter(outgoing[edge.target])))
+    return [_replace(edge, back=True) if edge.index in back else edge for edge in edges]
+
+
+def _loops(count: int, edges: list[PlanEdge]) -> list[frozenset[int]]:
+    """Groups of nodes that reach one another (strongly connected, by the order nodes are left and a walk backwards)."""
+    if not any(edge.back for edge in edges):
+        return []
+    forward = _by_node(count, edges, lambda edge: edge.source)
+    backward = _by_node(count, edges, lambda edge: edge.target)
+    order: list[int] = []
+    seen: set[int] = set()
+    for root in range(count):
+        order.extend(_left(root, lambda node: (edge.target for edge in forward[node]), seen))
+    loops, seen = [], set()
+    for root in reversed(order):
+        group = frozenset(_left(root, lambda node: (edge.source for edge in backward[node]), seen))
+        if len(group) > 1 or any(edge.target == root for edge in forward[root]):
+            loops.extend([group] if group else [])
+    return loops
+
+
+def _left(root: int, neighbours: Callable[[int], Iterable[int]], seen: set[int]) -> list[int]:
+    """Nodes newly reached from `root`, in the order a depth-first walk leaves them."""
+    if root in seen:
+        return []
+    seen.add(root)
+    order: list[int] = []
+    path = [(root, iter(neighbours(root)))]
+    while path:
+        node, ways = path[-1]
+        following = next((n for n in ways if n not in seen), None)
+        if following is None:
+            order.append(node)
+            path.pop()
+        else:
+            seen.add(following)
+            path.append((following, iter(neighbours(following))))
+    return order
+
+
+def _by_node(
+    count: int, edges: Iterable[PlanEdge], node: Callable[[PlanEdge], int]
+) -> tuple[tuple[PlanEdge, ...], ...]:
+    lists: list[list[PlanEdge]] = [[] for _ in range(count)]
+    for edge in edges:
+        lists[node(edge)].append(edge)
+    return tuple(tuple(edges) for edges in lists)

@@ -1,0 +1,115 @@
+"""The rules of answering: which occurrence is meant, whether the form is filled in, whether it is too late."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from neurocore.blueprint.model import Blueprint
+from neurocore.blueprint.plan import compile_plan
+from neurocore.errors import AlreadyDecided, GateAmbiguous, GateChanged, InputError, NoOpenGate
+from neurocore.gates import occurrence
+from neurocore.persistence.base import Event, GateRecord, GateStatus, RunRecord, RunStore, utcnow_iso
+
+MAX_NAME = 200
+MAX_NOTE = 10_000
+
+
+def choose(run: RunRecord, gates: Sequence[GateRecord], gate: str | None, visit: int | None) -> GateRecord | None:
+    """The open occurrence that an answer means, or None when there is none.
+
+    Raises GateAmbiguous when the answer names none and several are open.
+    """
+    if run.status.ended:
+        return None
+    fitting = [one for one in gates if one.status is GateStatus.OPEN and _named(one, gate, visit)]
+    if len(fitting) > 1:
+        names = [f"{one.node_id} (visit {one.visit})" for one in fitting]
+        raise GateAmbiguous(f"Several gates of run {run.run_id} are open: {', '.join(names)}; say which one.", names)
+    return fitting[0] if fitting else None
+
+
+def late_answer(
+    run: RunRecord,
+    gates: Sequence[GateRecord],
+    gate: str | None,
+    visit: int | None,
+    *,
+    approved: bool,
+    by: str,
+    known_by: str,
+) -> GateRecord:
+    """The decided occurrence when the same person said the same before: a success that changes nothing (promise 4).
+
+    Raises AlreadyDecided, which names who decided what and when, or NoOpenGate.
+    """
+    closed = [one for one in gates if one.status is not GateStatus.OPEN and _named(one, gate, visit)]
+    last = max(closed, key=lambda one: one.closed_at or "", default=None)
+    name = f"gate {gate}" if gate else "a gate"
+    if last is None:
+        raise NoOpenGate(f"Run {run.run_id} is {run.status.value} and has no open occurrence of {name}.")
+    answer = last.decision
+    if answer is None or last.status is GateStatus.VOIDED:
+        raise NoOpenGate(f"Gate {last.node_id} of run {run.run_id} was voided: {last.void_reason or 'it is closed'}.")
+    if (answer.by, answer.known_by, answer.approved) == (by, known_by, approved):
+        return last
+    word = "approved" if answer.approved else "rejected"
+    raise AlreadyDecided(
+        f"Gate {last.node_id} of run {run.run_id} was {word} by {answer.by} at {answer.at}; this answer changes nothing."
+    )
+
+
+def check_form(gate: GateRecord, *, approved: bool, by: str, note: str | None) -> tuple[str, str | None]:
+    """The name and the note, trimmed. Raises InputError with a sentence per field."""
+    by = by.strip() if isinstance(by, str) else ""
+    note = note.strip() if isinstance(note, str) else note
+    problems = {}
+    if not by or len(by) > MAX_NAME or any(ord(character) < 32 for character in by):
+        problems["by"] = f"Say who you are, in 1 to {MAX_NAME} characters on one line."
+    if note is not None and len(note) > MAX_NOTE:
+        problems["note"] = f"A note has at most {MAX_NOTE:,} characters; this one has {len(note):,}."
+    needed = gate.policy.note == "required" or (gate.policy.note == "on_reject" and not approved)
+    if gate.kind == "gate" and needed and not note:
+        problems["note"] = "This gate asks for a note." if approved else "A rejection here needs a note: say why."
+    if problems:
+        raise InputError(" ".join(problems.values()), problems)
+    return by, note or None
+
+
+def refuse_if_changed(run: RunRecord, gate: GateRecord, digest: str | None, store: RunStore) -> None:
+    """Raise GateChanged when the answer was given on another digest, or the context no longer gives this one.
+
+    In the second case the occurrence is voided and another opens over what the context gives now (promise 6).
+    """
+    if digest is not None and digest != gate.digest:
+        raise GateChanged(f"What gate {gate.node_id} shows has changed since you looked; look again, then decide.")
+    if gate.kind != "gate":
+        return
+    node = compile_plan(Blueprint.from_snapshot(run.blueprint_snapshot), is_gate=lambda _: True).by_id.get(gate.node_id)
+    if node is None:
+        return
+    context = store.load_context(run.run_id)
+    now = occurrence.as_of(gate, node, context)
+    if now.digest != gate.digest:
+        _replace(gate, now, store)
+        raise GateChanged(f"What gate {gate.node_id} would let through has changed; look at the new values, then decide.")
+
+
+def _replace(gate: GateRecord, now: GateRecord, store: RunStore) -> None:
+    from msgspec import structs
+
+    at = utcnow_iso()
+    step = store.load_step(gate.run_id, gate.step_index)
+    if step is None:
+        return
+    last = max((one.step_index for one in store.step_summaries(gate.run_id)), default=0)
+    commits = max((one.commit_index for one in store.step_summaries(gate.run_id)), default=0)
+    voided = structs.replace(gate, status=GateStatus.VOIDED, closed_at=at, void_reason="what it shows has changed")
+    new = structs.replace(now, visit=gate.visit + 1, opened_at=at, step_index=last + 1, answers=[])
+    new.digest = occurrence.gate_digest(new)
+    row = structs.replace(step, step_index=last + 1, visit=new.visit, started_at=at, commit_index=commits + 1)
+    event = Event(at=at, kind="voided", who="NeuroCore", known_by="system", data={"gate": gate.node_id})
+    store.replace_gate(gate.run_id, voided, new, row, event=event)
+
+
+def _named(gate: GateRecord, name: str | None, visit: int | None) -> bool:
+    return (name is None or name in (gate.node_id, gate.name)) and (visit is None or visit == gate.visit)

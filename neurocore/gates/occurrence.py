@@ -1,0 +1,104 @@
+"""Opening a gate: freeze its message, the values it shows and the digest over both (promise 6).
+
+What is frozen is a function of the plan and the committed context alone, so it can be computed again when an answer
+comes and when the gate completes; if the digest differs then, what was approved is no longer what would happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import structs
+
+from neurocore import codec, secrets
+from neurocore.blueprint.plan import APPROVED, REJECTED, PlanNode
+from neurocore.codec import SecretRef
+from neurocore.errors import SkillError
+from neurocore.persistence.base import Answer, GatePolicy, GateRecord, gate_digest
+from neurocore.skills import templates
+
+MASK = "•••"
+
+
+def open_gate(
+    run_id: str, node: PlanNode, visit: int, context: Mapping[str, bytes], shown_by_default: Sequence[str], *, at: str
+) -> GateRecord:
+    """The occurrence of `node`'s gate at this visit, over the committed (encoded) context.
+
+    `shown_by_default` are the keys to show where the gate names none: the outputs of the steps directly before it.
+    Raises SkillError when the message cannot be rendered or a key that must be masked is to be shown.
+    """
+    wanted = node.config.get("show")
+    keys = tuple(wanted) if wanted is not None else tuple(k for k in shown_by_default if not _masked(k, context))
+    for key in keys:
+        if _masked(key, context):
+            raise SkillError(f"The gate {node.id} cannot show {key}: its value is a secret; take it out of `show`.")
+    policy = GatePolicy(
+        require=bool(node.config.get("require", True)) and node.config.get("on_reject") is None,
+        on_reject=node.config.get("on_reject"),
+        note=node.config.get("note", "optional"),
+        show=keys,
+    )
+    gate = GateRecord(
+        run_id=run_id, node_id=node.id, visit=visit, name=node.component, opened_at=at, policy=policy
+    )  # fmt: skip
+    return _frozen(gate, node, context)
+
+
+def as_of(gate: GateRecord, node: PlanNode, context: Mapping[str, bytes]) -> GateRecord:
+    """The same occurrence as it would open now: same keys and policy, values and message of this context."""
+    return _frozen(structs.replace(gate), node, context)
+
+
+def open_input(run_id: str, node: PlanNode, visit: int, reason: str, *, at: str) -> GateRecord:
+    """The occurrence of a step that called `context.suspend` and waits for data."""
+    gate = GateRecord(run_id=run_id, node_id=node.id, visit=visit, kind="input", name=node.component, opened_at=at)
+    gate.message = reason or f"{node.component} waits for data"
+    gate.digest = gate_digest(gate)
+    return gate
+
+
+def consumed(gate: GateRecord, answer: Answer, context: Mapping[str, bytes]) -> tuple[dict[str, bytes], str]:
+    """What completing the gate changes in the context (`approval`, `approvals`), and the port it leaves by."""
+    approval = {
+        "approved": answer.approved,
+        "by": answer.by,
+        "note": answer.note,
+        "decided_at": answer.at,
+        "gate": gate.node_id,
+    }
+    before = codec.decode(context["approvals"]) if "approvals" in context else {}
+    approvals = {**before, gate.node_id: approval} if isinstance(before, dict) else {gate.node_id: approval}
+    changes = {"approval": codec.encode(approval), "approvals": codec.encode(approvals)}
+    return changes, APPROVED if answer.approved else REJECTED
+
+
+def default_message(node: PlanNode) -> str:
+    """What a gate asks when its blueprint says nothing."""
+    return f"Approve {node.component}?"
+
+
+def _frozen(gate: GateRecord, node: PlanNode, context: Mapping[str, bytes]) -> GateRecord:
+    keys = gate.policy.show or ()
+    gate.shown = codec.encode({key: codec.decode(context[key]) for key in keys if key in context})
+    template = node.config.get("message")
+    gate.message = _message(str(template), node, context) if template else default_message(node)
+    gate.digest = gate_digest(gate)
+    return gate
+
+
+def _message(template: str, node: PlanNode, context: Mapping[str, bytes]) -> str:
+    if "{" not in template:
+        return template
+    names = templates.names(template)
+    values: dict[str, Any] = {
+        key: MASK if _masked(key, context) else codec.decode(context[key]) for key in names if key in context
+    }
+    return templates.render(template, values, what=f"the message of the gate {node.id}")
+
+
+def _masked(key: str, context: Mapping[str, bytes]) -> bool:
+    if secrets.looks_secret(key):
+        return True
+    return key in context and type(codec.decode(context[key])) is SecretRef

@@ -1,0 +1,242 @@
+"""One attempt of one step: call the skill over a private view of the context and see what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from neurocore.blueprint.plan import PlanNode
+from neurocore.context import FlowContext
+from neurocore.errors import CodecError, ExecutionError
+from neurocore.failpoints import failpoint
+from neurocore.persistence.base import LogLine
+from neurocore.runtime.skills import Instance, Instances
+
+MAX_LOG_LINES = 200
+MAX_LOG_CHARACTERS = 64 * 1024
+MAX_ERROR_CHARACTERS = 4_000
+MAX_TRACEBACK_CHARACTERS = 32_000
+
+#: (run id, node id) of sync skills that were given up on and still run on their thread.
+left_behind: dict[tuple[str, str], threading.Thread] = {}
+
+
+class Attempt:
+    """One try of one visit of a node, from its start to its end.
+
+    After `end`: `status` is completed, failed or suspended; `changed` and `deleted` are what a commit records.
+    """
+
+    __slots__ = (
+        "node", "visit", "number", "step_index", "started_at", "clock", "base_commit", "resume_data", "run_id",
+        "status", "changed", "deleted", "port", "error", "error_type", "exception", "traceback", "duration_ms", "logs",
+        "reason", "instance", "deadline", "abandoned", "timed_out", "cancel",
+    )  # fmt: skip
+
+    def __init__(self, run_id: str, node: PlanNode, visit: int, number: int, started_at: str) -> None:
+        self.run_id = run_id
+        self.node = node
+        self.visit = visit
+        self.number = number
+        self.started_at = started_at
+        self.clock = time.perf_counter()
+        self.step_index: int | None = None
+        self.base_commit = 0
+        self.resume_data: Any = None
+        self.status = ""
+        self.changed: dict[str, bytes] = {}
+        self.deleted: list[str] = []
+        self.port: str | None = None
+        self.error: str | None = None
+        self.error_type: str | None = None
+        self.exception: BaseException | None = None
+        self.traceback: str | None = None
+        self.duration_ms = 0.0
+        self.logs: list[LogLine] = []
+        self.reason: str | None = None
+        self.instance: Instance | None = None
+        self.deadline: float | None = None
+        self.abandoned = False
+        self.timed_out = False
+        self.cancel: Any = None
+
+    def view(self, base: Mapping[str, bytes], instances: Instances) -> FlowContext:
+        """The context this attempt sees."""
+        context = FlowContext.over(base, run_id=self.run_id, secrets=instances.resolve)
+        context.node_id = self.node.id
+        context.visit = self.visit
+        context.attempt = self.number
+        context.resume_data = self.resume_data
+        context.deadline = self.deadline
+        return context
+
+    def run(self, base: Mapping[str, bytes], instances: Instances, await_: Any) -> Attempt:
+        """Run a sync skill to its end on the calling thread. KeyboardInterrupt and SystemExit pass through."""
+        context = self.view(base, instances)
+        token = _lines.set(self.logs)
+        try:
+            instance = self.instance = instances.get(self.node)
+            failpoint("step.before_run")
+            if not instance.is_set_up:
+                result = instance.skill.setup(context)
+                if inspect.isawaitable(result):
+                    await_(result)
+                instance.is_set_up = True
+            result = instance.skill.process(context)
+            if inspect.isawaitable(result):
+                result = await_(result)
+            failpoint("step.after_run")
+            self._end(context, result, instances)
+        except Exception as error:
+            self.fail(error, instances)
+        finally:
+            _lines.reset(token)
+        return self
+
+    async def run_async(self, base: Mapping[str, bytes], instances: Instances) -> Attempt:
+        """Run an async skill to its end on the event loop; a time-out or a cancellation cancels it."""
+        context = self.view(base, instances)
+        _lines.set(self.logs)  # a task has its own copy of the context variables
+        try:
+            instance = self.instance = instances.get(self.node)
+            failpoint("step.before_run")
+            if not instance.is_set_up:
+                setup = instance.skill.setup(context)
+                if inspect.isawaitable(setup):
+                    await setup
+                instance.is_set_up = True
+            limit = None if self.deadline is None else max(0.0, self.deadline - time.perf_counter())
+            work: Any = instance.skill.process(context)
+            result = await asyncio.wait_for(work, limit)
+            failpoint("step.after_run")
+            self._end(context, result, instances)
+        except asyncio.CancelledError:
+            self.fail(ExecutionError("It was cancelled while it ran."), instances)
+            self.reason = "cancelled"
+        except TimeoutError as error:
+            if self.deadline is not None and time.perf_counter() >= self.deadline:
+                self.time_out()
+            else:
+                self.fail(error, instances)
+        except Exception as error:
+            self.fail(error, instances)
+        return self
+
+    def _end(self, context: FlowContext, result: Any, instances: Instances) -> None:
+        if isinstance(result, FlowContext) and result is not context:
+            for key in result.keys():
+                context.set(key, result.get(key))
+            if result.get_active_port():
+                context.set_port(result.get_active_port() or "")
+            if result.metadata.suspended:
+                context.suspend("", result.metadata.suspension_reason or "")
+        try:
+            self.changed, self.deleted = context.changes()
+        except CodecError as error:
+            raise CodecError(
+                f"Step {self.node.id} cannot be recorded: the value at {error.path or '?'} ({error.type_name}) "
+                f"could not be restored as it is. {error}",
+                path=error.path,
+                type_name=error.type_name,
+            ) from None
+        for key, data in self.changed.items():
+            if instances.redactor.found_in(data) or instances.redactor.found_in(key.encode("utf-8", "surrogatepass")):
+                raise ExecutionError(
+                    f"Step {self.node.id} would record the value of a secret under "
+                    f"{instances.redactor.text(key)!r}; leave it out of what the step sets.",
+                    run_id=self.run_id,
+                    node=self.node.id,
+                )
+        self.port = context.get_active_port()
+        if context.metadata.suspended:
+            self.status = "suspended"
+            self.reason = instances.redactor.text(context.metadata.suspension_reason or "")
+        else:
+            self.status = "completed"
+        self._close(instances)
+
+    def fail(self, error: BaseException, instances: Instances) -> None:
+        """End as failed with this error; what the step changed is discarded."""
+        text = instances.redactor.text
+        self.status = "failed"
+        self.changed, self.deleted, self.port = {}, [], None
+        self.exception = error
+        self.error_type = type(error).__name__
+        self.error = text(_shorten(str(error).strip() or type(error).__name__, MAX_ERROR_CHARACTERS))
+        self.traceback = text(_traceback(error))
+        self._close(instances)
+
+    def time_out(self) -> None:
+        """End as timed out, whatever the skill still does."""
+        seconds = (self.deadline or 0.0) - self.clock
+        self.status, self.timed_out = "failed", True
+        self.changed, self.deleted, self.port = {}, [], None
+        self.error_type = "TimeoutError"
+        self.error = f"It did not end within {seconds:.3g} s."
+        self.exception = TimeoutError(self.error)
+        self.duration_ms = (time.perf_counter() - self.clock) * 1000
+
+    def _close(self, instances: Instances) -> None:
+        self.duration_ms = (time.perf_counter() - self.clock) * 1000
+        if self.logs:
+            self.logs = [
+                LogLine(at=line.at, level=line.level, message=instances.redactor.text(line.message))
+                for line in list(self.logs)
+            ]
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback from the skill on: the frames of this package's own call come before it and say nothing."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    try:
+        lines = traceback.format_exception(type(error), error, frames, limit=-40)
+    except Exception:  # a hostile __str__ or __repr__ must not lose the failure itself
+        return ""
+    return _shorten("".join(lines), MAX_TRACEBACK_CHARACTERS)
+
+
+def _shorten(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit // 2]}\n… {len(text) - limit} characters left out …\n{text[-limit // 2 :]}"
+
+
+_LEFT_OUT = "… further lines were left out …"
+_lines: contextvars.ContextVar[list[LogLine] | None] = contextvars.ContextVar("neurocore_step_log", default=None)
+
+
+class _StepLog(logging.Handler):
+    """Collects what is logged while a step runs, up to the limits."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        lines = _lines.get()
+        if lines is None or (lines and lines[-1].message == _LEFT_OUT):
+            return
+        room = MAX_LOG_CHARACTERS - sum(len(line.message) for line in lines)
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
+        if len(lines) >= MAX_LOG_LINES or room <= 0:
+            lines.append(LogLine(at=at, level="WARNING", message=_LEFT_OUT))
+            return
+        try:
+            message = record.getMessage()
+        except Exception as error:  # a wrong format string is the skill's mistake, not the run's end
+            message = f"{record.msg!r} ({error})"
+        lines.append(LogLine(at=at, level=record.levelname, message=message[:room]))
+
+
+_handler = _StepLog(level=logging.NOTSET)
+
+
+def capture_logs() -> None:
+    """Make sure that the root logger hands step logs over; calling it again is no error."""
+    root = logging.getLogger()
+    if _handler not in root.handlers:
+        root.addHandler(_handler)

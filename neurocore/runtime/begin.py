@@ -1,0 +1,254 @@
+"""From what was asked for to a drive: new records, checked before anything is written, and claims of recorded runs."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from neurocore import codec
+from neurocore.blueprint.inputs import check_inputs, render_title
+from neurocore.blueprint.lint import validate_blueprint
+from neurocore.blueprint.model import Blueprint
+from neurocore.blueprint.plan import Plan, compile_plan
+from neurocore.codec import SecretRef
+from neurocore.config import NeuroCoreConfig
+from neurocore.context import FlowContext
+from neurocore.errors import (
+    BlueprintError,
+    ExecutionError,
+    GateRejected,
+    InputError,
+    NotResumable,
+    RunNotFound,
+    UsageError,
+)
+from neurocore.failpoints import failpoint
+from neurocore.persistence.base import (
+    Event,
+    Failure,
+    FailureKind,
+    RunRecord,
+    RunStatus,
+    RunStore,
+    utcnow_iso,
+)
+from neurocore.runtime.claim import busy, driving, is_driven, owner_label, owner_of_this_process
+from neurocore.runtime.events import OnEvent
+from neurocore.runtime.loop import Drive
+from neurocore.runtime.restore import restore
+from neurocore.skills.registry import SkillRegistry
+
+#: A visit in which the process died this often is not tried again.
+MAX_DEATHS = 3
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def system_user() -> str:
+    """The operating system's name of who runs this process."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+
+
+def plan_of(blueprint: Blueprint, registry: SkillRegistry | None = None) -> Plan:
+    """The plan, with the gates that the registry knows beside the built-in one."""
+
+    def is_gate(type_name: str) -> bool:
+        skill_class = registry.get(type_name) if registry is not None and type_name != "approval" else None
+        return type_name == "approval" or (skill_class is not None and skill_class.is_gate)
+
+    return compile_plan(blueprint, is_gate=is_gate)
+
+
+def new_record(
+    blueprint: Blueprint,
+    registry: SkillRegistry,
+    config: NeuroCoreConfig,
+    *,
+    initial_data: Mapping[str, Any] | None = None,
+    run_id: str | None = None,
+    blueprint_path: Path | str | None = None,
+    tags: Sequence[str] = (),
+    started_by: str | None = None,
+    known_by: str = "claimed",
+    replay_of: str | None = None,
+) -> RunRecord:
+    """The record of a run that has not begun. Raises BlueprintError, InputError or UsageError, and nothing is written."""
+    if run_id is not None and not _RUN_ID.fullmatch(run_id):
+        raise UsageError(f"A run id has 1 to 64 letters, digits, - and _, not {run_id[:80]!r}.")
+    problems = [problem for problem in validate_blueprint(blueprint, registry, config) if problem.severity == "error"]
+    if problems:
+        sentences = "\n".join(f"  {problem}" for problem in problems)
+        raise BlueprintError(f"The blueprint {blueprint.name} cannot run:\n{sentences}", problems)
+    data = check_inputs(blueprint, dict(initial_data or {}), config.environ)
+    _check_storable(data)
+    now = utcnow_iso()
+    who = started_by or system_user()
+    started = Event(
+        at=now, kind="replayed" if replay_of else "started", who=who, known_by=known_by,
+        data={"from": replay_of} if replay_of else {},
+    )  # fmt: skip
+    return RunRecord(
+        run_id=run_id or uuid.uuid4().hex,
+        blueprint_name=blueprint.name,
+        blueprint_version=blueprint.version,
+        blueprint_path=str(blueprint_path) if blueprint_path else None,
+        blueprint_snapshot=blueprint.snapshot(),
+        blueprint_hash=blueprint.hash,
+        flow_type=blueprint.flow.type,
+        title=render_title(blueprint, data),
+        initial_data=data,
+        created_at=now,
+        updated_at=now,
+        nodes_total=len(blueprint.flow.nodes or blueprint.flow.steps or ()),
+        started_by=who,
+        known_by=known_by,
+        replay_of=replay_of,
+        tags=list(tags),
+        events=[started],
+    )
+
+
+def _check_storable(data: Mapping[str, Any]) -> None:
+    problems = {}
+    for key, value in data.items():
+        try:
+            codec.encode(value)
+        except codec.CodecError as error:
+            problems[key] = str(error)
+    if problems:
+        raise InputError("; ".join(f"Input {key}: {sentence}" for key, sentence in problems.items()), problems)
+
+
+def drive_new(
+    run: RunRecord,
+    blueprint: Blueprint,
+    registry: SkillRegistry,
+    config: NeuroCoreConfig,
+    store: RunStore,
+    *,
+    on_event: OnEvent | None = None,
+    owner: str | None = None,
+) -> FlowContext:
+    """Create the run, claimed by this process from its first moment, and drive it."""
+    run.owner = owner or owner_of_this_process(config)
+    run.epoch = 1
+    with driving(run.run_id):
+        drive = Drive(
+            run, blueprint, plan_of(blueprint, registry), registry=registry, config=config, store=store,
+            context={key: codec.encode(value) for key, value in run.initial_data.items()}, on_event=on_event,
+        )  # fmt: skip
+        drive.secret_inputs = _secret_inputs(run)
+        return _outcome(drive, drive.run())
+
+
+def drive_on(
+    run_id: str,
+    registry: SkillRegistry,
+    config: NeuroCoreConfig,
+    store: RunStore,
+    *,
+    event: Event | None = None,
+    resume_data: object = None,
+    blueprint: Blueprint | None = None,
+    take_over: bool = False,
+    on_event: OnEvent | None = None,
+    stop: threading.Event | None = None,
+) -> FlowContext:
+    """Claim a recorded run and drive it on. `blueprint` replaces the stored definition (`--latest`).
+
+    Raises RunNotFound, RunBusyError (somebody alive drives it, or claimed it first), ExecutionError, ClaimLost.
+    """
+    owner = owner_of_this_process(config)
+    run = store.load_run(run_id)
+    if run is None:
+        raise RunNotFound(f"There is no run {run_id}.", run_id=run_id)
+    alive = is_driven(run, config)
+    if alive and not take_over:
+        raise busy(run)
+    with driving(run_id):
+        died = run.status is RunStatus.RUNNING and run.owner is not None and not alive and run.owed is None
+        epoch = store.claim(run_id, owner=owner, expected_epoch=run.epoch)
+        failpoint("claim.after")
+        if epoch is None:
+            now = store.load_run(run_id)
+            raise busy(now if now is not None else run)
+        events = [event] if event else []
+        if died or alive:
+            data = {"from": owner_label(run.owner), "because": "it died" if died else "take-over"}
+            events.append(Event(at=utcnow_iso(), kind="taken_over", who="NeuroCore", known_by="system", data=data))
+        run.epoch, run.owner, run.owed, run.status = epoch, owner, None, RunStatus.RUNNING
+        run.cancel_requested = None
+        run.deaths += died
+        if blueprint is not None:
+            run.blueprint_snapshot, run.blueprint_hash = blueprint.snapshot(), blueprint.hash
+            run.blueprint_version = blueprint.version
+        definition = blueprint or Blueprint.from_snapshot(run.blueprint_snapshot)
+        drive = Drive(
+            run, definition, plan_of(definition, registry), registry=registry, config=config, store=store,
+            context={}, on_event=on_event, resume_data=resume_data, stop=stop,
+        )  # fmt: skip
+        drive.secret_inputs = _secret_inputs(run)
+        restore(drive, store.load_steps(run_id), store.load_gates(run_id))
+        if run.deaths >= MAX_DEATHS:
+            _give_up(drive)
+        events.extend(_version_warnings(drive, registry))
+        return _outcome(drive, drive.run(events))
+
+
+def _give_up(drive: Drive) -> None:
+    names = ", ".join(node.node_id for node in drive.run_record.current_nodes) or "its start"
+    drive.failure = Failure(
+        kind=FailureKind.LOST,
+        node=drive.run_record.current_nodes[0].node_id if drive.run_record.current_nodes else None,
+        message=f"The process died {drive.run_record.deaths} times at {names}; look into that step, then resume.",
+    )
+    drive.run_record.deaths = 0
+
+
+def _version_warnings(drive: Drive, registry: SkillRegistry) -> list[Event]:
+    warnings = []
+    for node_id, version in sorted(drive.recorded_versions.items()):
+        node = drive.plan.by_id.get(node_id)
+        skill_class = registry.get(node.type) if node is not None else None
+        if node is not None and skill_class is not None and skill_class.skill_meta.version != version:
+            message = f"{node_id} ran with {node.type} {version} before; it is {skill_class.skill_meta.version} now."
+            warnings.append(
+                Event(at=utcnow_iso(), kind="warning", who="NeuroCore", known_by="system", data={"message": message})
+            )
+    return warnings
+
+
+def _secret_inputs(run: RunRecord) -> list[SecretRef]:
+    return [value for value in run.initial_data.values() if type(value) is SecretRef]
+
+
+def _outcome(drive: Drive, context: FlowContext) -> FlowContext:
+    """The context of a run that completed or waits; the error of one that did not (promise: after its commit)."""
+    run = drive.run_record
+    if run.status is RunStatus.CANCELLED:
+        raise ExecutionError(f"Run {run.run_id} was cancelled by {drive.cancelled_by}.", run_id=run.run_id, kind="cancelled")
+    if run.status is not RunStatus.FAILED or drive.failure is None:
+        return context
+    failure, answer = drive.failure, drive.rejection
+    if failure.kind is FailureKind.REJECTED and answer is not None:
+        raise GateRejected(failure.message, run_id=run.run_id, node=answer.node_id, by=answer.by, note=answer.note)
+    error = ExecutionError(failure.message, run_id=run.run_id, node=failure.node, kind=failure.kind.value)
+    raise error from drive.cause
+
+
+def refuse_unless_resumable(run: RunRecord) -> None:
+    """Raise NotResumable, with what to do instead, for a run that cannot go on."""
+    again = f"`neurocore runs replay {run.run_id}` starts a new run from the same inputs"
+    if run.status in (RunStatus.COMPLETED, RunStatus.CANCELLED):
+        raise NotResumable(f"Run {run.run_id} is {run.status.value} and cannot be resumed; {again}.")
+    if run.status is RunStatus.FAILED and run.failure is not None and run.failure.kind is FailureKind.REJECTED:
+        raise NotResumable(f"Run {run.run_id} was rejected at gate {run.failure.node} and cannot go on; {again}.")

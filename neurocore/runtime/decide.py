@@ -1,0 +1,140 @@
+"""The one way any gate is decided, by web, command line, API or library: record the answer, then hand the run on."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from neurocore.errors import NoOpenGate, RunNotFound
+from neurocore.failpoints import failpoint
+from neurocore.gates.answer import check_form, choose, late_answer, refuse_if_changed
+from neurocore.persistence.base import Answer, Event, GateRecord, RunRecord, RunStatus, RunStore, utcnow_iso
+from neurocore.runtime.claim import owner_label
+
+
+class Submits(Protocol):
+    """The part of a dispatcher that deciding needs."""
+
+    def submit(self, run_id: str) -> None:
+        """Drive the run on, now or soon, here or elsewhere."""
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """What became of an answer. `effect`: `took_effect`, or `repeated` when the same person had said the same before.
+
+    `driven_by` names a process that drove the run when the answer was recorded and will consume it; `dispatched` says
+    that the run was handed to a dispatcher.
+    """
+
+    answer: Answer
+    gate: GateRecord
+    effect: str
+    dispatched: bool = False
+    driven_by: str | None = None
+
+
+def decide_gate(
+    run_id: str,
+    *,
+    approved: bool,
+    by: str,
+    note: str | None = None,
+    gate: str | None = None,
+    visit: int | None = None,
+    digest: str | None = None,
+    run_store: RunStore,
+    dispatch: Submits | None = None,
+    known_by: str = "claimed",
+    data: dict[str, Any] | None = None,
+) -> Decision:
+    """Record one person's answer at an open gate, durably, and only then hand the run to `dispatch`.
+
+    `gate` and `visit` name the occurrence (they may be left out while only one is open); `digest` is the one the
+    answer was given on. Without `dispatch` the run is left owed: any resume, or the sweep, drives it on.
+
+    Raises InputError (name or note), AlreadyDecided, GateChanged, GateAmbiguous, NoOpenGate, RunNotFound.
+    """
+    if not isinstance(approved, bool):
+        raise TypeError("approved must be True or False.")
+    while True:
+        run = run_store.load_run(run_id)
+        if run is None:
+            raise RunNotFound(f"There is no run {run_id}.", run_id=run_id)
+        gates = run_store.load_gates(run_id)
+        found = choose(run, gates, gate, visit)
+        if found is not None:
+            decision = _answer(run, found, approved, by, note, digest, known_by, data or {}, run_store)
+        else:
+            late = late_answer(run, gates, gate, visit, approved=approved, by=by.strip(), known_by=known_by)
+            decision = Decision(answer=late.answers[-1], gate=late, effect="repeated")
+        if decision is not None:
+            break
+    return _hand_on(decision, run_store, dispatch)
+
+
+def _answer(
+    run: RunRecord,
+    gate: GateRecord,
+    approved: bool,
+    by: str,
+    note: str | None,
+    digest: str | None,
+    known_by: str,
+    data: dict[str, Any],
+    store: RunStore,
+) -> Decision | None:
+    """Try to make the answer take effect; None when the occurrence was decided or voided in the same moment."""
+    by, note = check_form(gate, approved=approved, by=by, note=note)
+    refuse_if_changed(run, gate, digest, store)
+    given = {"approved": approved, "by": by, "note": note, **data} if gate.kind == "input" else data
+    answer = Answer(
+        node_id=gate.node_id, visit=gate.visit, approved=approved, by=by, known_by=known_by, at=utcnow_iso(),
+        note=note, digest=digest, data=given,
+    )  # fmt: skip
+    return _record(run, gate, answer, store)
+
+
+def answer_input(
+    run: RunRecord, gate: GateRecord, data: dict[str, Any], store: RunStore, *, by: str, known_by: str
+) -> Decision:
+    """Record what a waiting step was given. Raises NoOpenGate when somebody else gave it something first."""
+    approved = data.get("approved")
+    answer = Answer(
+        node_id=gate.node_id, visit=gate.visit, approved=approved if isinstance(approved, bool) else None, by=by,
+        known_by=known_by, at=utcnow_iso(), data=data,
+    )  # fmt: skip
+    decision = _record(run, gate, answer, store)
+    if decision is None:
+        raise NoOpenGate(f"Run {run.run_id} was given its data at {gate.node_id} by somebody else just now.")
+    return decision
+
+
+def _record(run: RunRecord, gate: GateRecord, answer: Answer, store: RunStore) -> Decision | None:
+    event = Event(
+        at=answer.at,
+        kind="answered",
+        who=answer.by,
+        known_by=answer.known_by,
+        data={
+            "gate": answer.node_id, "visit": answer.visit, "approved": answer.approved, "note": answer.note,
+            "digest": answer.digest or "as it stood",
+        },
+    )  # fmt: skip
+    failpoint("answer.before_commit")
+    took_effect = store.answer_gate(run.run_id, answer, event=event)
+    failpoint("answer.after_commit")
+    if not took_effect:
+        return None
+    driver = owner_label(run.owner) if run.status is RunStatus.RUNNING and run.owner else None
+    return Decision(answer=answer, gate=gate, effect="took_effect", driven_by=driver)
+
+
+def _hand_on(decision: Decision, store: RunStore, dispatch: Submits | None) -> Decision:
+    from msgspec import structs
+
+    run = store.load_summary(decision.gate.run_id)
+    if dispatch is None or run is None or run.owed is None:
+        return decision
+    dispatch.submit(run.run_id)
+    return structs.replace(decision, dispatched=True)

@@ -1,0 +1,148 @@
+"""What carries out a run that somebody handed in: here and now, or on a thread of this process.
+
+Whatever the dispatcher, handing in twice is harmless: driving begins with a claim by compare-and-set.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for_futures
+from typing import Protocol
+
+from neurocore.config import NeuroCoreConfig
+from neurocore.context import FlowContext
+from neurocore.errors import NeuroCoreError
+from neurocore.persistence.base import Event, RunStore, utcnow_iso
+from neurocore.runtime.begin import drive_on
+from neurocore.runtime.events import OnEvent
+from neurocore.skills.registry import SkillRegistry
+
+_log = logging.getLogger(__name__)
+
+
+class Dispatcher(Protocol):
+    """Takes runs to drive on."""
+
+    def submit(self, run_id: str, *, resume_data: object = None, by: str | None = None) -> None:
+        """Drive the run on, now or soon. `by` is recorded as who resumed it."""
+
+    def state(self, run_id: str) -> str | None:
+        """`queued` or `running` while this dispatcher has the run, else None."""
+
+    def close(self, grace: float = 0.0) -> None:
+        """Start nothing new; what runs gets `grace` seconds, and is handed back as owed where it stops in time."""
+
+
+class InlineDispatcher:
+    """Drives a run on the calling thread, before `submit` returns; a failure of the run is raised there."""
+
+    def __init__(
+        self, registry: SkillRegistry, config: NeuroCoreConfig, store: RunStore, *, on_event: OnEvent | None = None
+    ) -> None:
+        self._registry = registry
+        self._config = config
+        self._store = store
+        self._on_event = on_event
+        self.context: FlowContext | None = None
+
+    def submit(self, run_id: str, *, resume_data: object = None, by: str | None = None) -> None:
+        """Drive the run on and keep its `context`. Raises what `resume_blueprint` raises."""
+        self.context = drive_on(
+            run_id, self._registry, self._config, self._store, event=_event(by), resume_data=resume_data,
+            on_event=self._on_event,
+        )  # fmt: skip
+
+    def state(self, run_id: str) -> str | None:
+        """Always None: nothing is left when `submit` returns."""
+        return None
+
+    def close(self, grace: float = 0.0) -> None:
+        """Nothing to do."""
+
+
+class ThreadDispatcher:
+    """A bounded pool of threads in this process. What a run raises is logged; the record has said it already."""
+
+    def __init__(
+        self,
+        registry: SkillRegistry | Callable[[], SkillRegistry],
+        config: NeuroCoreConfig,
+        store: RunStore,
+        *,
+        max_workers: int | None = None,
+        on_event: OnEvent | None = None,
+    ) -> None:
+        self._registry = registry
+        self._config = config
+        self._store = store
+        self._on_event = on_event
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._states: dict[str, str] = {}
+        self._again: dict[str, tuple[object, str | None]] = {}
+        self._pool = ThreadPoolExecutor(max_workers or config.runtime.max_workers, thread_name_prefix="run")
+        self._futures: set[Future[None]] = set()
+
+    def submit(self, run_id: str, *, resume_data: object = None, by: str | None = None) -> None:
+        """Queue the run. One that is queued or being driven here is looked at once more when that drive ends."""
+        with self._lock:
+            if self._stop.is_set():
+                return
+            if run_id in self._states:
+                self._again[run_id] = (resume_data, by)
+                return
+            self._states[run_id] = "queued"
+            self._start(run_id, resume_data, by)
+
+    def state(self, run_id: str) -> str | None:
+        """`queued`, `running` or None."""
+        return self._states.get(run_id)
+
+    def close(self, grace: float = 0.0) -> None:
+        """Start nothing new and wait up to `grace` seconds for steps that run; their runs are handed back as owed."""
+        self._stop.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        wait_for_futures(list(self._futures), timeout=grace)
+
+    def idle(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is queued or running; False when `timeout` seconds were not enough."""
+        while futures := list(self._futures):
+            if wait_for_futures(futures, timeout=timeout).not_done:
+                return False
+        return True
+
+    def _start(self, run_id: str, resume_data: object, by: str | None) -> None:
+        future = self._pool.submit(self._drive, run_id, resume_data, by)
+        self._futures.add(future)
+        future.add_done_callback(self._futures.discard)
+
+    def _drive(self, run_id: str, resume_data: object, by: str | None) -> None:
+        self._states[run_id] = "running"
+        registry = self._registry() if callable(self._registry) else self._registry
+        try:
+            drive_on(
+                run_id, registry, self._config, self._store, event=_event(by), resume_data=resume_data,
+                on_event=self._on_event, stop=self._stop,
+            )  # fmt: skip
+        except NeuroCoreError as error:
+            _log.info("Run %s: %s", run_id, error)
+        except Exception:
+            _log.exception("Run %s could not be driven on.", run_id)
+        finally:
+            with self._lock:
+                self._states.pop(run_id, None)
+                again = self._again.pop(run_id, None)
+                if again is not None and not self._stop.is_set() and self._owed(run_id):
+                    self._states[run_id] = "queued"
+                    self._start(run_id, *again)
+
+    def _owed(self, run_id: str) -> bool:
+        run = self._store.load_summary(run_id)
+        return run is not None and run.owed is not None
+
+
+def _event(by: str | None) -> Event | None:
+    return Event(at=utcnow_iso(), kind="resumed", who=by, known_by="claimed") if by else None

@@ -1,0 +1,368 @@
+"""The verbs: execute, resume, replay, cancel, delete, decide. Every face calls these and nothing below them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from neurocore.blueprint.model import Blueprint
+from neurocore.config import NeuroCoreConfig
+from neurocore.context import FlowContext
+from neurocore.errors import NotResumable, RefusedError, RunAmbiguous, RunNotFound, UsageError
+from neurocore.persistence import build_run_store
+from neurocore.persistence.base import (
+    Event,
+    GateRecord,
+    GateStatus,
+    Owed,
+    RunRecord,
+    RunStatus,
+    RunStore,
+    Tombstone,
+    last_hash,
+    utcnow_iso,
+)
+from neurocore.persistence.memory import InMemoryRunStore
+from neurocore.runtime import latest as latest_definition
+from neurocore.runtime.begin import drive_new, drive_on, new_record, refuse_unless_resumable, system_user
+from neurocore.runtime.claim import busy, is_driven, owner_of_this_process
+from neurocore.runtime.decide import Decision, answer_input, decide_gate
+from neurocore.runtime.events import OnEvent
+from neurocore.skills.registry import SkillRegistry
+
+__all__ = [
+    "Decision",
+    "cancel_run",
+    "create_replay",
+    "create_run",
+    "decide_gate",
+    "delete_run",
+    "execute_blueprint",
+    "execute_blueprint_tracked",
+    "load_and_run",
+    "load_run",
+    "replay_run",
+    "resolve_run_id",
+    "resume_blueprint",
+]
+
+
+def execute_blueprint(
+    blueprint: Blueprint,
+    registry: SkillRegistry,
+    neurocore_config: NeuroCoreConfig,
+    *,
+    initial_data: Mapping[str, Any] | None = None,
+    on_event: OnEvent | None = None,
+) -> FlowContext:
+    """Run a blueprint and keep nothing of it; returns the context, raises ExecutionError when it fails."""
+    run = new_record(blueprint, registry, neurocore_config, initial_data=initial_data)
+    store = InMemoryRunStore()
+    return drive_new(run, blueprint, registry, neurocore_config, store, on_event=on_event, owner="kept-nowhere")
+
+
+def execute_blueprint_tracked(
+    blueprint: Blueprint,
+    registry: SkillRegistry,
+    neurocore_config: NeuroCoreConfig,
+    *,
+    initial_data: Mapping[str, Any] | None = None,
+    run_store: RunStore | None = None,
+    run_id: str | None = None,
+    blueprint_path: Path | str | None = None,
+    tags: Sequence[str] = (),
+    started_by: str | None = None,
+    known_by: str = "claimed",
+    on_event: OnEvent | None = None,
+) -> FlowContext:
+    """Run a blueprint as a durable run; returns the context, with `metadata.suspended` when it waits.
+
+    Without `run_store` the configured one is used; where persistence is disabled nothing is kept. Raises BlueprintError
+    or InputError before anything is written, ExecutionError (GateRejected) after the failure was committed.
+    """
+    store = run_store if run_store is not None else build_run_store(neurocore_config)
+    if store is None:
+        return execute_blueprint(
+            blueprint, registry, neurocore_config, initial_data=initial_data, on_event=on_event
+        )  # fmt: skip
+    run = new_record(
+        blueprint, registry, neurocore_config, initial_data=initial_data, run_id=run_id,
+        blueprint_path=blueprint_path, tags=tags, started_by=started_by, known_by=known_by,
+    )  # fmt: skip
+    return drive_new(run, blueprint, registry, neurocore_config, store, on_event=on_event)
+
+
+def create_run(
+    blueprint: Blueprint,
+    registry: SkillRegistry,
+    config: NeuroCoreConfig,
+    *,
+    run_store: RunStore,
+    initial_data: Mapping[str, Any] | None = None,
+    run_id: str | None = None,
+    blueprint_path: Path | str | None = None,
+    tags: Sequence[str] = (),
+    started_by: str | None = None,
+    known_by: str = "claimed",
+    replay_of: str | None = None,
+) -> RunRecord:
+    """Record a run and owe it, without driving it: for faces that must not wait. Hand its id to a dispatcher."""
+    run = new_record(
+        blueprint, registry, config, initial_data=initial_data, run_id=run_id, blueprint_path=blueprint_path,
+        tags=tags, started_by=started_by, known_by=known_by, replay_of=replay_of,
+    )  # fmt: skip
+    run.owed = Owed.START
+    run_store.create_run(run)
+    return run
+
+
+def resume_blueprint(
+    run_id: str,
+    registry: SkillRegistry,
+    neurocore_config: NeuroCoreConfig,
+    *,
+    resume_data: Mapping[str, Any] | None = None,
+    run_store: RunStore | None = None,
+    latest: bool = False,
+    take_over: bool = False,
+    by: str | None = None,
+    known_by: str = "claimed",
+    on_event: OnEvent | None = None,
+) -> FlowContext:
+    """Drive a suspended, failed or lost run on, and return its context.
+
+    At a gate, `resume_data={"approved": …}` is an answer and goes through `decide_gate`; at an input it is what the
+    waiting step gets; on a failed run the steps that are tried again see it. `latest` takes the blueprint's file as it
+    is now. Raises NotResumable, RunBusyError, DecisionRefused, RunNotFound, ExecutionError.
+    """
+    store = _store(run_store, neurocore_config)
+    run = load_run(run_id, store)
+    refuse_unless_resumable(run)
+    if not take_over and is_driven(run, neurocore_config):
+        raise busy(run)
+    who = by or system_user()
+    if resume_data is not None and not isinstance(resume_data, Mapping):
+        raise UsageError("resume_data must be a mapping from key to value.")
+    waiting = [gate for gate in store.load_gates(run_id) if gate.status is GateStatus.OPEN]
+    data: object = None
+    if run.status is RunStatus.FAILED:
+        data = dict(resume_data) if resume_data is not None else None
+    elif waiting:
+        _answer(run, waiting, resume_data, store, who, known_by)
+    elif resume_data is not None and run.owed is None and run.status is RunStatus.SUSPENDED:
+        raise NotResumable(f"Run {run_id} does not wait for data.")
+    blueprint = latest_definition.of_run(run, store, registry, neurocore_config) if latest else None
+    given = {"data": {key: value for key, value in (resume_data or {}).items()}} if resume_data else {}
+    event = Event(at=utcnow_iso(), kind="resumed", who=who, known_by=known_by, data=given)
+    return drive_on(
+        run_id, registry, neurocore_config, store, event=event, resume_data=data, blueprint=blueprint,
+        take_over=take_over, on_event=on_event,
+    )  # fmt: skip
+
+
+def replay_run(
+    run_id: str,
+    registry: SkillRegistry,
+    neurocore_config: NeuroCoreConfig,
+    *,
+    run_store: RunStore | None = None,
+    latest: bool = False,
+    tags: Sequence[str] = (),
+    started_by: str | None = None,
+    known_by: str = "claimed",
+    on_event: OnEvent | None = None,
+) -> FlowContext:
+    """Make a new run from another's inputs and definition, and drive it. No answer is taken along (promise 7)."""
+    store = _store(run_store, neurocore_config)
+    old = load_run(run_id, store)
+    blueprint = _definition(old, latest)
+    run = new_record(
+        blueprint, registry, neurocore_config, initial_data=old.initial_data, blueprint_path=old.blueprint_path,
+        tags=tags, started_by=started_by, known_by=known_by, replay_of=old.run_id,
+    )  # fmt: skip
+    return drive_new(run, blueprint, registry, neurocore_config, store, on_event=on_event)
+
+
+def create_replay(
+    run_id: str,
+    registry: SkillRegistry,
+    config: NeuroCoreConfig,
+    *,
+    run_store: RunStore,
+    latest: bool = False,
+    tags: Sequence[str] = (),
+    started_by: str | None = None,
+    known_by: str = "claimed",
+) -> RunRecord:
+    """Like `replay_run`, recorded and owed but not driven."""
+    old = load_run(run_id, run_store)
+    return create_run(
+        _definition(old, latest), registry, config, run_store=run_store, initial_data=old.initial_data,
+        blueprint_path=old.blueprint_path, tags=tags, started_by=started_by, known_by=known_by, replay_of=old.run_id,
+    )  # fmt: skip
+
+
+def cancel_run(
+    run_id: str,
+    *,
+    run_store: RunStore,
+    by: str,
+    config: NeuroCoreConfig | None = None,
+    known_by: str = "claimed",
+    note: str | None = None,
+) -> RunRecord:
+    """Stop a run: between two steps where somebody drives it (`cancel_requested` is set until then), at once where not.
+
+    `config` says where the owners' locks are. Raises RefusedError when the run has ended.
+    """
+    run = load_run(run_id, run_store)
+    if run.status.ended:
+        raise RefusedError(f"Run {run_id} is {run.status.value} already; there is nothing to cancel.")
+    event = Event(
+        at=utcnow_iso(), kind="cancelled", who=by, known_by=known_by, data={"note": note} if note else {}
+    )  # fmt: skip
+    run_store.request_cancel(run_id, event=event)
+    configuration = config or NeuroCoreConfig()
+    if not is_driven(run, configuration):
+        _cancel_idle(run_id, by, configuration, run_store)
+    return load_run(run_id, run_store)
+
+
+def _cancel_idle(run_id: str, by: str, config: NeuroCoreConfig, store: RunStore) -> None:
+    from neurocore.persistence.base import Commit
+
+    run = load_run(run_id, store)
+    epoch = store.claim(run_id, owner=owner_of_this_process(config), expected_epoch=run.epoch)
+    if epoch is None:
+        return  # somebody began to drive it in this very moment, and will see the request
+    now = utcnow_iso()
+    run.epoch, run.owner, run.owed, run.status = epoch, None, None, RunStatus.CANCELLED
+    run.error, run.finished_at, run.updated_at = f"Cancelled by {by}.", now, now
+    run.current_nodes, run.suspended_at_node, run.suspension_reason = [], None, None
+    voided = [_void(gate, now) for gate in store.load_gates(run_id) if gate.status in (GateStatus.OPEN, GateStatus.DECIDED)]
+    store.commit(Commit(run=run, gates=voided, sync=True))
+
+
+def _void(gate: GateRecord, at: str) -> GateRecord:
+    gate.status, gate.closed_at, gate.void_reason = GateStatus.VOIDED, at, "the run was cancelled"
+    return gate
+
+
+def delete_run(run_id: str, *, run_store: RunStore, by: str) -> Tombstone:
+    """Delete an ended run; what stays is who deleted it, when, and the end of its answers' chain (promise 8).
+
+    Raises RefusedError for a run that has not ended.
+    """
+    run = load_run(run_id, run_store)
+    if not run.status.ended:
+        raise RefusedError(f"Run {run_id} is {run.status.value}; only ended runs can be deleted, so cancel it first.")
+    tombstone = Tombstone(
+        run_id=run_id,
+        blueprint_name=run.blueprint_name,
+        deleted_at=utcnow_iso(),
+        deleted_by=by,
+        last_hash=last_hash(run_store.load_gates(run_id)),
+    )
+    run_store.bury_run(run_id, tombstone)
+    return tombstone
+
+
+def load_and_run(
+    blueprint_path: Path | str,
+    *,
+    project_root: Path | None = None,
+    initial_data: Mapping[str, Any] | None = None,
+    track: bool = True,
+) -> FlowContext:
+    """Load the project's configuration, its skills and a blueprint's file, and run it; kept when `track`."""
+    from neurocore.blueprint.load import load_blueprint
+    from neurocore.config import load_config
+    from neurocore.skills.loader import discover_skills
+
+    config = load_config(project_root)
+    registry = discover_skills(config)
+    blueprint = load_blueprint(blueprint_path)
+    if not track:
+        return execute_blueprint(blueprint, registry, config, initial_data=initial_data)
+    return execute_blueprint_tracked(
+        blueprint, registry, config, initial_data=initial_data, blueprint_path=blueprint_path
+    )
+
+
+def resolve_run_id(prefix: str, run_store: RunStore) -> str:
+    """The whole id that `prefix` begins, looked up over the whole history.
+
+    Raises RunNotFound (with the tombstone where the whole id of a deleted run was given) or RunAmbiguous.
+    """
+    found = run_store.find_runs(prefix, limit=11) if prefix else []
+    if prefix in found or len(found) == 1:
+        return prefix if prefix in found else found[0]
+    if found:
+        some = ", ".join(found[:10]) + (", …" if len(found) > 10 else "")
+        raise RunAmbiguous(f"Several runs begin with {prefix[:80]!r}: {some}; give more of the id.", found[:10])
+    tombstone = run_store.load_tombstone(prefix)
+    if tombstone is not None:
+        raise RunNotFound(
+            f"Run {prefix} of {tombstone.blueprint_name} was deleted by {tombstone.deleted_by} at {tombstone.deleted_at}.",
+            run_id=prefix,
+            tombstone=tombstone,
+        )
+    raise RunNotFound(f"No run's id begins with {prefix[:80]!r}; `neurocore runs list` shows what is there.", run_id=prefix)
+
+
+def load_run(run_id: str, run_store: RunStore) -> RunRecord:
+    """The whole run. Raises RunNotFound."""
+    run = run_store.load_run(run_id)
+    if run is None:
+        resolve_run_id(run_id, run_store)  # says so when it was deleted
+        raise RunNotFound(f"There is no run with the whole id {run_id[:80]!r}.", run_id=run_id)
+    return run
+
+
+def _store(run_store: RunStore | None, config: NeuroCoreConfig) -> RunStore:
+    store = run_store if run_store is not None else build_run_store(config)
+    if store is None:
+        raise UsageError("Persistence is disabled (persistence.enabled: false), so there are no runs to go on with.")
+    return store
+
+
+def _definition(run: RunRecord, latest: bool) -> Blueprint:
+    return latest_definition.of_file(run) if latest else Blueprint.from_snapshot(run.blueprint_snapshot)
+
+
+def _answer(
+    run: RunRecord,
+    waiting: list[GateRecord],
+    resume_data: Mapping[str, Any] | None,
+    store: RunStore,
+    who: str,
+    known_by: str,
+) -> None:
+    """Turn resume_data into the answer of the gate or input that waits. Raises NotResumable when there is none."""
+    if resume_data is None:
+        if run.owed is not None:
+            return
+        names = ", ".join(gate.node_id for gate in waiting)
+        if waiting[0].kind == "input":
+            raise NotResumable(
+                f"Run {run.run_id} waits for data at {names}; give it with "
+                f"`neurocore runs resume {run.run_id} --data key=value`."
+            )
+        raise NotResumable(
+            f"Run {run.run_id} waits for a decision at gate {names}; "
+            f"decide with `neurocore runs approve {run.run_id}` (or `--reject`)."
+        )
+    gates = [gate for gate in waiting if gate.kind == "gate"]
+    if len(waiting) == 1 and not gates:
+        answer_input(run, waiting[0], dict(resume_data), store, by=who, known_by=known_by)
+        return
+    extra = sorted(set(resume_data) - {"approved", "by", "note"})
+    if extra:
+        raise UsageError(f"A gate takes approved, by and note, not {', '.join(extra)}.")
+    if not isinstance(resume_data.get("approved"), bool):
+        raise UsageError("At a gate, resume_data must have approved: true or false.")
+    decide_gate(
+        run.run_id, approved=resume_data["approved"], by=str(resume_data.get("by") or who),
+        note=resume_data.get("note"), run_store=store, known_by=known_by,
+    )  # fmt: skip

@@ -1,0 +1,41 @@
+"""While runs with secrets are driven, what skills print is redacted: `sys.stdout` and `sys.stderr` stand behind a filter.
+
+The filter is put in place when the first secret is resolved and taken away when the last drive that knows one ends.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+from neurocore.secrets import Redactor
+
+_lock = threading.Lock()
+_watched: dict[int, Redactor] = {}
+_all = Redactor(())
+_real: tuple[Any, Any] | None = None
+
+
+def watch(redactor: Redactor) -> None:
+    """From now on, print none of this redactor's values."""
+    global _real
+    with _lock:
+        _watched[id(redactor)] = redactor
+        _all.add(redactor.values)
+        if _real is None:
+            _real = (sys.stdout, sys.stderr)
+            sys.stdout, sys.stderr = _all.stream(sys.stdout), _all.stream(sys.stderr)
+
+
+def unwatch(redactor: Redactor) -> None:
+    """This drive is over; the last one takes the filter away."""
+    global _real
+    with _lock:
+        if _watched.pop(id(redactor), None) is None or _watched or _real is None:
+            return
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        sys.stdout, sys.stderr = _real
+        _real = None
+        _all.clear()

@@ -1,0 +1,374 @@
+"""The one durable loop. Start, resume, retry and replay are this loop from different beginnings.
+
+`Drive.run` asks the progress what is ready, runs it, and commits each outcome as it comes: the step's record with its
+changes and routing, the skips that follow from it, the gates that open, and the run's row with what starts next, in one
+transaction (`Turn`). A sync step that runs alone stays on the caller's thread.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import random
+import threading
+import time
+
+from neurocore.blueprint.conditions import Condition
+from neurocore.blueprint.model import Blueprint
+from neurocore.blueprint.plan import Plan, PlanNode
+from neurocore.blueprint.progress import Progress
+from neurocore.codec import SecretRef
+from neurocore.config import NeuroCoreConfig
+from neurocore.context import FlowContext
+from neurocore.errors import ClaimLost
+from neurocore.failpoints import failpoint
+from neurocore.persistence.base import (
+    Answer,
+    Commit,
+    CurrentNode,
+    Event,
+    Failure,
+    FailureKind,
+    GateRecord,
+    RunRecord,
+    RunStatus,
+    RunStore,
+    Signals,
+    StepRecord,
+    utcnow_iso,
+)
+from neurocore.runtime import guard
+from neurocore.runtime.attempt import Attempt, capture_logs, left_behind
+from neurocore.runtime.events import OnEvent, RunEvent
+from neurocore.runtime.skills import Instances
+from neurocore.runtime.retry import RetryPolicy
+from neurocore.runtime.turn import Turn
+from neurocore.runtime.workers import Workers
+from neurocore.skills.registry import SkillRegistry
+
+#: How often a waiting loop looks for a cancellation or a decision made elsewhere, in seconds.
+POLL_SECONDS = 0.2
+
+_log = logging.getLogger(__name__)
+
+
+class Drive:
+    """One process driving one run, from a claim to an end, a suspension or a stop.
+
+    `run` is the claimed record; `stop`, when it is set, means: start nothing new, hand the run back as owed.
+    """
+
+    def __init__(
+        self,
+        run: RunRecord,
+        blueprint: Blueprint,
+        plan: Plan,
+        *,
+        registry: SkillRegistry,
+        config: NeuroCoreConfig,
+        store: RunStore,
+        context: dict[str, bytes],
+        on_event: OnEvent | None = None,
+        resume_data: object = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self.run_record = run
+        self.blueprint = blueprint
+        self.plan = plan
+        self.config = config
+        self.store = store
+        self.on_event = on_event
+        self.resume_data = resume_data
+        self.stop = stop
+        self.progress = Progress(plan)
+        self.instances = Instances(registry, config)
+        self.workers = Workers(self.instances)
+        self.base = context
+        self.commit_index = 0
+        self.next_index = 0
+        self.ready: list[tuple[PlanNode, int]] = []
+        self.running: dict[tuple[str, int], Attempt] = {}
+        self.delayed: list[tuple[float, int, PlanNode, int]] = []
+        self.gates: dict[tuple[str, int], GateRecord] = {}
+        self.given: dict[tuple[str, int], object] = {}
+        self.continuing: set[tuple[str, int]] = set()
+        self.tried_again: set[tuple[str, int]] = set()
+        self.attempts: dict[tuple[str, int], int] = {}
+        self.retries: dict[tuple[str, int], int] = {}
+        self.step_of: dict[tuple[str, int], StepRecord] = {}
+        self.voided: dict[str, list[int]] = {}
+        self.last_step: dict[str, list[str]] = {}
+        self.done_nodes: set[str] = set()
+        self.completed: list[str] = []
+        self.writers: dict[str, tuple[int, str]] = {}
+        self.secret_inputs: list[SecretRef] = []
+        self.recorded_versions: dict[str, str] = {}
+        self.failure: Failure | None = None
+        self.cause: BaseException | None = None
+        self.rejection: Answer | None = None
+        self.cancelled_by: str | None = None
+        self.decided = False
+        self.worked_before = run.duration_ms or 0.0
+        self.clock = time.perf_counter()
+        limit = plan.settings.timeout_seconds
+        self.deadline = None if limit is None else self.clock + limit - self.worked_before / 1000
+        self._poll_at = 0.0
+
+    # ---------------------------------------------------------------- the loop
+
+    def run(self, events: list[Event] | None = None) -> FlowContext:
+        """Drive until the run ends, waits or is handed back.
+
+        `events` go into the first commit; None means that this is a new run, whose row is created here.
+        Raises ClaimLost when somebody took the run over; a KeyboardInterrupt is recorded and passed on.
+        """
+        capture_logs()
+        self.instances.on_secrets = lambda: guard.watch(self.instances.redactor)
+        self.instances.secrets_of(self.secret_inputs)
+        try:
+            return self._loop(self._open(events))
+        except KeyboardInterrupt:
+            self._interrupted()
+            raise
+        finally:
+            guard.unwatch(self.instances.redactor)
+            self.workers.close()
+
+    def _open(self, events: list[Event] | None) -> Turn:
+        self.tell("run_started", total=len(self.plan.nodes))
+        turn = Turn(self)
+        seen = [*self.step_of, *((node.node_id, node.visit) for node in self.run_record.current_nodes)]
+        started = {(node_id, self.plan_visit(node_id, visit)) for node_id, visit in seen}
+        turn.follow(self.progress.next(self.evaluate, started=started))
+        if events is None:
+            turn.choose_starts()
+            self.run_record.current_nodes = self.current_nodes(turn.starts)
+            failpoint("run.before_create")
+            self.store.create_run(self.run_record)
+            failpoint("run.after_create")
+        else:
+            turn.events.extend(events)
+        if turn.has_rows or not turn.starts:
+            turn.commit()
+        return turn
+
+    def _loop(self, turn: Turn) -> FlowContext:
+        while self.run_record.status is RunStatus.RUNNING and not turn.handed_back:
+            ended = self._launch(turn.starts)
+            if ended is None and (self.running or self.delayed):
+                ended = self._wait()
+            turn = Turn(self)
+            if ended is not None:
+                turn.record(ended)
+            if self.decided:
+                turn.consume_decisions()
+            turn.commit()
+        return self._leave()
+
+    def _launch(self, starts: list[Attempt]) -> Attempt | None:
+        """Start the attempts. One that runs alone and is sync runs right here, and its end is returned."""
+        for attempt in starts:
+            self.running[attempt.node.id, attempt.visit] = attempt
+        for attempt in starts:
+            is_async = self._is_async(attempt.node)
+            attempt.deadline = self._deadline_of(attempt)
+            self.tell_step("step_started", attempt)
+            alone = len(self.running) == 1 and not self.delayed and attempt.deadline is None
+            if alone and not is_async:
+                return attempt.run(self.base, self.instances, self.workers.wait_for)
+            self.workers.start(attempt, self.base, is_async=is_async)
+        return None
+
+    def _wait(self) -> Attempt | None:
+        """Wait for an attempt to end; None when something else wants a turn (a retry is due, a signal came)."""
+        while True:
+            now = time.perf_counter()
+            until = min([now + POLL_SECONDS, *(item[0] for item in self.delayed[:1]), *self._sync_deadlines()])
+            ended = self.workers.next(max(0.0, until - now))
+            if ended is not None:
+                if not ended.abandoned:
+                    return ended
+                continue
+            now = time.perf_counter()
+            late = self._late(now)
+            if late is not None:
+                return late
+            if self.delayed and self.delayed[0][0] <= now:
+                return None
+            if self._signalled() or (self._stopped() and not self.running):
+                return None
+
+    def _signalled(self) -> bool:
+        signals = self.store.signals(self.run_record.run_id)
+        if signals is None or signals.epoch != self.run_record.epoch:
+            raise ClaimLost(f"Run {self.run_record.run_id} was taken over by another process; nothing was written.")
+        before = (self.cancelled_by, self.decided)
+        self.heed(signals)
+        if self.cancelled_by:
+            for attempt in self.running.values():
+                if hasattr(attempt.cancel, "cancel"):
+                    attempt.cancel.cancel()
+        return before != (self.cancelled_by, self.decided)
+
+    def _late(self, now: float) -> Attempt | None:
+        """A sync attempt whose time is up: it is left behind on its thread and recorded as timed out."""
+        for attempt in self.running.values():
+            if attempt.deadline is not None and now >= attempt.deadline and isinstance(attempt.cancel, threading.Thread):
+                self.workers.abandon(attempt)
+                attempt.time_out()
+                return attempt
+        return None
+
+    def _sync_deadlines(self) -> list[float]:
+        return [
+            attempt.deadline
+            for attempt in self.running.values()
+            if attempt.deadline is not None and isinstance(attempt.cancel, threading.Thread)
+        ]
+
+    # ---------------------------------------------------------------- what a turn asks
+
+    def evaluate(self, condition: Condition) -> bool:
+        """Whether a condition holds over the context as committed (and as this turn is about to commit it)."""
+        context = FlowContext.over(self.base, run_id=self.run_record.run_id, secrets=self.instances.resolve)
+        return condition.evaluate(context)
+
+    def heed(self, signals: Signals) -> None:
+        """Remember what the store said about cancellation and decisions."""
+        self.cancelled_by = signals.cancel_requested
+        self.decided = signals.owed is not None and bool(self.gates)
+
+    def stopping(self) -> bool:
+        """True when nothing new may start: a failure (unless siblings may go on), a cancellation, a stop."""
+        if self.cancelled_by or self._stopped():
+            return True
+        return self.failure is not None and (self.plan.settings.fail_fast or self.failure.kind is not FailureKind.ERROR)
+
+    def _stopped(self) -> bool:
+        return self.stop is not None and self.stop.is_set()
+
+    def record_visit(self, node_id: str, visit: int) -> int:
+        """The visit as recorded: every voided occurrence of a gate before it took a number of its own."""
+        return visit + len(self.voided.get(node_id, ()))
+
+    def plan_visit(self, node_id: str, recorded: int) -> int:
+        """The visit as the progress counts it."""
+        return recorded - sum(voided < recorded for voided in self.voided.get(node_id, ()))
+
+    def worked_ms(self) -> float:
+        """Time worked, in milliseconds, over all drives of this run."""
+        return self.worked_before + (time.perf_counter() - self.clock) * 1000
+
+    def due(self) -> list[tuple[PlanNode, int]]:
+        """Retries whose delay is over."""
+        now, due = time.perf_counter(), []
+        while self.delayed and self.delayed[0][0] <= now:
+            _, _, node, visit = heapq.heappop(self.delayed)
+            due.append((node, visit))
+        return due
+
+    def retry_delay(self, attempt: Attempt) -> float | None:
+        """Seconds until this failed attempt is tried again, or None when it is not."""
+        if attempt.exception is None or self.stopping() or attempt.reason == "cancelled":
+            return None
+        policy = RetryPolicy.of(attempt)
+        key = (attempt.node.id, attempt.visit)
+        used = self.retries.get(key, 0)
+        if used >= policy.max or not policy.covers(attempt.exception):
+            return None
+        if (attempt.run_id, attempt.node.id) in left_behind:
+            return None  # its thread still works: a second one beside it would do the work twice
+        self.retries[key] = used + 1
+        return float(min(policy.delay * 2**used, policy.max_delay) * (0.5 + random.random() / 2))
+
+    def delay(self, seconds: float, node: PlanNode, visit: int) -> None:
+        """Try the node again after so many seconds."""
+        heapq.heappush(self.delayed, (time.perf_counter() + seconds, self.commit_index, node, visit))
+
+    def current_nodes(self, starts: list[Attempt]) -> list[CurrentNode]:
+        """What runs once this turn is committed."""
+        attempts = [*self.running.values(), *starts]
+        return [
+            CurrentNode(node_id=a.node.id, visit=a.visit, attempt=a.number, started_at=a.started_at) for a in attempts
+        ]
+
+    def room(self) -> int:
+        """How many more attempts may run at once."""
+        return max(0, self.config.runtime.max_workers - len(self.running))
+
+    def commit(self, commit: Commit) -> Signals:
+        """Write a turn."""
+        failpoint("step.before_commit")
+        signals = self.store.commit(commit)
+        failpoint("step.after_commit")
+        return signals
+
+    def tell(self, kind: str, *, status: str | None = None, error: str | None = None, total: int | None = None) -> None:
+        """Send a run's event to whoever listens."""
+        if self.on_event:
+            run = self.run_record
+            self.on_event(
+                RunEvent(
+                    kind=kind, run_id=run.run_id, at=utcnow_iso(), status=status, error=error, total=total,
+                    duration_ms=run.duration_ms,
+                )  # fmt: skip
+            )
+
+    def tell_step(self, kind: str, attempt: Attempt) -> None:
+        """Send a step's event to whoever listens."""
+        if self.on_event:
+            self.on_event(
+                RunEvent(
+                    kind=kind, run_id=attempt.run_id, at=utcnow_iso(), node_id=attempt.node.id, visit=attempt.visit,
+                    attempt=attempt.number, status=attempt.status or None, error=attempt.error,
+                    duration_ms=attempt.duration_ms if attempt.status else None,
+                )  # fmt: skip
+            )
+
+    # ---------------------------------------------------------------- leaving
+
+    def _leave(self) -> FlowContext:
+        run = self.run_record
+        for problem in self.instances.tear_down(self.base, run.run_id, self.workers.wait_for):
+            _log.warning("%s", problem)
+        if run.status is RunStatus.SUSPENDED:
+            self.tell("run_suspended", status=run.status)
+        elif run.status is not RunStatus.RUNNING:
+            failpoint("end.after_commit")
+            self.tell("run_finished", status=run.status, error=run.error)
+        return self.context()
+
+    def context(self) -> FlowContext:
+        """The context as committed, for whoever called the verb."""
+        run = self.run_record
+        context = FlowContext.over(self.base, run_id=run.run_id)
+        metadata = context.metadata
+        metadata.status = run.status.value
+        metadata.suspended = run.status is RunStatus.SUSPENDED
+        metadata.suspended_at_node = run.suspended_at_node
+        metadata.suspension_reason = run.suspension_reason
+        metadata.completed_nodes = list(self.completed)
+        return context
+
+    def _interrupted(self) -> None:
+        """Ctrl-C: what ran is left, the run ends failed, kind interrupted, and can be resumed."""
+        self.failure = Failure(
+            kind=FailureKind.INTERRUPTED, message="It was interrupted from the keyboard; resume goes on from here."
+        )
+        for attempt in self.running.values():
+            if isinstance(attempt.cancel, threading.Thread):
+                self.workers.abandon(attempt)
+        self.running.clear()
+        self.delayed.clear()
+        turn = Turn(self)
+        turn.commit()
+        self._leave()
+
+    def _is_async(self, node: PlanNode) -> bool:
+        return self.instances.is_async(node)
+
+    def _deadline_of(self, attempt: Attempt) -> float | None:
+        own = None if attempt.node.timeout is None else time.perf_counter() + attempt.node.timeout
+        if own is None or self.deadline is None:
+            return own if self.deadline is None else self.deadline
+        return min(own, self.deadline)

@@ -1,0 +1,91 @@
+"""Bring a drive to where its run stood: from the recorded steps and gates alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from neurocore import codec
+from neurocore.blueprint.progress import Outcome, route
+from neurocore.persistence.base import GateRecord, GateStatus, StepRecord, StepStatus, fold
+from neurocore.runtime.loop import Drive
+
+
+def restore(drive: Drive, steps: Sequence[StepRecord], gates: Sequence[GateRecord]) -> None:
+    """Fill a new drive. Rows that fit nowhere (a store without transactions may leave some) are ignored."""
+    voided = {(gate.node_id, gate.visit) for gate in gates if gate.status is GateStatus.VOIDED and gate.kind == "gate"}
+    for node_id, visit in sorted(voided):
+        drive.voided.setdefault(node_id, []).append(visit)
+    rows = sorted(steps, key=lambda step: step.commit_index)
+    initial = {key: codec.encode(value) for key, value in drive.run_record.initial_data.items()}
+    drive.base = fold(initial, rows)
+    _infer_edges(drive, rows)
+    kept = _replay(drive, rows, voided)
+    if len(kept) < len(rows):
+        drive.base = fold(initial, kept)
+    drive.next_index = max((row.step_index for row in kept), default=-1) + 1
+    drive.commit_index = max((row.commit_index for row in kept), default=0)
+    for current in drive.run_record.current_nodes:  # the process died (or was stopped) inside these
+        key = (current.node_id, current.visit)
+        drive.attempts[key] = max(current.attempt, drive.attempts.get(key, 0))
+        drive.tried_again.add(key)
+    for gate in gates:
+        _restore_gate(drive, gate)
+    drive.recorded_versions = {row.node_id: row.skill_version for row in kept if row.skill_version}
+
+
+def _replay(drive: Drive, rows: list[StepRecord], voided: set[tuple[str, int]]) -> list[StepRecord]:
+    """Feed the outcomes to the progress; returns the rows that are part of this run's history."""
+    kept = []
+    for row in rows:
+        key = (row.node_id, row.visit)
+        if key in voided:
+            kept.append(row)
+        elif row.edges_taken is None:
+            kept.append(row)
+            _remember_open(drive, row)
+        else:
+            outcome = Outcome(row.node_id, drive.plan_visit(row.node_id, row.visit), tuple(row.edges_taken))
+            if not drive.progress.restore([outcome]):
+                kept.append(row)
+                _remember_done(drive, row)
+    return kept
+
+
+def _remember_done(drive: Drive, row: StepRecord) -> None:
+    drive.done_nodes.add(row.node_id)
+    drive.step_of.pop((row.node_id, row.visit), None)
+    drive.tried_again.discard((row.node_id, row.visit))
+    if row.status is StepStatus.COMPLETED:
+        drive.completed.append(row.node_id)
+        drive.last_step[row.node_id] = row.output_keys
+
+
+def _remember_open(drive: Drive, row: StepRecord) -> None:
+    """A visit that has not come to its end: it failed, or waits."""
+    key = (row.node_id, row.visit)
+    drive.attempts[key] = max(row.attempt, drive.attempts.get(key, 0))
+    drive.step_of[key] = row
+    if row.status is StepStatus.FAILED:
+        drive.tried_again.add(key)
+
+
+def _restore_gate(drive: Drive, gate: GateRecord) -> None:
+    key = (gate.node_id, gate.visit)
+    if gate.status in (GateStatus.OPEN, GateStatus.DECIDED):
+        drive.gates[key] = gate
+        drive.decided = drive.decided or gate.status is GateStatus.DECIDED
+    if gate.kind == "input" and gate.status is GateStatus.DONE and key in drive.step_of and gate.decision:
+        # The data was taken, and the step died (or failed) with it: it is given again.
+        drive.given[key] = gate.decision.data
+        if drive.step_of[key].status is StepStatus.SUSPENDED:
+            drive.continuing.add(key)
+
+
+def _infer_edges(drive: Drive, rows: list[StepRecord]) -> None:
+    """Records of 0.4 do not say which edges were taken: they are routed as they would be now."""
+    if drive.run_record.legacy is None:
+        return
+    for row in rows:
+        node = drive.plan.by_id.get(row.node_id)
+        if node is not None and row.edges_taken is None and row.status is StepStatus.COMPLETED:
+            row.edges_taken = route(drive.plan, node, drive.evaluate, port=row.port)

@@ -1,0 +1,48 @@
+"""When a failed attempt is tried again: the blueprint's `retry:` over what the skill says of itself."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from neurocore.errors import CodecError, ConfigError
+from neurocore.runtime.attempt import Attempt
+
+#: Failures that a second try cannot mend.
+NEVER = (CodecError, ConfigError)
+
+
+class RetryPolicy(Struct, frozen=True):
+    """At most `max` further tries; `delay` seconds before the first, doubled each time up to `max_delay`.
+
+    `classes` (from a skill) or `names` (from a blueprint) limit what is tried again; both empty means any exception.
+    """
+
+    max: int = 0
+    delay: float = 1.0
+    max_delay: float = 60.0
+    classes: tuple[type[BaseException], ...] = ()
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, attempt: Attempt) -> RetryPolicy:
+        """The policy that holds for this attempt."""
+        retry = attempt.node.retry
+        if retry is not None:
+            return cls(max=retry.max, delay=retry.delay, max_delay=retry.max_delay, names=tuple(retry.on))
+        if attempt.instance is None:
+            return cls()
+        meta = attempt.instance.skill.skill_meta
+        return cls(
+            max=meta.max_retries,
+            delay=meta.retry_delay_base,
+            max_delay=meta.retry_delay_max,
+            classes=tuple(meta.retry_on),
+        )
+
+    def covers(self, error: BaseException) -> bool:
+        """Whether this failure is one to try again."""
+        if isinstance(error, NEVER):
+            return False
+        if self.classes:
+            return isinstance(error, self.classes)
+        return not self.names or any(kind.__name__ in self.names for kind in type(error).__mro__)

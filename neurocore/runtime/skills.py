@@ -1,0 +1,132 @@
+"""The skills of one drive: an instance per node, built when the node first runs, torn down when the run stops."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from neurocore import secrets
+from neurocore.blueprint.plan import PlanNode
+from neurocore.codec import SecretRef
+from neurocore.config import NeuroCoreConfig
+from neurocore.context import FlowContext
+from neurocore.errors import SkillError
+from neurocore.skills.base import Skill, is_async_skill
+from neurocore.skills.registry import SkillRegistry
+
+
+class Instance:
+    """A skill at a node. `config` is as it is recorded: secrets as references, credentials masked."""
+
+    __slots__ = ("skill", "config", "type", "version", "is_async", "is_set_up")
+
+    def __init__(self, skill: Skill, config: dict[str, Any]) -> None:
+        self.skill = skill
+        self.config = config
+        self.type = skill.skill_meta.name
+        self.version = skill.skill_meta.version
+        self.is_async = is_async_skill(skill)
+        self.is_set_up = False
+
+
+class Instances:
+    """Builds and keeps the instances; knows the secrets that were resolved on the way (`redactor`)."""
+
+    def __init__(self, registry: SkillRegistry, config: NeuroCoreConfig) -> None:
+        self._registry = registry
+        self._config = config
+        self._instances: dict[str, Instance] = {}
+        self._environ: dict[str, str] | None = None
+        self.redactor = secrets.Redactor(())
+        self.on_secrets: Callable[[], None] | None = None
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment that references are resolved from."""
+        if self._environ is None:
+            self._environ = self._config.environ
+        return self._environ
+
+    def is_async(self, node: PlanNode) -> bool:
+        """Whether the node's skill runs on the event loop; False where it cannot be found (its step says so)."""
+        skill_class = self._registry.get(node.type)
+        return skill_class is not None and is_async_skill(skill_class)
+
+    def get(self, node: PlanNode) -> Instance:
+        """The instance at `node`, built with its secrets resolved. Raises SkillError or ConfigError."""
+        instance = self._instances.get(node.id)
+        if instance is None:
+            instance = self._instances[node.id] = self._build(node)
+        return instance
+
+    def resolve(self, reference: SecretRef) -> str:
+        """The value of a secret input, remembered so that it is redacted from now on."""
+        value = self._resolve(reference.reference)
+        return str(value)
+
+    def secrets_of(self, references: list[SecretRef]) -> None:
+        """Learn the values of the run's secret inputs, as far as they are set, before anything can print them."""
+        for reference in references:
+            for name in secrets.find_references(reference.reference):
+                if name in self.environ:
+                    self._learn([self.environ[name]])
+
+    def tear_down(self, base: dict[str, bytes], run_id: str, await_: Callable[[Any], Any]) -> list[str]:
+        """Call `teardown` of every instance that was set up; returns the sentences of those that failed."""
+        problems = []
+        for node_id, instance in self._instances.items():
+            if not instance.is_set_up:
+                continue
+            instance.is_set_up = False
+            context = FlowContext.over(base, run_id=run_id, secrets=self.resolve)
+            context.node_id = node_id
+            try:
+                result = instance.skill.teardown(context)
+                if inspect.isawaitable(result):
+                    await_(result)
+            except Exception as error:
+                problems.append(self.redactor.text(f"The teardown of {node_id} failed: {error}"))
+        return problems
+
+    def _build(self, node: PlanNode) -> Instance:
+        skill_class = self._registry.require(node.type)
+        merged = {**self._config.skill_config(node.type), **node.config}
+        resolved = self._resolve(merged) if merged else {}
+        try:
+            skill = skill_class(name=node.component)
+            skill.init(resolved)
+        except SkillError:
+            raise
+        except Exception as error:
+            raise SkillError(
+                f"The skill {node.type} of {node.component} cannot be initialised: {type(error).__name__}: {error}"
+            ) from error
+        problems = skill.validate_config()
+        if problems:
+            raise SkillError(f"The configuration of {node.component} is wrong: {'; '.join(problems)}")
+        if skill.skill_meta.requires_llm:
+            skill.llm = self._llm(node, resolved)
+        return Instance(skill, secrets.mask(merged, skill.skill_meta.config_schema) if merged else {})
+
+    def _llm(self, node: PlanNode, resolved: dict[str, Any]) -> Any:
+        from neurocore.llm.provider import build_provider
+
+        provider = build_provider(resolved)
+        if provider is None:
+            raise SkillError(
+                f"The skill {node.type} of {node.component} needs a language model and none is configured; "
+                "set llm.provider, llm.model and llm.base_url in neurocore.yaml."
+            )
+        return provider
+
+    def _resolve(self, value: Any) -> Any:
+        resolved, used = secrets.resolve(value, self.environ)
+        self._learn(list(used.values()))
+        return resolved
+
+    def _learn(self, values: list[str]) -> None:
+        if values:
+            self.redactor.add(values)
+            if self.on_secrets:
+                self.on_secrets()

@@ -1,0 +1,93 @@
+"""Find what is owed or lost and hand it in again (promises 3 and 5). Sweeping twice, or in two places, is harmless."""
+
+from __future__ import annotations
+
+import contextlib
+
+from msgspec import Struct
+
+from neurocore.config import NeuroCoreConfig
+from neurocore.errors import NeuroCoreError
+from neurocore.failpoints import failpoint
+from neurocore.persistence.base import (
+    Commit,
+    Event,
+    Failure,
+    FailureKind,
+    RunRecord,
+    RunStatus,
+    RunStore,
+    utcnow_iso,
+)
+from neurocore.runtime.claim import is_driven, owner_label, owner_of_this_process
+from neurocore.runtime.dispatch import Dispatcher
+
+
+class SweepReport(Struct):
+    """What a sweep did: ids of runs that were `owed`, that were `lost` (their process died), that it `failed`
+    (`runtime.on_lost: fail`), and the sentences of `errors` that handing in raised.
+    """
+
+    owed: list[str] = []
+    lost: list[str] = []
+    failed: list[str] = []
+    errors: dict[str, str] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.owed or self.lost or self.failed or self.errors)
+
+
+def liveness(run: RunRecord, config: NeuroCoreConfig) -> str:
+    """`driven` while a live process drives the run, `lost` when its process died, `owed`, else `idle`."""
+    if run.status.ended:
+        return "idle"
+    if is_driven(run, config):
+        return "driven"
+    if run.owed is not None:
+        return "owed"
+    return "lost" if run.status is RunStatus.RUNNING else "idle"
+
+
+def sweep_once(config: NeuroCoreConfig, *, run_store: RunStore, dispatch: Dispatcher) -> SweepReport:
+    """Look through the active runs once and hand in those that nobody drives and that must go on."""
+    report = SweepReport(owed=[], lost=[], failed=[], errors={})
+    for run in run_store.active_runs():
+        state = liveness(run, config)
+        if state not in ("owed", "lost") or dispatch.state(run.run_id) is not None:
+            continue
+        if state == "lost" and config.runtime.on_lost == "fail":
+            if _fail(run.run_id, config, run_store):
+                report.failed.append(run.run_id)
+            continue
+        (report.owed if state == "owed" else report.lost).append(run.run_id)
+        try:
+            dispatch.submit(run.run_id)
+        except NeuroCoreError as error:
+            report.errors[run.run_id] = str(error)
+    return report
+
+
+def _fail(run_id: str, config: NeuroCoreConfig, store: RunStore) -> bool:
+    """End a lost run as failed, kind lost; False when somebody else took care of it."""
+    run = store.load_run(run_id)
+    if run is None or liveness(run, config) != "lost":
+        return False
+    epoch = store.claim(run_id, owner=owner_of_this_process(config), expected_epoch=run.epoch)
+    failpoint("claim.after")
+    if epoch is None:
+        return False
+    now = utcnow_iso()
+    names = ", ".join(node.node_id for node in run.current_nodes) or "its start"
+    failure = Failure(
+        kind=FailureKind.LOST,
+        node=run.current_nodes[0].node_id if run.current_nodes else None,
+        message=f"Its process ({owner_label(run.owner)}) died at {names}; resume goes on from there.",
+    )
+    event = Event(at=now, kind="lost", who="NeuroCore", known_by="system", data={"from": owner_label(run.owner)})
+    run.epoch, run.owner, run.owed = epoch, None, None
+    run.status, run.failure, run.error = RunStatus.FAILED, failure, failure.message
+    run.finished_at = run.updated_at = now
+    with contextlib.suppress(NeuroCoreError):
+        store.commit(Commit(run=run, events=[event], sync=True))
+        return True
+    return False

@@ -1,0 +1,527 @@
+"""One turn of the loop: everything that follows from one outcome, gathered and then committed at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
+
+from neurocore import codec
+from neurocore.blueprint.inputs import check_outputs
+from neurocore.blueprint.plan import PlanNode
+from neurocore.blueprint.progress import Broken, Moves, Skip, route
+from neurocore.errors import ConditionError, ExecutionError, InputError, NeuroCoreError
+from neurocore.gates import occurrence
+from neurocore.persistence.base import (
+    Answer,
+    Changes,
+    Commit,
+    Event,
+    Failure,
+    FailureKind,
+    GateRecord,
+    GateStatus,
+    Owed,
+    RunStatus,
+    StepRecord,
+    StepStatus,
+    utcnow_iso,
+)
+from neurocore.runtime.attempt import Attempt
+
+if TYPE_CHECKING:
+    from neurocore.runtime.loop import Drive
+
+
+class Turn:
+    """What one commit of a drive will write. `starts` are the attempts that the caller launches after it."""
+
+    def __init__(self, drive: Drive) -> None:
+        self.drive = drive
+        self.now = utcnow_iso()
+        self.steps: dict[int, StepRecord] = {}
+        self.gates: dict[tuple[str, int], GateRecord] = {}
+        self.events: list[Event] = []
+        self.starts: list[Attempt] = []
+        self.handed_back = False
+        self._open_before = bool(drive.gates)
+        self._completed_one = False
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether there is anything to write beside the run's own row."""
+        return bool(self.steps or self.gates or self.events)
+
+    # ---------------------------------------------------------------- an attempt ended
+
+    def record(self, attempt: Attempt) -> None:
+        """Take in the end of an attempt: its row, its changes, and what follows."""
+        drive = self.drive
+        drive.running.pop((attempt.node.id, attempt.visit), None)
+        if attempt.status == "completed":
+            self._completed(attempt)
+        elif attempt.status == "suspended":
+            self._suspended(attempt)
+        if attempt.status == "failed":  # completing may have failed it
+            self._failed(attempt)
+        if attempt.changed or attempt.deleted:
+            self._reopen_changed_gates()
+        drive.tell_step("step_finished", attempt)
+
+    def _completed(self, attempt: Attempt) -> None:
+        drive = self.drive
+        try:
+            undo = self._apply(attempt)
+        except ExecutionError as error:
+            attempt.fail(error, drive.instances)
+            return
+        try:
+            taken = route(drive.plan, attempt.node, drive.evaluate, port=attempt.port)
+        except ConditionError as error:
+            drive.base = undo
+            attempt.fail(error, drive.instances)
+            return
+        self._completed_one = True
+        row = self._row(attempt, StepStatus.COMPLETED, edges_taken=taken)
+        self._done(attempt.node, row)
+        self.follow(drive.progress.finish(attempt.node, taken, drive.evaluate))
+
+    def _suspended(self, attempt: Attempt) -> None:
+        drive = self.drive
+        try:
+            self._apply(attempt)
+        except ExecutionError as error:
+            attempt.fail(error, drive.instances)
+            return
+        row = self._row(attempt, StepStatus.SUSPENDED)
+        key = (attempt.node.id, attempt.visit)
+        reason = attempt.reason or ""
+        gate = occurrence.open_input(attempt.run_id, attempt.node, attempt.visit, reason, at=self.now)
+        gate.step_index = row.step_index
+        self.gates[key] = drive.gates[key] = gate
+        drive.tell_step("gate_opened", attempt)
+
+    def _failed(self, attempt: Attempt) -> None:
+        drive = self.drive
+        delay = drive.retry_delay(attempt)
+        if delay is not None:
+            self._row(attempt, StepStatus.FAILED, reason=f"tried again after {delay:.2g} s")
+            drive.delay(delay, attempt.node, attempt.visit)
+            drive.tell_step("step_retrying", attempt)
+            return
+        cancelled = attempt.reason == "cancelled"
+        if attempt.node.on_error != "fail" and not cancelled and not self._out_of_time(attempt):
+            self._tolerated(attempt)
+            return
+        self._row(attempt, StepStatus.FAILED, reason=attempt.reason)
+        if not cancelled:
+            self.fail(self._failure_of(attempt), attempt.exception)
+
+    def _tolerated(self, attempt: Attempt) -> None:
+        drive = self.drive
+        try:
+            taken = route(drive.plan, attempt.node, drive.evaluate, port=None, tolerated=True)
+        except ConditionError as error:
+            self._row(attempt, StepStatus.FAILED)
+            self.fail(
+                Failure(
+                    kind=FailureKind.ERROR, node=attempt.node.id, type="ConditionError", message=str(error)
+                ),
+                error,
+            )  # fmt: skip
+            return
+        skipped = attempt.node.on_error == "skip"
+        status = StepStatus.SKIPPED if skipped else StepStatus.FAILED
+        reason = "its failure is skipped (on_error: skip)" if skipped else "the run goes on (on_error: continue)"
+        row = self._row(attempt, status, edges_taken=taken, reason=reason)
+        self._done(attempt.node, row)
+        self.follow(drive.progress.finish(attempt.node, taken, drive.evaluate))
+
+    def _failure_of(self, attempt: Attempt) -> Failure:
+        drive, seconds = self.drive, self.drive.plan.settings.timeout_seconds
+        if attempt.timed_out and self._out_of_time(attempt):
+            message = f"The run did not end within its {seconds:g} s of work; it was at {attempt.node.id}."
+            return Failure(kind=FailureKind.TIMEOUT, node=attempt.node.id, type="TimeoutError", message=message)
+        kind = FailureKind.TIMEOUT if attempt.timed_out else FailureKind.ERROR
+        message = f"Step {attempt.node.id} failed: {attempt.error}"
+        return Failure(
+            kind=kind, node=attempt.node.id, type=attempt.error_type, message=drive.instances.redactor.text(message)
+        )
+
+    def _out_of_time(self, attempt: Attempt) -> bool:
+        deadline = self.drive.deadline
+        return attempt.timed_out and deadline is not None and attempt.deadline == deadline
+
+    def fail(self, failure: Failure, cause: BaseException | None = None) -> None:
+        """The run is to fail; the first failure is the one that stands."""
+        if self.drive.failure is None:
+            self.drive.failure, self.drive.cause = failure, cause
+
+    # ---------------------------------------------------------------- rows
+
+    def _row(
+        self, attempt: Attempt, status: StepStatus, *, edges_taken: list[int] | None = None, reason: str | None = None
+    ) -> StepRecord:
+        drive, instance = self.drive, attempt.instance
+        keys = list(attempt.changed)
+        changes = Changes(set=attempt.changed, deleted=tuple(attempt.deleted))
+        index = attempt.step_index
+        if index is None:
+            index = attempt.step_index = drive.next_index
+            drive.next_index += 1
+        earlier = drive.step_of.get((attempt.node.id, attempt.visit))
+        if earlier is not None and earlier.status is StepStatus.SUSPENDED:
+            changes, keys = self._with_earlier(earlier, changes), sorted({*earlier.output_keys, *keys})
+        drive.commit_index += 1
+        row = StepRecord(
+            run_id=attempt.run_id,
+            step_index=index,
+            component=attempt.node.component,
+            node_id=attempt.node.id,
+            visit=attempt.visit,
+            attempt=attempt.number,
+            skill_type=attempt.node.type,
+            skill_version=instance.version if instance else None,
+            status=status,
+            reason=reason if reason is not None else attempt.reason,
+            port=attempt.port,
+            edges_taken=edges_taken,
+            started_at=attempt.started_at,
+            duration_ms=attempt.duration_ms,
+            error=attempt.error,
+            error_type=attempt.error_type,
+            traceback=attempt.traceback,
+            config=instance.config if instance else {},
+            output_keys=keys,
+            changes=changes,
+            commit_index=drive.commit_index,
+            logs=attempt.logs,
+        )
+        if drive.config.persistence.persist_step_snapshots:
+            row.context_snapshot = {key: codec.decode(data) for key, data in drive.base.items()}
+        self.steps[index] = row
+        drive.step_of[attempt.node.id, attempt.visit] = row
+        return row
+
+    def _with_earlier(self, earlier: StepRecord, changes: Changes) -> Changes:
+        """A suspended step's row becomes final in place: its changes so far and the new ones, as they stand now.
+
+        A key that another branch has overwritten meanwhile is left to that branch.
+        """
+        base = self.drive.base
+        kept = {key: data for key, data in earlier.changes.set.items() if base.get(key) == data}
+        gone = tuple(key for key in earlier.changes.deleted if key not in base)
+        return Changes(set={**kept, **changes.set}, deleted=tuple({*gone, *changes.deleted} - changes.set.keys()))
+
+    def _skip_row(self, node: PlanNode, visit: int, reason: str, edges_taken: list[int]) -> None:
+        drive = self.drive
+        drive.commit_index += 1
+        row = StepRecord(
+            run_id=drive.run_record.run_id,
+            step_index=drive.next_index,
+            component=node.component,
+            node_id=node.id,
+            visit=drive.record_visit(node.id, visit),
+            skill_type=node.type,
+            status=StepStatus.SKIPPED,
+            reason=reason,
+            edges_taken=edges_taken,
+            started_at=self.now,
+            duration_ms=0.0,
+            commit_index=drive.commit_index,
+        )
+        self.steps[drive.next_index] = row
+        drive.next_index += 1
+        drive.done_nodes.add(node.id)
+
+    def _apply(self, attempt: Attempt) -> dict[str, bytes]:
+        """Fold the attempt's changes into the context; returns the context before, for taking it back.
+
+        Raises ExecutionError when a concurrent step wrote another value to the same key (`on_conflict: fail`).
+        """
+        drive = self.drive
+        before = drive.base
+        if not attempt.changed and not attempt.deleted:
+            return before
+        if drive.running or drive.writers:
+            self._check_conflicts(attempt)
+        needs_undo = any(edge.condition is not None for edge in drive.plan.outgoing[attempt.node.index])
+        if drive.running or needs_undo:  # others look at it, or it may have to be taken back
+            drive.base = dict(before)
+        for key in attempt.deleted:
+            drive.base.pop(key, None)
+        drive.base.update(attempt.changed)
+        if drive.running:
+            for key in (*attempt.changed, *attempt.deleted):
+                drive.writers[key] = (drive.commit_index + 1, attempt.node.id)
+        elif drive.writers:
+            drive.writers.clear()
+        return before
+
+    def _check_conflicts(self, attempt: Attempt) -> None:
+        drive = self.drive
+        for key in (*attempt.changed, *attempt.deleted):
+            written = drive.writers.get(key)
+            differs = drive.base.get(key) != attempt.changed.get(key)
+            if written and written[0] > attempt.base_commit and differs and drive.plan.settings.on_conflict != "last":
+                raise ExecutionError(
+                    f"Steps {written[1]} and {attempt.node.id} ran at the same time and both wrote {key!r}, differently; "
+                    "let one of them write another key, or set on_conflict: last.",
+                    run_id=attempt.run_id,
+                    node=attempt.node.id,
+                )
+
+    def _done(self, node: PlanNode, row: StepRecord) -> None:
+        drive = self.drive
+        drive.done_nodes.add(node.id)
+        drive.step_of.pop((node.id, row.visit), None)
+        drive.attempts.pop((node.id, row.visit), None)
+        if row.status is StepStatus.COMPLETED:
+            drive.completed.append(node.id)
+            drive.last_step[node.id] = row.output_keys
+
+    # ---------------------------------------------------------------- what follows
+
+    def follow(self, moves: Moves) -> None:
+        """Take in what the progress says: skipped nodes get their rows, ready ones wait for their start."""
+        drive = self.drive
+        for skip in moves.skipped:
+            self._follow_skip(skip)
+        drive.ready.extend(moves.ready)
+        for broken in moves.broken:
+            self._follow_broken(broken)
+        if moves.exhausted:
+            self.fail(Failure(kind=FailureKind.ERROR, message=moves.exhausted))
+        while drive.progress.warnings:
+            self._event("warning", {"message": drive.progress.warnings.pop(0)})
+
+    def _follow_skip(self, skip: Skip) -> None:
+        self._skip_row(skip.node, skip.visit, skip.reason, skip.edges_taken)
+
+    def _follow_broken(self, broken: Broken) -> None:
+        attempt = self._attempt(broken.node, self.drive.record_visit(broken.node.id, broken.visit))
+        attempt.fail(broken.error, self.drive.instances)
+        self._failed(attempt)
+
+    def choose_starts(self) -> None:
+        """Start what is ready and has room; open the gates that are ready."""
+        drive = self.drive
+        drive.ready.extend((node, visit) for node, visit in drive.due())
+        kept: list[tuple[PlanNode, int]] = []
+        while drive.ready:
+            if drive.stopping():
+                break
+            node, visit = drive.ready.pop(0)
+            recorded = drive.record_visit(node.id, visit)
+            if (node.id, recorded) in drive.gates:
+                continue
+            if node.is_gate:
+                self._open_gate(node, recorded)
+            elif len(self.starts) < drive.room():
+                self.starts.append(self._attempt(node, recorded))
+            else:
+                kept.append((node, visit))
+        drive.ready = kept + drive.ready
+
+    def _attempt(self, node: PlanNode, visit: int) -> Attempt:
+        drive, key = self.drive, (node.id, visit)
+        goes_on = key in drive.continuing
+        number = drive.attempts.get(key, 0) + (not goes_on)
+        drive.attempts[key] = number
+        attempt = Attempt(drive.run_record.run_id, node, visit, number, self.now)
+        attempt.base_commit = drive.commit_index
+        if goes_on:
+            drive.continuing.discard(key)
+            attempt.step_index = drive.step_of[key].step_index
+            attempt.started_at = drive.step_of[key].started_at
+        attempt.resume_data = drive.given.get(key, drive.resume_data if key in drive.tried_again else None)
+        return attempt
+
+    # ---------------------------------------------------------------- gates
+
+    def _open_gate(self, node: PlanNode, visit: int, *, step: StepRecord | None = None) -> None:
+        drive = self.drive
+        shown = [key for before in drive.plan.before(node.id) for key in drive.last_step.get(before.id, ())]
+        attempt = self._attempt(node, visit)
+        try:
+            gate = occurrence.open_gate(
+                attempt.run_id, node, visit, drive.base, list(dict.fromkeys(shown)), at=self.now
+            )  # fmt: skip
+        except NeuroCoreError as error:
+            attempt.fail(error, drive.instances)
+            self._failed(attempt)
+            return
+        attempt.duration_ms = 0.0
+        row = self._row(attempt, StepStatus.SUSPENDED, reason=gate.message)
+        gate.step_index = row.step_index
+        self.gates[node.id, visit] = drive.gates[node.id, visit] = gate
+        drive.tell_step("gate_opened", attempt)
+
+    def _reopen_changed_gates(self) -> None:
+        """Promise 6: an open gate whose values have changed is voided, and another opens over the new ones."""
+        drive = self.drive
+        for (node_id, visit), gate in list(drive.gates.items()):
+            if gate.kind != "gate" or (node_id, visit) in self.gates:
+                continue
+            node = drive.plan.by_id[node_id]
+            if occurrence.as_of(gate, node, drive.base).digest != gate.digest:
+                self._void(gate, "what it shows has changed")
+                self._open_gate(node, visit + 1)
+
+    def _void(self, gate: GateRecord, reason: str) -> None:
+        drive, key = self.drive, (gate.node_id, gate.visit)
+        voided = structs.replace(gate, status=GateStatus.VOIDED, closed_at=self.now, void_reason=reason)
+        self.gates[key] = voided
+        drive.gates.pop(key, None)
+        row = drive.step_of.pop(key, None)
+        if gate.kind == "gate":
+            drive.voided.setdefault(gate.node_id, []).append(gate.visit)
+            drive.attempts.pop(key, None)
+            if row is not None:
+                self.steps[row.step_index] = structs.replace(row, status=StepStatus.SKIPPED, reason=f"voided: {reason}")
+
+    def consume_decisions(self) -> None:
+        """Complete the gates that were decided, and hand the given data to the steps that wait for it."""
+        drive = self.drive
+        drive.decided = False
+        for stored in drive.store.load_gates(drive.run_record.run_id):
+            key = (stored.node_id, stored.visit)
+            if stored.status is GateStatus.DECIDED and key in drive.gates and stored.decision is not None:
+                node = drive.plan.by_id[stored.node_id]
+                if stored.kind == "input":
+                    self._take_input(stored, node, stored.decision)
+                elif occurrence.as_of(stored, node, drive.base).digest != stored.digest:
+                    self._void(stored, "what was approved is not what would happen now")
+                    self._open_gate(node, stored.visit + 1)
+                else:
+                    self._complete_gate(stored, node, stored.decision)
+
+    def _take_input(self, gate: GateRecord, node: PlanNode, answer: Answer) -> None:
+        drive, key = self.drive, (gate.node_id, gate.visit)
+        drive.gates.pop(key)
+        drive.continuing.add(key)
+        drive.given[key] = answer.data
+        self.gates[key] = structs.replace(gate, status=GateStatus.DONE)
+        drive.ready.append((node, drive.plan_visit(node.id, gate.visit)))
+
+    def _complete_gate(self, gate: GateRecord, node: PlanNode, answer: Answer) -> None:
+        drive, key = self.drive, (gate.node_id, gate.visit)
+        row = drive.step_of[key]
+        changed, port = occurrence.consumed(gate, answer, drive.base)
+        drive.gates.pop(key)
+        self.gates[key] = structs.replace(gate, status=GateStatus.DONE)
+        drive.commit_index += 1
+        row = structs.replace(row, port=port, commit_index=drive.commit_index, duration_ms=0.0)
+        if not answer.approved and gate.policy.require:
+            note = f": {answer.note}" if answer.note else ""
+            message = f"Rejected at gate {gate.node_id} by {answer.by}{note}"
+            row = structs.replace(row, status=StepStatus.FAILED, error=message, error_type="GateRejected", reason=None)
+            self.steps[row.step_index] = drive.step_of[key] = row
+            drive.rejection = drive.rejection or answer
+            self.fail(Failure(kind=FailureKind.REJECTED, node=node.id, type="GateRejected", message=message))
+            return
+        drive.base = {**drive.base, **changed}
+        taken = route(drive.plan, node, drive.evaluate, port=port)
+        row = structs.replace(
+            row, status=StepStatus.COMPLETED, changes=Changes(set=changed), output_keys=list(changed),
+            edges_taken=taken, reason="approved" if answer.approved else "rejected",
+        )  # fmt: skip
+        self.steps[row.step_index] = row
+        self._completed_one = True
+        self._done(node, row)
+        self.follow(drive.progress.finish(node, taken, drive.evaluate))
+        self._reopen_changed_gates()
+
+    # ---------------------------------------------------------------- the commit
+
+    def commit(self) -> None:
+        """Write the turn, after choosing what starts next and where the run stands then."""
+        drive = self.drive
+        while True:
+            self.choose_starts()
+            status = self._status()
+            run = drive.run_record
+            waits = status in (RunStatus.SUSPENDED, RunStatus.FAILED) and self._open_before and not drive.decided
+            if status in (RunStatus.FAILED, RunStatus.CANCELLED) and not waits:
+                self._void_open_gates(status)
+            self._fill_run(status)
+            signals = drive.commit(
+                Commit(
+                    run=run,
+                    steps=list(self.steps.values()),
+                    gates=list(self.gates.values()),
+                    events=self.events,
+                    sync=status is not RunStatus.RUNNING or bool(self.gates),
+                    unless_decided=waits,
+                )
+            )
+            if not waits:
+                break
+            self._open_before = False
+            if signals.owed:
+                self.consume_decisions()
+            elif status is RunStatus.SUSPENDED:
+                break
+        run.version = signals.version
+        drive.heed(signals)
+
+    def _status(self) -> RunStatus:
+        drive = self.drive
+        self.handed_back = False
+        if drive.running or self.starts:
+            return RunStatus.RUNNING
+        if drive.cancelled_by:
+            return RunStatus.CANCELLED
+        if drive.failure is not None:
+            return RunStatus.FAILED
+        if drive.ready or drive.delayed:
+            self.handed_back = drive.stop is not None and drive.stop.is_set()
+            return RunStatus.RUNNING
+        if drive.gates:
+            return RunStatus.SUSPENDED
+        try:
+            self._check_outputs()
+        except InputError as error:
+            self.fail(Failure(kind=FailureKind.ERROR, type="InputError", message=str(error)), error)
+            return RunStatus.FAILED
+        return RunStatus.COMPLETED
+
+    def _check_outputs(self) -> None:
+        drive = self.drive
+        if drive.blueprint.outputs:
+            data: dict[str, Any] = {
+                key: codec.decode(drive.base[key]) for key in drive.blueprint.outputs if key in drive.base
+            }
+            check_outputs(drive.blueprint, data)
+
+    def _void_open_gates(self, status: RunStatus) -> None:
+        reason = "the run was cancelled" if status is RunStatus.CANCELLED else "the run failed"
+        if self.drive.rejection is not None:
+            reason = f"gate {self.drive.rejection.node_id} was rejected"
+        for gate in list(self.drive.gates.values()):
+            self._void(gate, reason)
+
+    def _fill_run(self, status: RunStatus) -> None:
+        drive, run = self.drive, self.drive.run_record
+        run.status = status
+        run.updated_at = self.now
+        run.duration_ms = drive.worked_ms()
+        run.current_nodes = drive.current_nodes(self.starts)
+        run.nodes_done = len(drive.done_nodes)
+        failed = status is RunStatus.FAILED and drive.failure is not None
+        run.failure = drive.failure if failed else None
+        run.error = drive.failure.message if failed and drive.failure else None
+        run.finished_at = self.now if status.ended else None
+        first = min(drive.gates.values(), key=lambda gate: gate.opened_at, default=None)
+        run.suspended_at_node = first.node_id if first else None
+        run.suspension_reason = first.message if first else None
+        run.owed = Owed.RESUME if self.handed_back else None
+        if status is not RunStatus.RUNNING or self.handed_back:
+            run.owner = None
+        if self._completed_one:
+            run.deaths = 0
+        if status is RunStatus.CANCELLED:
+            run.error = f"Cancelled by {drive.cancelled_by}."
+
+    def _event(self, kind: str, data: dict[str, Any]) -> None:
+        self.events.append(Event(at=self.now, kind=kind, who="NeuroCore", known_by="system", data=data))

@@ -1,0 +1,101 @@
+"""Where attempts run when they do not run on the caller's thread: daemon threads, and one event loop per drive."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Awaitable, Mapping
+from typing import Any
+
+from neurocore.runtime.attempt import Attempt, left_behind
+from neurocore.runtime.skills import Instances
+
+
+class Workers:
+    """Starts attempts and hands back those that ended, in the order they end.
+
+    Threads are daemons: a skill that was given up on must not keep the process from ending.
+    """
+
+    def __init__(self, instances: Instances) -> None:
+        self._instances = instances
+        self._ended: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self, attempt: Attempt, base: Mapping[str, bytes], *, is_async: bool) -> None:
+        """Run the attempt beside the caller."""
+        if is_async:
+            attempt.cancel = asyncio.run_coroutine_threadsafe(self._run_async(attempt, base), self._event_loop())
+        else:
+            thread = threading.Thread(
+                target=self._run_on_thread, args=(attempt, base), name=f"step-{attempt.node.id}", daemon=True
+            )
+            attempt.cancel = thread
+            thread.start()
+
+    def next(self, timeout: float | None) -> Attempt | None:
+        """The next attempt that ended, or None when none did within `timeout` seconds."""
+        try:
+            return self._ended.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+    def abandon(self, attempt: Attempt) -> None:
+        """Stop waiting for a sync attempt: whatever it still does is dropped."""
+        attempt.abandoned = True
+        if isinstance(attempt.cancel, threading.Thread):
+            left_behind[attempt.run_id, attempt.node.id] = attempt.cancel
+
+    def wait_for(self, awaitable: Awaitable[Any]) -> Any:
+        """Run something awaitable on the drive's event loop and wait for it."""
+
+        async def wrapped() -> Any:
+            return await awaitable
+
+        return asyncio.run_coroutine_threadsafe(wrapped(), self._event_loop()).result()
+
+    def close(self) -> None:
+        """Cancel what still runs on the event loop and end it."""
+        if self._loop is None:
+            return
+        loop, self._loop = self._loop, None
+
+        async def drain() -> None:
+            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await loop.shutdown_asyncgens()
+
+        asyncio.run_coroutine_threadsafe(drain(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+
+    def _run_on_thread(self, attempt: Attempt, base: Mapping[str, bytes]) -> None:
+        try:
+            attempt.run(base, self._instances, self.wait_for)
+        except BaseException as error:  # SystemExit or the like from a skill is that step's failure, not the thread's
+            attempt.fail(error, self._instances)
+        finally:
+            left_behind.pop((attempt.run_id, attempt.node.id), None)
+            self._ended.put(attempt)
+
+    async def _run_async(self, attempt: Attempt, base: Mapping[str, bytes]) -> None:
+        await attempt.run_async(base, self._instances)
+        self._ended.put(attempt)
+
+    def _event_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            loop = asyncio.new_event_loop()
+            started = threading.Event()
+
+            def run() -> None:
+                asyncio.set_event_loop(loop)
+                loop.call_soon(started.set)
+                loop.run_forever()
+                loop.close()
+
+            threading.Thread(target=run, name="async-skills", daemon=True).start()
+            started.wait()
+            self._loop = loop
+        return self._loop
