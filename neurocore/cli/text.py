@@ -1,0 +1,197 @@
+"""Values, times and durations as text that is safe to print: nothing in a run can steer the reader's terminal."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+# Control characters and escapes, the C1 set, bidirectional controls (they reorder what is read), line separators,
+# invisible joiners that hide text, the tag block, and lone surrogates, which no terminal can show. Tab and newline are
+# dealt with apart. The zero-width (non-)joiner stays: scripts and emoji need it.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_BREAKS = re.compile(r"\s*\n\s*")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def safe(text: object) -> str:
+    """The text with everything that could steer a terminal written out (`\\x1b`); newlines stay, tabs are spaces."""
+    return _UNSAFE.sub(_escaped, str(text).replace("\r\n", "\n").replace("\t", "    "))
+
+
+def line(text: object) -> str:
+    """The same on one line."""
+    return _BREAKS.sub(" ↵ ", safe(text).strip("\n"))
+
+
+def safe_json(text: str) -> str:
+    """JSON text in which those characters are written as JSON escapes; they only ever stand inside its strings."""
+
+    def escaped(match: re.Match[str]) -> str:
+        code = ord(match.group())
+        if code < 0x10000:
+            return f"\\u{code:04x}"
+        code -= 0x10000
+        return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+
+    return _UNSAFE_JSON.sub(escaped, text)
+
+
+_UNSAFE_JSON = re.compile(_UNSAFE.pattern.replace("\x0b-\x1f", "\x0b\x0c\x0e-\x1f"))
+
+
+def width(text: str) -> int:
+    """How many columns of a terminal the text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(character) for character in text)
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character) or character in "\u200c\u200d\ufe0e\ufe0f":
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def cut(text: str, columns: int) -> str:
+    """The text in at most so many columns, with `…` where something is left out."""
+    if width(text) <= columns:
+        return text
+    if columns <= 1:
+        return "…"[:columns]
+    taken, kept = 0, []
+    for character in text:
+        taken += _columns(character)
+        if taken > columns - 1:
+            break
+        kept.append(character)
+    return "".join(kept).rstrip() + "…"
+
+
+def wrapped(text: str, columns: int, indent: str = "", hanging: str | None = None) -> list[str]:
+    """The text broken between words into lines of at most so many columns, each behind `indent` (or `hanging`)."""
+    lines = []
+    for paragraph in text.split("\n"):
+        current, prefix = "", indent if not lines else indent if hanging is None else hanging
+        for word in paragraph.split(" "):
+            candidate = f"{current} {word}" if current else word
+            if current and width(prefix) + width(candidate) > columns:
+                lines.append(prefix + current)
+                current, prefix = word, indent if hanging is None else hanging
+            else:
+                current = candidate
+        lines.append(f"{prefix}{current}".rstrip())
+    return lines
+
+
+# ---------------------------------------------------------------- times
+
+
+def parse_time(iso: str) -> datetime | None:
+    """A recorded time; None when it is none. One without a zone is UTC, as 0.4 wrote them."""
+    try:
+        at = datetime.fromisoformat(iso)
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def ago(iso: str | None, now: datetime | None = None) -> str:
+    """How long ago, in one or two words; after two weeks the local date."""
+    at = parse_time(iso) if iso else None
+    if at is None:
+        return safe(iso) if iso else "–"
+    seconds = ((now or datetime.now(UTC)) - at).total_seconds()
+    if seconds < 0:
+        return "just now" if seconds > -5 else when(iso)
+    if seconds < 5:
+        return "just now"
+    for limit, size, unit in ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h"), (14 * 86400, 86400, "d")):
+        if seconds < limit:
+            return f"{int(seconds // size)} {unit} ago"
+    return at.astimezone().strftime("%Y-%m-%d")
+
+
+def since(iso: str | None, now: datetime | None = None) -> str:
+    """How long something has lasted that began then."""
+    at = parse_time(iso) if iso else None
+    return took(max(0.0, ((now or datetime.now(UTC)) - at).total_seconds() * 1000)) if at else "–"
+
+
+def when(iso: str | None) -> str:
+    """The time on the reader's clock, to the second."""
+    at = parse_time(iso) if iso else None
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else safe(iso or "–")
+
+
+def took(milliseconds: float | None) -> str:
+    """A duration for people: `0.4 ms`, `12 ms`, `1.3 s`, `2 min 5 s`, `3 h 12 min`, `2 d 3 h`."""
+    if milliseconds is None:
+        return "–"
+    if milliseconds < 1000:
+        return f"{milliseconds:.1f} ms" if milliseconds < 9.95 else f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = int(seconds + 0.5)
+    for size, unit, below, smaller in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // below
+            return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
+    return f"{whole} s"
+
+
+_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)")
+_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def parse_age(text: str) -> timedelta | None:
+    """`90d`, `12h`, `30min`, `2w`, `45s`; None for anything else."""
+    match = _AGE.fullmatch(text.strip().lower())
+    if match is None:
+        return None
+    try:
+        return timedelta(seconds=float(match.group(1)) * _UNITS[match.group(2)])
+    except OverflowError:
+        return None
+
+
+# ---------------------------------------------------------------- values
+
+
+def short(value: Any, columns: int = 60) -> str:
+    """A value (as `codec.plain` gives it) on one line: text as it is, numbers grouped, lists and mappings by size."""
+    if isinstance(value, str):
+        return cut(line(value), columns)
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    if isinstance(value, (list, tuple)):
+        flat = all(not isinstance(item, (list, dict)) for item in value)
+        text = ", ".join(short(item, columns) for item in value[:50]) if flat else ""
+        return text if flat and value and len(value) <= 50 and width(text) <= columns else counted(len(value), "item")
+    if isinstance(value, dict):
+        text = ", ".join(f"{line(key)} {short(item, 20)}" for key, item in list(value.items())[:12])
+        return text if value and len(value) <= 12 and width(text) <= columns else counted(len(value), "key")
+    return cut(number(value), columns)
+
+
+def number(value: Any) -> str:
+    """A number with its digits as they are; one too large to write out says how large it is."""
+    if isinstance(value, int) and value.bit_length() > 2000:
+        return f"a number of about {int(value.bit_length() * 0.30103):,} digits"
+    return line(value)
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """`1 run`, `3 runs`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

@@ -1,0 +1,1 @@
+"""The verbs (`executor`), the one durable loop, claims, dispatchers and the sweep."""
