@@ -1,0 +1,1 @@
+"""The seam to language models: what skills that require one are given as `self.llm`."""

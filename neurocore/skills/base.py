@@ -1,0 +1,121 @@
+"""What a skill is: a class with `skill_meta` and `process(context) -> context`.
+
+Its life at a node of a run: `__init__(name)`, `init(config)`, then, before its first step there, `setup(context)`;
+`process(context)` once per attempt; `teardown(context)` when the run stops in this process for whatever reason.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from neurocore.context import FlowContext
+from neurocore.errors import ExecutionError, SkillError
+from neurocore.skills.schema import config_problems
+
+
+@dataclass(frozen=True)
+class SkillMeta:
+    """What a skill says of itself.
+
+    `requires` are pip requirements, `provides` and `consumes` context keys, `config_schema` a JSON Schema of its
+    configuration (a property with `secret: true` is masked wherever it is shown). `max_retries` further tries are made
+    on an exception of `retry_on` (empty: any), the first after `retry_delay_base` seconds, doubled up to
+    `retry_delay_max`.
+    """
+
+    name: str
+    version: str = "0.1.0"
+    description: str = ""
+    author: str = ""
+    requires: list[str] = field(default_factory=list)
+    provides: list[str] = field(default_factory=list)
+    consumes: list[str] = field(default_factory=list)
+    config_schema: dict[str, Any] = field(default_factory=dict)
+    tags: list[str] = field(default_factory=list)
+    requires_llm: bool = False
+    max_retries: int = 0
+    retry_delay_base: float = 1.0
+    retry_delay_max: float = 60.0
+    retry_on: tuple[type[BaseException], ...] = ()
+
+
+class Skill:
+    """One unit of work. Subclasses set `skill_meta` and implement `process`; everything else is optional.
+
+    `is_gate` marks skills that wait for a person's decision; the runtime never calls their `process`.
+    """
+
+    skill_meta: ClassVar[SkillMeta]
+    is_gate: ClassVar[bool] = False
+
+    def __init__(self, name: str | None = None) -> None:
+        meta = getattr(type(self), "skill_meta", None)
+        if not isinstance(meta, SkillMeta):
+            raise SkillError(
+                f"The class {type(self).__name__} has no skill_meta; set skill_meta = SkillMeta(name=…, version=…)."
+            )
+        self.name = name or meta.name
+        self.config: dict[str, Any] = {}
+        self.llm: Any = None
+        self._initialized = False
+
+    @property
+    def is_initialized(self) -> bool:
+        """Whether `init` was called."""
+        return self._initialized
+
+    def init(self, config: dict[str, Any]) -> None:
+        """Take the configuration, with secrets resolved. An override calls `super().init(config)`."""
+        self.config = dict(config)
+        self._initialized = True
+
+    def setup(self, context: FlowContext) -> Any:
+        """Once per process and node, before the first step there; changes belong to that step."""
+
+    def process(self, context: FlowContext) -> Any:
+        """Do the work; returns the context."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement process().")
+
+    def teardown(self, context: FlowContext) -> Any:
+        """When the run stops in this process; changes are dropped."""
+
+    def validate_config(self) -> list[str]:
+        """Sentences about what is wrong with `self.config`; an empty list means it is fine."""
+        return type(self).config_problems(self.config)
+
+    @classmethod
+    def config_problems(cls, config: dict[str, Any]) -> list[str]:
+        """Sentences about what is wrong with a configuration, checked against `config_schema` before a run starts."""
+        return config_problems(cls.skill_meta.config_schema, config)
+
+    def health_check(self) -> bool:
+        """Whether the skill could work now."""
+        return self._initialized
+
+    def set_output_port(self, context: FlowContext, port: str) -> None:
+        """Choose the output port (`context.set_port`)."""
+        context.set_port(port)
+
+    def check_deadline(self, context: FlowContext) -> None:
+        """Raise when the step's time is up: for long loops in sync skills, which nobody can interrupt."""
+        if context.deadline is not None and time.perf_counter() >= context.deadline:
+            raise ExecutionError(f"The time of {self.name} is up.", node=self.name, kind="timeout")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(name={self.name!r})"
+
+
+class AsyncSkill(Skill):
+    """A skill whose `process` is a coroutine; a time-out or a cancellation really ends it."""
+
+    async def process(self, context: FlowContext) -> Any:
+        """Do the work; returns the context."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement process().")
+
+
+def is_async_skill(skill: Skill | type[Skill]) -> bool:
+    """Whether `process` is a coroutine function."""
+    return inspect.iscoroutinefunction(skill.process)

@@ -1,0 +1,131 @@
+"""Run a program, without a shell."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+from neurocore.context import FlowContext
+from neurocore.errors import SkillError
+from neurocore.skills import templates
+from neurocore.skills.base import Skill, SkillMeta
+
+ALWAYS = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
+
+
+class CommandSkill(Skill):
+    """Runs `argv` (each item a template) and sets `output` to `{exit_code, stdout, stderr, truncated}`.
+
+    The program sees PATH, HOME, the locale, the variables named in `pass_env` and those given in `env`, and gets the
+    step's idempotency key as NEUROCORE_IDEMPOTENCY_KEY. On `timeout` (seconds, default 60) its whole process group is
+    killed. More than `max_output` bytes (default 1 MiB) of a stream are dropped and `truncated` says so. An exit code
+    that is not in `ok_codes` (default 0) fails the step.
+    """
+
+    skill_meta = SkillMeta(
+        name="command",
+        version="1.0.0",
+        description="Run a program, without a shell.",
+        author="NeuroCore",
+        tags=["process"],
+        config_schema={
+            "properties": {
+                "argv": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                "stdin": {"type": "string"},
+                "cwd": {"type": "string"},
+                "env": {"type": "object", "additionalProperties": {"type": "string"}},
+                "pass_env": {"type": "array", "items": {"type": "string"}},
+                "timeout": {"type": "number", "exclusiveMinimum": 0},
+                "max_output": {"type": "integer", "minimum": 0},
+                "ok_codes": {"type": "array", "items": {"type": "integer"}},
+                "output": {"type": "string"},
+            },
+            "required": ["argv"],
+            "additionalProperties": False,
+        },
+    )
+
+    def process(self, context: FlowContext) -> FlowContext:
+        """Run the program."""
+        argv = [self._filled(item, context) for item in self.config["argv"]]
+        stdin = self._filled(self.config.get("stdin", ""), context)
+        result = self._run(argv, stdin, context)
+        context.set(self.config.get("output", self.name), result)
+        if result["exit_code"] not in self.config.get("ok_codes", [0]):
+            tail = result["stderr"].strip()[-500:]
+            raise SkillError(f"{argv[0]} ended with exit code {result['exit_code']}{': ' + tail if tail else '.'}")
+        return context
+
+    def _filled(self, text: str, context: FlowContext) -> str:
+        wanted = templates.names(text) if "{" in text else set()
+        data = {key: context.get(key) for key in wanted if context.has(key)}
+        return templates.render(text, data, what=f"an argument of {self.name}") if "{" in text else text
+
+    def _environment(self, context: FlowContext) -> dict[str, str]:
+        names = (*ALWAYS, *self.config.get("pass_env", ()))
+        passed = {name: os.environ[name] for name in names if name in os.environ}
+        key = {"NEUROCORE_IDEMPOTENCY_KEY": context.idempotency_key}
+        return {**passed, **key, **self.config.get("env", {})}
+
+    def _run(self, argv: list[str], stdin: str, context: FlowContext) -> dict[str, Any]:
+        limit = int(self.config.get("max_output", 1024 * 1024))
+        timeout = float(self.config.get("timeout", 60))
+        try:
+            process = subprocess.Popen(
+                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                cwd=Path(self.config.get("cwd", ".")), env=self._environment(context), start_new_session=True,
+            )  # fmt: skip
+        except (OSError, ValueError) as error:
+            raise SkillError(f"{self.name} cannot start {argv[0]!r}: {error}.") from error
+        readers = [_Reader(stream, limit) for stream in (process.stdout, process.stderr) if stream is not None]
+        feeder = threading.Thread(target=_feed, args=(process.stdin, stdin.encode()), daemon=True)
+        feeder.start()
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise SkillError(f"{argv[0]} did not end within {timeout:g} s and was killed.") from None
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            for reader in readers:
+                reader.join()
+            feeder.join()
+        return {
+            "exit_code": process.returncode,
+            "stdout": readers[0].text,
+            "stderr": readers[1].text,
+            "truncated": any(reader.truncated for reader in readers),
+        }
+
+
+class _Reader(threading.Thread):
+    """Reads a stream to its end and keeps no more than `limit` bytes of it."""
+
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
+        super().__init__(daemon=True)
+        self.stream, self.limit = stream, limit
+        self.data, self.truncated = bytearray(), False
+        self.start()
+
+    def run(self) -> None:
+        with self.stream:
+            while chunk := self.stream.read1(65536):  # type: ignore[attr-defined]
+                room = self.limit - len(self.data)
+                self.data += chunk[: max(0, room)]
+                self.truncated = self.truncated or len(chunk) > room
+
+    @property
+    def text(self) -> str:
+        return self.data.decode("utf-8", "replace")
+
+
+def _feed(stream: IO[bytes] | None, data: bytes) -> None:
+    if stream is not None:
+        with contextlib.suppress(BrokenPipeError), stream:
+            stream.write(data)

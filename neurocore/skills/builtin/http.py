@@ -1,0 +1,101 @@
+"""Make an HTTP request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neurocore.context import FlowContext
+from neurocore.errors import SkillError
+from neurocore.skills import templates
+from neurocore.skills.base import AsyncSkill, SkillMeta
+
+
+class HttpSkill(AsyncSkill):
+    """Sends one request and sets `output` to `{status, headers, body}`; a JSON answer's body is data, else text.
+
+    The step's idempotency key goes along as `Idempotency-Key`. `timeout` is in seconds (default 30), `max_bytes` limits
+    the answer (default 10 MiB). A status of 400 or more fails the step unless `raise_for_status: false`.
+    """
+
+    skill_meta = SkillMeta(
+        name="http",
+        version="1.0.0",
+        description="Make an HTTP request.",
+        author="NeuroCore",
+        requires=["httpx"],
+        tags=["network"],
+        config_schema={
+            "properties": {
+                "url": {"type": "string"},
+                "method": {"enum": ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]},
+                "headers": {"type": "object", "additionalProperties": {"type": "string"}},
+                "params": {"type": "object"},
+                "json_from": {"type": "string", "description": "Context key whose value is sent as JSON."},
+                "body": {"type": "string", "description": "Text to send; a template."},
+                "timeout": {"type": "number", "exclusiveMinimum": 0},
+                "max_bytes": {"type": "integer", "minimum": 1},
+                "follow_redirects": {"type": "boolean"},
+                "raise_for_status": {"type": "boolean"},
+                "output": {"type": "string"},
+            },
+            "required": ["url"],
+            "additionalProperties": False,
+        },
+    )
+
+    async def process(self, context: FlowContext) -> FlowContext:
+        """Send the request."""
+        try:
+            import httpx
+        except ImportError as error:
+            raise SkillError("The http skill needs httpx: pip install 'neurocore-ai[http]'.") from error
+        config = self.config
+        url = self._filled(config["url"], context)
+        headers = {"Idempotency-Key": context.idempotency_key, **config.get("headers", {})}
+        content: dict[str, Any] = {}
+        if "json_from" in config:
+            content["json"] = context.get(config["json_from"])
+        elif "body" in config:
+            content["content"] = self._filled(config["body"], context)
+        try:
+            async with httpx.AsyncClient(
+                timeout=float(config.get("timeout", 30)), follow_redirects=bool(config.get("follow_redirects", False))
+            ) as client:
+                request = client.build_request(
+                    config.get("method", "GET"), url, headers=headers, params=config.get("params"), **content
+                )
+                answer = await client.send(request, stream=True)
+                try:
+                    result = await self._read(answer)
+                finally:
+                    await answer.aclose()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise SkillError(f"{self.name}: the request to {url} failed: {type(error).__name__}: {error}") from error
+        context.set(config.get("output", self.name), result)
+        if result["status"] >= 400 and config.get("raise_for_status", True):
+            raise SkillError(f"{self.name}: {url} answered {result['status']}: {str(result['body'])[:300]}")
+        return context
+
+    async def _read(self, answer: Any) -> dict[str, Any]:
+        limit = int(self.config.get("max_bytes", 10 * 1024 * 1024))
+        data = bytearray()
+        async for chunk in answer.aiter_bytes():
+            data += chunk
+            if len(data) > limit:
+                raise SkillError(f"{self.name}: the answer is larger than {limit:,} bytes (max_bytes).")
+        text = data.decode(answer.encoding or "utf-8", "replace")
+        body: Any = text
+        if "json" in answer.headers.get("content-type", ""):
+            import json
+
+            try:
+                body = json.loads(text)
+            except ValueError as error:
+                raise SkillError(f"{self.name}: the answer says it is JSON and is none: {error}.") from error
+        return {"status": answer.status_code, "headers": dict(answer.headers), "body": body}
+
+    def _filled(self, text: str, context: FlowContext) -> str:
+        if "{" not in text:
+            return text
+        data = {key: context.get(key) for key in templates.names(text) if context.has(key)}
+        return templates.render(text, data, what=f"a template of {self.name}")

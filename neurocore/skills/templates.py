@@ -1,0 +1,79 @@
+"""Templates over the context: Jinja2, sandboxed, strict about names, and bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from neurocore.errors import SkillError
+
+MAX_TEMPLATE = 64 * 1024
+MAX_OUTPUT = 1024 * 1024
+
+
+def render(template: str, data: Mapping[str, Any], *, what: str) -> str:
+    """The template filled in; `what` is said in errors. Raises SkillError."""
+    from jinja2 import TemplateError
+
+    compiled = _compiled(template, what)
+    parts, size = [], 0
+    try:
+        for part in compiled.generate(dict(data)):
+            size += len(part)
+            if size > MAX_OUTPUT:
+                raise SkillError(f"{_cap(what)} comes to more than 1 MiB of text; show less of it.")
+            parts.append(part)
+    except TemplateError as error:
+        raise SkillError(f"{_cap(what)} cannot be rendered: {error}.") from error
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError) as error:
+        raise SkillError(f"{_cap(what)} cannot be rendered: {type(error).__name__}: {error}.") from error
+    return "".join(parts)
+
+
+def names(template: str) -> set[str]:
+    """The context keys a template reads; empty for one that does not parse (rendering says why)."""
+    from jinja2 import TemplateSyntaxError, meta
+
+    try:
+        return set(meta.find_undeclared_variables(_environment().parse(template)))
+    except TemplateSyntaxError:
+        return set()
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Any:
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Bounded(ImmutableSandboxedEnvironment):
+        """Powers and repetition are where a short template makes a long computation."""
+
+        intercepted_binops = frozenset(["**", "*"])
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            if operator == "**":
+                raise SkillError("A template cannot raise to a power.")
+            if not isinstance(left, (int, float)) or not isinstance(right, (int, float)):
+                raise SkillError("A template can multiply numbers only.")
+            return super().call_binop(context, operator, left, right)
+
+    environment = Bounded(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    environment.filters["money"] = lambda value: f"{value:,.2f}"
+    return environment
+
+
+@lru_cache(maxsize=256)
+def _compiled(template: str, what: str) -> Any:
+    from jinja2 import TemplateSyntaxError
+
+    if len(template) > MAX_TEMPLATE:
+        raise SkillError(f"{_cap(what)} is a template of more than 64 KiB.")
+    try:
+        return _environment().from_string(template)
+    except TemplateSyntaxError as error:
+        raise SkillError(f"{_cap(what)} is no template: {error.message} (line {error.lineno}).") from error
+
+
+def _cap(what: str) -> str:
+    return what[:1].upper() + what[1:]
