@@ -203,7 +203,7 @@ def _word(kind: Any) -> str:
     if isinstance(kind, inspect.LiteralType):
         return "one of " + ", ".join(map(str, kind.values))
     if isinstance(kind, inspect.UnionType):
-        return " or ".join(_word(one) for one in kind.types if not isinstance(one, (inspect.NoneType, inspect.UnsetType)))
+        return " or ".join(_word(one) for one in kind.types if not isinstance(one, inspect.NoneType))
     if isinstance(kind, inspect.StructType):
         return "a mapping"
     return next((word for one, word in _WORDS.items() if isinstance(kind, one)), "another value")
@@ -222,7 +222,7 @@ def _check(document: Document, value: Any, kind: Any, path: Place) -> None:
     if isinstance(kind, inspect.AnyType):
         return
     if isinstance(kind, inspect.UnionType):
-        options = [one for one in kind.types if not isinstance(one, (inspect.NoneType, inspect.UnsetType))]
+        options = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
         if value is None and any(isinstance(one, inspect.NoneType) for one in kind.types):
             return
         if any(isinstance(one, inspect.AnyType) for one in options):

@@ -44,10 +44,7 @@ def safe_json(text: str) -> str:
         code -= 0x10000
         return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
 
-    return _UNSAFE_JSON.sub(escaped, text)
-
-
-_UNSAFE_JSON = re.compile(_UNSAFE.pattern.replace("\x0b-\x1f", "\x0b\x0c\x0e-\x1f"))
+    return _UNSAFE.sub(escaped, text)
 
 
 def width(text: str) -> int:

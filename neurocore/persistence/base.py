@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Self
@@ -490,6 +490,8 @@ class RunStore(ABC):
                 version=stored.version + 1,
                 cancel_requested=stored.cancel_requested,
             )
+            if run.status is not RunStatus.RUNNING:
+                complete(run, self.load_steps(run.run_id))
             if not run.status.ended and any(gate.status == GateStatus.DECIDED for gate in run.gates):
                 run.owed = Owed.DECISION
             self.save_run(run)
@@ -728,6 +730,31 @@ def fold(initial: Mapping[str, bytes], steps: Iterable[StepRecord]) -> dict[str,
             context.pop(key, None)
         context.update(step.changes.set)
     return context
+
+
+def complete(run: RunRecord, steps: Sequence[StepRecord]) -> RunRecord:
+    """Fill in what follows from the steps: `completed_nodes`, and `final_context` as data and metadata."""
+    done = sorted((step for step in steps if step.status is StepStatus.COMPLETED), key=lambda step: step.commit_index)
+    run.completed_nodes = [step.node_id or step.component for step in done]
+    initial = {key: codec.encode(value) for key, value in run.initial_data.items()}
+    data = {}
+    for key, value in fold(initial, steps).items():
+        try:
+            data[key] = codec.decode(value)
+        except codec.CodecError as error:  # a class that is gone must not hide the rest of the run
+            data[key] = f"(unreadable: {error})"
+    run.final_context = {
+        "data": data,
+        "metadata": {
+            "run_id": run.run_id,
+            "status": run.status.value,
+            "suspended": run.status is RunStatus.SUSPENDED,
+            "suspended_at_node": run.suspended_at_node,
+            "suspension_reason": run.suspension_reason,
+            "completed_nodes": run.completed_nodes,
+        },
+    }
+    return run
 
 
 def last_hash(gates: Iterable[GateRecord]) -> str:

@@ -127,7 +127,9 @@ def _record(run: RunRecord, gate: GateRecord, answer: Answer, store: RunStore) -
     if not took_effect:
         return None
     driver = owner_label(run.owner) if run.status is RunStatus.RUNNING and run.owner else None
-    return Decision(answer=answer, gate=gate, effect="took_effect", driven_by=driver)
+    key = (gate.node_id, gate.visit)
+    decided = next(one for one in store.load_gates(run.run_id) if (one.node_id, one.visit) == key)
+    return Decision(answer=decided.decision or answer, gate=decided, effect="took_effect", driven_by=driver)
 
 
 def _hand_on(decision: Decision, store: RunStore, dispatch: Submits | None) -> Decision:

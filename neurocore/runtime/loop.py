@@ -148,6 +148,8 @@ class Drive:
             failpoint("run.after_create")
         else:
             turn.events.extend(events)
+            if self.decided:
+                turn.consume_decisions()
         if turn.has_rows or not turn.starts:
             turn.commit()
         return turn

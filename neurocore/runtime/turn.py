@@ -287,7 +287,10 @@ class Turn:
         drive = self.drive
         for skip in moves.skipped:
             self._follow_skip(skip)
-        drive.ready.extend(moves.ready)
+        waiting = drive.gates.keys()
+        drive.ready.extend(
+            (node, visit) for node, visit in moves.ready if (node.id, drive.record_visit(node.id, visit)) not in waiting
+        )
         for broken in moves.broken:
             self._follow_broken(broken)
         if moves.exhausted:

@@ -1,0 +1,99 @@
+"""The root of the command line: the global options and the table of commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from neurocore.cli.errors import guarded
+from neurocore.cli.lazy import Lazy, LazyGroup
+from neurocore.cli.project import Project
+
+WORK, HISTORY, PROJECT = "Blueprints and skills", "Runs", "Project"
+
+COMMANDS = {
+    "init": Lazy("neurocore.cli.init:init", "Make a project that runs at once.", WORK),
+    "run": Lazy("neurocore.cli.run:run", "Run a blueprint.", WORK),
+    "validate": Lazy("neurocore.cli.validate:validate", "Check blueprints without running them.", WORK),
+    "schema": Lazy("neurocore.cli.schema:schema", "Print the JSON Schema of blueprints or of neurocore.yaml.", WORK),
+    "skill": Lazy("neurocore.cli.skill:skill", "List, explain and make skills.", WORK),
+    "runs": Lazy("neurocore.cli.runs:runs", "Look at runs, decide, resume, replay.", HISTORY),
+    "db": Lazy("neurocore.cli.db:db", "Check, back up, prune and move the history.", HISTORY),
+    "config": Lazy("neurocore.cli.config:config", "Show the settings and where they come from.", PROJECT),
+    "doctor": Lazy("neurocore.cli.doctor:doctor", "Say what is wrong with this project, and how to mend it.", PROJECT),
+    "completion": Lazy("neurocore.cli.completion:completion", "Print the completion script of a shell.", PROJECT),
+}
+
+
+class Root(LazyGroup):
+    """The group that turns whatever happens into an exit code and, where it went wrong, one sentence."""
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
+        """Parse, call, and leave by SystemExit."""
+        _streams_take_anything()
+        Root.debug = bool(os.environ.get("NEUROCORE_DEBUG"))
+        extra.pop("standalone_mode", None)
+        code = guarded(
+            lambda: click.Group.main(self, args, prog_name or "neurocore", standalone_mode=False, **extra),
+            debug=lambda: Root.debug,
+        )
+        sys.exit(code)
+
+    debug: bool = False
+
+
+def _streams_take_anything() -> None:
+    """A lone surrogate or a letter the terminal's encoding lacks is written out, and never ends a command."""
+    for stream in (sys.stdout, sys.stderr):
+        encoding = (getattr(stream, "encoding", None) or "").lower()
+        if "utf" in encoding and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from neurocore import __version__
+
+        click.echo(f"neurocore {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Root,
+    table=COMMANDS,
+    plugins=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "-C", "--project", "directory", metavar="DIR", type=click.Path(path_type=Path),
+    help="Act as if started in DIR; the project is there or above it.",
+)  # fmt: skip
+@click.option("--debug", is_flag=True, help="Show the traceback of what goes wrong.")
+@click.option(
+    "-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
+)
+@click.pass_context
+def cli(ctx: click.Context, directory: Path | None, debug: bool) -> None:
+    """Durable YAML workflows of Python skills, with approval gates that hold.
+
+    A first project: `neurocore init hello`, then what it says.
+    """
+    Root.debug = Root.debug or debug
+    if directory is not None:
+        _go_to(ctx, directory)
+    ctx.obj = Project()
+    ctx.call_on_close(ctx.obj.close)
+
+
+def _go_to(ctx: click.Context, directory: Path) -> None:
+    before = os.getcwd()
+    try:
+        os.chdir(directory)
+    except OSError as error:
+        raise click.BadParameter(f"{directory}: {error.strerror or error}.", ctx, param_hint="--project") from error
+    ctx.call_on_close(lambda: os.chdir(before))

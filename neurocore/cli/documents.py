@@ -1,0 +1,493 @@
+"""The `--json` documents: one type each. docs/schemas is made from them, and real output is checked against it.
+
+Times are ISO 8601 in UTC, durations milliseconds. Values of a run are shown as JSON has them (sets as lists, decimals
+and times as text, bytes as `base64:…`), with credentials masked. New fields may come; none goes or changes its meaning.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+
+class FailureDocument(Struct, kw_only=True):
+    """Why a run failed. `kind`: error, timeout, rejected, interrupted or lost."""
+
+    kind: str
+    message: str
+    node: str | None = None
+    type: str | None = None
+
+
+class RunSummary(Struct, kw_only=True):
+    """A run as lists have it.
+
+    `status` is running, completed, failed, suspended or cancelled. `state` says who moves it on: `driven` (a live
+    process does), `owed` (it is to go on, and nobody drives it yet), `lost` (its process died), `idle`.
+    `duration_ms` is time worked, not time waited for people.
+    """
+
+    run_id: str
+    title: str
+    blueprint: str
+    blueprint_version: str
+    status: str
+    state: str
+    created_at: str
+    updated_at: str
+    finished_at: str | None
+    duration_ms: float | None
+    nodes_done: int
+    nodes_total: int
+    running_nodes: list[str]
+    suspended_at_node: str | None
+    suspension_reason: str | None
+    error: str | None
+    failure: FailureDocument | None
+    started_by: str | None
+    replay_of: str | None
+    tags: list[str]
+
+
+class RunsDocument(Struct, kw_only=True):
+    """`runs list --json`. `older` is what `--before` takes for the next page, null on the last."""
+
+    runs: list[RunSummary]
+    older: str | None
+
+
+class AnswerDocument(Struct, kw_only=True):
+    """One person's answer. `known_by` says how we know who it was; `took_effect` is true for the decision."""
+
+    approved: bool | None
+    by: str
+    known_by: str
+    at: str
+    note: str | None
+    digest: str | None
+    data: dict[str, Any]
+    hash: str
+
+
+class OutlookDocument(Struct, kw_only=True):
+    """What one answer leads to: nodes that will run, may run, are skipped, and how it ends."""
+
+    runs: list[str]
+    maybe: list[str]
+    skips: list[str]
+    ends: str
+    sentence: str
+
+
+class PreviewDocument(Struct, kw_only=True):
+    """What each answer leads to."""
+
+    approve: OutlookDocument
+    reject: OutlookDocument
+
+
+class DifferenceDocument(Struct, kw_only=True):
+    """One key that differs. `kind`: added, removed or changed."""
+
+    key: str
+    kind: str
+    before: Any = None
+    after: Any = None
+
+
+class LastApprovedDocument(Struct, kw_only=True):
+    """The last approved occurrence of this gate in another run, and what differs from it in what is shown."""
+
+    run_id: str
+    by: str | None
+    at: str | None
+    differences: list[DifferenceDocument]
+
+
+class GateDocument(Struct, kw_only=True):
+    """One gate occurrence, addressed by (run, node, visit). `kind`: gate, or input (a step waits for data).
+
+    `preview` and `last_approved` are there while it is open.
+    """
+
+    node: str
+    visit: int
+    name: str
+    kind: str
+    status: str
+    message: str
+    shown: dict[str, Any]
+    digest: str
+    note_rule: str
+    require: bool
+    on_reject: str | None
+    opened_at: str
+    closed_at: str | None
+    void_reason: str | None
+    answers: list[AnswerDocument]
+    preview: PreviewDocument | None = None
+    last_approved: LastApprovedDocument | None = None
+
+
+class LogDocument(Struct, kw_only=True):
+    """One line that a skill logged, and the step that did."""
+
+    at: str
+    level: str
+    message: str
+    node: str
+    visit: int
+    attempt: int
+    step_index: int
+
+
+class StepDocument(Struct, kw_only=True):
+    """One execution of one node. `changes` and `deleted` say what it did to the context.
+
+    `config`, `traceback` and `logs` are filled in with `--full`.
+    """
+
+    step_index: int
+    node: str
+    component: str
+    visit: int
+    attempt: int
+    skill: str | None
+    skill_version: str | None
+    status: str
+    reason: str | None
+    port: str | None
+    started_at: str
+    duration_ms: float | None
+    error: str | None
+    error_type: str | None
+    changes: dict[str, Any]
+    deleted: list[str]
+    config: dict[str, Any] | None = None
+    traceback: str | None = None
+    logs: list[LogDocument] | None = None
+
+
+class EventDocument(Struct, kw_only=True):
+    """One entry of a run's activity."""
+
+    at: str
+    kind: str
+    who: str | None
+    known_by: str | None
+    data: dict[str, Any]
+
+
+class RunDetails(RunSummary, kw_only=True):
+    """A run as a whole: the summary, what it was given, and the context as it stands."""
+
+    blueprint_path: str | None
+    blueprint_hash: str
+    flow_type: str
+    completed_nodes: list[str]
+    driven_by: str | None
+    legacy: str | None
+    initial_data: dict[str, Any]
+    context: dict[str, Any]
+
+
+class InspectDocument(Struct, kw_only=True):
+    """`runs inspect --json`. `next` are commands that can be typed now; `refused` says why others cannot.
+
+    `blueprint_source` (the exact YAML that ran) comes with `--full`.
+    """
+
+    run: RunDetails
+    steps: list[StepDocument]
+    gates: list[GateDocument]
+    events: list[EventDocument]
+    next: list[str]
+    refused: dict[str, str]
+    blueprint_source: str | None = None
+
+
+class WaitDocument(Struct, kw_only=True):
+    """An open gate or input of a run."""
+
+    node: str
+    visit: int
+    kind: str
+    message: str
+    digest: str
+
+
+class DecisionDocument(Struct, kw_only=True):
+    """What became of an answer. `effect`: took_effect, or repeated (the same person had said the same before)."""
+
+    node: str
+    visit: int
+    approved: bool | None
+    by: str
+    at: str
+    note: str | None
+    effect: str
+    driven_by: str | None
+
+
+class OutcomeDocument(RunSummary, kw_only=True):
+    """`run`, `runs resume|replay|approve|watch|cancel --json`: where the run stands when the command ends.
+
+    `data` is the context; `waits` are the open gates and inputs; `decision` is there after `approve`.
+    """
+
+    data: dict[str, Any]
+    waits: list[WaitDocument]
+    next: list[str]
+    decision: DecisionDocument | None = None
+
+
+class ProblemDocument(Struct, kw_only=True):
+    """One finding in a file. `severity`: error or warning."""
+
+    severity: str
+    message: str
+    path: str
+    line: int | None
+    column: int | None
+
+
+class CheckedDocument(Struct, kw_only=True):
+    """One blueprint that was checked; `ok` says that nothing keeps it from running."""
+
+    file: str
+    name: str | None
+    ok: bool
+    problems: list[ProblemDocument]
+
+
+class ValidateDocument(Struct, kw_only=True):
+    """`validate --json`."""
+
+    ok: bool
+    blueprints: list[CheckedDocument]
+
+
+class SkillSummary(Struct, kw_only=True):
+    """A skill in the list. `source`: a file, a package, or `built in`."""
+
+    name: str
+    version: str
+    description: str
+    tags: list[str]
+    source: str
+
+
+class SkillsDocument(Struct, kw_only=True):
+    """`skill list --json`; `problems` are the files and packages that could not be loaded."""
+
+    skills: list[SkillSummary]
+    problems: list[str]
+
+
+class SkillDocument(SkillSummary, kw_only=True):
+    """`skill info --json`. `config` is what neurocore.yaml sets, masked."""
+
+    author: str
+    documentation: str
+    requires: list[str]
+    provides: list[str]
+    consumes: list[str]
+    is_gate: bool
+    is_async: bool
+    requires_llm: bool
+    max_retries: int
+    config_schema: dict[str, Any]
+    config: dict[str, Any]
+
+
+class LogsDocument(Struct, kw_only=True):
+    """`runs logs --json`."""
+
+    run_id: str
+    lines: list[LogDocument]
+
+
+class StepDifferenceDocument(Struct, kw_only=True):
+    """One node in two runs: how each ended (null: it did not come to it), how long it worked, what it set."""
+
+    node: str
+    before_status: str | None
+    after_status: str | None
+    before_ms: float | None
+    after_ms: float | None
+    differences: list[DifferenceDocument]
+
+
+class DiffDocument(Struct, kw_only=True):
+    """`runs diff --json`: what differs between two runs, from the first to the second."""
+
+    before: RunSummary
+    after: RunSummary
+    same_blueprint: bool
+    inputs: list[DifferenceDocument]
+    steps: list[StepDifferenceDocument]
+    context: list[DifferenceDocument]
+    blueprint: list[str]
+
+
+class SweepDocument(Struct, kw_only=True):
+    """`runs sweep --json`, one document a line with `--watch`: ids of runs that were owed, that were lost, that were
+    ended as failed (`runtime.on_lost: fail`), and the sentence of each that could not be driven on.
+    """
+
+    at: str
+    owed: list[str]
+    lost: list[str]
+    failed: list[str]
+    errors: dict[str, str]
+
+
+class DeletedDocument(Struct, kw_only=True):
+    """`runs delete --json`: what is left of each run."""
+
+    run_id: str
+    blueprint: str
+    deleted_at: str
+    deleted_by: str
+    last_hash: str
+
+
+class SettingDocument(Struct, kw_only=True):
+    """One setting. `origin`: a file with its line, an environment variable, or `default`."""
+
+    name: str
+    value: Any
+    origin: str
+
+
+class ConfigDocument(Struct, kw_only=True):
+    """`config show --json`; `file` is null where the project has no neurocore.yaml."""
+
+    project_root: str
+    file: str | None
+    settings: list[SettingDocument]
+
+
+class FindingDocument(Struct, kw_only=True):
+    """One thing that `doctor` looked at. `level`: ok, warning or error; `mend` says what to do."""
+
+    level: str
+    subject: str
+    message: str
+    mend: str | None = None
+
+
+class DoctorDocument(Struct, kw_only=True):
+    """`doctor --json`; `ok` is false when a finding is an error."""
+
+    ok: bool
+    findings: list[FindingDocument]
+
+
+class CheckDocument(Struct, kw_only=True):
+    """`db check --json`: what does not hold (empty: all does), and what `--mend` put right."""
+
+    ok: bool
+    store: str
+    problems: list[str]
+    mended: list[str]
+
+
+class StatsDocument(Struct, kw_only=True):
+    """`db stats --json`. `bytes` is the size on disk, null where there is no file."""
+
+    store: str
+    runs: int
+    steps: int | None
+    open_gates: int
+    by_status: dict[str, int]
+    by_blueprint: dict[str, int]
+    oldest: str | None
+    newest: str | None
+    bytes: int | None
+    schema_version: int | None
+
+
+class BackupDocument(Struct, kw_only=True):
+    """`db backup --json`."""
+
+    file: str
+    bytes: int
+
+
+class PruneDocument(Struct, kw_only=True):
+    """`db prune --json`: how many ended runs were deleted, or would be with `--dry-run`."""
+
+    dry_run: bool
+    runs: int
+    oldest: str | None
+    newest: str | None
+
+
+class ExportDocument(Struct, kw_only=True):
+    """`db export --json` (to a file)."""
+
+    file: str
+    runs: int
+    steps: int
+
+
+class ImportDocument(Struct, kw_only=True):
+    """`db import --json`: runs brought in, and runs that were there already and stay as they are."""
+
+    runs: int
+    steps: int
+    skipped: int
+
+
+class MigrateDocument(Struct, kw_only=True):
+    """`db migrate --json`: schema versions before and after (the same: there was nothing to do)."""
+
+    before: int
+    after: int
+    backup: str | None
+
+
+class InitDocument(Struct, kw_only=True):
+    """`init --json`: the folder and the files written in it."""
+
+    directory: str
+    files: list[str]
+
+
+#: Each document's name (its file in docs/schemas is `<name>.json`) and the commands that print it.
+DOCUMENTS: dict[str, tuple[type[Struct], tuple[str, ...]]] = {
+    "init": (InitDocument, ("init",)),
+    "outcome": (
+        OutcomeDocument, ("run", "runs resume", "runs replay", "runs approve", "runs watch", "runs cancel"),
+    ),
+    "validate": (ValidateDocument, ("validate",)),
+    "skills": (SkillsDocument, ("skill list",)),
+    "skill": (SkillDocument, ("skill info",)),
+    "runs": (RunsDocument, ("runs list",)),
+    "inspect": (InspectDocument, ("runs inspect",)),
+    "logs": (LogsDocument, ("runs logs",)),
+    "diff": (DiffDocument, ("runs diff",)),
+    "sweep": (SweepDocument, ("runs sweep",)),
+    "deleted": (DeletedDocument, ("runs delete",)),
+    "config": (ConfigDocument, ("config show",)),
+    "doctor": (DoctorDocument, ("doctor",)),
+    "check": (CheckDocument, ("db check",)),
+    "stats": (StatsDocument, ("db stats",)),
+    "backup": (BackupDocument, ("db backup",)),
+    "prune": (PruneDocument, ("db prune",)),
+    "export": (ExportDocument, ("db export",)),
+    "import": (ImportDocument, ("db import",)),
+    "migrate": (MigrateDocument, ("db migrate",)),
+}  # fmt: skip
+
+
+def document_schema(name: str) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of the document."""
+    import msgspec
+
+    kind, commands = DOCUMENTS[name]
+    title = ", ".join(f"neurocore {command} --json" for command in commands)
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **msgspec.json.schema(kind)}
+    return schema

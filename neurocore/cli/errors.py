@@ -1,0 +1,127 @@
+"""From what went wrong to the sentence and the exit code, in one place.
+
+0 done · 1 the run failed or ended rejected, a check found something, or NeuroCore itself or the store failed ·
+2 usage · 3 not found or ambiguous · 4 refused · 5 suspended (`run --exit-code`) · 130 stopped by Ctrl-C · 143 by SIGTERM
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+import click
+
+from neurocore.cli.output import complain, say
+from neurocore.errors import (
+    CodecError,
+    ExecutionError,
+    NeuroCoreError,
+    NotFoundError,
+    RefusedError,
+    RunAmbiguous,
+    SkillError,
+    UsageError,
+)
+
+DONE = 0
+FAILED = 1
+USAGE = 2
+NOT_FOUND = 3
+REFUSED = 4
+SUSPENDED = 5
+INTERRUPTED = 130
+TERMINATED = 143
+
+_FAMILIES: tuple[tuple[type[NeuroCoreError], int], ...] = (
+    (ExecutionError, FAILED),
+    (UsageError, USAGE),
+    (SkillError, USAGE),
+    (CodecError, USAGE),
+    (NotFoundError, NOT_FOUND),
+    (RefusedError, REFUSED),
+)
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while a run was driven; the sentence says how to go on."""
+
+    def __init__(self, sentence: str, code: int = INTERRUPTED) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.code = code
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code that an error stands for."""
+    return next((code for family, code in _FAMILIES if isinstance(error, family)), FAILED)
+
+
+def guarded(command: Callable[[], object], *, debug: Callable[[], bool]) -> int:
+    """Call `command` and return the exit code; whatever it raises becomes one sentence on stderr.
+
+    A command leaves with the whole number it returns, anything else it returns is 0.
+    """
+    try:
+        result = command()
+        sys.stdout.flush()
+        return result if type(result) is int else DONE
+    except BrokenPipeError:
+        _nobody_reads()
+        return DONE
+    except (click.Abort, KeyboardInterrupt) as error:
+        cause = error.__cause__ if isinstance(error, click.Abort) else error
+        say(cause.sentence if isinstance(cause, Interrupted) else "Stopped.")
+        return cause.code if isinstance(cause, Interrupted) else INTERRUPTED
+    except click.ClickException as error:
+        return _usage(error)
+    except NeuroCoreError as error:
+        if debug():
+            _traceback()
+        complain(str(error))
+        if isinstance(error, RunAmbiguous):
+            for candidate in error.candidates:
+                say(f"  {candidate}")
+        return exit_code(error)
+    except Exception as error:
+        if debug():
+            _traceback()
+        complain(_unexpected(error))
+        return FAILED
+
+
+def _usage(error: click.ClickException) -> int:
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        complain(error.format_message())
+        say(f"See `{error.ctx.command_path} --help`.")
+    else:
+        complain(error.format_message())
+    return error.exit_code
+
+
+def _unexpected(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{where}."
+    if isinstance(error, RecursionError):
+        return "A value is nested too deeply to be shown; `neurocore db export` takes it out whole."
+    said = str(error).strip().split("\n")[0][:300]
+    what = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return f"NeuroCore met something it did not expect ({what}); `neurocore --debug …` shows where."
+
+
+def _traceback() -> None:
+    import traceback
+
+    from neurocore.cli.text import safe
+
+    say(safe(traceback.format_exc()).rstrip())
+
+
+def _nobody_reads() -> None:
+    """The reader of stdout has gone (`| head`): nothing more is written there, not at exit either."""
+    try:
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+    except (OSError, ValueError, AttributeError):
+        pass

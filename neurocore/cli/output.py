@@ -1,0 +1,172 @@
+"""What reaches the terminal: data on stdout, talk on stderr; colour only where it is looked at; tables; JSON."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TextIO
+
+from neurocore.cli.text import cut, safe, safe_json, width
+
+_CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
+
+#: A mark and a colour for each status of a run or step, so that neither says it alone.
+MARKS = {
+    "completed": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "suspended": ("◌", "yellow"),
+    "running": ("●", "cyan"),
+    "cancelled": ("⊘", "dim"),
+    "skipped": ("–", "dim"),
+    "lost": ("!", "red"),
+    "owed": ("›", "yellow"),
+    "voided": ("⊘", "dim"),
+}
+_ASCII = str.maketrans({
+    "✓": "+", "✗": "x", "◌": "o", "●": "*", "⊘": "/", "–": "-", "›": ">", "…": "~", "→": ">", "·": "-", "•": "*",
+    "“": '"', "”": '"', "’": "'", "×": "x", "↵": "|", "│": "|",
+})  # fmt: skip
+
+
+def is_terminal(stream: TextIO | None = None) -> bool:
+    """Whether somebody looks at this stream (stdout by default)."""
+    stream = stream if stream is not None else sys.stdout
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):
+        return False
+
+
+def colourful(stream: TextIO | None = None) -> bool:
+    """Colour only on a terminal that can, and not with `NO_COLOR` set."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def columns() -> int:
+    """The width to fill: the terminal's, else 80; `COLUMNS` wins."""
+    return max(20, shutil.get_terminal_size((80, 24)).columns)
+
+
+def paint(text: str, *styles: str, stream: TextIO | None = None) -> str:
+    """The text in these styles (`bold`, `dim`, a colour) where the stream shows colour, else as it is."""
+    codes = ";".join(_CODES[style] for style in styles if style)
+    return f"\x1b[{codes}m{text}\x1b[0m" if codes and colourful(stream) else text
+
+
+def mark(status: str, stream: TextIO | None = None) -> str:
+    """The coloured sign of a status."""
+    sign, colour = MARKS.get(status, ("·", ""))
+    return paint(sign, colour, stream=stream)
+
+
+def out(text: str = "") -> None:
+    """One or more lines of data, on stdout. Everything of a run that stands in `text` went through `safe` before."""
+    _write(sys.stdout, f"{text}\n")
+
+
+def say(text: str = "") -> None:
+    """Talk, on stderr; it never ends the command when nobody listens any more."""
+    try:
+        _write(sys.stderr, f"{text}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass
+
+
+def complain(sentence: str, kind: str = "Error", style: str = "red") -> None:
+    """An error or a warning, on stderr."""
+    say(f"{paint(f'{kind}:', 'bold', style, stream=sys.stderr)} {safe(sentence)}")
+
+
+def warn(sentence: str) -> None:
+    """A warning, on stderr."""
+    complain(sentence, "Warning", "yellow")
+
+
+def emit(document: Any) -> None:
+    """A `--json` document, on stdout: UTF-8 and indented; what could steer a terminal is escaped."""
+    import json
+
+    import msgspec
+
+    plain = msgspec.to_builtins(document, str_keys=True)
+    ascii_only = "utf" not in (sys.stdout.encoding or "utf-8").lower()
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)  # a run may hold 10^5000, and it is what is asked for
+    try:
+        text = json.dumps(plain, indent=2, ensure_ascii=ascii_only)
+    finally:
+        sys.set_int_max_str_digits(limit)
+    _write(sys.stdout, safe_json(text) + "\n")
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+    except UnicodeEncodeError:
+        encoding = stream.encoding or "ascii"
+        stream.write(text.translate(_ASCII).encode(encoding, "backslashreplace").decode(encoding))
+
+
+class Column(NamedTuple):
+    """A column of a table. `least` is the width it may shrink to (0: it never does); the first with `may_go` set is
+    left out where the table is still too wide.
+    """
+
+    name: str
+    right: bool = False
+    least: int = 0
+    may_go: bool = False
+
+
+class Cell(NamedTuple):
+    """A text in a style."""
+
+    text: str
+    style: str = ""
+
+
+def table(heads: Sequence[Column], rows: Sequence[Sequence[str | Cell]], *, room: int | None = None) -> str:
+    """Rows in aligned columns that fit the terminal (80 columns in a pipe): plain text, cut with `…` where needed."""
+    cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
+    kept = list(range(len(heads)))
+    fitted = _fit([heads[i] for i in kept], [[row[i] for i in kept] for row in cells], room or columns())
+    while fitted is None and any(heads[i].may_go for i in kept):
+        kept.remove(next(i for i in reversed(kept) if heads[i].may_go))
+        fitted = _fit([heads[i] for i in kept], [[row[i] for i in kept] for row in cells], room or columns())
+    shown = [heads[i] for i in kept]
+    widths = fitted or _natural(shown, [[row[i] for i in kept] for row in cells])
+    lines = [_row(shown, [Cell(head.name.upper(), "dim") for head in shown], widths)]
+    lines.extend(_row(shown, [row[i] for i in kept], widths) for row in cells)
+    return "\n".join(lines)
+
+
+def _natural(heads: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> list[int]:
+    return [max([width(head.name), *(width(row[i].text) for row in rows)]) for i, head in enumerate(heads)]
+
+
+def _fit(heads: Sequence[Column], rows: Sequence[Sequence[Cell]], room: int) -> list[int] | None:
+    """The widths that fill the room: the widest that may shrink does so first. None when it cannot be done."""
+    widths = _natural(heads, rows)
+    excess = sum(widths) + 2 * (len(widths) - 1) - room
+    while excess > 0:
+        soft = [i for i, head in enumerate(heads) if head.least and widths[i] > head.least]
+        if not soft:
+            return None
+        widest = max(soft, key=lambda i: widths[i])
+        widths[widest] -= 1
+        excess -= 1
+    return widths
+
+
+def _row(heads: Sequence[Column], cells: Sequence[Cell], widths: Sequence[int]) -> str:
+    parts = []
+    for place, (head, cell, size) in enumerate(zip(heads, cells, widths, strict=True)):
+        text = cut(cell.text, size)
+        gap = " " * (size - width(text))
+        painted = paint(text, cell.style) if cell.style else text
+        last = place == len(heads) - 1
+        parts.append(gap + painted if head.right else painted if last else painted + gap)
+    return "  ".join(parts).rstrip()

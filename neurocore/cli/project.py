@@ -1,0 +1,138 @@
+"""The project a command works in: its configuration, skills and history, each loaded when it is first asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from neurocore.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from neurocore.blueprint.model import Blueprint
+    from neurocore.config import NeuroCoreConfig
+    from neurocore.persistence.base import RunRecord, RunStore
+    from neurocore.skills.registry import SkillRegistry
+
+SUFFIXES = ("", ".yaml", ".yml", ".flow.yaml", ".flow.yml")
+
+
+class Project:
+    """What `click.Context.obj` is."""
+
+    @cached_property
+    def config(self) -> NeuroCoreConfig:
+        """neurocore.yaml of here or above, else the defaults. Raises ConfigError."""
+        from neurocore.config import load_config
+
+        return load_config()
+
+    @cached_property
+    def registry(self) -> SkillRegistry:
+        """The skills, with a warning for each that cannot be loaded."""
+        from neurocore.cli.output import warn
+        from neurocore.skills.loader import discover_skills
+
+        registry = discover_skills(self.config)
+        for problem in registry.problems:
+            warn(str(problem))
+        return registry
+
+    @cached_property
+    def store(self) -> RunStore:
+        """The history. Raises UsageError where persistence is disabled, StoreError where it cannot be opened."""
+        from neurocore.persistence import build_run_store
+
+        store = build_run_store(self.config)
+        if store is None:
+            raise UsageError(
+                "Persistence is disabled here, so no runs are kept; set persistence.enabled: true in neurocore.yaml."
+            )
+        return store
+
+    def close(self) -> None:
+        """Release the store, where one was opened."""
+        store = self.__dict__.pop("store", None)
+        if store is not None:
+            store.close()
+
+    def run_id(self, prefix: str) -> str:
+        """The whole id of a run. Raises RunNotFound or RunAmbiguous."""
+        from neurocore.runtime.executor import resolve_run_id
+
+        return resolve_run_id(prefix, self.store)
+
+    def load(self, prefix: str) -> RunRecord:
+        """The whole run that a prefix names. Raises RunNotFound or RunAmbiguous."""
+        from neurocore.runtime.executor import load_run
+
+        return load_run(self.run_id(prefix), self.store)
+
+    def blueprint_path(self, name: str) -> Path:
+        """The file a person means: a path, or a name in the blueprints folder. Raises NotFoundError."""
+        given = Path(name)
+        if given.is_file():
+            return given
+        folder = self.config.blueprints_dir
+        plain_name = given.name == name and not given.is_absolute()
+        for suffix in SUFFIXES if plain_name else ():
+            if (folder / f"{name}{suffix}").is_file():
+                return folder / f"{name}{suffix}"
+        if plain_name:
+            for path in self.blueprint_files():
+                if _name_of(path) == name:
+                    return path
+        if given.is_dir():
+            raise UsageError(f"{name} is a folder; name a blueprint's file.")
+        raise NotFoundError(f"There is no blueprint {name[:200]!r}, neither as a file nor in {folder}{self._near(name)}")
+
+    def blueprint_files(self) -> list[Path]:
+        """The files of the blueprints folder, by name."""
+        folder = self.config.blueprints_dir
+        if not folder.is_dir():
+            return []
+        return sorted(path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml") and path.is_file())
+
+    def blueprint_names(self) -> list[str]:
+        """What may be typed to mean one of them."""
+        return [stem(path) for path in self.blueprint_files()]
+
+    def load_blueprint(self, name: str) -> tuple[Blueprint, Path]:
+        """The blueprint and its file. Raises NotFoundError or BlueprintError."""
+        from neurocore.blueprint.load import load_blueprint
+
+        path = self.blueprint_path(name)
+        return load_blueprint(path), path
+
+    def _near(self, name: str) -> str:
+        import difflib
+
+        names = self.blueprint_names()
+        near = difflib.get_close_matches(name, names, n=1)
+        if near:
+            return f"; did you mean {near[0]!r}?"
+        return f"; there are {', '.join(names[:10])}." if names else "; `neurocore init` makes a project with one."
+
+
+def stem(path: Path) -> str:
+    """The name of a blueprint's file without its endings."""
+    name = path.name
+    for suffix in (".flow.yaml", ".flow.yml", ".yaml", ".yml"):
+        if name.endswith(suffix):
+            return name.removesuffix(suffix)
+    return name
+
+
+def _name_of(path: Path) -> str | None:
+    from neurocore.blueprint.load import load_blueprint
+    from neurocore.errors import BlueprintError
+
+    try:
+        return load_blueprint(path).name
+    except BlueprintError:
+        return None
+
+
+pass_project = click.make_pass_decorator(Project)

@@ -1,0 +1,122 @@
+"""Parameter types: each refuses for itself, and knows how to be completed by the shell."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from neurocore.cli.project import Project
+from neurocore.cli.text import line, parse_age
+
+STATUSES = ("running", "completed", "failed", "suspended", "cancelled")
+
+
+class RunId(click.ParamType):
+    """A run's id or any unique beginning of it; completed by the newest runs."""
+
+    name = "run_id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text; what it means is looked up in the store."""
+        text = str(value).strip()
+        if not text:
+            self.fail("An empty run id means no run.", param, ctx)
+        return text
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Ids of the newest runs that begin so, with what each is about."""
+        try:
+            runs = _project(ctx).store.list_runs(limit=100)
+        except Exception:  # completion stays silent, whatever is wrong with the project
+            return []
+        return [
+            CompletionItem(run.run_id, help=line(f"{run.status.value} {run.title or run.blueprint_name}"))
+            for run in runs
+            if run.run_id.startswith(incomplete)
+        ]
+
+
+class BlueprintName(click.ParamType):
+    """A blueprint's file, or its name in the blueprints folder."""
+
+    name = "blueprint"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Names in the folder, and files."""
+        try:
+            names = [name for name in _project(ctx).blueprint_names() if name.startswith(incomplete)]
+        except Exception:
+            names = []
+        return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
+
+
+class SkillName(click.ParamType):
+    """The name of a skill."""
+
+    name = "skill"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The names of the skills found here."""
+        try:
+            from neurocore.skills.loader import discover_skills
+
+            names = discover_skills(_project(ctx).config).names()
+        except Exception:
+            return []
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+class Moment(click.ParamType):
+    """A point in time: `2026-03-31`, `2026-03-31T14:00` on the local clock (or with a zone), or an age such as `90d`.
+
+    Converted to ISO 8601 in UTC.
+    """
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """ISO time in UTC, with microseconds, as records have it."""
+        text = str(value).strip()
+        age = parse_age(text)
+        now = datetime.now(UTC)
+        try:
+            if text.lower() in ("today", "yesterday"):
+                midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+                at = midnight - timedelta(days=text.lower() == "yesterday")
+            else:
+                at = now - age if age is not None else datetime.fromisoformat(text).astimezone()
+            return at.astimezone(UTC).isoformat(timespec="microseconds")
+        except (ValueError, OverflowError, OSError):
+            self.fail(f"{text[:40]!r} is no time; give 2026-03-31, 2026-03-31T14:00, today, yesterday or an age such as 90d, 12h.", param, ctx)
+
+
+class Age(click.ParamType):
+    """How old something may be: `90d`, `12h`, `30min`, `2w`; converted to a timedelta."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """The age."""
+        if isinstance(value, timedelta):
+            return value
+        age = parse_age(str(value))
+        if age is None:
+            self.fail(f"{str(value)[:40]!r} is no age; give a number and a unit, such as 90d, 12h, 30min or 2w.", param, ctx)
+        return age
+
+
+def _project(ctx: click.Context) -> Project:
+    return ctx.find_object(Project) or Project()
+
+
+RUN_ID, BLUEPRINT, SKILL, MOMENT, AGE = RunId(), BlueprintName(), SkillName(), Moment(), Age()
+
+run_argument = click.argument("run_id", type=RUN_ID)
+json_option = click.option("-j", "--json", "as_json", is_flag=True, help="Print JSON (docs/json.md) on stdout.")
+by_option = click.option("--by", metavar="NAME", help="Who you are; the operating system's user if left out.")
+data_option = click.option(
+    "-d", "--data", "pairs", multiple=True, metavar="KEY=VALUE", help="A value; KEY=@FILE reads a file. Repeatable."
+)

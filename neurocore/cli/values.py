@@ -1,0 +1,111 @@
+"""A run's values for reading: text with its line breaks, a list of records as a table, the rest key by key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neurocore.cli.output import Column, table
+from neurocore.cli.text import counted, cut, line, number, safe, short, width, wrapped
+
+#: Without `--full`, a value takes at most so many lines.
+MOST_LINES = 12
+
+
+def named(values: dict[str, Any], *, indent: str, room: int, most: int | None = MOST_LINES) -> list[str]:
+    """Names and values in two columns; what does not fit on a line stands below its name."""
+    if not values:
+        return []
+    names = {key: line(key) for key in values}
+    gutter = min(max(width(name) for name in names.values()), max(8, room // 3))
+    lines = []
+    for key, value in values.items():
+        name = cut(names[key], gutter)
+        head = f"{indent}{name}{' ' * (gutter - width(name))}  "
+        left = room - width(head)
+        if _fits(value, left):
+            lines.append(f"{head}{short(value, left)}".rstrip())
+            continue
+        lines.append(f"{head}{_size(value)}".rstrip())
+        lines.extend(block(value, indent=f"{indent}  ", room=room, most=most))
+    return lines
+
+
+def block(value: Any, *, indent: str, room: int, most: int | None = MOST_LINES) -> list[str]:
+    """A value over as many lines as it needs, or as many as `most` allows and how many more there are."""
+    lines = _lines(value, indent, max(20, room), most)
+    if most is not None and len(lines) > most:
+        left = len(lines) - most + 1
+        return [*lines[: most - 1], f"{indent}… {counted(left, 'more line')} (--full shows all)"]
+    return lines
+
+
+def _lines(value: Any, indent: str, room: int, most: int | None) -> list[str]:
+    if isinstance(value, str):
+        text = value if most is None else value[: most * room * 2]
+        return wrapped(safe(text).rstrip("\n"), room, indent)
+    if isinstance(value, dict):
+        return named(value, indent=indent, room=room, most=most)
+    if isinstance(value, list) and value:
+        if _records(value):
+            return _table(value, indent, room, most)
+        return [line for item in _some(value, most) for line in _item(item, indent, room, most)]
+    return [f"{indent}{short(value, room - len(indent))}"]
+
+
+def _item(item: Any, indent: str, room: int, most: int | None) -> list[str]:
+    if _fits(item, room - len(indent) - 2):
+        return [f"{indent}- {short(item, room - len(indent) - 2)}"]
+    first, *rest = _lines(item, f"{indent}  ", room, most)
+    return [f"{indent}- {first[len(indent) + 2 :]}", *rest]
+
+
+def _records(value: list[Any]) -> bool:
+    """Whether the list is one of flat mappings with much the same keys."""
+    if len(value) < 2 or not all(isinstance(item, dict) and item for item in value[:200]):
+        return False
+    keys = {key for item in value[:200] for key in item}
+    flat = all(not isinstance(one, (dict, list)) for item in value[:200] for one in item.values())
+    return flat and len(keys) <= 12 and len(keys) <= 2 * min(len(item) for item in value[:200])
+
+
+def _table(value: list[dict[str, Any]], indent: str, room: int, most: int | None) -> list[str]:
+    rows = _some(value, most)
+    keys = list(dict.fromkeys(key for item in rows for key in item))
+    numeric = {key for key in keys if all(_is_number(item.get(key)) for item in rows)}
+    text = table(
+        [Column(line(key), right=key in numeric, least=6, may_go=place > 1) for place, key in enumerate(keys)],
+        [["" if item.get(key) is None else short(item[key], 40) for key in keys] for item in rows],
+        room=room - len(indent),
+    )
+    lines = [f"{indent}{one}" for one in text.split("\n")]
+    left = len(value) - len(rows)
+    return [*lines, f"{indent}… {counted(left, 'more row')} (--full shows all)"] if left > 0 else lines
+
+
+def _some(value: list[Any], most: int | None) -> list[Any]:
+    return value if most is None or len(value) <= most - 2 else value[: most - 3]
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, str):
+        return bool(value) and value.removeprefix("-").replace(".", "", 1).isdigit()
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _fits(value: Any, room: int) -> bool:
+    if isinstance(value, str):
+        return "\n" not in value.strip("\n") and width(line(value)) <= room
+    if isinstance(value, (list, dict)):
+        if not value:
+            return True
+        flat = value if isinstance(value, list) else list(value.values())
+        if any(isinstance(item, (list, dict)) for item in flat):
+            return False
+        return not short(value, room).endswith((" item", " items", " key", " keys")) and width(short(value, room)) <= room
+    return width(number(value)) <= room
+
+
+def _size(value: Any) -> str:
+    if isinstance(value, list):
+        return counted(len(value), "item")
+    return counted(len(value), "character") if isinstance(value, str) and len(value) > 400 else ""

@@ -1,0 +1,300 @@
+"""From records to the `--json` documents, credentials masked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from neurocore.cli.documents import (
+    AnswerDocument,
+    DecisionDocument,
+    DifferenceDocument,
+    EventDocument,
+    FailureDocument,
+    GateDocument,
+    LastApprovedDocument,
+    LogDocument,
+    OutcomeDocument,
+    OutlookDocument,
+    PreviewDocument,
+    RunDetails,
+    RunSummary,
+    StepDocument,
+    WaitDocument,
+)
+from neurocore.persistence.base import GateStatus, RunStatus
+
+if TYPE_CHECKING:
+    from neurocore.config import NeuroCoreConfig
+    from neurocore.gates.compare import Difference, LastApproved
+    from neurocore.gates.preview import Outlook, Preview
+    from neurocore.persistence.base import Answer, Changes, Event, GateRecord, RunRecord, RunStore, StepRecord
+    from neurocore.runtime.executor import Decision
+
+
+def shown(value: Any, schema: Any = None) -> Any:
+    """A recorded value as JSON data for people, with what is called like a credential masked."""
+    from neurocore import codec
+    from neurocore.secrets import mask
+
+    return mask(codec.plain(value), schema)
+
+
+def state(run: RunRecord, config: NeuroCoreConfig) -> str:
+    """`driven`, `owed`, `lost` or `idle`; only what may be moving is looked into."""
+    if run.status.ended or (run.status is RunStatus.SUSPENDED and run.owed is None):
+        return "idle"
+    from neurocore.runtime.sweep import liveness
+
+    return liveness(run, config)
+
+
+def summary(run: RunRecord, config: NeuroCoreConfig) -> RunSummary:
+    """A run as lists have it."""
+    return RunSummary(**_summary(run, config))
+
+
+def _summary(run: RunRecord, config: NeuroCoreConfig) -> dict[str, Any]:
+    failure = run.failure
+    return {
+        "run_id": run.run_id,
+        "title": run.title,
+        "blueprint": run.blueprint_name,
+        "blueprint_version": run.blueprint_version,
+        "status": run.status.value,
+        "state": state(run, config),
+        "created_at": run.created_at,
+        "updated_at": run.updated_at,
+        "finished_at": run.finished_at,
+        "duration_ms": run.duration_ms,
+        "nodes_done": run.nodes_done,
+        "nodes_total": run.nodes_total,
+        "running_nodes": [node.node_id for node in run.current_nodes] if run.status is RunStatus.RUNNING else [],
+        "suspended_at_node": run.suspended_at_node,
+        "suspension_reason": run.suspension_reason,
+        "error": run.error,
+        "failure": FailureDocument(
+            kind=failure.kind.value, message=failure.message, node=failure.node, type=failure.type
+        )
+        if failure is not None
+        else None,
+        "started_by": run.started_by,
+        "replay_of": run.replay_of,
+        "tags": list(run.tags),
+    }
+
+
+def details(run: RunRecord, config: NeuroCoreConfig, context: dict[str, Any]) -> RunDetails:
+    """A run as a whole; `context` comes from `context_of`."""
+    from neurocore.runtime.claim import owner_label
+
+    base = _summary(run, config)
+    return RunDetails(
+        **base,
+        blueprint_path=run.blueprint_path,
+        blueprint_hash=run.blueprint_hash,
+        flow_type=run.flow_type,
+        completed_nodes=list(run.completed_nodes),
+        driven_by=owner_label(run.owner) if base["state"] == "driven" else None,
+        legacy=run.legacy,
+        initial_data=shown(run.initial_data),
+        context=context,
+    )
+
+
+def context_of(run: RunRecord, store: RunStore) -> dict[str, Any]:
+    """The committed context as it stands, masked; a value whose class is gone says so."""
+    from neurocore import codec
+    from neurocore.errors import CodecError
+
+    data: dict[str, Any] = {}
+    for key, encoded in store.load_context(run.run_id).items():
+        try:
+            data[key] = codec.decode(encoded)
+        except CodecError as error:
+            data[key] = f"(unreadable: {error})"
+    masked: dict[str, Any] = shown(data)
+    return masked
+
+
+def gate(record: GateRecord, preview: Preview | None = None, approved: LastApproved | None = None) -> GateDocument:
+    """A gate occurrence with its answers."""
+    return GateDocument(
+        node=record.node_id,
+        visit=record.visit,
+        name=record.name,
+        kind=record.kind,
+        status=record.status.value,
+        message=record.message,
+        shown=shown(record.values),
+        digest=record.digest,
+        note_rule=record.policy.note,
+        require=record.policy.require,
+        on_reject=record.policy.on_reject,
+        opened_at=record.opened_at,
+        closed_at=record.closed_at,
+        void_reason=record.void_reason,
+        answers=[_answer(one) for one in record.answers],
+        preview=PreviewDocument(approve=_outlook(preview.approve), reject=_outlook(preview.reject)) if preview else None,
+        last_approved=_last_approved(approved) if approved else None,
+    )
+
+
+def _answer(answer: Answer) -> AnswerDocument:
+    return AnswerDocument(
+        approved=answer.approved, by=answer.by, known_by=answer.known_by, at=answer.at, note=answer.note,
+        digest=answer.digest, data=shown(answer.data), hash=answer.hash,
+    )  # fmt: skip
+
+
+def _outlook(outlook: Outlook) -> OutlookDocument:
+    return OutlookDocument(
+        runs=list(outlook.runs), maybe=list(outlook.maybe), skips=list(outlook.skips), ends=outlook.ends,
+        sentence=outlook.sentence,
+    )  # fmt: skip
+
+
+def _last_approved(approved: LastApproved) -> LastApprovedDocument:
+    decision = approved.gate.decision
+    return LastApprovedDocument(
+        run_id=approved.run.run_id,
+        by=decision.by if decision else None,
+        at=decision.at if decision else None,
+        differences=differences(approved.differences),
+    )
+
+
+def differences(found: Iterable[Difference]) -> list[DifferenceDocument]:
+    """What differs, masked by key."""
+    return [
+        DifferenceDocument(
+            key=one.key, kind=one.kind, before=shown({one.key: one.before})[one.key],
+            after=shown({one.key: one.after})[one.key],
+        )
+        for one in found
+    ]  # fmt: skip
+
+
+def step(record: StepRecord, *, full: bool = False, schema: Any = None) -> StepDocument:
+    """A step; config, traceback and logs with `full`. `schema` is the skill's, for what it marks secret."""
+    return StepDocument(
+        step_index=record.step_index,
+        node=record.node_id or record.component,
+        component=record.component,
+        visit=record.visit,
+        attempt=record.attempt,
+        skill=record.skill_type,
+        skill_version=record.skill_version,
+        status=record.status.value,
+        reason=record.reason,
+        port=record.port,
+        started_at=record.started_at,
+        duration_ms=record.duration_ms,
+        error=record.error,
+        error_type=record.error_type,
+        changes=changes(record.changes),
+        deleted=list(record.changes.deleted),
+        config=shown(record.config, schema) if full else None,
+        traceback=record.traceback if full else None,
+        logs=logs(record) if full else None,
+    )
+
+
+def changes(recorded: Changes) -> dict[str, Any]:
+    """What a step set, decoded and masked."""
+    from neurocore import codec
+    from neurocore.errors import CodecError
+
+    data: dict[str, Any] = {}
+    for key, encoded in recorded.set.items():
+        try:
+            data[key] = codec.decode(encoded)
+        except CodecError as error:
+            data[key] = f"(unreadable: {error})"
+    masked: dict[str, Any] = shown(data)
+    return masked
+
+
+def logs(record: StepRecord) -> list[LogDocument]:
+    """What the step logged."""
+    return [
+        LogDocument(
+            at=line.at, level=line.level, message=line.message, node=record.node_id or record.component,
+            visit=record.visit, attempt=record.attempt, step_index=record.step_index,
+        )
+        for line in record.logs
+    ]  # fmt: skip
+
+
+def event(record: Event) -> EventDocument:
+    """One entry of the activity."""
+    return EventDocument(
+        at=record.at, kind=record.kind, who=record.who, known_by=record.known_by, data=shown(record.data)
+    )
+
+
+def open_gates(gates: Sequence[GateRecord], run: RunRecord) -> list[GateRecord]:
+    """The occurrences that wait for somebody, oldest first."""
+    if run.status.ended:
+        return []
+    return sorted((one for one in gates if one.status is GateStatus.OPEN), key=lambda one: one.opened_at)
+
+
+def outcome(
+    run: RunRecord, store: RunStore, config: NeuroCoreConfig, *, decision: Decision | None = None
+) -> OutcomeDocument:
+    """Where a run stands when a command that drove it ends."""
+    gates = store.load_gates(run.run_id)
+    base = _summary(run, config)
+    return OutcomeDocument(
+        **base,
+        data=context_of(run, store),
+        waits=[
+            WaitDocument(node=one.node_id, visit=one.visit, kind=one.kind, message=one.message, digest=one.digest)
+            for one in open_gates(gates, run)
+        ],
+        next=next_commands(run, gates, base["state"], run.run_id),
+        decision=_decision(decision) if decision else None,
+    )
+
+
+def _decision(decision: Decision) -> DecisionDocument:
+    answer = decision.answer
+    return DecisionDocument(
+        node=answer.node_id, visit=answer.visit, approved=answer.approved, by=answer.by, at=answer.at,
+        note=answer.note, effect=decision.effect, driven_by=decision.driven_by,
+    )  # fmt: skip
+
+
+def next_commands(run: RunRecord, gates: Sequence[GateRecord], state_now: str, name: str) -> list[str]:
+    """What can be typed now, the most likely first; `name` is how the run is called in them."""
+    waiting = open_gates(gates, run)
+    commands: list[str] = []
+    for one in waiting:
+        if one.kind == "input":
+            commands.append(f"neurocore runs resume {name} --data KEY=VALUE")
+            continue
+        which = f" --gate {one.node_id}" if sum(gate.kind == "gate" for gate in waiting) > 1 else ""
+        note = "" if one.policy.note != "required" else ' --note "…"'
+        why = "" if one.policy.note == "optional" else ' --note "…"'
+        commands.append(f"neurocore runs approve {name}{which}{note}")
+        commands.append(f"neurocore runs approve {name}{which} --reject{why}")
+    if state_now == "driven":
+        commands.append(f"neurocore runs watch {name}")
+    elif state_now in ("owed", "lost"):
+        commands.append(f"neurocore runs resume {name}")
+    elif run.status is RunStatus.FAILED and not (run.failure and run.failure.kind == "rejected"):
+        commands.append(f"neurocore runs resume {name}")
+    if run.status.ended:
+        commands.append(f"neurocore runs replay {name}")
+    return commands
+
+
+def short_id(run_id: str, store: RunStore | None = None) -> str:
+    """How a run is called for people: 8 digits of an id of ours (more where the store holds two such), else the whole."""
+    if len(run_id) != 32 or any(digit not in "0123456789abcdef" for digit in run_id):
+        return run_id
+    for digits in (8, 12, 16) if store is not None else ():
+        if store is not None and len(store.find_runs(run_id[:digits], limit=2)) <= 1:
+            return run_id[:digits]
+    return run_id[:8] if store is None else run_id

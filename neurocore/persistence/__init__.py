@@ -1,0 +1,90 @@
+"""What is kept of runs, and where. `build_run_store` opens the configured store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from neurocore.persistence.base import (
+    Answer,
+    Changes,
+    Event,
+    GateRecord,
+    GateStatus,
+    RunFilter,
+    RunPage,
+    RunRecord,
+    RunStatus,
+    RunStore,
+    StepRecord,
+    StepStatus,
+)
+
+if TYPE_CHECKING:
+    from neurocore.config import NeuroCoreConfig
+    from neurocore.persistence.memory import InMemoryRunStore
+    from neurocore.persistence.sqlite import SQLiteRunStore
+
+__all__ = [
+    "Answer",
+    "Changes",
+    "Event",
+    "GateRecord",
+    "GateStatus",
+    "InMemoryRunStore",
+    "RunFilter",
+    "RunPage",
+    "RunRecord",
+    "RunStatus",
+    "RunStore",
+    "SQLiteRunStore",
+    "StepRecord",
+    "StepStatus",
+    "build_run_store",
+]
+
+GROUP = "neurocore.run_stores"
+
+
+def build_run_store(config: NeuroCoreConfig) -> RunStore | None:
+    """The store that `persistence` names, or None where it is disabled.
+
+    Beside `sqlite` and `memory`, `persistence.backend` names an entry point of the group `neurocore.run_stores`: a
+    callable that takes the configuration. Raises ConfigError for an unknown backend, StoreError where it cannot be opened.
+    """
+    settings = config.persistence
+    if not settings.enabled:
+        return None
+    if settings.backend == "sqlite":
+        from neurocore.persistence.sqlite import SQLiteRunStore
+
+        return SQLiteRunStore(config.runs_db_path, durability=settings.durability)
+    if settings.backend == "memory":
+        from neurocore.persistence.memory import InMemoryRunStore
+
+        return InMemoryRunStore()
+    return _installed(settings.backend, config)
+
+
+def _installed(name: str, config: NeuroCoreConfig) -> RunStore:
+    from importlib.metadata import entry_points
+
+    from neurocore.errors import ConfigError
+
+    points = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in points:
+        known = ", ".join(sorted({"sqlite", "memory", *points}))
+        raise ConfigError(f"persistence.backend names {name!r}, which is not installed; there are {known}.")
+    store: RunStore = points[name].load()(config)
+    return store
+
+
+def __getattr__(name: str) -> Any:
+    if name == "SQLiteRunStore":
+        from neurocore.persistence.sqlite import SQLiteRunStore
+
+        return SQLiteRunStore
+    if name == "InMemoryRunStore":
+        from neurocore.persistence.memory import InMemoryRunStore
+
+        return InMemoryRunStore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

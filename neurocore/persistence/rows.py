@@ -1,0 +1,276 @@
+"""Records to rows of the SQLite database and back."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+
+from neurocore import codec
+from neurocore.persistence.base import (
+    Answer,
+    Changes,
+    CurrentNode,
+    Event,
+    Failure,
+    GateRecord,
+    GateStatus,
+    LogLine,
+    RunRecord,
+    RunStatus,
+    StepRecord,
+    StepStatus,
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICRO = timedelta(microseconds=1)
+_json = msgspec.json.Encoder().encode
+_pack = msgspec.msgpack.Encoder().encode
+_unpack_changes = msgspec.msgpack.Decoder(tuple[dict[str, bytes], list[str]]).decode
+_unpack_initial = msgspec.msgpack.Decoder(dict[str, bytes]).decode
+_read_nodes = msgspec.json.Decoder(list[CurrentNode]).decode
+_read_failure = msgspec.json.Decoder(Failure).decode
+
+NARROW = """r.run, r.run_id, r.blueprint_name, r.title, r.status, r.created_at, r.updated_at, r.finished_at,
+    r.duration_ms, r.suspended_at_node, r.suspension_reason, r.current_nodes, r.nodes_done, r.nodes_total, r.started_by,
+    r.known_by, r.replay_of, r.tags, r.epoch, r.owner, r.lease_until, r.owed, r.deaths, r.cancel_requested, r.version,
+    r.legacy, r.error, r.failure, r.blueprint_hash, r.blueprint_path, b.version AS blueprint_version, b.flow_type"""
+
+
+@lru_cache(maxsize=1)
+def queries() -> dict[str, str]:
+    """The named queries of sql/queries.sql."""
+    text = files("neurocore.persistence").joinpath("sql/queries.sql").read_text("utf-8")
+    found: dict[str, list[str]] = {}
+    name = None
+    for line in text.splitlines():
+        if line.startswith("-- ") and ": " in line and " " not in line[3 : line.index(": ")]:
+            name = line[3 : line.index(": ")]
+            found[name] = []
+        elif name is not None and line.strip() and not line.startswith("--"):
+            found[name].append(line)
+    return {name: "\n".join(lines).replace("{narrow}", NARROW) for name, lines in found.items()}
+
+
+def micros(iso: str) -> int:
+    """Microseconds since 1970 of an ISO time; one without a zone counts as UTC."""
+    moment = datetime.fromisoformat(iso)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // _MICRO
+
+
+def iso(value: int) -> str:
+    """The ISO time of microseconds since 1970."""
+    return (_EPOCH + timedelta(microseconds=value)).isoformat(timespec="microseconds")
+
+
+def _maybe(function: Any, value: Any) -> Any:
+    return None if value is None else function(value)
+
+
+def definition_of(run: RunRecord) -> tuple[str, str]:
+    """The text of a run's blueprint and the hash it is kept under."""
+    text = msgspec.json.encode(codec.to_jsonable(run.blueprint_snapshot)).decode()
+    digest = hashlib.sha256(f"{run.blueprint_name}\0{run.blueprint_version}\0{run.flow_type}\0{text}".encode())
+    return digest.hexdigest(), text
+
+
+def run_row(run: RunRecord, blueprint: int) -> tuple[Any, ...]:
+    """The columns of `insert_run`."""
+    initial = {key: codec.encode(value) for key, value in run.initial_data.items()}
+    return (
+        run.run_id, blueprint, run.blueprint_name, run.title or None, str(run.status), micros(run.created_at),
+        micros(run.updated_at), _maybe(micros, run.finished_at), run.duration_ms, run.suspended_at_node,
+        run.suspension_reason, nodes_text(run.current_nodes), run.nodes_done, run.nodes_total, run.started_by, run.known_by,
+        run.replay_of, _json(run.tags).decode() if run.tags else None, run.epoch, run.owner,
+        _maybe(micros, run.lease_until), run.owed, run.deaths, run.cancel_requested, run.version, run.legacy, run.error,
+        failure_text(run.failure), run.blueprint_hash or None, run.blueprint_path, _pack(initial),
+    )  # fmt: skip
+
+
+def nodes_text(nodes: list[CurrentNode]) -> str | None:
+    """What runs now, as it is stored."""
+    return _json(nodes).decode() if nodes else None
+
+
+def failure_text(failure: Failure | None) -> str | None:
+    """Why a run failed, as it is stored."""
+    return _json(failure).decode() if failure is not None else None
+
+
+def run_of(row: sqlite3.Row) -> RunRecord:
+    """A narrow run; `widen` adds the rest."""
+    return RunRecord(
+        run_id=row["run_id"],
+        blueprint_name=row["blueprint_name"],
+        blueprint_version=row["blueprint_version"],
+        blueprint_path=row["blueprint_path"],
+        blueprint_hash=row["blueprint_hash"] or "",
+        flow_type=row["flow_type"],
+        title=row["title"] or "",
+        status=RunStatus(row["status"]),
+        error=row["error"],
+        failure=_maybe(_read_failure, row["failure"]),
+        suspended_at_node=row["suspended_at_node"],
+        suspension_reason=row["suspension_reason"],
+        created_at=iso(row["created_at"]),
+        updated_at=iso(row["updated_at"]),
+        finished_at=_maybe(iso, row["finished_at"]),
+        duration_ms=row["duration_ms"],
+        current_nodes=_read_nodes(row["current_nodes"]) if row["current_nodes"] else [],
+        nodes_done=row["nodes_done"],
+        nodes_total=row["nodes_total"],
+        started_by=row["started_by"],
+        known_by=row["known_by"],
+        replay_of=row["replay_of"],
+        tags=msgspec.json.decode(row["tags"]) if row["tags"] else [],
+        epoch=row["epoch"],
+        owner=row["owner"],
+        lease_until=_maybe(iso, row["lease_until"]),
+        owed=row["owed"],
+        deaths=row["deaths"],
+        cancel_requested=row["cancel_requested"],
+        version=row["version"],
+        legacy=row["legacy"],
+    )
+
+
+def widen(run: RunRecord, row: sqlite3.Row) -> RunRecord:
+    """Add the definition and what the run was given."""
+    run.blueprint_snapshot = codec.from_jsonable(msgspec.json.decode(row["definition"]))
+    run.initial_data = {key: codec.decode(data) for key, data in initial_of(row["initial_data"]).items()}
+    return run
+
+
+def initial_of(data: bytes) -> dict[str, bytes]:
+    """What a run was given, encoded values by key."""
+    return _unpack_initial(data)
+
+
+def step_row(run: int, step: StepRecord) -> tuple[Any, ...]:
+    """The columns of `upsert_step`."""
+    changes = step.changes
+    return (
+        run, step.step_index, step.component, step.node_id if step.node_id != step.component else None, step.visit,
+        step.attempt, step.skill_type, step.skill_version, step.status.value, step.reason, step.port,
+        _json(step.edges_taken).decode() if step.edges_taken is not None else None, micros(step.started_at),
+        step.duration_ms, step.error, step.error_type, _json(step.output_keys).decode() if step.output_keys else None,
+        step.commit_index, codec.encode(step.config) if step.config else None,
+        _pack((changes.set, changes.deleted)) if changes.set or changes.deleted else None, step.traceback,
+        codec.encode(step.context_snapshot) if step.context_snapshot is not None else None,
+    )  # fmt: skip
+
+
+def step_of(run_id: str, row: sqlite3.Row) -> StepRecord:
+    """A step without its wide columns; `widen_step` adds them."""
+    return StepRecord(
+        run_id=run_id,
+        step_index=row["step_index"],
+        component=row["component"],
+        node_id=row["node_id"] if row["node_id"] is not None else row["component"],
+        visit=row["visit"],
+        attempt=row["attempt"],
+        skill_type=row["skill_type"],
+        skill_version=row["skill_version"],
+        status=StepStatus(row["status"]),
+        reason=row["reason"],
+        port=row["port"],
+        edges_taken=msgspec.json.decode(row["edges_taken"]) if row["edges_taken"] is not None else None,
+        started_at=iso(row["started_at"]),
+        duration_ms=row["duration_ms"],
+        error=row["error"],
+        error_type=row["error_type"],
+        output_keys=msgspec.json.decode(row["output_keys"]) if row["output_keys"] else [],
+        commit_index=row["commit_index"],
+    )
+
+
+def widen_step(step: StepRecord, row: sqlite3.Row) -> StepRecord:
+    """Add the step's changes, configuration, traceback and snapshot."""
+    step.config = codec.decode(row["config"]) if row["config"] is not None else {}
+    step.changes = changes_of(row["changes"])
+    step.traceback = row["traceback"]
+    step.context_snapshot = _maybe(codec.decode, row["context_snapshot"])
+    return step
+
+
+def changes_of(data: bytes | None) -> Changes:
+    """What a step did to the context."""
+    if data is None:
+        return Changes()
+    new, deleted = _unpack_changes(data)
+    return Changes(set=new, deleted=tuple(deleted))
+
+
+def event_row(run: int, event: Event) -> tuple[Any, ...]:
+    """The columns of `insert_event`."""
+    data = codec.encode(event.data) if event.data else None
+    return (run, micros(event.at), event.kind, event.who, event.known_by, data)
+
+
+def event_of(row: sqlite3.Row) -> Event:
+    """An entry of the activity."""
+    return Event(
+        at=iso(row["at"]), kind=row["kind"], who=row["who"], known_by=row["known_by"],
+        data=codec.decode(row["data"]) if row["data"] is not None else {},
+    )  # fmt: skip
+
+
+def log_of(row: sqlite3.Row) -> LogLine:
+    """A line of a step's log."""
+    return LogLine(at=iso(row["at"]), level=row["level"], message=row["message"])
+
+
+def gate_row(run: int, gate: GateRecord) -> tuple[Any, ...]:
+    """The columns of `upsert_gate`."""
+    return (
+        run, gate.node_id, gate.visit, gate.kind, gate.name, gate.step_index, micros(gate.opened_at), gate.message,
+        gate.shown, gate.digest, _json(gate.policy).decode(), _maybe(micros, gate.deadline), gate.status.value,
+        _maybe(micros, gate.closed_at), gate.void_reason,
+    )  # fmt: skip
+
+
+def gates_of(rows: Iterable[sqlite3.Row], answers: Iterable[sqlite3.Row]) -> list[GateRecord]:
+    """Gate occurrences with their answers."""
+    from neurocore.persistence.base import GatePolicy
+
+    gates = [
+        GateRecord(
+            run_id=row["run_id"], node_id=row["node_id"], visit=row["visit"], kind=row["kind"], name=row["name"],
+            step_index=row["step_index"], opened_at=iso(row["opened_at"]), message=row["message"], shown=row["shown"],
+            digest=row["digest"], policy=msgspec.json.decode(row["policy"], type=GatePolicy),
+            deadline=_maybe(iso, row["deadline"]), status=GateStatus(row["status"]), closed_at=_maybe(iso, row["closed_at"]),
+            void_reason=row["void_reason"], answers=[],
+        )
+        for row in rows
+    ]  # fmt: skip
+    by_place = {(gate.node_id, gate.visit): gate for gate in gates}
+    for row in answers:
+        gate = by_place.get((row["node_id"], row["visit"]))
+        if gate is not None:
+            gate.answers.append(answer_of(row))
+    return gates
+
+
+def answer_row(run: int, answer: Answer) -> tuple[Any, ...]:
+    """The columns of `insert_answer`."""
+    return (
+        run, answer.node_id, answer.visit, answer.approved, answer.by, answer.known_by, answer.at, answer.note,
+        answer.digest, codec.encode(answer.data) if answer.data else None, answer.prev_hash, answer.hash,
+    )  # fmt: skip
+
+
+def answer_of(row: sqlite3.Row) -> Answer:
+    """One person's answer."""
+    return Answer(
+        node_id=row["node_id"], visit=row["visit"], approved=None if row["approved"] is None else bool(row["approved"]),
+        by=row["by"], known_by=row["known_by"], at=row["at"], note=row["note"], digest=row["digest"],
+        data=codec.decode(row["data"]) if row["data"] is not None else {}, prev_hash=row["prev_hash"], hash=row["hash"],
+    )  # fmt: skip

@@ -1,0 +1,256 @@
+-- Everything that NeuroCore asks of its database. A line `-- name: sentence` begins a query.
+
+-- find_run: The row number and the epoch of a run.
+SELECT run, epoch FROM runs WHERE run_id = ?
+
+-- insert_blueprint: Keep a definition once.
+INSERT INTO blueprints (hash, name, version, flow_type, definition) VALUES (?, ?, ?, ?, ?) ON CONFLICT (hash) DO NOTHING
+
+-- find_blueprint: The row number of a definition.
+SELECT id FROM blueprints WHERE hash = ?
+
+-- insert_run: A new run; an id that is taken is a conflict.
+INSERT INTO runs (
+    run_id, blueprint, blueprint_name, title, status, created_at, updated_at, finished_at, duration_ms,
+    suspended_at_node, suspension_reason, current_nodes, nodes_done, nodes_total, started_by, known_by, replay_of,
+    tags, epoch, owner, lease_until, owed, deaths, cancel_requested, version, legacy, error, failure, blueprint_hash,
+    blueprint_path, initial_data
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- update_run: Replace every column of a run but its place in the order.
+UPDATE runs SET
+    run_id = ?, blueprint = ?, blueprint_name = ?, title = ?, status = ?, created_at = ?, updated_at = ?,
+    finished_at = ?, duration_ms = ?, suspended_at_node = ?, suspension_reason = ?, current_nodes = ?, nodes_done = ?,
+    nodes_total = ?, started_by = ?, known_by = ?, replay_of = ?, tags = ?, epoch = ?, owner = ?, lease_until = ?,
+    owed = ?, deaths = ?, cancel_requested = ?, version = ?, legacy = ?, error = ?, failure = ?, blueprint_hash = ?,
+    blueprint_path = ?, initial_data = ?
+WHERE run = ?
+
+-- insert_tag: One tag of a run.
+INSERT INTO run_tags (tag, run) VALUES (?, ?) ON CONFLICT DO NOTHING
+
+-- delete_tags: Before a run's tags are written anew.
+DELETE FROM run_tags WHERE run = ?
+
+-- claim: The right to drive a run, if nobody raised its epoch in between (promise 3).
+UPDATE runs SET epoch = epoch + 1, owner = ?, owed = NULL, cancel_requested = NULL, status = 'running',
+    updated_at = ?, version = version + 1
+WHERE run_id = ? AND epoch = ?
+RETURNING epoch
+
+-- commit_step: The run's row while it goes on; the epoch keeps out one who lost the claim.
+UPDATE runs SET updated_at = ?, duration_ms = ?, current_nodes = ?, nodes_done = ?, deaths = ?, version = version + 1
+WHERE run = ? AND epoch = ?
+RETURNING cancel_requested, owed, version
+
+-- commit_run: The run's row when its state changes.
+UPDATE runs SET
+    status = ?, updated_at = ?, finished_at = ?, duration_ms = ?, suspended_at_node = ?, suspension_reason = ?,
+    current_nodes = ?, nodes_done = ?, owner = ?, owed = ?, deaths = ?, error = ?, failure = ?, version = version + 1
+WHERE run = ? AND epoch = ?
+RETURNING cancel_requested, owed, version
+
+-- is_decided: Whether a decided gate of the run waits to be consumed.
+SELECT EXISTS (SELECT 1 FROM gates WHERE run = ? AND status = 'decided')
+
+-- upsert_step: A step, or its final form in place of the suspended one.
+INSERT INTO steps (
+    run, step_index, component, node_id, visit, attempt, skill_type, skill_version, status, reason, port, edges_taken,
+    started_at, duration_ms, error, error_type, output_keys, commit_index, config, changes, traceback, context_snapshot
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run, step_index) DO UPDATE SET
+    component = excluded.component, node_id = excluded.node_id, visit = excluded.visit, attempt = excluded.attempt,
+    skill_type = excluded.skill_type, skill_version = excluded.skill_version, status = excluded.status,
+    reason = excluded.reason, port = excluded.port, edges_taken = excluded.edges_taken,
+    started_at = excluded.started_at, duration_ms = excluded.duration_ms, error = excluded.error,
+    error_type = excluded.error_type, output_keys = excluded.output_keys, commit_index = excluded.commit_index,
+    config = excluded.config, changes = excluded.changes, traceback = excluded.traceback,
+    context_snapshot = excluded.context_snapshot
+
+-- insert_log: One line that a skill logged.
+INSERT INTO logs (run, step_index, line, at, level, message) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+
+-- insert_event: One entry of a run's activity.
+INSERT INTO events (run, at, kind, who, known_by, data) VALUES (?, ?, ?, ?, ?, ?)
+
+-- delete_events: Before a run's activity is written anew.
+DELETE FROM events WHERE run = ?
+
+-- upsert_gate: A gate occurrence as it stands now.
+INSERT INTO gates (
+    run, node_id, visit, kind, name, step_index, opened_at, message, shown, digest, policy, deadline, status, closed_at,
+    void_reason
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run, node_id, visit) DO UPDATE SET
+    kind = excluded.kind, name = excluded.name, step_index = excluded.step_index, opened_at = excluded.opened_at,
+    message = excluded.message, shown = excluded.shown, digest = excluded.digest, policy = excluded.policy,
+    deadline = excluded.deadline, status = excluded.status, closed_at = excluded.closed_at,
+    void_reason = excluded.void_reason
+
+-- decide_gate: Open becomes decided, once, for the digest the answer was given on (promise 4).
+UPDATE gates SET status = 'decided', closed_at = ?
+WHERE run = ? AND node_id = ? AND visit = ? AND status = 'open' AND (? IS NULL OR digest = ?)
+
+-- void_gate: Open becomes voided, once.
+UPDATE gates SET status = 'voided', closed_at = ?, void_reason = ?
+WHERE run = ? AND node_id = ? AND visit = ? AND status = 'open'
+
+-- last_answer: The end of a run's chain of answers.
+SELECT hash FROM answers WHERE run = ? ORDER BY id DESC LIMIT 1
+
+-- insert_answer: An answer; answers are only ever added (promise 8).
+INSERT INTO answers (run, node_id, visit, approved, by, known_by, at, note, digest, data, prev_hash, hash)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- owe_decision: A decided run must be driven on (promise 5).
+UPDATE runs SET owed = 'decision', updated_at = ?, version = version + 1 WHERE run = ? AND status IN ('running', 'suspended')
+
+-- set_owed: Mark a run as owed, or not.
+UPDATE runs SET owed = ?, version = version + 1 WHERE run_id = ? RETURNING run
+
+-- touch: Something about the run changed.
+UPDATE runs SET version = version + 1 WHERE run = ?
+
+-- request_cancel: Ask whoever drives the run to stop.
+UPDATE runs SET cancel_requested = ?, version = version + 1 WHERE run_id = ? RETURNING run
+
+-- signals: What the driver of a run must notice.
+SELECT epoch, cancel_requested, owed, version FROM runs WHERE run_id = ?
+
+-- delete_run: A run and, by cascade, all that belongs to it.
+DELETE FROM runs WHERE run_id = ?
+
+-- insert_tombstone: What is left of a deleted run.
+INSERT INTO tombstones (run_id, blueprint_name, deleted_at, deleted_by, last_hash) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (run_id) DO NOTHING
+
+-- load_tombstone: What is left of a deleted run.
+SELECT run_id, blueprint_name, deleted_at, deleted_by, last_hash FROM tombstones WHERE run_id = ?
+
+-- load_run: The whole row of a run with its definition.
+SELECT r.*, b.definition, b.version AS blueprint_version, b.flow_type
+FROM runs AS r JOIN blueprints AS b ON b.id = r.blueprint WHERE r.run_id = ?
+
+-- load_summary: A run's row without its wide columns.
+SELECT {narrow} FROM runs AS r JOIN blueprints AS b ON b.id = r.blueprint WHERE r.run_id = ?
+
+-- load_initial_data: What a run was given.
+SELECT run, initial_data FROM runs WHERE run_id = ?
+
+-- load_steps: Every step of a run, in order.
+SELECT s.* FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = ? ORDER BY s.step_index
+
+-- load_step: One step.
+SELECT s.* FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = ? AND s.step_index = ?
+
+-- load_changes: What the steps did to the context, in the order it happened.
+SELECT s.changes FROM steps AS s JOIN runs AS r ON r.run = s.run
+WHERE r.run_id = ? AND s.changes IS NOT NULL ORDER BY s.commit_index
+
+-- step_summaries: Steps beyond an index without their wide columns.
+SELECT s.run, s.step_index, s.component, s.node_id, s.visit, s.attempt, s.skill_type, s.skill_version, s.status,
+    s.reason, s.port, s.edges_taken, s.started_at, s.duration_ms, s.error, s.error_type, s.output_keys, s.commit_index
+FROM steps AS s JOIN runs AS r ON r.run = s.run
+WHERE r.run_id = ? AND s.step_index > ? ORDER BY s.step_index LIMIT ?
+
+-- load_logs: What a run's skills logged.
+SELECT l.step_index, l.at, l.level, l.message FROM logs AS l JOIN runs AS r ON r.run = l.run
+WHERE r.run_id = ? ORDER BY l.step_index, l.line
+
+-- load_step_logs: What one step logged.
+SELECT l.step_index, l.at, l.level, l.message FROM logs AS l JOIN runs AS r ON r.run = l.run
+WHERE r.run_id = ? AND l.step_index = ? ORDER BY l.line
+
+-- load_events: A run's activity.
+SELECT e.at, e.kind, e.who, e.known_by, e.data FROM events AS e JOIN runs AS r ON r.run = e.run
+WHERE r.run_id = ? ORDER BY e.id
+
+-- load_gates: A run's gate occurrences in the order they opened.
+SELECT g.*, r.run_id FROM gates AS g JOIN runs AS r ON r.run = g.run WHERE r.run_id = ? ORDER BY g.opened_at, g.step_index
+
+-- load_answers: A run's answers in the order of their chain.
+SELECT a.* FROM answers AS a JOIN runs AS r ON r.run = a.run WHERE r.run_id = ? ORDER BY a.id
+
+-- count_open_gates: How many gates and inputs wait for a person.
+SELECT count(*) FROM gates WHERE status = 'open'
+
+-- active_runs: What a sweep looks through.
+SELECT {narrow} FROM runs AS r JOIN blueprints AS b ON b.id = r.blueprint
+WHERE r.owed IS NOT NULL OR r.status = 'running' ORDER BY r.run
+
+-- find_runs: Ids from one text up to another.
+SELECT run_id FROM runs WHERE run_id >= ? AND run_id < ? ORDER BY run_id LIMIT ?
+
+-- status_counts: How many runs are in each status.
+SELECT status, sum(n) FROM counts GROUP BY status HAVING sum(n) > 0
+
+-- status_counts_of_blueprint: How many runs of one blueprint are in each status.
+SELECT status, n FROM counts WHERE blueprint_name = ? AND n > 0
+
+-- blueprint_counts: How many runs each blueprint has.
+SELECT blueprint_name, sum(n) FROM counts WHERE (? IS NULL OR status = ?) GROUP BY blueprint_name HAVING sum(n) > 0
+
+-- day_counts: Runs by the day they started and by status.
+SELECT day, status, sum(n) FROM day_counts WHERE day >= ? AND (? IS NULL OR blueprint_name = ?)
+GROUP BY day, status HAVING sum(n) > 0 ORDER BY day, status
+
+-- wrong_counts: Counts that differ from the rows they count.
+SELECT blueprint_name, status, n FROM counts WHERE n <> 0
+EXCEPT SELECT blueprint_name, status, count(*) FROM runs GROUP BY blueprint_name, status
+
+-- wrong_day_counts: Day counts that differ from the rows they count.
+SELECT day, blueprint_name, status, n FROM day_counts WHERE n <> 0
+EXCEPT SELECT created_at / 86400000000, blueprint_name, status, count(*) FROM runs GROUP BY 1, 2, 3
+
+-- missing_counts: Rows that are not counted.
+SELECT blueprint_name, status, count(*) FROM runs GROUP BY blueprint_name, status
+EXCEPT SELECT blueprint_name, status, n FROM counts
+
+-- clear_counts: Before the counts are made anew.
+DELETE FROM counts
+
+-- clear_day_counts: Before the counts are made anew.
+DELETE FROM day_counts
+
+-- fill_counts: The counts, from the rows.
+INSERT INTO counts SELECT blueprint_name, status, count(*) FROM runs GROUP BY blueprint_name, status
+
+-- fill_day_counts: The counts by day, from the rows.
+INSERT INTO day_counts
+SELECT created_at / 86400000000, blueprint_name, status, count(*) FROM runs GROUP BY 1, 2, 3
+
+-- gaps_in_steps: Runs whose steps do not count from 0 without a gap.
+SELECT r.run_id FROM steps AS s JOIN runs AS r ON r.run = s.run
+GROUP BY s.run HAVING min(s.step_index) <> 0 OR max(s.step_index) <> count(*) - 1
+
+-- runs_with_answers: Runs whose chain of answers can be checked.
+SELECT DISTINCT r.run_id FROM answers AS a JOIN runs AS r ON r.run = a.run
+
+-- ended_before: Ended runs that may be pruned, oldest first, leaving the newest out.
+SELECT run_id FROM runs
+WHERE status IN ('completed', 'failed', 'cancelled') AND created_at < ?
+    AND run NOT IN (SELECT run FROM runs ORDER BY created_at DESC LIMIT ?)
+ORDER BY created_at LIMIT ?
+
+-- count_ended_before: How many runs a prune would delete.
+SELECT count(*) FROM runs
+WHERE status IN ('completed', 'failed', 'cancelled') AND created_at < ?
+    AND run NOT IN (SELECT run FROM runs ORDER BY created_at DESC LIMIT ?)
+
+-- drop_unused_blueprints: Definitions that no run has any more.
+DELETE FROM blueprints WHERE id NOT IN (SELECT blueprint FROM runs)
+
+-- all_run_ids: Every run, oldest first.
+SELECT run_id FROM runs ORDER BY run
+
+-- all_tombstones: Every tombstone.
+SELECT run_id, blueprint_name, deleted_at, deleted_by, last_hash FROM tombstones ORDER BY run_id
+
+-- request: The answer an idempotency key was given.
+SELECT digest, answer FROM requests WHERE key = ?
+
+-- keep_request: Remember the answer to a request.
+INSERT INTO requests (key, at, digest, answer) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO NOTHING
+
+-- forget_requests: Keys are kept a day.
+DELETE FROM requests WHERE at < ?
