@@ -91,7 +91,9 @@ def guarded(command: Callable[[], object], *, debug: Callable[[], bool]) -> int:
 
 
 def _usage(error: click.ClickException) -> int:
-    if isinstance(error, click.UsageError) and error.ctx is not None:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        say(error.format_message())
+    elif isinstance(error, click.UsageError) and error.ctx is not None:
         complain(error.format_message())
         say(f"See `{error.ctx.command_path} --help`.")
     else:

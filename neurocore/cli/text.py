@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 # Control characters and escapes, the C1 set, bidirectional controls (they reorder what is read), line separators,
@@ -187,6 +188,14 @@ def number(value: Any) -> str:
     if isinstance(value, int) and value.bit_length() > 2000:
         return f"a number of about {int(value.bit_length() * 0.30103):,} digits"
     return line(value)
+
+
+def near(path: Path) -> str:
+    """A path as seen from here, where that is shorter."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:

@@ -1,0 +1,51 @@
+"""`neurocore init`: a project that runs at once."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import click
+
+from neurocore.cli.output import emit, out, paint
+from neurocore.cli.text import line
+from neurocore.cli.types import json_option
+from neurocore.errors import RefusedError, UsageError
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--name", help="The project's name; the folder's if left out.")
+@json_option
+def init(directory: Path, name: str | None, as_json: bool) -> None:
+    """Make a project in DIR that runs at once.
+
+    It has neurocore.yaml, a blueprint with a gate, one skill and its test, and a .gitignore that keeps secrets out.
+    A folder with anything in it (but for .git) is refused, and nothing is overwritten.
+    """
+    from neurocore.cli.scaffold import project_files, write
+
+    root = directory.expanduser()
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"{root} is a file; name a folder.")
+    if root.is_dir() and any(entry.name != ".git" for entry in root.iterdir()):
+        raise RefusedError(f"The folder {root} is not empty; name a new one, and nothing of yours is touched.")
+    files = project_files(name or root.resolve().name or "my-project")
+    write(root, files)
+    if as_json:
+        from neurocore.cli.documents import InitDocument
+
+        emit(InitDocument(directory=str(root.resolve()), files=list(files)))
+        return
+    out(f"Made {line(root)}{os.sep} with")
+    for file in files:
+        out(f"  {file}")
+    out()
+    out("Type next:")
+    for command in ([] if root.resolve() == Path.cwd() else [f"cd {shlex.quote(str(root))}"]) + [
+        "neurocore run hello --data name=Ada",
+    ]:
+        out(f"  {paint(line(command), 'bold')}")
+    out()
+    out("The run stops at its gate, and says how to approve it.")
