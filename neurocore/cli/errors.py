@@ -67,7 +67,7 @@ def guarded(command: Callable[[], object], *, debug: Callable[[], bool]) -> int:
         sys.stdout.flush()
         return result if type(result) is int else DONE
     except BrokenPipeError:
-        _nobody_reads()
+        nobody_reads()
         return DONE
     except (click.Abort, KeyboardInterrupt) as error:
         cause = error.__cause__ if isinstance(error, click.Abort) else error
@@ -120,8 +120,8 @@ def _traceback() -> None:
     say(safe(traceback.format_exc()).rstrip())
 
 
-def _nobody_reads() -> None:
-    """The reader of stdout has gone (`| head`): nothing more is written there, not at exit either."""
+def nobody_reads() -> None:
+    """The reader of stdout has gone (`| head`): write nothing more there, not at exit either."""
     try:
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, sys.stdout.fileno())

@@ -111,14 +111,14 @@ def _write(stream: TextIO, text: str) -> None:
 
 
 class Column(NamedTuple):
-    """A column of a table. `least` is the width it may shrink to (0: it never does); the first with `may_go` set is
-    left out where the table is still too wide.
+    """A column of a table. `least` is the width it may shrink to (0: it never does). `goes` says when it is left out
+    of a table that is too wide: `first`, before others shrink, or `last`, when shrinking was not enough.
     """
 
     name: str
     right: bool = False
     least: int = 0
-    may_go: bool = False
+    goes: str = ""
 
 
 class Cell(NamedTuple):
@@ -131,30 +131,35 @@ class Cell(NamedTuple):
 def table(heads: Sequence[Column], rows: Sequence[Sequence[str | Cell]], *, room: int | None = None) -> str:
     """Rows in aligned columns that fit the terminal (80 columns in a pipe): plain text, cut with `…` where needed."""
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
-    kept = list(range(len(heads)))
-    fitted = _fit([heads[i] for i in kept], [[row[i] for i in kept] for row in cells], room or columns())
-    while fitted is None and any(heads[i].may_go for i in kept):
-        kept.remove(next(i for i in reversed(kept) if heads[i].may_go))
-        fitted = _fit([heads[i] for i in kept], [[row[i] for i in kept] for row in cells], room or columns())
-    shown = [heads[i] for i in kept]
-    widths = fitted or _natural(shown, [[row[i] for i in kept] for row in cells])
-    lines = [_row(shown, [Cell(head.name.upper(), "dim") for head in shown], widths)]
-    lines.extend(_row(shown, [row[i] for i in kept], widths) for row in cells)
+    space = room or columns()
+    for when in ("first", "last"):
+        while _too_wide(heads, cells, space, shrunk=when == "last") and any(head.goes == when for head in heads):
+            place = max(i for i, head in enumerate(heads) if head.goes == when)
+            heads = [*heads[:place], *heads[place + 1 :]]
+            cells = [[*row[:place], *row[place + 1 :]] for row in cells]
+    widths = _fit(heads, cells, space)
+    lines = [_row(heads, [Cell(head.name.upper(), "dim") for head in heads], widths)]
+    lines.extend(_row(heads, row, widths) for row in cells)
     return "\n".join(lines)
+
+
+def _too_wide(heads: Sequence[Column], rows: Sequence[Sequence[Cell]], room: int, *, shrunk: bool) -> bool:
+    widths = _fit(heads, rows, room) if shrunk else _natural(heads, rows)
+    return sum(widths) + 2 * (len(widths) - 1) > room
 
 
 def _natural(heads: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> list[int]:
     return [max([width(head.name), *(width(row[i].text) for row in rows)]) for i, head in enumerate(heads)]
 
 
-def _fit(heads: Sequence[Column], rows: Sequence[Sequence[Cell]], room: int) -> list[int] | None:
-    """The widths that fill the room: the widest that may shrink does so first. None when it cannot be done."""
+def _fit(heads: Sequence[Column], rows: Sequence[Sequence[Cell]], room: int) -> list[int]:
+    """The widths that fill the room, as far as that can be done: the widest that may shrink does so first."""
     widths = _natural(heads, rows)
     excess = sum(widths) + 2 * (len(widths) - 1) - room
     while excess > 0:
         soft = [i for i, head in enumerate(heads) if head.least and widths[i] > head.least]
         if not soft:
-            return None
+            break
         widest = max(soft, key=lambda i: widths[i])
         widths[widest] -= 1
         excess -= 1

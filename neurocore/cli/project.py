@@ -31,14 +31,28 @@ class Project:
 
     @cached_property
     def registry(self) -> SkillRegistry:
-        """The skills, with a warning for each that cannot be loaded."""
+        """The skills, with a warning for each that cannot be loaded; what they log goes where `logging` says."""
         from neurocore.cli.output import warn
+        from neurocore.log import set_up
         from neurocore.skills.loader import discover_skills
 
+        set_up(self.config)
         registry = discover_skills(self.config)
         for problem in registry.problems:
             warn(str(problem))
         return registry
+
+    @cached_property
+    def quiet_registry(self) -> SkillRegistry:
+        """The skills, for commands that only look at runs and can do without one that is broken."""
+        from neurocore.errors import NeuroCoreError
+        from neurocore.skills.loader import discover_skills
+        from neurocore.skills.registry import SkillRegistry
+
+        try:
+            return self.__dict__.get("registry") or discover_skills(self.config)
+        except NeuroCoreError:
+            return SkillRegistry()
 
     @cached_property
     def store(self) -> RunStore:
@@ -60,13 +74,13 @@ class Project:
 
     def run_id(self, prefix: str) -> str:
         """The whole id of a run. Raises RunNotFound or RunAmbiguous."""
-        from neurocore.runtime.executor import resolve_run_id
+        from neurocore.runtime.lookup import resolve_run_id
 
         return resolve_run_id(prefix, self.store)
 
     def load(self, prefix: str) -> RunRecord:
         """The whole run that a prefix names. Raises RunNotFound or RunAmbiguous."""
-        from neurocore.runtime.executor import load_run
+        from neurocore.runtime.lookup import load_run
 
         return load_run(self.run_id(prefix), self.store)
 

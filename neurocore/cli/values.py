@@ -73,7 +73,7 @@ def _table(value: list[dict[str, Any]], indent: str, room: int, most: int | None
     keys = list(dict.fromkeys(key for item in rows for key in item))
     numeric = {key for key in keys if all(_is_number(item.get(key)) for item in rows)}
     text = table(
-        [Column(line(key), right=key in numeric, least=6, may_go=place > 1) for place, key in enumerate(keys)],
+        [Column(line(key), right=key in numeric, least=6, goes="last" if place > 1 else "") for place, key in enumerate(keys)],
         [["" if item.get(key) is None else short(item[key], 40) for key in keys] for item in rows],
         room=room - len(indent),
     )

@@ -1,0 +1,125 @@
+"""Driving a run from the command line: show it while it goes on, and end in a way that it can be gone on with.
+
+Ctrl-C ends the run failed, kind interrupted; SIGTERM and a closed terminal hand it back as owed, which is no death.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from neurocore.cli import errors
+from neurocore.cli.live import View, view
+from neurocore.cli.output import complain, emit, out
+from neurocore.cli.project import Project
+from neurocore.errors import ExecutionError, NeuroCoreError
+
+if TYPE_CHECKING:
+    from neurocore.persistence.base import RunRecord
+    from neurocore.runtime.executor import Decision
+
+
+class Terminated(BaseException):
+    """A signal asks this process to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def drive(project: Project, verb: Callable[[View], object], *, run_id: str | None = None, quiet: bool = False) -> str:
+    """Call a verb that drives a run, and return the run's id; that it failed is for the caller to see in its record.
+
+    Raises Interrupted when it was stopped from outside, and every error that means that nothing was driven.
+    """
+    with view(quiet=quiet) as shown:
+        shown.run_id = run_id
+        try:
+            with stoppable():
+                verb(shown)
+        except ExecutionError as error:
+            shown.run_id = error.run_id or shown.run_id
+            if shown.run_id is None:
+                raise
+        except KeyboardInterrupt as error:
+            raise _interrupted(shown.run_id) from error
+        except Terminated as error:
+            raise _handed_back(project, shown.run_id, error.number) from error
+    if shown.run_id is None:
+        raise NeuroCoreError("The run ended without saying which it was.")
+    return shown.run_id
+
+
+def report(project: Project, run_id: str, *, as_json: bool, decision: Decision | None = None) -> RunRecord:
+    """Say where the run stands now: on stdout the result, on stderr why it failed."""
+    from neurocore.cli import story, views
+    from neurocore.runtime.lookup import load_run
+
+    run = load_run(run_id, project.store)
+    rejected = run.failure is not None and run.failure.kind == "rejected" and decision is not None
+    if run.status.value == "failed" and not rejected:
+        complain(run.error or "The run failed.")
+    try:
+        if as_json:
+            emit(views.outcome(run, project.store, project.config, decision=decision))
+        else:
+            out("\n".join(story.ending(run, project, decision=decision)))
+    except BrokenPipeError:
+        errors.nobody_reads()  # how the run ended is still this command's exit code
+    return run
+
+
+def ended_well(run: RunRecord) -> int:
+    """The exit code of a command that drove a run: 1 when it failed, ended rejected, or was cancelled."""
+    return errors.FAILED if run.status.value in ("failed", "cancelled") else errors.DONE
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Within the block SIGTERM and SIGHUP raise `Terminated` (in the main thread, where signals come)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise Terminated(number)
+
+    names = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, stop) for number in names if signal.getsignal(number) != signal.SIG_IGN}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupted(run_id: str | None) -> errors.Interrupted:
+    if run_id is None:
+        return errors.Interrupted("Stopped before the run began.")
+    from neurocore.cli.views import short_id
+
+    return errors.Interrupted(
+        f"Stopped. What is done is kept; `neurocore runs resume {short_id(run_id)}` goes on from there."
+    )
+
+
+def _handed_back(project: Project, run_id: str | None, number: int) -> errors.Interrupted:
+    from neurocore.cli.views import short_id
+    from neurocore.persistence.base import Event, Owed, utcnow_iso
+
+    name = signal.Signals(number).name
+    if run_id is None:
+        return errors.Interrupted(f"Stopped by {name} before the run began.", 128 + number)
+    event = Event(at=utcnow_iso(), kind="stopped", who="NeuroCore", known_by="system", data={"signal": name})
+    with contextlib.suppress(NeuroCoreError):
+        run = project.store.load_summary(run_id)
+        if run is not None and run.status.value == "running":
+            project.store.set_owed(run_id, Owed.RESUME, event=event)
+    return errors.Interrupted(
+        f"Stopped by {name}. What is done is kept; the sweep or `neurocore runs resume {short_id(run_id)}` goes on.",
+        128 + number,
+    )

@@ -1,0 +1,71 @@
+"""`neurocore runs approve`: one person's answer at a gate, then the run goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from neurocore.cli.drive import drive, report
+from neurocore.cli.errors import DONE, FAILED
+from neurocore.cli.live import View
+from neurocore.cli.output import say
+from neurocore.cli.project import Project, pass_project
+from neurocore.cli.types import by_option, json_option, run_argument
+from neurocore.errors import RunBusyError
+
+if TYPE_CHECKING:
+    from neurocore.runtime.executor import Decision
+
+
+@click.command()
+@run_argument
+@click.option("--reject", is_flag=True, help="Reject instead.")
+@click.option("--note", metavar="TEXT", help="Why; some gates ask for it.")
+@by_option
+@click.option("--gate", metavar="NODE", help="Which gate, where several are open.")
+@click.option("--visit", type=click.IntRange(min=1), help="Which visit of the gate is meant.")
+@click.option("--digest", metavar="HEX", help="The digest that was looked at; refused if the gate shows another now.")
+@click.option("--no-resume", is_flag=True, help="Record the answer only; a resume or the sweep goes on later.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@json_option
+@pass_project
+def approve(
+    project: Project, run_id: str, reject: bool, note: str | None, by: str | None, gate: str | None, visit: int | None,
+    digest: str | None, no_resume: bool, quiet: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Approve (or --reject) what a gate shows, and go on with the run.
+
+    The answer is on disk before the run goes on. Ends 0 when it took effect, a rejection too, or when you had said the
+    same before; 1 when the run then failed for another reason; 4 when the answer was not taken.
+    """
+    from neurocore.runtime.begin import system_user
+    from neurocore.runtime.executor import decide_gate
+
+    whole = project.run_id(run_id)
+    decision = decide_gate(
+        whole, approved=not reject, by=by if by is not None else system_user(), note=note, gate=gate, visit=visit,
+        digest=digest, run_store=project.store,
+    )  # fmt: skip
+    if not no_resume:
+        _go_on(project, whole, decision, quiet=quiet)
+    run = report(project, whole, as_json=as_json, decision=decision)
+    failed_otherwise = run.status.value == "failed" and not (run.failure and run.failure.kind == "rejected")
+    return FAILED if failed_otherwise and decision.effect == "took_effect" else DONE
+
+
+def _go_on(project: Project, run_id: str, decision: Decision, *, quiet: bool) -> None:
+    """Drive the run on, unless a live process does so already: that one takes the answer up."""
+    from neurocore.runtime.dispatch import InlineDispatcher
+
+    run = project.store.load_summary(run_id)
+    if run is None or run.owed is None:
+        return
+
+    def resume(shown: View) -> None:
+        InlineDispatcher(project.registry, project.config, project.store, on_event=shown).submit(run_id)
+
+    try:
+        drive(project, resume, run_id=run_id, quiet=quiet)
+    except RunBusyError as error:
+        say(f"The answer is recorded; {error.owner or decision.driven_by or 'another process'} drives the run on.")

@@ -1,0 +1,37 @@
+"""`neurocore runs cancel`: stop a run."""
+
+from __future__ import annotations
+
+import click
+
+from neurocore.cli.output import emit, out, say
+from neurocore.cli.project import Project, pass_project
+from neurocore.cli.types import by_option, json_option, run_argument
+
+
+@click.command()
+@run_argument
+@click.option("--note", metavar="TEXT", help="Why.")
+@by_option
+@json_option
+@pass_project
+def cancel(project: Project, run_id: str, note: str | None, by: str | None, as_json: bool) -> None:
+    """Stop a run: at once where nobody drives it, else as soon as the step that runs has ended.
+
+    What is completed stays; an ended run is refused. A cancelled run can be replayed, not resumed.
+    """
+    from neurocore.cli import story, views
+    from neurocore.runtime.begin import system_user
+    from neurocore.runtime.claim import owner_label
+    from neurocore.runtime.executor import cancel_run
+
+    whole = project.run_id(run_id)
+    run = cancel_run(
+        whole, run_store=project.store, by=by if by is not None else system_user(), config=project.config, note=note
+    )
+    if as_json:
+        emit(views.outcome(run, project.store, project.config))
+        return
+    if not run.status.ended:
+        say(f"Asked {owner_label(run.owner)} to stop; it does so when the step that runs has ended.")
+    out("\n".join(story.ending(run, project)))

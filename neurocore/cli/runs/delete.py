@@ -1,0 +1,59 @@
+"""`neurocore runs delete`: ended runs only, and what is left says who did it."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from neurocore.cli.output import emit, is_terminal, out, say
+from neurocore.cli.project import Project, pass_project
+from neurocore.cli.text import ago, counted, line
+from neurocore.cli.types import RUN_ID, by_option, json_option
+from neurocore.errors import RefusedError, UsageError
+
+
+@click.command()
+@click.argument("run_ids", metavar="RUN_ID...", nargs=-1, required=True, type=RUN_ID)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@by_option
+@json_option
+@pass_project
+def delete(project: Project, run_ids: tuple[str, ...], yes: bool, by: str | None, as_json: bool) -> None:
+    """Delete ended runs with their steps, answers and logs. What is left is who deleted which run, and when.
+
+    Asks first; where nobody can be asked, --yes is needed. A run that has not ended is refused, and then none is
+    deleted.
+    """
+    from neurocore.cli.documents import DeletedDocument
+    from neurocore.runtime.begin import system_user
+    from neurocore.runtime.executor import delete_run
+
+    runs = [project.load(prefix) for prefix in dict.fromkeys(map(project.run_id, run_ids))]
+    for run in runs:
+        if not run.status.ended:
+            raise RefusedError(
+                f"Run {run.run_id} is {run.status.value}; only ended runs can be deleted, so cancel it first."
+            )
+    if not yes:
+        if not is_terminal(sys.stdin):
+            raise UsageError("There is no terminal to ask on, so nothing was deleted; say --yes to delete without asking.")
+        for run in runs:
+            say(f"  {run.run_id}  {run.status.value}  {line(run.title or run.blueprint_name)}  {ago(run.created_at)}")
+        if not click.confirm(f"Delete {'it' if len(runs) == 1 else counted(len(runs), 'run')} for good?", err=True):
+            say("Nothing was deleted.")
+            return
+    who = by if by is not None else system_user()
+    buried = [delete_run(run.run_id, run_store=project.store, by=who) for run in runs]
+    if as_json:
+        documents = [
+            DeletedDocument(
+                run_id=one.run_id, blueprint=one.blueprint_name, deleted_at=one.deleted_at, deleted_by=one.deleted_by,
+                last_hash=one.last_hash,
+            )
+            for one in buried
+        ]  # fmt: skip
+        emit(documents)
+        return
+    for one in buried:
+        out(f"Deleted run {one.run_id} of {line(one.blueprint_name)}.")

@@ -1,0 +1,108 @@
+"""`neurocore runs list`. It starts fast: nothing of the runtime is imported unless a run is moving."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from neurocore.cli.output import MARKS, Cell, Column, emit, is_terminal, out, say, table
+from neurocore.cli.project import Project, pass_project
+from neurocore.cli.text import ago, line, took
+from neurocore.cli.types import BLUEPRINT, MOMENT, STATUSES, json_option
+from neurocore.errors import UsageError
+from neurocore.persistence.base import RunFilter, RunStatus
+
+if TYPE_CHECKING:
+    from neurocore.persistence.base import RunRecord
+
+
+class _Statuses(click.ParamType):
+    """One status, or several with commas between them."""
+
+    name = "status"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[RunStatus, ...]:
+        words = [word.strip().lower() for word in str(value).split(",") if word.strip()]
+        wrong = next((word for word in words if word not in STATUSES), None)
+        if wrong is not None or not words:
+            self.fail(f"{str(wrong or value)[:40]!r} is no status; there are {', '.join(STATUSES)}.", param, ctx)
+        return tuple(map(RunStatus, words))
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        return [click.shell_completion.CompletionItem(one) for one in STATUSES if one.startswith(incomplete)]
+
+
+@click.command("list")
+@click.option("-s", "--status", "statuses", type=_Statuses(), multiple=True, help="Only these (a,b or repeated).")
+@click.option("-b", "--blueprint", type=BLUEPRINT, help="Only runs of this blueprint.")
+@click.option("-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
+@click.option("--waiting", is_flag=True, help="Only runs in which a gate or an input is open, running ones too.")
+@click.option("--since", type=MOMENT, help="Started then or later: 2026-03-31, 2026-03-31T14:00, today, 12h.")
+@click.option("--until", type=MOMENT, help="Started before then.")
+@click.option("--tag", help="Only runs with this tag.")
+@click.option("--by", "started_by", metavar="NAME", help="Only runs started by NAME.")
+@click.option("--search", metavar="TEXT", help="Only runs whose title or id begins so.")
+@click.option("--before", metavar="CURSOR", help="The page after the one whose last line gave this.")
+@json_option
+@pass_project
+def list_(
+    project: Project, statuses: tuple[tuple[RunStatus, ...], ...], blueprint: str | None, limit: int, waiting: bool,
+    since: str | None, until: str | None, tag: str | None, started_by: str | None, search: str | None,
+    before: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """List runs, newest first."""
+    if search is not None and not search.strip():
+        raise UsageError("--search takes the beginning of a title or id, not nothing.")
+    wanted = RunFilter(
+        status=tuple(dict.fromkeys(one for group in statuses for one in group)), blueprint=blueprint, text=search,
+        since=since, until=until, tag=tag, started_by=started_by, waiting=waiting,
+    )  # fmt: skip
+    page = project.store.page_runs(wanted, before=before, limit=limit)
+    if as_json:
+        from neurocore.cli.documents import RunsDocument
+        from neurocore.cli.views import summary
+
+        emit(RunsDocument(runs=[summary(run, project.config) for run in page.runs], older=page.older))
+    elif not page.runs:
+        anything = wanted != RunFilter() or before is not None
+        say("No run fits." if anything else "No runs yet; `neurocore run BLUEPRINT` makes the first.")
+    else:
+        _print(project, page.runs)
+        if page.older is not None and is_terminal():
+            say(f"There are older ones: the same with --before '{page.older}'")
+
+
+def _print(project: Project, runs: list[RunRecord]) -> None:
+    from neurocore.cli.views import short_id, state
+
+    signs = is_terminal()
+    rows = []
+    for run in runs:
+        now = state(run, project.config)
+        word = now if now in ("lost", "owed") and not run.status.ended else run.status.value
+        sign, colour = MARKS.get(word, ("·", ""))
+        done = f"{run.nodes_done}/{run.nodes_total}" if run.nodes_total else ""
+        rows.append(
+            [
+                short_id(run.run_id),
+                Cell(f"{sign} {word}" if signs else word, colour),
+                line(run.blueprint_name),
+                line(run.title),
+                ago(run.created_at),
+                took(run.duration_ms) if run.duration_ms is not None else "",
+                done,
+                line(run.started_by or ""),
+            ]
+        )
+    heads = [
+        Column("run"), Column("status"), Column("blueprint", least=10), Column("about", least=12), Column("started"),
+        Column("worked", right=True), Column("steps", right=True), Column("by", least=6, goes="first"),
+    ]  # fmt: skip
+    if not any(run.title for run in runs):
+        del heads[3]
+        for row in rows:
+            del row[3]
+    out(table(heads, rows))

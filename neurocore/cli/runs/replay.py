@@ -1,0 +1,38 @@
+"""`neurocore runs replay`: the same again, as a new run."""
+
+from __future__ import annotations
+
+import click
+
+from neurocore.cli.drive import drive, ended_well, report
+from neurocore.cli.live import View
+from neurocore.cli.project import Project, pass_project
+from neurocore.cli.types import by_option, json_option, run_argument
+
+
+@click.command()
+@run_argument
+@click.option("--latest", is_flag=True, help="With the blueprint's file as it is now, not as that run began with.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="A word to find the new run by. Repeatable.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@by_option
+@json_option
+@pass_project
+def replay(
+    project: Project, run_id: str, latest: bool, tags: tuple[str, ...], quiet: bool, by: str | None, as_json: bool
+) -> int:
+    """Make a new run from the inputs of another, and drive it. No answer is taken along: each gate asks again.
+
+    Ends 0 when the new run is completed or waits for somebody, 1 when it failed.
+    """
+    from neurocore.runtime.executor import replay_run
+
+    whole = project.run_id(run_id)
+
+    def again(shown: View) -> object:
+        return replay_run(
+            whole, project.registry, project.config, run_store=project.store, latest=latest, tags=tags, started_by=by,
+            on_event=shown,
+        )  # fmt: skip
+
+    return ended_well(report(project, drive(project, again, quiet=quiet), as_json=as_json))

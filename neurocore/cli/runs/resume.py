@@ -1,0 +1,44 @@
+"""`neurocore runs resume`: go on with a run."""
+
+from __future__ import annotations
+
+import click
+
+from neurocore.cli.drive import drive, ended_well, report
+from neurocore.cli.live import View
+from neurocore.cli.project import Project, pass_project
+from neurocore.cli.types import by_option, data_option, json_option, run_argument
+
+
+@click.command()
+@run_argument
+@data_option
+@click.option("--latest", is_flag=True, help="With the blueprint's file as it is now, not as the run began with.")
+@click.option("--take-over", is_flag=True, help="Take the run from a process that is alive but frozen.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@by_option
+@json_option
+@pass_project
+def resume(
+    project: Project, run_id: str, pairs: tuple[str, ...], latest: bool, take_over: bool, quiet: bool, by: str | None,
+    as_json: bool,
+) -> int:  # fmt: skip
+    """Go on with a suspended, failed or lost run; what is completed is not done again.
+
+    --data gives a waiting step what it asks for, and failed steps see it when they are tried again. At a gate,
+    `neurocore runs approve` decides. Ends 0 when the run is completed or waits again, 1 when it failed, 4 when it
+    cannot be resumed.
+    """
+    from neurocore.blueprint.inputs import read_data_option
+    from neurocore.runtime.executor import resume_blueprint
+
+    data = read_data_option(pairs) if pairs else None
+    whole = project.run_id(run_id)
+
+    def go_on(shown: View) -> object:
+        return resume_blueprint(
+            whole, project.registry, project.config, resume_data=data, run_store=project.store, latest=latest,
+            take_over=take_over, by=by, on_event=shown,
+        )  # fmt: skip
+
+    return ended_well(report(project, drive(project, go_on, run_id=whole, quiet=quiet), as_json=as_json))

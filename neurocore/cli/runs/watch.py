@@ -1,0 +1,108 @@
+"""`neurocore runs watch`: follow a run that another process drives."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from neurocore.cli import errors
+from neurocore.cli.drive import ended_well, report
+from neurocore.cli.live import View, view
+from neurocore.cli.output import complain, say
+from neurocore.cli.project import Project, pass_project
+from neurocore.cli.types import json_option, run_argument
+from neurocore.errors import RunNotFound
+
+if TYPE_CHECKING:
+    from neurocore.persistence.base import RunRecord, StepRecord
+
+SECONDS = 0.25
+
+
+@click.command()
+@run_argument
+@click.option("--follow", is_flag=True, help="Go on watching while the run waits for somebody, until it has ended.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@json_option
+@pass_project
+def watch(project: Project, run_id: str, follow: bool, quiet: bool, as_json: bool) -> int:
+    """Follow a run until it ends, or waits for somebody (and beyond that with --follow).
+
+    Ends 0 when it is completed or waits, 1 when it failed or is lost. Ctrl-C stops watching, not the run.
+    """
+    whole = project.run_id(run_id)
+    try:
+        with view(quiet=quiet) as shown:
+            lost = _follow(project, whole, shown, follow)
+    except KeyboardInterrupt as error:
+        raise errors.Interrupted("Stopped watching; the run goes on without that.") from error
+    run = report(project, whole, as_json=as_json)
+    if lost:
+        complain(f"The process that drove run {whole} died; `neurocore runs resume {whole}` goes on from where it was.")
+        return errors.FAILED
+    return ended_well(run)
+
+
+def _follow(project: Project, run_id: str, shown: View, follow: bool) -> bool:
+    """Show what happens until there is nothing to wait for; True when the run's process died."""
+    from neurocore.cli.views import state
+
+    seen = _Seen(run_id, shown)
+    version, waited = -1, False
+    while True:
+        run = project.store.load_summary(run_id)
+        if run is None:
+            raise RunNotFound(f"Run {run_id} was deleted while it was watched.", run_id=run_id)
+        if run.version != version:
+            version = run.version
+            seen.look(run, project.store.step_summaries(run_id, after=seen.settled))
+        now = state(run, project.config)
+        if run.status.ended or now == "lost":
+            return now == "lost"
+        if run.status.value == "suspended" and now == "idle":
+            if not follow:
+                return False
+            if not waited:
+                say(f"The run waits at {run.suspended_at_node}; watching on.")
+            waited = True
+        else:
+            waited = False
+        time.sleep(SECONDS)
+
+
+class _Seen:
+    """Turns what is new in the records into the events that a driving process would have told."""
+
+    def __init__(self, run_id: str, shown: View) -> None:
+        self.run_id = run_id
+        self.shown = shown
+        self.told: dict[int, str] = {}
+        self.started: set[tuple[str, int, int]] = set()
+        self.settled = -1
+
+    def look(self, run: RunRecord, steps: list[StepRecord]) -> None:
+        """Tell of steps that ended or began to wait, and of those that run now."""
+        for step in steps:
+            if self.told.get(step.step_index) != step.status.value:
+                self.told[step.step_index] = step.status.value
+                self._tell("step_finished", step.node_id, step.visit, step.attempt, step)
+        while self.told.get(self.settled + 1) not in (None, "suspended"):
+            self.settled += 1
+        for node in run.current_nodes if run.status.value == "running" else ():
+            key = (node.node_id, node.visit, node.attempt)
+            if key not in self.started:
+                self.started.add(key)
+                self._tell("step_started", *key, None)
+
+    def _tell(self, kind: str, node: str, visit: int, attempt: int, step: StepRecord | None) -> None:
+        from neurocore.runtime.events import RunEvent
+
+        self.shown(
+            RunEvent(
+                kind=kind, run_id=self.run_id, at=step.started_at if step else "", node_id=node, visit=visit,
+                attempt=attempt, status=step.status.value if step else None,
+                duration_ms=step.duration_ms if step else None, error=(step.error or step.reason) if step else None,
+            )
+        )  # fmt: skip

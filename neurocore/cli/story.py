@@ -1,0 +1,363 @@
+"""A run told for people: what it was for, what happened, where it stands, and what can be typed next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from neurocore.cli import views
+from neurocore.cli.output import columns, mark, paint
+from neurocore.cli.project import Project
+from neurocore.cli.text import ago, counted, cut, line, safe, short, since, took, when, width, wrapped
+from neurocore.cli.values import block, named
+from neurocore.persistence.base import GateStatus, RunStatus, StepStatus
+
+if TYPE_CHECKING:
+    from neurocore.persistence.base import Event, GateRecord, RunRecord, StepRecord
+    from neurocore.runtime.executor import Decision
+
+#: Without `--full`, the first and the last of a long history are shown.
+FIRST, LAST = 5, 30
+
+
+def ending(run: RunRecord, project: Project, *, decision: Decision | None = None) -> list[str]:
+    """What a command that drove a run says at its end: the status, what came of it, what to type next."""
+    gates = project.store.load_gates(run.run_id)
+    state = views.state(run, project.config)
+    lines = [_decided(decision)] if decision is not None else []
+    sign, words = standing(run, state)
+    about = line(run.title) or line(run.blueprint_name)
+    lines.append(f"{mark(sign)} {paint(words, 'bold')} · {about} · run {run.run_id}")
+    waiting = views.open_gates(gates, run)
+    for gate in waiting:
+        lines += ["", *gate_lines(gate, run, project, indent="  ")]
+    if not waiting:
+        lines += _outputs(run, project)
+    commands = views.next_commands(run, gates, state, views.short_id(run.run_id, project.store))
+    return [*lines, *_next(commands if run.status is not RunStatus.COMPLETED else [])]
+
+
+def story(run: RunRecord, project: Project, *, full: bool = False) -> list[str]:
+    """The whole run."""
+    store = project.store
+    gates, events = store.load_gates(run.run_id), store.load_events(run.run_id)
+    state = views.state(run, project.config)
+    room = columns()
+    lines = [*_heading(run, state), *_purpose(run, project, full), ""]
+    lines.append(paint("What happened", "bold"))
+    lines += _steps(run, project, gates, full) or ["  Nothing yet."]
+    lines += ["", paint("Where it stands", "bold"), *_standing(run, project, gates, state, full)]
+    if full:
+        lines += _context(run, project, room)
+        lines += _activity(events, room)
+        lines += _definition(run)
+    commands = views.next_commands(run, gates, state, views.short_id(run.run_id, store))
+    if not full:
+        commands.append(f"neurocore runs inspect {views.short_id(run.run_id, store)} --full")
+    return [*lines, *_next(commands)]
+
+
+def standing(run: RunRecord, state: str) -> tuple[str, str]:
+    """(status for the sign, a few words) of where a run stands."""
+    failure = run.failure
+    if run.status is RunStatus.SUSPENDED:
+        if run.owed is not None:
+            return "owed", f"decided at {line(run.suspended_at_node or 'its gate')}, not yet resumed"
+        return "suspended", f"waits at {line(run.suspended_at_node or 'a gate')}"
+    if run.status is RunStatus.RUNNING:
+        nodes = ", ".join(line(node.node_id) for node in run.current_nodes)
+        if state == "lost":
+            return "lost", f"lost: its process died at {nodes or 'its start'}"
+        if state == "owed":
+            return "owed", "to go on, driven by nobody yet"
+        return "running", f"running {nodes}".strip()
+    if run.status is RunStatus.FAILED:
+        words = {"rejected": "rejected", "timeout": "timed out", "interrupted": "interrupted", "lost": "lost"}
+        word = words.get(failure.kind.value, "failed") if failure else "failed"
+        return "failed", f"{word} at {line(failure.node)}" if failure and failure.node else word
+    worked = f" in {took(run.duration_ms)}" if run.duration_ms is not None else ""
+    return run.status.value, run.status.value + (worked if run.status is RunStatus.COMPLETED else "")
+
+
+def gate_lines(gate: GateRecord, run: RunRecord, project: Project, *, indent: str, full: bool = False) -> list[str]:
+    """An open gate as its reviewer reads it: the message, the values, what has changed, what each answer leads to."""
+    room = columns()
+    lines = wrapped(safe(gate.message), room, indent)
+    values = views.shown(gate.values)
+    if values:
+        lines += ["", *named(values, indent=f"{indent}  ", room=room, most=None if full else 12)]
+    if gate.kind == "input":
+        return lines
+    approved = last_approved(run, gate, project)
+    if approved is not None:
+        lines += ["", *_since(approved, project, indent, room)]
+    outlook = outlooks(run, gate, project)
+    if outlook is not None:
+        lines.append("")
+        for word, colour, one in (("Approve", "green", outlook.approve), ("Reject", "red", outlook.reject)):
+            sentence = wrapped(line(one.sentence), room - 9, "", "")
+            lines.append(f"{indent}{paint(word.ljust(7), colour)} {sentence[0]}")
+            lines += [f"{indent}        {rest}" for rest in sentence[1:]]
+    if gate.policy.note != "optional":
+        needed = "Every answer" if gate.policy.note == "required" else "A rejection"
+        lines.append(f"{indent}{paint(f'{needed} needs a note.', 'dim')}")
+    if full:
+        lines.append(f"{indent}{paint(f'Digest {gate.digest}', 'dim')}")
+    return lines
+
+
+def outlooks(run: RunRecord, gate: GateRecord, project: Project) -> Any:
+    """What each answer leads to; None where the run's definition cannot be read any more."""
+    from neurocore.errors import NeuroCoreError
+
+    try:
+        from neurocore.gates.preview import preview
+
+        return preview(run.run_id, project.store, gate=gate.node_id, visit=gate.visit)
+    except (NeuroCoreError, ImportError):
+        return None
+
+
+def last_approved(run: RunRecord, gate: GateRecord, project: Project) -> Any:
+    """The last approved occurrence of this gate in another run, with what differs; None where there is none."""
+    from neurocore.errors import NeuroCoreError
+
+    try:
+        from neurocore.gates.compare import last_approved as find
+
+        return find(run.run_id, gate.node_id, project.store)
+    except (NeuroCoreError, ImportError):
+        return None
+
+
+def change(before: Any, after: Any, kind: str, room: int) -> str:
+    """One difference on one line: `1,200 → 1,234`."""
+    half = max(12, (room - 3) // 2)
+    if kind == "added":
+        return f"(new) {short(after, room - 6)}"
+    if kind == "removed":
+        return f"(gone) {short(before, room - 7)}"
+    old, new = short(before, half), short(after, half)
+    return f"{old} → {new}" if old != new else f"{new} (changed inside)"
+
+
+# ---------------------------------------------------------------- the parts
+
+
+def _heading(run: RunRecord, state: str) -> list[str]:
+    sign, words = standing(run, state)
+    name = f"{line(run.blueprint_name)} {line(run.blueprint_version)}"
+    title = line(run.title)
+    head = [paint(title, "bold")] if title else []
+    return [*head, f"{name if title else paint(name, 'bold')} · run {run.run_id}", f"{mark(sign)} {paint(words, 'bold')}"]
+
+
+def _purpose(run: RunRecord, project: Project, full: bool) -> list[str]:
+    room = columns()
+    lines = ["", paint("What it was for", "bold")]
+    description = run.blueprint_snapshot.get("description")
+    if description:
+        lines += wrapped(safe(description).strip(), room, "  ")
+    who = f" by {line(run.started_by)}" if run.started_by else ""
+    lines.append(f"  Started{who} {ago(run.created_at)} ({when(run.created_at)}).")
+    if run.replay_of:
+        lines.append(f"  A replay of run {views.short_id(run.replay_of, project.store)}.")
+    if run.tags:
+        lines.append(f"  Tags: {', '.join(line(tag) for tag in run.tags)}.")
+    if run.initial_data:
+        lines += named(views.shown(run.initial_data), indent="  ", room=room, most=None if full else 4)
+    if run.legacy:
+        lines += wrapped(safe(run.legacy), room, "  ! ", "    ")
+    return lines
+
+
+def _steps(run: RunRecord, project: Project, gates: Sequence[GateRecord], full: bool) -> list[str]:
+    store = project.store
+    steps = store.load_steps(run.run_id) if full else store.step_summaries(run.run_id)
+    by_visit = {(gate.node_id, gate.visit): gate for gate in gates}
+    skipped = len(steps) - FIRST - LAST
+    names = [_step_name(step) for step in steps]
+    gutter = min(max((width(name) for name in names), default=0), 28)
+    lines: list[str] = []
+    for place, (step, name) in enumerate(zip(steps, names, strict=True)):
+        if not full and skipped > 1 and FIRST <= place < FIRST + skipped:
+            if place == FIRST:
+                lines.append(paint(f"     … {counted(skipped, 'more step')} (--full shows all)", "dim"))
+            continue
+        lines += _step(place + 1, step, cut(name, gutter), gutter, by_visit.get((step.node_id, step.visit)))
+        if full:
+            lines += _step_in_full(step, project)
+    for node in run.current_nodes if run.status is RunStatus.RUNNING else ():
+        lines.append(f"     {mark('running')} {cut(line(node.node_id), gutter).ljust(gutter)}  for {since(node.started_at)}")
+    return lines
+
+
+def _step_name(step: StepRecord) -> str:
+    name = line(step.node_id or step.component)
+    name += f" (visit {step.visit})" if step.visit > 1 else ""
+    return name + (f" (attempt {step.attempt})" if step.attempt > 1 else "")
+
+
+def _step(number: int, step: StepRecord, name: str, gutter: int, gate: GateRecord | None) -> list[str]:
+    voided = gate is not None and gate.status is GateStatus.VOIDED
+    status = "voided" if voided and step.status is StepStatus.SUSPENDED else step.status.value
+    head = f"  {number:>2} {mark(status)} {name}{' ' * (gutter - width(name))}"
+    said = _what_step_did(step, gate)
+    room = columns() - gutter - 8
+    first, *rest = said or [""]
+    lines = [f"{head}  {cut(first, room)}".rstrip()]
+    for one in rest:
+        lines += wrapped(one, room + gutter + 8, " " * (gutter + 8))
+    return lines
+
+
+def _what_step_did(step: StepRecord, gate: GateRecord | None) -> list[str]:
+    if gate is not None and gate.decision is not None and gate.kind == "gate":
+        answer = gate.decision
+        word = "approved" if answer.approved else "rejected"
+        said = [f"{word} by {line(answer.by)} {ago(answer.at)}, after {_waited(gate)}"]
+        return said + ([f"“{safe(answer.note)}”"] if answer.note else [])
+    if gate is not None and gate.status is GateStatus.VOIDED:
+        return [f"voided: {line(gate.void_reason or 'it is closed')}"]
+    if step.status is StepStatus.SUSPENDED:
+        return [f"waits for {since(gate.opened_at if gate else step.started_at)}"]
+    if step.status is StepStatus.SKIPPED:
+        return [f"skipped: {line(step.reason or step.error or 'not needed')}"]
+    keys = ", ".join(line(key) for key in step.output_keys)
+    parts = [took(step.duration_ms)] + ([f"set {keys}"] if keys else [])
+    if step.port:
+        parts.append(f"left by {line(step.port)}")
+    if step.status is StepStatus.FAILED:
+        kind = f"{line(step.error_type)}: " if step.error_type else ""
+        return [f"failed after {took(step.duration_ms)}", f"{kind}{safe(step.error or 'no reason was given')}"]
+    return [" · ".join(parts)]
+
+
+def _waited(gate: GateRecord) -> str:
+    from neurocore.cli.text import parse_time
+
+    opened, closed = parse_time(gate.opened_at), parse_time(gate.closed_at or "")
+    return took((closed - opened).total_seconds() * 1000) if opened and closed else "a while"
+
+
+def _step_in_full(step: StepRecord, project: Project) -> list[str]:
+    room, indent = columns(), " " * 7
+    lines: list[str] = []
+    document = views.step(step, full=True, schema=config_schema(step, project))
+    if document.config:
+        lines += [f"{indent}{paint('config', 'dim')}", *named(document.config, indent=f"{indent}  ", room=room, most=None)]
+    if document.changes:
+        lines += [f"{indent}{paint('set', 'dim')}", *named(document.changes, indent=f"{indent}  ", room=room, most=None)]
+    if document.deleted:
+        lines.append(f"{indent}{paint('deleted', 'dim')} {', '.join(line(key) for key in document.deleted)}")
+    if document.traceback:
+        lines += [f"{indent}{paint('traceback', 'dim')}"]
+        lines += [f"{indent}  {one}" for one in safe(document.traceback).rstrip().split("\n")]
+    if document.logs:
+        lines.append(f"{indent}{paint('said', 'dim')}")
+        lines += [f"{indent}  {one.level.lower():<7} {line(one.message)}" for one in document.logs]
+    return lines
+
+
+def config_schema(step: StepRecord, project: Project) -> Any:
+    """The schema of the step's skill, for what it marks secret; None where the skill is not there any more."""
+    cls = project.quiet_registry.get(step.skill_type or "")
+    return cls.skill_meta.config_schema if cls is not None else None
+
+
+def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], state: str, full: bool) -> list[str]:
+    waiting = views.open_gates(gates, run)
+    room = columns()
+    done = f"{run.nodes_done} of {counted(run.nodes_total, 'step')} done" if run.nodes_total else ""
+    worked = f"{took(run.duration_ms)} of work" if run.duration_ms is not None else ""
+    so_far = ", ".join(part for part in (done, worked) if part)
+    ended = f" {ago(run.finished_at)} ({when(run.finished_at)})" if run.finished_at else ""
+    lines: list[str] = []
+    if run.status is RunStatus.RUNNING and state == "driven":
+        from neurocore.runtime.claim import owner_label
+
+        lines.append(f"  It is being driven by {line(owner_label(run.owner))}.")
+    elif state == "lost":
+        lines.append("  Its process died; what was done is kept, and resume goes on from there.")
+    elif state == "owed":
+        lines.append("  It is to go on, and nobody drives it yet: the sweep will, or resume does now.")
+    elif run.status.ended:
+        word = {"completed": "It was completed", "failed": "It failed", "cancelled": "It was cancelled"}[run.status.value]
+        lines += [f"  {word}{ended}."]
+        if run.error and run.status is not RunStatus.COMPLETED:
+            lines += [paint(one, "red") for one in wrapped(safe(run.error), room, "  ")]
+    if so_far:
+        lines.append(f"  {so_far[0].upper()}{so_far[1:]}.")
+    for gate in waiting:
+        what = "data" if gate.kind == "input" else "a decision"
+        visit = f" (visit {gate.visit})" if gate.visit > 1 else ""
+        lines += [f"  {mark('suspended')} {line(gate.node_id)}{visit} waits for {what} since {ago(gate.opened_at)}:", ""]
+        lines += gate_lines(gate, run, project, indent="    ", full=full)
+    return lines or ["  Nothing has happened yet."]
+
+
+def _since(approved: Any, project: Project, indent: str, room: int) -> list[str]:
+    decision = approved.gate.decision
+    who = f", by {line(decision.by)} {ago(decision.at)}" if decision else ""
+    name = views.short_id(approved.run.run_id, project.store)
+    differences = views.differences(approved.differences)
+    if not differences:
+        return [f"{indent}The same values as were last approved (run {name}{who})."]
+    lines = [f"{indent}Changed since the last approval (run {name}{who}):"]
+    gutter = min(max(width(line(one.key)) for one in differences), 24)
+    for one in differences[:20]:
+        key = cut(line(one.key), gutter)
+        told = change(one.before, one.after, one.kind, room - gutter - len(indent) - 4)
+        lines.append(f"{indent}  {key}{' ' * (gutter - width(key))}  {told}")
+    return lines
+
+
+def _outputs(run: RunRecord, project: Project) -> list[str]:
+    """What a completed run gave: its declared outputs, else what its steps set."""
+    if run.status is not RunStatus.COMPLETED:
+        return []
+    context = views.context_of(run, project.store)
+    declared = run.blueprint_snapshot.get("outputs") or {}
+    hidden = {"approval", "approvals"}
+    keys = [key for key in context if (key in declared if declared else key not in run.initial_data and key not in hidden)]
+    lines = named({key: context[key] for key in keys[:15]}, indent="  ", room=columns(), most=4)
+    if len(keys) > 15:
+        lines.append(f"  … {counted(len(keys) - 15, 'more key')}")
+    return lines
+
+
+def _decided(decision: Decision) -> str:
+    answer = decision.answer
+    word = "Approved" if answer.approved else "Rejected"
+    if decision.effect == "repeated":
+        return f"{word} already by {line(answer.by)} {ago(answer.at)}; nothing was changed."
+    return f"{word} {line(answer.node_id)} as {line(answer.by)}."
+
+
+def _context(run: RunRecord, project: Project, room: int) -> list[str]:
+    context = views.context_of(run, project.store)
+    return ["", paint("Context", "bold"), *(named(context, indent="  ", room=room, most=None) or ["  It is empty."])]
+
+
+def _activity(events: Sequence[Event], room: int) -> list[str]:
+    lines = ["", paint("Activity", "bold")]
+    for event in events:
+        who = f" by {line(event.who)}" if event.who else ""
+        known = f" ({line(event.known_by)})" if event.known_by and event.known_by != "system" else ""
+        data = ", ".join(
+            f"{line(key)} {short(value, 40)}" for key, value in views.shown(event.data).items() if value not in (None, {})
+        )
+        lines.append(cut(f"  {when(event.at)}  {line(event.kind)}{who}{known}{f': {data}' if data else ''}", max(room, 80)))
+    return lines
+
+
+def _definition(run: RunRecord) -> list[str]:
+    source = run.blueprint_snapshot.get("source")
+    where = f" (from {line(run.blueprint_path)})" if run.blueprint_path else ""
+    if not isinstance(source, str):
+        return ["", paint(f"Blueprint{where}", "bold"), *block(views.shown(run.blueprint_snapshot), indent="  ", room=columns(), most=None)]
+    return ["", paint(f"Blueprint{where}", "bold"), *(f"  {one}".rstrip() for one in safe(source).rstrip().split("\n"))]
+
+
+def _next(commands: Sequence[str]) -> list[str]:
+    return ["", "Type next:", *(f"  {line(command)}" for command in commands)] if commands else []
