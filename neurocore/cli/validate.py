@@ -39,8 +39,8 @@ def validate(project: Project, blueprints: tuple[str, ...], strict: bool, as_jso
     return DONE if sound else FAILED
 
 
-def check(project: Project, file: Path) -> tuple[str | None, list[Any]]:
-    """The blueprint's name (None where it cannot be read) and every finding."""
+def check(project: Project, file: Path, *, quiet: bool = False) -> tuple[str | None, list[Any]]:
+    """The blueprint's name (None where it cannot be read) and every finding; `quiet` keeps broken skills to itself."""
     from neurocore.blueprint.lint import validate_blueprint
     from neurocore.blueprint.load import load_blueprint
 
@@ -48,7 +48,8 @@ def check(project: Project, file: Path) -> tuple[str | None, list[Any]]:
         blueprint = load_blueprint(file)
     except BlueprintError as error:
         return None, list(error.problems)
-    problems = validate_blueprint(blueprint, project.registry, project.config)
+    registry = project.quiet_registry if quiet else project.registry
+    problems = validate_blueprint(blueprint, registry, project.config)
     return blueprint.name, _placed(problems, file)
 
 

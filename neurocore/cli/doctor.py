@@ -1,0 +1,273 @@
+"""`neurocore doctor`: what is wrong with a project, each finding with how to mend it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from neurocore.cli.documents import DoctorDocument, FindingDocument
+from neurocore.cli.errors import DONE, FAILED
+from neurocore.cli.output import columns, emit, out, paint
+from neurocore.cli.project import Project, pass_project
+from neurocore.cli.text import counted, line, near, safe, wrapped
+from neurocore.cli.types import json_option
+from neurocore.errors import ConfigError, NeuroCoreError
+
+if TYPE_CHECKING:
+    from neurocore.persistence.base import RunStore
+
+LOW_SPACE = 200 * 1024 * 1024
+_SIGNS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
+
+
+@click.command()
+@json_option
+@pass_project
+def doctor(project: Project, as_json: bool) -> int:
+    """Look at everything a run needs, and say what is wrong and how to mend it.
+
+    Ends 1 when something is wrong that keeps runs from working; warnings alone end 0. Nothing is changed.
+    """
+    findings = list(examine(project))
+    sound = not any(finding.level == "error" for finding in findings)
+    if as_json:
+        emit(DoctorDocument(ok=sound, findings=findings))
+    else:
+        _print(findings)
+    return DONE if sound else FAILED
+
+
+def examine(project: Project) -> Iterator[FindingDocument]:
+    """Every finding, in the order a person would look."""
+    yield from _python()
+    try:
+        yield from _project(project)
+    except ConfigError as error:
+        for sentence in str(error).split("\n"):
+            yield _error("settings", sentence, "Correct neurocore.yaml; `neurocore schema config` says what it may hold.")
+        yield from _dashboard()
+        return
+    checks: tuple[Callable[[Project], Iterator[FindingDocument]], ...] = (
+        _folders, _skills, _blueprints, _environment, _store,
+    )  # fmt: skip
+    for check in checks:
+        try:
+            yield from check(project)
+        except NeuroCoreError as error:
+            yield _error(check.__name__.strip("_"), str(error), None)
+    yield from _dashboard()
+
+
+def _python() -> Iterator[FindingDocument]:
+    from neurocore import __version__
+
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield _ok("python", f"Python {version}, NeuroCore {__version__}.")
+
+
+def _project(project: Project) -> Iterator[FindingDocument]:
+    config = project.config
+    if (config.project_root / "neurocore.yaml").is_file():
+        yield _ok("project", f"{config.project.name} in {config.project_root}.")
+    else:
+        yield _warning(
+            "project",
+            f"There is no neurocore.yaml in {config.project_root} or above it, so everything is as by default.",
+            "`neurocore init DIR` makes a project; with -C DIR another folder is looked at.",
+        )
+
+
+def _folders(project: Project) -> Iterator[FindingDocument]:
+    import shutil
+
+    config = project.config
+    needed = {"paths.data": config.data_dir}
+    if config.logging.file:
+        needed["paths.logs"] = config.logs_dir
+    for setting, folder in needed.items():
+        above = next((one for one in (folder, *folder.parents) if one.exists()), folder)
+        if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
+            yield _ok("folders", f"{near(folder)}{os.sep} can be written.")
+        else:
+            what = f"{above} is no folder" if not above.is_dir() else f"{above} cannot be written"
+            yield _error("folders", f"{what}, and runs are kept there.", f"Make it writable, or set {setting}.")
+            continue
+        free = shutil.disk_usage(above).free
+        if free < LOW_SPACE:
+            yield _warning(
+                "folders",
+                f"The disk of {folder} has only {free // (1024 * 1024)} MiB left.",
+                "Make room; `neurocore db prune --keep 90d --dry-run` says what old runs take.",
+            )
+    yield from _dotenv(config.project_root)
+
+
+def _dotenv(root: Path) -> Iterator[FindingDocument]:
+    shared = any((folder / ".git").exists() for folder in (root, *root.parents))
+    if not shared or not (root / ".env").is_file():
+        return
+    ignored: set[str] = set()
+    for folder in (root, *root.parents):
+        try:
+            ignored.update(entry.strip() for entry in (folder / ".gitignore").read_text("utf-8").splitlines())
+        except (OSError, UnicodeDecodeError):
+            continue
+    if not ignored & {".env", "/.env", ".env*", "*.env", "**/.env"}:
+        yield _warning("secrets", "No .gitignore names .env, which holds secrets.", "Add a line `.env` to .gitignore.")
+
+
+def _skills(project: Project) -> Iterator[FindingDocument]:
+    registry = project.quiet_registry
+    loaded = [name for name in registry.names() if registry.get(name) is not None]
+    yield _ok("skills", f"{counted(len(loaded), 'skill')}: {', '.join(loaded)}.")
+    for problem in registry.problems:
+        yield _error("skills", str(problem), "Mend or remove it; the others can be used meanwhile.")
+
+
+def _blueprints(project: Project) -> Iterator[FindingDocument]:
+    from neurocore.cli.validate import check
+
+    files = project.blueprint_files()
+    if not files:
+        yield _warning(
+            "blueprints", f"There are no blueprints in {near(project.config.blueprints_dir)}{os.sep}.",
+            "Write one there (`neurocore schema blueprint` helps the editor), or name a file when you run.",
+        )  # fmt: skip
+    sound = 0
+    for file in files:
+        _, problems = check(project, file, quiet=True)
+        errors = [problem for problem in problems if problem.severity == "error"]
+        sound += not errors
+        if errors:
+            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+            yield _error("blueprints", f"{errors[0]}{more}", f"`neurocore validate {near(file)}` says all of it.")
+    if sound:
+        yield _ok("blueprints", f"{counted(sound, 'blueprint')} can run.")
+
+
+def _environment(project: Project) -> Iterator[FindingDocument]:
+    """References that nothing would resolve: the step that needs one fails when it starts."""
+    from neurocore.blueprint.load import load_blueprint
+    from neurocore.errors import BlueprintError
+    from neurocore.secrets import find_references
+
+    config = project.config
+    wanted: dict[str, str] = {}
+    if config.llm.api_key_env:
+        wanted[config.llm.api_key_env] = "neurocore.yaml (llm.api_key_env)"
+    for name, values in config.skills.items():
+        for reference in sorted(find_references(values)):
+            wanted.setdefault(reference, f"neurocore.yaml (skills.{name})")
+    for reference in sorted(find_references(config.llm.api_key) | find_references(config.persistence.path)):
+        wanted.setdefault(reference, "neurocore.yaml")
+    for file in project.blueprint_files():
+        try:
+            blueprint = load_blueprint(file)
+        except BlueprintError:
+            continue
+        for component in blueprint.components:
+            for reference in sorted(find_references(component.config)):
+                wanted.setdefault(reference, f"{near(file)} ({component.name})")
+    environ = config.environ
+    for name, place in wanted.items():
+        if name not in environ:
+            yield _error("environment", f"{name} is not set, and {place} refers to it.", f"Set {name}, or put it into .env.")
+    if wanted and all(name in environ for name in wanted):
+        yield _ok("environment", f"{counted(len(wanted), 'variable')} referred to, all set.")
+
+
+def _store(project: Project) -> Iterator[FindingDocument]:
+    config = project.config
+    if not config.persistence.enabled:
+        yield _warning("history", "Persistence is disabled: no run is kept.", "Set persistence.enabled: true.")
+        return
+    store = project.store
+    counts = store.status_counts()
+    name = type(store).__name__
+    yield _ok("history", f"{name} opens and holds {counted(sum(counts.values()), 'run')}.")
+    yield from _limits(store, name)
+    yield from _left_alone(project, store)
+
+
+def _limits(store: RunStore, name: str) -> Iterator[FindingDocument]:
+    """What a backend of the six methods cannot keep, said where people look."""
+    abilities = store.abilities()
+    if name == "InMemoryRunStore":
+        yield _warning("history", "Runs are kept in memory and gone with the process.", "Set persistence.backend: sqlite.")
+        return
+    if not store.multi_process:
+        yield _warning(
+            "history",
+            f"{name} keeps writers apart within one process only: let one process at a time decide and drive runs.",
+            "Use the sqlite backend where several processes work on one history.",
+        )
+    missing = [
+        words
+        for method, words in (("bury_run", "tombstones of deleted runs"), ("find_runs", "an index for run ids"))
+        if not abilities.get(method, True)
+    ]
+    if not abilities.get("commit", True):
+        missing += ["logs of steps", "one transaction for a step and its run"]
+    if missing:
+        yield _warning("history", f"{name} has not: {', '.join(missing)}.", "Nothing is wrong; it is what the backend can do.")
+
+
+def _left_alone(project: Project, store: RunStore) -> Iterator[FindingDocument]:
+    from neurocore.cli.views import state
+
+    states = [state(run, project.config) for run in store.active_runs()]
+    for word, sentence in (
+        ("lost", "lost: their process died"),
+        ("owed", "owed: to go on, and driven by nobody"),
+    ):
+        count = states.count(word)
+        if count:
+            are = "is" if count == 1 else "are"
+            yield _warning(
+                "runs", f"{counted(count, 'run')} {are} {sentence if count > 1 else sentence.replace('their', 'its')}.",
+                "`neurocore runs sweep` goes on with them.",
+            )  # fmt: skip
+
+
+def _dashboard() -> Iterator[FindingDocument]:
+    missing = [name for name in ("flask", "flask_wtf", "jinja2_fragments", "waitress") if find_spec(name) is None]
+    if missing:
+        yield _ok("dashboard", "The dashboard is not installed; `pip install 'neurocore-ai[web]'` brings it.")
+    else:
+        yield _ok("dashboard", "`neurocore serve` can start.")
+
+
+def _ok(subject: str, message: str) -> FindingDocument:
+    return FindingDocument(level="ok", subject=subject, message=message)
+
+
+def _warning(subject: str, message: str, mend: str | None) -> FindingDocument:
+    return FindingDocument(level="warning", subject=subject, message=message, mend=mend)
+
+
+def _error(subject: str, message: str, mend: str | None) -> FindingDocument:
+    return FindingDocument(level="error", subject=subject, message=message, mend=mend)
+
+
+def _print(findings: list[FindingDocument]) -> None:
+    room = min(columns(), 110)
+    for finding in findings:
+        sign, colour = _SIGNS[finding.level]
+        indent = " " * 15
+        text = wrapped(line(finding.message), room, indent)
+        out(f"{paint(sign, colour)} {finding.subject:<12} {text[0].strip()}")
+        for one in text[1:]:
+            out(one)
+        for one in wrapped(safe(finding.mend), room, f"{indent}→ ", f"{indent}  ") if finding.mend else ():
+            out(one)
+    errors = sum(finding.level == "error" for finding in findings)
+    warnings = sum(finding.level == "warning" for finding in findings)
+    found = " and ".join(counted(n, noun) for n, noun in ((errors, "error"), (warnings, "warning")) if n)
+    out()
+    out(f"{found[0].upper()}{found[1:]}." if found else "Everything is well.")
