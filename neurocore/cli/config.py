@@ -41,7 +41,9 @@ def show(project: Project, names: tuple[str, ...], as_json: bool) -> None:
     if unknown:
         from neurocore.yamlfile import nearest
 
-        hint = nearest(unknown[0], [one.name for one in settings] + sorted({one.name.split(".")[0] for one in settings}))
+        hint = nearest(
+            unknown[0], [one.name for one in settings] + sorted({one.name.split(".")[0] for one in settings})
+        )
         raise NotFoundError(f"There is no setting {unknown[0][:80]!r}{hint}")
     chosen = [one for one in settings if not names or any(_chosen(one.name, name) for name in names)]
     file = project.config.project_root / "neurocore.yaml"
@@ -50,12 +52,24 @@ def show(project: Project, names: tuple[str, ...], as_json: bool) -> None:
 
         emit(
             ConfigDocument(
-                project_root=str(project.config.project_root), file=str(file) if file.is_file() else None, settings=chosen
+                project_root=str(project.config.project_root),
+                file=str(file) if file.is_file() else None,
+                settings=chosen,
             )
         )
         return
-    say(f"Project {line(project.config.project_root)}" + ("" if file.is_file() else " (no neurocore.yaml, all defaults)"))
-    rows = [[one.name, "–" if one.value in (None, "", [], {}) else short(one.value, 200), Cell(line(one.origin), "dim" if one.origin == "default" else "")] for one in chosen]
+    say(
+        f"Project {line(project.config.project_root)}"
+        + ("" if file.is_file() else " (no neurocore.yaml, all defaults)")
+    )
+    rows: list[list[str | Cell]] = [
+        [
+            one.name,
+            "–" if one.value in (None, "", [], {}) else short(one.value, 200),
+            Cell(line(one.origin), "dim" if one.origin == "default" else ""),
+        ]
+        for one in chosen
+    ]
     out(table([Column("setting"), Column("value", least=12), Column("from", least=10)], rows))
 
 
@@ -75,7 +89,9 @@ def settings_of(config: NeuroCoreConfig) -> Iterator[SettingDocument]:
     for skill, values in config.skills.items():
         for key, value in values.items():
             name = f"skills.{skill}.{key}"
-            yield SettingDocument(name=name, value=_masked(key, value), origin=config.origins.get(name, "neurocore.yaml"))
+            yield SettingDocument(
+                name=name, value=_masked(key, value), origin=config.origins.get(name, "neurocore.yaml")
+            )
 
 
 def _masked(key: str, value: Any) -> Any:

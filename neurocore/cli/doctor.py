@@ -50,7 +50,9 @@ def examine(project: Project) -> Iterator[FindingDocument]:
         yield from _project(project)
     except ConfigError as error:
         for sentence in str(error).split("\n"):
-            yield _error("settings", sentence, "Correct neurocore.yaml; `neurocore schema config` says what it may hold.")
+            yield _error(
+                "settings", sentence, "Correct neurocore.yaml; `neurocore schema config` says what it may hold."
+            )
         yield from _dashboard()
         return
     checks: tuple[Callable[[Project], Iterator[FindingDocument]], ...] = (
@@ -177,7 +179,9 @@ def _environment(project: Project) -> Iterator[FindingDocument]:
     environ = config.environ
     for name, place in wanted.items():
         if name not in environ:
-            yield _error("environment", f"{name} is not set, and {place} refers to it.", f"Set {name}, or put it into .env.")
+            yield _error(
+                "environment", f"{name} is not set, and {place} refers to it.", f"Set {name}, or put it into .env."
+            )
     if wanted and all(name in environ for name in wanted):
         yield _ok("environment", f"{counted(len(wanted), 'variable')} referred to, all set.")
 
@@ -199,7 +203,9 @@ def _limits(store: RunStore, name: str) -> Iterator[FindingDocument]:
     """What a backend of the six methods cannot keep, said where people look."""
     abilities = store.abilities()
     if name == "InMemoryRunStore":
-        yield _warning("history", "Runs are kept in memory and gone with the process.", "Set persistence.backend: sqlite.")
+        yield _warning(
+            "history", "Runs are kept in memory and gone with the process.", "Set persistence.backend: sqlite."
+        )
         return
     if not store.multi_process:
         yield _warning(
@@ -215,11 +221,13 @@ def _limits(store: RunStore, name: str) -> Iterator[FindingDocument]:
     if not abilities.get("commit", True):
         missing += ["logs of steps", "one transaction for a step and its run"]
     if missing:
-        yield _warning("history", f"{name} has not: {', '.join(missing)}.", "Nothing is wrong; it is what the backend can do.")
+        yield _warning(
+            "history", f"{name} has not: {', '.join(missing)}.", "Nothing is wrong; it is what the backend can do."
+        )
 
 
 def _left_alone(project: Project, store: RunStore) -> Iterator[FindingDocument]:
-    from neurocore.cli.views import state
+    from neurocore.cli.brief import state
 
     states = [state(run, project.config) for run in store.active_runs()]
     for word, sentence in (

@@ -100,7 +100,7 @@ def stoppable() -> Iterator[None]:
 def _interrupted(run_id: str | None) -> errors.Interrupted:
     if run_id is None:
         return errors.Interrupted("Stopped before the run began.")
-    from neurocore.cli.views import short_id
+    from neurocore.cli.brief import short_id
 
     return errors.Interrupted(
         f"Stopped. What is done is kept; `neurocore runs resume {short_id(run_id)}` goes on from there."
@@ -108,7 +108,7 @@ def _interrupted(run_id: str | None) -> errors.Interrupted:
 
 
 def _handed_back(project: Project, run_id: str | None, number: int) -> errors.Interrupted:
-    from neurocore.cli.views import short_id
+    from neurocore.cli.brief import short_id
     from neurocore.persistence.base import Event, Owed, utcnow_iso
 
     name = signal.Signals(number).name

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TextIO
 
 from neurocore.cli.text import cut, safe, safe_json, width
+
+__all__ = [
+    "Cell",
+    "Column",
+    "columns",
+    "complain",
+    "emit",
+    "is_terminal",
+    "mark",
+    "out",
+    "paint",
+    "say",
+    "table",
+    "warn",
+]
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
 
@@ -45,8 +59,14 @@ def colourful(stream: TextIO | None = None) -> bool:
 
 
 def columns() -> int:
-    """The width to fill: the terminal's, else 80; `COLUMNS` wins."""
-    return max(20, shutil.get_terminal_size((80, 24)).columns)
+    """The width to fill: that of the terminal stdout is, else 80; `COLUMNS` wins."""
+    wish = os.environ.get("COLUMNS", "")
+    if wish.isdigit() and int(wish) > 0:
+        return max(20, int(wish))
+    try:
+        return max(20, os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ else 1).columns or 80)
+    except (OSError, ValueError, AttributeError):
+        return 80
 
 
 def paint(text: str, *styles: str, stream: TextIO | None = None) -> str:

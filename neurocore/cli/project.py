@@ -100,7 +100,9 @@ class Project:
                     return path
         if given.is_dir():
             raise UsageError(f"{name} is a folder; name a blueprint's file.")
-        raise NotFoundError(f"There is no blueprint {name[:200]!r}, neither as a file nor in {folder}{self._near(name)}")
+        raise NotFoundError(
+            f"There is no blueprint {name[:200]!r}, neither as a file nor in {folder}{self._near(name)}"
+        )
 
     def blueprint_files(self) -> list[Path]:
         """The files of the blueprints folder, by name."""

@@ -85,7 +85,7 @@ class GreetSkill(Skill):
         return context
 '''
 
-GREET_TEST = '''\
+GREET_TEST = """\
 from pathlib import Path
 
 from neurocore import FlowContext
@@ -102,7 +102,7 @@ def test_the_letter_names_whom_it_greets():
 
     assert context.get("letter").startswith("Welcome, Ada!")
     assert context.get("words") == 9
-'''
+"""
 
 SKILL = '''\
 """{title}: what this skill does, in one line."""
@@ -130,7 +130,7 @@ class {cls}({base}):
         return context
 '''
 
-SKILL_TEST = '''\
+SKILL_TEST = """\
 {imports}from pathlib import Path
 
 from neurocore import FlowContext
@@ -146,7 +146,7 @@ def test_{module}_sets_its_result():
     context = {call}
 
     assert context.get("result") == "Really?"
-'''
+"""
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 

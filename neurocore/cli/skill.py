@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neurocore.cli.output import Cell, Column, columns, emit, out, paint, safe, table, warn
+from neurocore.cli.output import Cell, Column, columns, emit, out, paint, table, warn
 from neurocore.cli.project import Project, pass_project
-from neurocore.cli.text import line, wrapped
+from neurocore.cli.text import line, safe, wrapped
 from neurocore.cli.types import SKILL, json_option
 from neurocore.errors import NotFoundError, RefusedError, UsageError
 
@@ -47,12 +47,22 @@ def list_(project: Project, as_json: bool) -> None:
         ]  # fmt: skip
         emit(SkillsDocument(skills=skills, problems=[str(problem) for problem in registry.problems]))
         return
-    rows = [
-        [line(name), line(cls.skill_meta.version), line(cls.skill_meta.description), Cell(_where(registry.source(name)), "dim")]
+    rows: list[list[str | Cell]] = [
+        [
+            line(name),
+            line(cls.skill_meta.version),
+            line(cls.skill_meta.description),
+            Cell(_where(registry.source(name)), "dim"),
+        ]
         for name, cls in found
         if cls is not None
     ]
-    heads = [Column("skill", least=12), Column("version", least=7), Column("what it does", least=20), Column("from", least=8)]
+    heads = [
+        Column("skill", least=12),
+        Column("version", least=7),
+        Column("what it does", least=20),
+        Column("from", least=8),
+    ]
     out(table(heads, rows))
     for problem in registry.problems:
         warn(str(problem))
@@ -146,7 +156,11 @@ def _print(skill: SkillDocument) -> None:
     _print_schema(skill.config_schema, room)
     if skill.config:
         out("\nneurocore.yaml sets")
-        out("\n".join(f"  {line(key)}: {line(json.dumps(value, ensure_ascii=False))}" for key, value in skill.config.items()))
+        out(
+            "\n".join(
+                f"  {line(key)}: {line(json.dumps(value, ensure_ascii=False))}" for key, value in skill.config.items()
+            )
+        )
 
 
 def _print_schema(schema: dict[str, Any], room: int) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from neurocore.cli import views
+from neurocore.cli.brief import short_id
+from neurocore.cli.brief import state as state_of
 from neurocore.cli.output import columns, mark, paint
 from neurocore.cli.project import Project
 from neurocore.cli.text import ago, counted, cut, line, safe, short, since, took, when, width, wrapped
@@ -23,7 +25,7 @@ FIRST, LAST = 5, 30
 def ending(run: RunRecord, project: Project, *, decision: Decision | None = None) -> list[str]:
     """What a command that drove a run says at its end: the status, what came of it, what to type next."""
     gates = project.store.load_gates(run.run_id)
-    state = views.state(run, project.config)
+    state = state_of(run, project.config)
     lines = [_decided(decision)] if decision is not None else []
     sign, words = standing(run, state)
     about = line(run.title) or line(run.blueprint_name)
@@ -33,7 +35,7 @@ def ending(run: RunRecord, project: Project, *, decision: Decision | None = None
         lines += ["", *gate_lines(gate, run, project, indent="  ")]
     if not waiting:
         lines += _outputs(run, project)
-    commands = views.next_commands(run, gates, state, views.short_id(run.run_id, project.store))
+    commands = views.next_commands(run, gates, state, short_id(run.run_id, project.store))
     return [*lines, *_next(commands if run.status is not RunStatus.COMPLETED else [])]
 
 
@@ -41,7 +43,7 @@ def story(run: RunRecord, project: Project, *, full: bool = False) -> list[str]:
     """The whole run."""
     store = project.store
     gates, events = store.load_gates(run.run_id), store.load_events(run.run_id)
-    state = views.state(run, project.config)
+    state = state_of(run, project.config)
     room = columns()
     lines = [*_heading(run, state), *_purpose(run, project, full), ""]
     lines.append(paint("What happened", "bold"))
@@ -51,9 +53,9 @@ def story(run: RunRecord, project: Project, *, full: bool = False) -> list[str]:
         lines += _context(run, project, room)
         lines += _activity(events, room)
         lines += _definition(run)
-    commands = views.next_commands(run, gates, state, views.short_id(run.run_id, store))
+    commands = views.next_commands(run, gates, state, short_id(run.run_id, store))
     if not full:
-        commands.append(f"neurocore runs inspect {views.short_id(run.run_id, store)} --full")
+        commands.append(f"neurocore runs inspect {short_id(run.run_id, store)} --full")
     return [*lines, *_next(commands)]
 
 
@@ -149,7 +151,11 @@ def _heading(run: RunRecord, state: str) -> list[str]:
     name = f"{line(run.blueprint_name)} {line(run.blueprint_version)}"
     title = line(run.title)
     head = [paint(title, "bold")] if title else []
-    return [*head, f"{name if title else paint(name, 'bold')} · run {run.run_id}", f"{mark(sign)} {paint(words, 'bold')}"]
+    return [
+        *head,
+        f"{name if title else paint(name, 'bold')} · run {run.run_id}",
+        f"{mark(sign)} {paint(words, 'bold')}",
+    ]
 
 
 def _purpose(run: RunRecord, project: Project, full: bool) -> list[str]:
@@ -161,7 +167,7 @@ def _purpose(run: RunRecord, project: Project, full: bool) -> list[str]:
     who = f" by {line(run.started_by)}" if run.started_by else ""
     lines.append(f"  Started{who} {ago(run.created_at)} ({when(run.created_at)}).")
     if run.replay_of:
-        lines.append(f"  A replay of run {views.short_id(run.replay_of, project.store)}.")
+        lines.append(f"  A replay of run {short_id(run.replay_of, project.store)}.")
     if run.tags:
         lines.append(f"  Tags: {', '.join(line(tag) for tag in run.tags)}.")
     if run.initial_data:
@@ -188,7 +194,9 @@ def _steps(run: RunRecord, project: Project, gates: Sequence[GateRecord], full: 
         if full:
             lines += _step_in_full(step, project)
     for node in run.current_nodes if run.status is RunStatus.RUNNING else ():
-        lines.append(f"     {mark('running')} {cut(line(node.node_id), gutter).ljust(gutter)}  for {since(node.started_at)}")
+        lines.append(
+            f"     {mark('running')} {cut(line(node.node_id), gutter).ljust(gutter)}  for {since(node.started_at)}"
+        )
     return lines
 
 
@@ -245,9 +253,15 @@ def _step_in_full(step: StepRecord, project: Project) -> list[str]:
     lines: list[str] = []
     document = views.step(step, full=True, schema=config_schema(step, project))
     if document.config:
-        lines += [f"{indent}{paint('config', 'dim')}", *named(document.config, indent=f"{indent}  ", room=room, most=None)]
+        lines += [
+            f"{indent}{paint('config', 'dim')}",
+            *named(document.config, indent=f"{indent}  ", room=room, most=None),
+        ]
     if document.changes:
-        lines += [f"{indent}{paint('set', 'dim')}", *named(document.changes, indent=f"{indent}  ", room=room, most=None)]
+        lines += [
+            f"{indent}{paint('set', 'dim')}",
+            *named(document.changes, indent=f"{indent}  ", room=room, most=None),
+        ]
     if document.deleted:
         lines.append(f"{indent}{paint('deleted', 'dim')} {', '.join(line(key) for key in document.deleted)}")
     if document.traceback:
@@ -282,7 +296,9 @@ def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], sta
     elif state == "owed":
         lines.append("  It is to go on, and nobody drives it yet: the sweep will, or resume does now.")
     elif run.status.ended:
-        word = {"completed": "It was completed", "failed": "It failed", "cancelled": "It was cancelled"}[run.status.value]
+        word = {"completed": "It was completed", "failed": "It failed", "cancelled": "It was cancelled"}[
+            run.status.value
+        ]
         lines += [f"  {word}{ended}."]
         if run.error and run.status is not RunStatus.COMPLETED:
             lines += [paint(one, "red") for one in wrapped(safe(run.error), room, "  ")]
@@ -291,7 +307,10 @@ def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], sta
     for gate in waiting:
         what = "data" if gate.kind == "input" else "a decision"
         visit = f" (visit {gate.visit})" if gate.visit > 1 else ""
-        lines += [f"  {mark('suspended')} {line(gate.node_id)}{visit} waits for {what} since {ago(gate.opened_at)}:", ""]
+        lines += [
+            f"  {mark('suspended')} {line(gate.node_id)}{visit} waits for {what} since {ago(gate.opened_at)}:",
+            "",
+        ]
         lines += gate_lines(gate, run, project, indent="    ", full=full)
     return lines or ["  Nothing has happened yet."]
 
@@ -299,7 +318,7 @@ def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], sta
 def _since(approved: Any, project: Project, indent: str, room: int) -> list[str]:
     decision = approved.gate.decision
     who = f", by {line(decision.by)} {ago(decision.at)}" if decision else ""
-    name = views.short_id(approved.run.run_id, project.store)
+    name = short_id(approved.run.run_id, project.store)
     differences = views.differences(approved.differences)
     if not differences:
         return [f"{indent}The same values as were last approved (run {name}{who})."]
@@ -319,7 +338,9 @@ def _outputs(run: RunRecord, project: Project) -> list[str]:
     context = views.context_of(run, project.store)
     declared = run.blueprint_snapshot.get("outputs") or {}
     hidden = {"approval", "approvals"}
-    keys = [key for key in context if (key in declared if declared else key not in run.initial_data and key not in hidden)]
+    keys = [
+        key for key in context if (key in declared if declared else key not in run.initial_data and key not in hidden)
+    ]
     lines = named({key: context[key] for key in keys[:15]}, indent="  ", room=columns(), most=4)
     if len(keys) > 15:
         lines.append(f"  … {counted(len(keys) - 15, 'more key')}")
@@ -345,9 +366,13 @@ def _activity(events: Sequence[Event], room: int) -> list[str]:
         who = f" by {line(event.who)}" if event.who else ""
         known = f" ({line(event.known_by)})" if event.known_by and event.known_by != "system" else ""
         data = ", ".join(
-            f"{line(key)} {short(value, 40)}" for key, value in views.shown(event.data).items() if value not in (None, {})
+            f"{line(key)} {short(value, 40)}"
+            for key, value in views.shown(event.data).items()
+            if value not in (None, {})
         )
-        lines.append(cut(f"  {when(event.at)}  {line(event.kind)}{who}{known}{f': {data}' if data else ''}", max(room, 80)))
+        lines.append(
+            cut(f"  {when(event.at)}  {line(event.kind)}{who}{known}{f': {data}' if data else ''}", max(room, 80))
+        )
     return lines
 
 
@@ -355,7 +380,11 @@ def _definition(run: RunRecord) -> list[str]:
     source = run.blueprint_snapshot.get("source")
     where = f" (from {line(run.blueprint_path)})" if run.blueprint_path else ""
     if not isinstance(source, str):
-        return ["", paint(f"Blueprint{where}", "bold"), *block(views.shown(run.blueprint_snapshot), indent="  ", room=columns(), most=None)]
+        return [
+            "",
+            paint(f"Blueprint{where}", "bold"),
+            *block(views.shown(run.blueprint_snapshot), indent="  ", room=columns(), most=None),
+        ]
     return ["", paint(f"Blueprint{where}", "bold"), *(f"  {one}".rstrip() for one in safe(source).rstrip().split("\n"))]
 
 

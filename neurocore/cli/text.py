@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 # Control characters and escapes, the C1 set, bidirectional controls (they reorder what is read), line separators,
 # invisible joiners that hide text, the tag block, and lone surrogates, which no terminal can show. Tab and newline are
 # dealt with apart. The zero-width (non-)joiner stays: scripts and emoji need it.
-_UNSAFE = re.compile(
+_UNSAFE = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
-_BREAKS = re.compile(r"\s*\n\s*")
+
+
+@cache
+def _unsafe() -> re.Pattern[str]:
+    return re.compile(_UNSAFE)
 
 
 def _escaped(match: re.Match[str]) -> str:
@@ -27,12 +31,13 @@ def _escaped(match: re.Match[str]) -> str:
 
 def safe(text: object) -> str:
     """The text with everything that could steer a terminal written out (`\\x1b`); newlines stay, tabs are spaces."""
-    return _UNSAFE.sub(_escaped, str(text).replace("\r\n", "\n").replace("\t", "    "))
+    return _unsafe().sub(_escaped, str(text).replace("\r\n", "\n").replace("\t", "    "))
 
 
 def line(text: object) -> str:
     """The same on one line."""
-    return _BREAKS.sub(" ↵ ", safe(text).strip("\n"))
+    text = safe(text).strip("\n")
+    return text if "\n" not in text else re.sub(r"\s*\n\s*", " ↵ ", text)
 
 
 def safe_json(text: str) -> str:
@@ -45,7 +50,7 @@ def safe_json(text: str) -> str:
         code -= 0x10000
         return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
 
-    return _UNSAFE.sub(escaped, text)
+    return _unsafe().sub(escaped, text)
 
 
 def width(text: str) -> int:
@@ -55,7 +60,10 @@ def width(text: str) -> int:
     return sum(_columns(character) for character in text)
 
 
+@cache
 def _columns(character: str) -> int:
+    import unicodedata
+
     if unicodedata.combining(character) or character in "\u200c\u200d\ufe0e\ufe0f":
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
@@ -78,7 +86,7 @@ def cut(text: str, columns: int) -> str:
 
 def wrapped(text: str, columns: int, indent: str = "", hanging: str | None = None) -> list[str]:
     """The text broken between words into lines of at most so many columns, each behind `indent` (or `hanging`)."""
-    lines = []
+    lines: list[str] = []
     for paragraph in text.split("\n"):
         current, prefix = "", indent if not lines else indent if hanging is None else hanging
         for word in paragraph.split(" "):
@@ -149,13 +157,12 @@ def took(milliseconds: float | None) -> str:
     return f"{whole} s"
 
 
-_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)")
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def parse_age(text: str) -> timedelta | None:
     """`90d`, `12h`, `30min`, `2w`, `45s`; None for anything else."""
-    match = _AGE.fullmatch(text.strip().lower())
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*(s|min|h|d|w)", text.strip().lower())
     if match is None:
         return None
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -11,10 +11,15 @@ from click.shell_completion import CompletionItem
 from neurocore.cli.project import Project
 from neurocore.cli.text import line, parse_age
 
+if TYPE_CHECKING:
+    ParamType = click.ParamType[Any]
+else:
+    ParamType = click.ParamType
+
 STATUSES = ("running", "completed", "failed", "suspended", "cancelled")
 
 
-class RunId(click.ParamType):
+class RunId(ParamType):
     """A run's id or any unique beginning of it; completed by the newest runs."""
 
     name = "run_id"
@@ -39,7 +44,7 @@ class RunId(click.ParamType):
         ]
 
 
-class BlueprintName(click.ParamType):
+class BlueprintName(ParamType):
     """A blueprint's file, or its name in the blueprints folder."""
 
     name = "blueprint"
@@ -53,7 +58,7 @@ class BlueprintName(click.ParamType):
         return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
 
 
-class SkillName(click.ParamType):
+class SkillName(ParamType):
     """The name of a skill."""
 
     name = "skill"
@@ -69,7 +74,7 @@ class SkillName(click.ParamType):
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
-class Moment(click.ParamType):
+class Moment(ParamType):
     """A point in time: `2026-03-31`, `2026-03-31T14:00` on the local clock (or with a zone), or an age such as `90d`.
 
     Converted to ISO 8601 in UTC.
@@ -90,10 +95,14 @@ class Moment(click.ParamType):
                 at = now - age if age is not None else datetime.fromisoformat(text).astimezone()
             return at.astimezone(UTC).isoformat(timespec="microseconds")
         except (ValueError, OverflowError, OSError):
-            self.fail(f"{text[:40]!r} is no time; give 2026-03-31, 2026-03-31T14:00, today, yesterday or an age such as 90d, 12h.", param, ctx)
+            self.fail(
+                f"{text[:40]!r} is no time; give 2026-03-31, 2026-03-31T14:00, today, yesterday or an age such as 90d, 12h.",
+                param,
+                ctx,
+            )
 
 
-class Age(click.ParamType):
+class Age(ParamType):
     """How old something may be: `90d`, `12h`, `30min`, `2w`; converted to a timedelta."""
 
     name = "age"
@@ -104,7 +113,9 @@ class Age(click.ParamType):
             return value
         age = parse_age(str(value))
         if age is None:
-            self.fail(f"{str(value)[:40]!r} is no age; give a number and a unit, such as 90d, 12h, 30min or 2w.", param, ctx)
+            self.fail(
+                f"{str(value)[:40]!r} is no age; give a number and a unit, such as 90d, 12h, 30min or 2w.", param, ctx
+            )
         return age
 
 

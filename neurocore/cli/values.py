@@ -73,7 +73,10 @@ def _table(value: list[dict[str, Any]], indent: str, room: int, most: int | None
     keys = list(dict.fromkeys(key for item in rows for key in item))
     numeric = {key for key in keys if all(_is_number(item.get(key)) for item in rows)}
     text = table(
-        [Column(line(key), right=key in numeric, least=6, goes="last" if place > 1 else "") for place, key in enumerate(keys)],
+        [
+            Column(line(key), right=key in numeric, least=6, goes="last" if place > 1 else "")
+            for place, key in enumerate(keys)
+        ],
         [["" if item.get(key) is None else short(item[key], 40) for key in keys] for item in rows],
         room=room - len(indent),
     )
@@ -101,7 +104,9 @@ def _fits(value: Any, room: int) -> bool:
         flat = value if isinstance(value, list) else list(value.values())
         if any(isinstance(item, (list, dict)) for item in flat):
             return False
-        return not short(value, room).endswith((" item", " items", " key", " keys")) and width(short(value, room)) <= room
+        return (
+            not short(value, room).endswith((" item", " items", " key", " keys")) and width(short(value, room)) <= room
+        )
     return width(number(value)) <= room
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from neurocore.cli.brief import state
 from neurocore.cli.documents import (
     AnswerDocument,
     DecisionDocument,
@@ -38,15 +39,6 @@ def shown(value: Any, schema: Any = None) -> Any:
     from neurocore.secrets import mask
 
     return mask(codec.plain(value), schema)
-
-
-def state(run: RunRecord, config: NeuroCoreConfig) -> str:
-    """`driven`, `owed`, `lost` or `idle`; only what may be moving is looked into."""
-    if run.status.ended or (run.status is RunStatus.SUSPENDED and run.owed is None):
-        return "idle"
-    from neurocore.runtime.sweep import liveness
-
-    return liveness(run, config)
 
 
 def summary(run: RunRecord, config: NeuroCoreConfig) -> RunSummary:
@@ -135,7 +127,9 @@ def gate(record: GateRecord, preview: Preview | None = None, approved: LastAppro
         closed_at=record.closed_at,
         void_reason=record.void_reason,
         answers=[_answer(one) for one in record.answers],
-        preview=PreviewDocument(approve=_outlook(preview.approve), reject=_outlook(preview.reject)) if preview else None,
+        preview=PreviewDocument(approve=_outlook(preview.approve), reject=_outlook(preview.reject))
+        if preview
+        else None,
         last_approved=_last_approved(approved) if approved else None,
     )
 
@@ -281,20 +275,12 @@ def next_commands(run: RunRecord, gates: Sequence[GateRecord], state_now: str, n
         commands.append(f"neurocore runs approve {name}{which} --reject{why}")
     if state_now == "driven":
         commands.append(f"neurocore runs watch {name}")
-    elif state_now in ("owed", "lost"):
-        commands.append(f"neurocore runs resume {name}")
-    elif run.status is RunStatus.FAILED and not (run.failure and run.failure.kind == "rejected"):
+    elif state_now in ("owed", "lost") or _can_be_tried_again(run):
         commands.append(f"neurocore runs resume {name}")
     if run.status.ended:
         commands.append(f"neurocore runs replay {name}")
     return commands
 
 
-def short_id(run_id: str, store: RunStore | None = None) -> str:
-    """How a run is called for people: 8 digits of an id of ours (more where the store holds two such), else the whole."""
-    if len(run_id) != 32 or any(digit not in "0123456789abcdef" for digit in run_id):
-        return run_id
-    for digits in (8, 12, 16) if store is not None else ():
-        if store is not None and len(store.find_runs(run_id[:digits], limit=2)) <= 1:
-            return run_id[:digits]
-    return run_id[:8] if store is None else run_id
+def _can_be_tried_again(run: RunRecord) -> bool:
+    return run.status is RunStatus.FAILED and not (run.failure and run.failure.kind == "rejected")

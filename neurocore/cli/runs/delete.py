@@ -37,7 +37,9 @@ def delete(project: Project, run_ids: tuple[str, ...], yes: bool, by: str | None
             )
     if not yes:
         if not is_terminal(sys.stdin):
-            raise UsageError("There is no terminal to ask on, so nothing was deleted; say --yes to delete without asking.")
+            raise UsageError(
+                "There is no terminal to ask on, so nothing was deleted; say --yes to delete without asking."
+            )
         for run in runs:
             say(f"  {run.run_id}  {run.status.value}  {line(run.title or run.blueprint_name)}  {ago(run.created_at)}")
         if not click.confirm(f"Delete {'it' if len(runs) == 1 else counted(len(runs), 'run')} for good?", err=True):

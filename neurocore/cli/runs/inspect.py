@@ -33,6 +33,7 @@ def inspect(project: Project, run_id: str, full: bool, as_json: bool) -> None:
 
 def _document(run: RunRecord, project: Project, full: bool) -> InspectDocument:
     from neurocore.cli import story, views
+    from neurocore.cli.brief import state
     from neurocore.cli.documents import InspectDocument
     from neurocore.runtime.executor import actions
 
@@ -53,7 +54,7 @@ def _document(run: RunRecord, project: Project, full: bool) -> InspectDocument:
             for gate in gates
         ],
         events=[views.event(event) for event in store.load_events(run.run_id)],
-        next=views.next_commands(run, gates, views.state(run, config), run.run_id),
+        next=views.next_commands(run, gates, state(run, config), run.run_id),
         refused={verb: reason for verb, reason in actions(run, config, store).items() if reason is not None},
         blueprint_source=source if full and isinstance(source, str) else None,
     )

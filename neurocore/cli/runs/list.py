@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from neurocore.cli.brief import short_id, state
 from neurocore.cli.output import MARKS, Cell, Column, emit, is_terminal, out, say, table
 from neurocore.cli.project import Project, pass_project
 from neurocore.cli.text import ago, line, took
-from neurocore.cli.types import BLUEPRINT, MOMENT, STATUSES, json_option
+from neurocore.cli.types import BLUEPRINT, MOMENT, STATUSES, ParamType, json_option
 from neurocore.errors import UsageError
 from neurocore.persistence.base import RunFilter, RunStatus
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from neurocore.persistence.base import RunRecord
 
 
-class _Statuses(click.ParamType):
+class _Statuses(ParamType):
     """One status, or several with commas between them."""
 
     name = "status"
@@ -76,10 +77,8 @@ def list_(
 
 
 def _print(project: Project, runs: list[RunRecord]) -> None:
-    from neurocore.cli.views import short_id, state
-
     signs = is_terminal()
-    rows = []
+    rows: list[list[str | Cell]] = []
     for run in runs:
         now = state(run, project.config)
         word = now if now in ("lost", "owed") and not run.status.ended else run.status.value

@@ -11,9 +11,9 @@ import click
 
 from neurocore.cli.drive import Terminated, stoppable
 from neurocore.cli.live import view
-from neurocore.cli.output import emit, out, safe, warn
+from neurocore.cli.output import emit, out, warn
 from neurocore.cli.project import Project, pass_project
-from neurocore.cli.text import line, safe_json
+from neurocore.cli.text import line, safe, safe_json
 from neurocore.cli.types import json_option
 
 if TYPE_CHECKING:
@@ -78,13 +78,21 @@ def _sweep(project: Project, dispatch: Dispatcher) -> SweepDocument:
 
     found = sweep_once(project.config, run_store=project.store, dispatch=dispatch)
     return SweepDocument(
-        at=utcnow_iso(), owed=list(found.owed), lost=list(found.lost), failed=list(found.failed), errors=dict(found.errors)
+        at=utcnow_iso(),
+        owed=list(found.owed),
+        lost=list(found.lost),
+        failed=list(found.failed),
+        errors=dict(found.errors),
     )
 
 
 def _print(document: SweepDocument) -> bool:
     """Say what was found; False when that was nothing."""
-    for word, ids in (("was owed", document.owed), ("was lost", document.lost), ("was lost, and is failed now", document.failed)):
+    for word, ids in (
+        ("was owed", document.owed),
+        ("was lost", document.lost),
+        ("was lost, and is failed now", document.failed),
+    ):
         for run_id in ids:
             error = document.errors.get(run_id)
             out(f"Run {run_id} {word}" + (f": {line(error)}" if error else "."))
