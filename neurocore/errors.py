@@ -48,7 +48,11 @@ class BlueprintError(UsageError):
 
 
 class ConditionError(BlueprintError):
-    """An expression cannot be parsed, or cannot be evaluated within its limits."""
+    """An expression cannot be parsed, or cannot be evaluated within its limits; `column`, from 1, is where."""
+
+    def __init__(self, message: str, *, column: int | None = None) -> None:
+        super().__init__(message)
+        self.column = column
 
 
 class CodecError(NeuroCoreError):
