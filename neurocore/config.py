@@ -229,7 +229,8 @@ def _override(data: dict[str, Any], origins: dict[str, str], environ: Mapping[st
 
 
 def _convert(data: dict[str, Any], origins: dict[str, str], file: Path) -> _File:
-    from neurocore.yamlfile import Document, Problem, check, dotted
+    from neurocore.yamlcheck import check
+    from neurocore.yamlfile import Document, Problem, dotted
 
     marks: dict[Any, tuple[int, int]] = {}
     for path, origin in origins.items():

@@ -1,23 +1,29 @@
 """Read YAML that people wrote: safely, within limits, and remembering where each value stands.
 
-Used for blueprints and for neurocore.yaml. Only plain data is made (safe YAML); a document of more than 1 MiB, nested
-deeper than 40, with a key twice, or whose aliases unfold to more than 100,000 values is refused.
+Used for blueprints and for neurocore.yaml; `neurocore.yamlcheck` then holds the data against a type. Only plain data is
+made: a tag that asks for anything else is refused, and so is a document of more than 1 MiB (counted with its aliases
+written out), nested deeper than 40, of more than 100,000 values and keys, or with a key twice. `12:30` is text and
+`on:` is a key: what YAML 1.1 makes of them (750, true) nobody means.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import yaml
-from msgspec import Struct, inspect
+from msgspec import Struct
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 40
 MAX_VALUES = 100_000
+#: After so many findings the rest is left for the next time.
+MAX_PROBLEMS = 100
+_MAX_DIGITS = 400
+_MAX_NAMES = 500
 
 Place = tuple[str | int, ...]
 
@@ -56,16 +62,33 @@ class Document(Struct):
         line, column = self.marks.get(at, (None, None))
         return Problem(
             message=message, path=dotted(path), line=line, column=column, file=self.file, severity=severity
-        )
+        )  # fmt: skip
+
+    def add(self, path: Place, message: str) -> None:
+        """Note an error at `path`; once there are enough of them, only that there are more."""
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(self.problem(path, message))
+        elif len(self.problems) == MAX_PROBLEMS:
+            self.problems.append(Problem(message="There is more; mend these first.", file=self.file))
+
+    @property
+    def full(self) -> bool:
+        """Whether so much is wrong that looking on is of no use."""
+        return len(self.problems) > MAX_PROBLEMS
 
 
 def read_file(path: Path) -> tuple[str | None, Problem | None]:
     """The text of a file, or the problem that it cannot be read."""
+    if path.exists() and not path.is_file():
+        return None, Problem(message="It is no file.", file=str(path))
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        return None, Problem(message=f"It cannot be read: {error.strerror or error}.", file=str(path))
+    except FileNotFoundError:
+        return None, Problem(message=f"There is no such file{_sibling(path)}", file=str(path))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        return None, Problem(message=f"It cannot be read: {why}.", file=str(path))
     if len(data) > MAX_BYTES:
         return None, Problem(message="It is larger than 1 MiB, the limit for YAML files.", file=str(path))
     try:
@@ -77,7 +100,7 @@ def read_file(path: Path) -> tuple[str | None, Problem | None]:
 def parse(text: str, *, file: str | None = None) -> Document:
     """Parse one YAML document; whatever is wrong stands in `problems`, and nothing is raised."""
     document = Document(data=None, problems=[], marks={}, file=file)
-    if len(text.encode("utf-8", "replace")) > MAX_BYTES:
+    if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
         document.problems.append(Problem(message="It is larger than 1 MiB, the limit for YAML.", file=file))
         return document
     try:
@@ -86,52 +109,74 @@ def parse(text: str, *, file: str | None = None) -> Document:
         if node is not None:
             document.data = _Builder(document).build(node, (), 0)
     except _TooMuch as error:
-        document.problems.append(Problem(message=str(error), file=file))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
-        what = " ".join(part for part in (error.context, error.problem) if part) or "it does not parse"
-        document.problems.append(Problem(message=f"This is no YAML: {what}.", line=line, column=column, file=file))
+        document.data = None
+        document.problems.append(Problem(message=str(error), line=error.line, column=error.column, file=file))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        document.problems.append(Problem(message=f"This is no YAML: {str(error).splitlines()[0]}.", file=file))
+        document.problems.append(_syntax_problem(error, text, file))
     return document
 
 
-def check(document: Document, data: Any, kind: Any) -> Any:
-    """Turn `data` into `kind` (a msgspec type); every misfit becomes a problem, and then None is returned."""
-    before = len(document.problems)
-    _check(document, data, inspect.type_info(kind), ())
-    if len(document.problems) > before:
-        return None
+def scalar(text: str) -> Any:
+    """A single value as YAML reads it where nothing is quoted: `false`, `3`, `2026-03-31`; all else is the text."""
+    tag = _scalars().resolve(yaml.ScalarNode, text, (True, False))
     try:
-        return msgspec.convert(data, kind)
-    except (msgspec.ValidationError, ValueError) as error:
-        document.problems.append(Problem(message=f"{error}.", file=document.file))
-        return None
+        return _plain_scalar(yaml.ScalarNode(tag, text))
+    except _Unreadable:
+        return text
 
 
 def nearest(name: Any, names: Iterable[str]) -> str:
     """`; did you mean …?` with the nearest of the names, or the whole choice when none is near."""
-    known = list(names)
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
+    known = [one for _, one in zip(range(_MAX_NAMES), names, strict=False)]
+    close = difflib.get_close_matches(str(name)[:200], known, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; known here: {', '.join(known[:20])}." if known else "."
+    return f"; known here: {', '.join(known[:20])}{', …' if len(known) > 20 else ''}." if known else "."
 
 
 def dotted(path: Place) -> str:
     """`flow.steps[2].component`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
+        name = str(part) if len(str(part)) <= 80 else f"{str(part)[:79]}…"
+        text += f"[{part}]" if isinstance(part, int) else (f".{name}" if text else name)
     return text
 
 
+def said(value: Any) -> str:
+    """A value in a sentence: short, and never a whole list or mapping."""
+    if isinstance(value, (list, dict)):
+        return "a list" if isinstance(value, list) else "a mapping"
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(value[:61] if isinstance(value, str) else value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+# -------------------------------------------------------------------- reading
+
+
 class _TooMuch(Exception):
+    def __init__(self, message: str, mark: Any) -> None:
+        super().__init__(message)
+        self.line = mark.line + 1
+        self.column = mark.column + 1
+
+
+class _Unreadable(Exception):
     pass
 
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TAG = "tag:yaml.org,2002:"
+_KEY_WORDS = ("on", "off", "yes", "no")
+
+
+@lru_cache(maxsize=1)
+def _scalars() -> Any:
+    return yaml.SafeLoader("")
 
 
 def _check_events(text: str) -> None:
@@ -140,154 +185,146 @@ def _check_events(text: str) -> None:
     for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
+            if depth > MAX_DEPTH:
+                raise _TooMuch(f"It is nested more than {MAX_DEPTH} deep here.", event.start_mark)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-        if depth > MAX_DEPTH:
-            raise _TooMuch(f"It is nested more than {MAX_DEPTH} deep.")
-        if count > 4 * MAX_VALUES:
-            raise _TooMuch(f"It has more than {MAX_VALUES:,} values.")
+        if count > MAX_VALUES:
+            raise _TooMuch(f"It has more than {MAX_VALUES:,} values and keys.", event.start_mark)
 
 
 class _Builder:
-    """Nodes to plain data, with duplicate keys found and aliases counted."""
+    """Nodes to plain data, with duplicate keys found and what aliases unfold to counted."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.scalars = yaml.SafeLoader("")
         self.count = 0
+        self.characters = 0
 
     def build(self, node: Any, path: Place, depth: int) -> Any:
-        self.count += 1
-        if self.count > MAX_VALUES or depth > MAX_DEPTH:
-            raise _TooMuch("Its aliases unfold too far (or into themselves); write the values out.")
+        self._count(node, depth)
         self.document.marks.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, path)
+        if node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
+            self.document.add(path, f"The tag {_said_tag(node.tag)} is not allowed; write plain values.")
+            return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, depth)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.build(item, (*path, place), depth + 1) for place, item in enumerate(node.value)]
+        return [self.build(item, (*path, place), depth + 1) for place, item in enumerate(node.value)]
+
+    def _count(self, node: Any, depth: int) -> None:
+        self.count += 1
+        if isinstance(node, yaml.ScalarNode):
+            self.characters += len(node.value)
+        if self.count > MAX_VALUES or depth > MAX_DEPTH or self.characters > MAX_BYTES:
+            raise _TooMuch("Its aliases unfold too far (or into themselves); write the values out.", node.start_mark)
+
+    def _scalar(self, node: Any, path: Place) -> Any:
         try:
-            return self.scalars.construct_object(node)
-        except (yaml.constructor.ConstructorError, ValueError) as error:
-            problem = getattr(error, "problem", None) or str(error)
-            self.document.problems.append(self.document.problem(path, f"This value cannot be read: {problem}."))
+            return _plain_scalar(node)
+        except _Unreadable as error:
+            self.document.add(path, str(error))
             return None
 
     def _mapping(self, node: Any, path: Place, depth: int) -> dict[Any, Any]:
         result: dict[Any, Any] = {}
+        own: set[Any] = set()
         for key_node, value_node in node.value:
-            key = self.build(key_node, (*path, "<key>"), depth + 1)
-            self.document.marks.pop((*path, "<key>"), None)
-            if isinstance(key, (list, dict)):
-                self.document.problems.append(self.document.problem(path, "A key must be text."))
+            if key_node.tag == f"{_TAG}merge":
+                self._merge(value_node, path, depth, result, own)
                 continue
-            mark = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
-            if key in result:
-                self.document.marks[(*path, str(key))] = mark
-                self.document.problems.append(
-                    self.document.problem((*path, str(key)), f"The key {key!r} stands here twice; keep one of them.")
-                )
+            key = self._key(key_node, path, depth)
+            if key is _UNUSABLE:
                 continue
-            value_path = (*path, key if isinstance(key, (str, int)) and not isinstance(key, bool) else str(key))
+            value_path = (*path, key if type(key) in (str, int) else str(key))
+            if key in own:
+                self.document.marks[value_path] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+                self.document.add(value_path, f"The key {said(key)} stands here twice; keep one of them.")
+                continue
+            own.add(key)
+            self.document.marks.pop(value_path, None)
             result[key] = self.build(value_node, value_path, depth + 1)
         return result
 
-
-_WORDS = {
-    inspect.StrType: "text", inspect.IntType: "a whole number", inspect.FloatType: "a number",
-    inspect.BoolType: "true or false", inspect.ListType: "a list", inspect.DictType: "a mapping",
-    inspect.NoneType: "nothing",
-}  # fmt: skip
-
-
-def _word(kind: Any) -> str:
-    if isinstance(kind, inspect.LiteralType):
-        return "one of " + ", ".join(map(str, kind.values))
-    if isinstance(kind, inspect.UnionType):
-        return " or ".join(_word(one) for one in kind.types if not isinstance(one, inspect.NoneType))
-    if isinstance(kind, inspect.StructType):
-        return "a mapping"
-    return next((word for one, word in _WORDS.items() if isinstance(kind, one)), "another value")
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, (list, dict)):
-        return "a list" if isinstance(value, list) else "a mapping"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
-
-
-def _check(document: Document, value: Any, kind: Any, path: Place) -> None:
-    if isinstance(kind, inspect.Metadata):
-        kind = kind.type
-    if isinstance(kind, inspect.AnyType):
-        return
-    if isinstance(kind, inspect.UnionType):
-        options = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
-        if value is None and any(isinstance(one, inspect.NoneType) for one in kind.types):
-            return
-        if any(isinstance(one, inspect.AnyType) for one in options):
-            return
-        if len(options) == 1:
-            _check(document, value, options[0], path)
-            return
-    elif isinstance(kind, inspect.StructType) and isinstance(value, dict):
-        _check_struct(document, value, kind, path)
-        return
-    elif isinstance(kind, inspect.ListType) and isinstance(value, list):
-        for place, item in enumerate(value):
-            _check(document, item, kind.item_type, (*path, place))
-        return
-    elif isinstance(kind, inspect.DictType) and isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                document.problems.append(document.problem((*path, str(key)), f"A key must be text, not {_said(key)}; quote it."))
-            _check(document, item, kind.value_type, (*path, key))
-        return
-    elif _scalar_fits(value, kind):
+    def _key(self, node: Any, path: Place, depth: int) -> Any:
+        if not isinstance(node, yaml.ScalarNode):
+            self.document.add(path, "A key must be text, not a list or a mapping.")
+            return _UNUSABLE
+        self._count(node, depth)
+        if node.tag == f"{_TAG}bool" and node.value.lower() in _KEY_WORDS:
+            return node.value
         try:
-            msgspec.convert(value, _annotated(kind))
-        except msgspec.ValidationError as error:
-            document.problems.append(document.problem(path, f"{str(error).replace('`', '')}."))
-        return
-    hint = nearest(value, [str(one) for one in kind.values]) if isinstance(kind, inspect.LiteralType) else "."
-    document.problems.append(document.problem(path, f"Expected {_word(kind)}, not {_said(value)}{hint}"))
+            return _plain_scalar(node)
+        except _Unreadable as error:
+            self.document.add(path, str(error))
+            return _UNUSABLE
+
+    def _merge(self, node: Any, path: Place, depth: int, result: dict[Any, Any], own: set[Any]) -> None:
+        """`<<: *other`, also with a list: what is there already stays."""
+        sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        for source in sources:
+            if not isinstance(source, yaml.MappingNode):
+                self.document.add(path, "What << merges must be a mapping, or a list of mappings.")
+                return
+            self._count(source, depth + 1)
+            for key, value in self._mapping(source, path, depth + 1).items():
+                if key not in own and key not in result:
+                    result[key] = value
 
 
-def _scalar_fits(value: Any, kind: Any) -> bool:
-    if isinstance(kind, inspect.LiteralType):
-        return value in kind.values
-    if isinstance(kind, inspect.StrType):
-        return isinstance(value, str)
-    if isinstance(kind, inspect.BoolType):
-        return isinstance(value, bool)
-    if isinstance(kind, inspect.IntType):
-        return isinstance(value, int) and not isinstance(value, bool)
-    if isinstance(kind, inspect.FloatType):
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    return False
+_UNUSABLE: Any = object()
 
 
-def _annotated(kind: Any) -> Any:
-    from typing import Annotated, Literal
+def _plain_scalar(node: Any) -> Any:
+    """The value of a scalar node. Raises _Unreadable with the sentence."""
+    kind = node.tag.removeprefix(_TAG)
+    value = node.value
+    if kind in ("int", "float"):
+        if ":" in value:
+            return value
+        if len(value) > _MAX_DIGITS:
+            raise _Unreadable(f"This number has more than {_MAX_DIGITS} digits; put it in quotes.")
+    elif kind in ("str", "merge", "value"):
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+            raise _Unreadable("This text has half a character in it (a lone surrogate); write the whole one.")
+        return value
+    elif kind not in ("null", "bool", "timestamp", "binary"):
+        raise _Unreadable(f"The tag {_said_tag(node.tag)} is not allowed; write plain values.")
+    scalars = _scalars()
+    try:
+        return getattr(scalars, f"construct_yaml_{kind}")(node)
+    except Exception as error:  # what PyYAML raises on `!!int x` and the like is not only YAMLError
+        raise _Unreadable(f"This value cannot be read as {kind}; put it in quotes if it is text.") from error
 
-    if isinstance(kind, inspect.LiteralType):
-        return Literal[kind.values]
-    if isinstance(kind, inspect.StrType):
-        return Annotated[str, msgspec.Meta(min_length=kind.min_length, max_length=kind.max_length, pattern=kind.pattern)]
-    if isinstance(kind, (inspect.IntType, inspect.FloatType)):
-        base = int if isinstance(kind, inspect.IntType) else float
-        return Annotated[base, msgspec.Meta(gt=kind.gt, ge=kind.ge, lt=kind.lt, le=kind.le)]
-    return bool
+
+def _said_tag(tag: str) -> str:
+    return f"!!{tag.removeprefix(_TAG)}"[:80] if tag.startswith(_TAG) else tag[:80]
 
 
-def _check_struct(document: Document, value: dict[Any, Any], kind: Any, path: Place) -> None:
-    fields = {one.encode_name: one for one in kind.fields if one.encode_name != "source" or path}
-    for key, item in value.items():
-        one = fields.get(key) if isinstance(key, str) else None
-        if one is None:
-            document.problems.append(document.problem((*path, key), f"There is no key {str(key)[:80]!r} here{nearest(key, fields)}"))
-        else:
-            _check(document, item, one.type, (*path, key))
-    for name, one in fields.items():
-        if one.required and name not in value:
-            document.problems.append(document.problem(path, f"The key {name!r} is missing; it takes {_word(one.type)}."))
+def _syntax_problem(error: Exception, text: str, file: str | None) -> Problem:
+    line = column = None
+    what = (str(error).splitlines() or ["it does not parse"])[0]
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
+        what = " ".join(part for part in (error.context, error.problem) if part) or what
+        before = text.splitlines()[mark.line : mark.line + 1] if mark else []
+        if before and "\t" in before[0][: len(before[0]) - len(before[0].lstrip())]:
+            what = "this line is indented with a tab; use spaces"
+    elif isinstance(error, yaml.reader.ReaderError):
+        what = f"it has the character {error.character!r}, which must be escaped in double quotes"
+        if isinstance(error.character, int):
+            what = f"it has the character U+{error.character:04X}, which must be escaped in double quotes"
+            before = text[: text.find(chr(error.character))].splitlines() or [""]
+            line, column = len(before), len(before[-1]) + 1
+    return Problem(message=f"This is no YAML: {what}.", line=line, column=column, file=file)
+
+
+def _sibling(path: Path) -> str:
+    try:
+        names = sorted(one.name for one in path.parent.iterdir() if one.suffix in (".yaml", ".yml"))
+    except (OSError, ValueError):
+        names = []
+    close = difflib.get_close_matches(path.name, names[:_MAX_NAMES], n=1)
+    return f"; did you mean {close[0]!r}?" if close else "."

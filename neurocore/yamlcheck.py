@@ -1,0 +1,159 @@
+"""Hold plain data against a msgspec type: every misfit becomes a problem with its place, not only the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import inspect
+
+from neurocore.yamlfile import Document, Place, Problem, nearest, said
+
+
+def check(document: Document, data: Any, kind: Any) -> Any:
+    """Turn `data` into `kind` (a msgspec type); every misfit becomes a problem, and then None is returned.
+
+    A key left empty counts as not given where it need not be. `data` is changed accordingly.
+    """
+    before = len(document.problems)
+    _check(document, data, _type_info(kind), ())
+    if len(document.problems) > before:
+        return None
+    try:
+        return msgspec.convert(data, kind)
+    except (msgspec.ValidationError, ValueError) as error:
+        document.problems.append(Problem(message=f"{error}.", file=document.file))
+        return None
+
+
+_WORDS: dict[Any, str] = {
+    inspect.StrType: "text", inspect.IntType: "a whole number", inspect.FloatType: "a number",
+    inspect.BoolType: "true or false", inspect.ListType: "a list", inspect.DictType: "a mapping",
+    inspect.StructType: "a mapping", inspect.NoneType: "nothing",
+}  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _type_info(kind: Any) -> Any:
+    return inspect.type_info(kind)
+
+
+def _word(kind: Any) -> str:
+    if isinstance(kind, inspect.Metadata):
+        return _word(kind.type)
+    if isinstance(kind, inspect.LiteralType):
+        return "one of " + ", ".join(map(str, kind.values))
+    if isinstance(kind, inspect.UnionType):
+        return " or ".join(_word(one) for one in kind.types if not isinstance(one, inspect.NoneType))
+    return _WORDS.get(type(kind), "a value")
+
+
+def _check(document: Document, value: Any, kind: Any, path: Place) -> None:
+    for one in _fitting(kind):
+        if isinstance(one, inspect.AnyType):
+            return
+        if isinstance(one, inspect.StructType) and isinstance(value, dict):
+            _check_struct(document, value, one, path)
+            return
+        if isinstance(one, inspect.ListType) and isinstance(value, list):
+            for place, item in enumerate(value):
+                if not document.full:
+                    _check(document, item, one.item_type, (*path, place))
+            return
+        if isinstance(one, inspect.DictType) and isinstance(value, dict):
+            _check_dict(document, value, one, path)
+            return
+        if _scalar_fits(value, one):
+            _check_bounds(document, value, one, path)
+            return
+    kind = next(iter(_fitting(kind)))
+    if isinstance(kind, inspect.LiteralType):
+        hint = nearest(value, [str(one) for one in kind.values])
+        hint = hint if hint.startswith("; did") else "."
+    else:
+        hint = "; put it in quotes." if isinstance(kind, inspect.StrType) and _quotable(value) else "."
+    document.add(path, f"Expected {_word(kind)}, not {said(value)}{hint}")
+
+
+def _fitting(kind: Any) -> Iterator[Any]:
+    """What a type allows, one by one."""
+    if isinstance(kind, inspect.Metadata):
+        yield from _fitting(kind.type)
+    elif isinstance(kind, inspect.UnionType):
+        nothing = [one for one in kind.types if isinstance(one, inspect.NoneType)]
+        for one in [*(one for one in kind.types if one not in nothing), *nothing]:
+            yield from _fitting(one)
+    else:
+        yield kind
+
+
+def _quotable(value: Any) -> bool:
+    return value is not None and not isinstance(value, (list, dict, bytes))
+
+
+def _scalar_fits(value: Any, kind: Any) -> bool:
+    if isinstance(kind, inspect.NoneType):
+        return value is None
+    if isinstance(kind, inspect.LiteralType):
+        return isinstance(value, str) and value in kind.values
+    if isinstance(kind, inspect.StrType):
+        return isinstance(value, str)
+    if isinstance(kind, inspect.BoolType):
+        return isinstance(value, bool)
+    if isinstance(kind, inspect.IntType):
+        return isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(kind, inspect.FloatType):
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return False
+
+
+def _check_bounds(document: Document, value: Any, kind: Any, path: Place) -> None:
+    try:
+        msgspec.convert(value, _annotated(kind))
+    except (msgspec.ValidationError, OverflowError) as error:
+        what = str(error).replace("`", "").replace("str of", "text of").replace("Expected int", "Expected a number")
+        document.add(path, f"{what.replace('Expected float', 'Expected a number')}, not {said(value)}.")
+
+
+def _annotated(kind: Any) -> Any:
+    if isinstance(kind, inspect.LiteralType):
+        return Literal[kind.values]
+    names = ("gt", "ge", "lt", "le", "min_length", "max_length", "pattern")
+    bounds = {name: getattr(kind, name) for name in names if getattr(kind, name, None) is not None}
+    bases = ((inspect.StrType, str), (inspect.IntType, int), (inspect.FloatType, float))
+    base: Any = next((base for one, base in bases if isinstance(kind, one)), Any)
+    return Annotated[base, msgspec.Meta(**bounds)] if bounds else base
+
+
+def _check_dict(document: Document, value: dict[Any, Any], kind: Any, path: Place) -> None:
+    for key, item in value.items():
+        if document.full:
+            return
+        if not isinstance(key, str):
+            document.add((*path, str(key)), f"A key must be text, not {said(key)}; put it in quotes.")
+        else:
+            _check(document, item, kind.value_type, (*path, key))
+
+
+def _check_struct(document: Document, value: dict[Any, Any], kind: Any, path: Place) -> None:
+    fields = {one.encode_name: one for one in kind.fields}
+    for key in list(value):
+        one = fields.get(key) if isinstance(key, str) else None
+        if document.full:
+            return
+        if one is None:
+            place = key if isinstance(key, str) else str(key)
+            document.add((*path, place), f"There is no key {said(key)} here{nearest(key, fields)}")
+        elif value[key] is None and not one.required and not _allows_nothing(one.type):
+            del value[key]
+        else:
+            _check(document, value[key], one.type, (*path, key))
+    for name, one in fields.items():
+        if one.required and name not in value:
+            document.add(path, f"The key {name!r} is missing; it takes {_word(one.type)}.")
+
+
+def _allows_nothing(kind: Any) -> bool:
+    return any(isinstance(one, (inspect.NoneType, inspect.AnyType)) for one in _fitting(kind))
