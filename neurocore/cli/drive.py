@@ -103,7 +103,7 @@ def _interrupted(run_id: str | None) -> errors.Interrupted:
     from neurocore.cli.brief import short_id
 
     return errors.Interrupted(
-        f"Stopped. What is done is kept; `neurocore runs resume {short_id(run_id)}` goes on from there."
+        f"Stopped. What is done is kept; to go on from there:\n  neurocore runs resume {short_id(run_id)}"
     )
 
 
@@ -120,6 +120,7 @@ def _handed_back(project: Project, run_id: str | None, number: int) -> errors.In
         if run is not None and run.status.value == "running":
             project.store.set_owed(run_id, Owed.RESUME, event=event)
     return errors.Interrupted(
-        f"Stopped by {name}. What is done is kept; the sweep or `neurocore runs resume {short_id(run_id)}` goes on.",
+        f"Stopped by {name}. What is done is kept; the sweep goes on from there, or now:\n"
+        f"  neurocore runs resume {short_id(run_id)}",
         128 + number,
     )

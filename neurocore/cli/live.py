@@ -27,6 +27,7 @@ class View:
         self.run_id: str | None = None
         self.began: str | None = None
         self.duration_ms: float | None = None
+        self._tried_again: set[tuple[str | None, int | None, int | None]] = set()
 
     def __call__(self, event: RunEvent) -> None:
         """One event."""
@@ -34,6 +35,11 @@ class View:
         self.began = self.began or event.at
         if event.node_id is None:
             self.duration_ms = event.duration_ms
+        attempt = (event.node_id, event.visit, event.attempt)
+        if event.kind == "step_retrying":
+            self._tried_again.add(attempt)
+        elif event.kind == "step_finished" and attempt in self._tried_again:
+            return  # that it failed was told with what happens next
         with contextlib.suppress(OSError, ValueError):  # a closed or broken stderr is no reason to end a run
             self.show(event)
 
@@ -48,7 +54,7 @@ class Lines(View):
         """Say it."""
         sentence = told(event)
         if sentence is not None:
-            say(" ".join(part for part in (sentence[1], sentence[2], sentence[3]) if part))
+            say(" ".join(part for part in sentence[1:] if part))
 
 
 class Terminal(View):
@@ -72,7 +78,7 @@ class Terminal(View):
             self.running.pop(key, None)
         sentence = told(event)
         if sentence is not None and event.kind != "step_started":
-            self.console.print(_line(*sentence, room=self.console.width), soft_wrap=True)
+            self.console.print(_line(*sentence))
 
     def _now(self) -> Any:
         from rich.console import Group
@@ -90,6 +96,8 @@ def told(event: RunEvent) -> tuple[str, str, str, str] | None:
     """An event as (status for its sign, name, what happened, why), or None when there is nothing to say."""
     name = _name(event)
     error = line(event.error or "")
+    if event.kind == "run_started":
+        return ("", f"run {line(event.run_id)}", "", "")
     if event.kind == "step_started":
         return ("running", name, "started", "")
     if event.kind == "step_finished":
@@ -126,9 +134,11 @@ def _name(event: RunEvent) -> str:
     return f"{name} (visit {event.visit})" if event.visit and event.visit > 1 else name
 
 
-def _line(status: str, name: str, what: str, why: str, *, room: int) -> Any:
+def _line(status: str, name: str, what: str, why: str) -> Any:
     from rich.text import Text
 
+    if not status:
+        return Text(name, style="dim")
     sign, colour = MARKS.get(status, ("·", ""))
     text = Text("  ")
     text.append(sign, style=colour)

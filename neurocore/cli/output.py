@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TextIO
 
-from neurocore.cli.text import cut, safe, safe_json, width
+from neurocore.cli.text import cut, safe, safe_json, width, wrapped
 
 __all__ = [
     "Cell",
@@ -96,8 +96,16 @@ def say(text: str = "") -> None:
 
 
 def complain(sentence: str, kind: str = "Error", style: str = "red") -> None:
-    """An error or a warning, on stderr."""
-    say(f"{paint(f'{kind}:', 'bold', style, stream=sys.stderr)} {safe(sentence)}")
+    """An error or a warning, on stderr; on a terminal broken between words."""
+    text = f"{kind}: {safe(sentence)}"
+    if is_terminal(sys.stderr):
+        text = "\n".join(part for one in text.split("\n") for part in _broken(one))
+    say(paint(f"{kind}:", "bold", style, stream=sys.stderr) + text.removeprefix(f"{kind}:"))
+
+
+def _broken(text: str) -> list[str]:
+    indent = text[: len(text) - len(text.lstrip(" "))]
+    return wrapped(text.lstrip(" "), columns(), indent, f"{indent}  ")
 
 
 def warn(sentence: str) -> None:

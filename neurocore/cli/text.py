@@ -85,19 +85,38 @@ def cut(text: str, columns: int) -> str:
 
 
 def wrapped(text: str, columns: int, indent: str = "", hanging: str | None = None) -> list[str]:
-    """The text broken between words into lines of at most so many columns, each behind `indent` (or `hanging`)."""
+    """The text broken into lines of at most so many columns, each behind `indent` (after the first: `hanging`).
+
+    It is broken between words, and within one that is wider than a line.
+    """
     lines: list[str] = []
+    later = indent if hanging is None else hanging
     for paragraph in text.split("\n"):
-        current, prefix = "", indent if not lines else indent if hanging is None else hanging
+        prefix = later if lines else indent
+        current = ""
         for word in paragraph.split(" "):
             candidate = f"{current} {word}" if current else word
             if current and width(prefix) + width(candidate) > columns:
                 lines.append(prefix + current)
-                current, prefix = word, indent if hanging is None else hanging
+                current, prefix = word, later
             else:
                 current = candidate
+            while width(current) > max(1, columns - width(prefix)):
+                piece = _beginning(current, max(1, columns - width(prefix)))
+                lines.append(prefix + piece)
+                current, prefix = current[len(piece) :], later
         lines.append(f"{prefix}{current}".rstrip())
     return lines
+
+
+def _beginning(text: str, columns: int) -> str:
+    """As much of the text as fits in so many columns, and one character at least."""
+    taken = 0
+    for place, character in enumerate(text):
+        taken += _columns(character)
+        if taken > columns:
+            return text[: max(1, place)]
+    return text
 
 
 # ---------------------------------------------------------------- times
@@ -162,7 +181,7 @@ _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 def parse_age(text: str) -> timedelta | None:
     """`90d`, `12h`, `30min`, `2w`, `45s`; None for anything else."""
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*(s|min|h|d|w)", text.strip().lower())
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(s|min|h|d|w)", text.strip().lower())
     if match is None:
         return None
     try:

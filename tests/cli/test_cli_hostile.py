@@ -1,0 +1,127 @@
+"""Values that try to steer the reader's terminal, or the store, through the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egpj\u2066\rx"
+
+
+def harmless(*outputs: str) -> None:
+    for output in outputs:
+        bad = [hex(ord(c)) for c in output if (ord(c) < 32 and c != "\n") or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2066"]
+        assert not bad, f"{bad} in {output!r}"
+
+
+def test_a_title_and_tags_cannot_steer_the_terminal(project):
+    run_id = project.run("gated", "--data", f"batch={EVIL}", "--tag", EVIL, "--by", "ada")
+
+    for args in (
+        ("runs", "list"), ("runs", "list", "--json"), ("runs", "list", "--waiting"), ("runs", "inspect", run_id),
+        ("runs", "inspect", run_id, "--full"), ("runs", "inspect", run_id, "--json", "--full"),
+        ("runs", "approve", run_id, "--note", EVIL, "--json"), ("runs", "inspect", run_id, "--full"),
+        ("runs", "replay", run_id), ("runs", "delete", run_id, "--yes", "--by", EVIL),
+    ):  # fmt: skip
+        result = project.call(*args)
+        assert result.exit_code == 0, (args, result.output)
+        harmless(result.stdout, result.stderr)
+
+
+def test_json_keeps_the_hostile_value_as_it_is(project):
+    project.run("gated", "--data", f"batch={EVIL}")
+
+    assert project.json("runs", "list")["runs"][0]["title"].startswith("Payments of \x1b]0;owned")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("run", EVIL), ("runs", EVIL), (EVIL,), ("runs", "list", f"--{EVIL}"), ("runs", "list", "--status", EVIL),
+        ("runs", "list", "--since", EVIL), ("runs", "list", "--before", EVIL), ("run", "plain", "--data", EVIL),
+        ("run", "plain", "--data", f"{EVIL}=1"), ("run", "plain", "--data", f"mode=@{EVIL}"), ("runs", "inspect", EVIL),
+        ("skill", "info", EVIL), ("skill", "new", EVIL), ("config", "show", EVIL), ("validate", EVIL), ("init", "neurocore.yaml"),
+    ],
+)  # fmt: skip
+def test_a_refusal_repeats_nothing_dangerous(project, args):
+    result = project.call(*args)
+
+    assert result.exit_code in (2, 3, 0), result.output
+    assert "Traceback" not in result.output
+    harmless(result.stdout, result.stderr)
+
+
+@pytest.mark.parametrize("prefix", ["%", "_", "'", "../", "' OR 1=1 --", "*", "%s", "\x00", "\ud800", "x" * 100_000, " "])
+def test_a_hostile_run_id_names_no_run(project, prefix):
+    project.run("plain")
+
+    result = project.call("runs", "inspect", prefix)
+
+    assert result.exit_code in (2, 3), result.output
+    assert len(result.stderr) < 1000
+
+
+@pytest.mark.parametrize("pair", ["rows=!!python/object/apply:os.system ['true']", "rows=&a [*a]", "rows=[" * 60, "rows=" + "[" * 5000])
+def test_hostile_data_is_refused_or_taken_as_text_and_quickly(project, pair):
+    result = project.call("run", "plain", "--data", pair)
+
+    assert result.exit_code in (0, 2), result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_skill_that_raises_escapes_is_told_without_them(project):
+    (project.root / "skills" / "evil.py").write_text(
+        "import logging\nfrom neurocore import Skill, SkillMeta\n"
+        "class Evil(Skill):\n    skill_meta = SkillMeta(name='evil', description='\\x1b[2J')\n"
+        "    def process(self, context):\n        logging.getLogger('x').error('\\x1b[2J')\n"
+        "        raise ValueError('\\x1b[2J\\u202e')\n"
+    )
+    (project.root / "blueprints" / "evil.yaml").write_text(
+        'name: "ev\\u202eil"\ncomponents: [{name: "st\\u202eep", type: evil}]\nflow: {steps: [{component: "st\\u202eep"}]}\n'
+    )
+    result = project.call("run", "evil")
+    run_id = project.json("runs", "list")["runs"][0]["run_id"]
+
+    assert result.exit_code == 1
+    harmless(result.stdout, result.stderr)
+    for args in (("runs", "inspect", run_id, "--full"), ("runs", "logs", run_id), ("skill", "list"), ("skill", "info", "evil"),
+                 ("runs", "list"), ("doctor",), ("validate",)):  # fmt: skip
+        shown = project.call(*args)
+        harmless(shown.stdout, shown.stderr)
+
+
+def test_a_huge_number_comes_out_whole_in_json_and_told_to_people(project):
+    (project.root / "skills" / "big.py").write_text(
+        "from neurocore import Skill, SkillMeta\n"
+        "class Big(Skill):\n    skill_meta = SkillMeta(name='big')\n"
+        "    def process(self, context):\n        context.set('number', 10**5000); context.set('text', 'x' * 5_000_000)\n"
+        "        context.set('odd', '\\ud800'); context.set('nan', float('nan')); return context\n"
+    )
+    (project.root / "blueprints" / "big.yaml").write_text(
+        "name: big\ncomponents: [{name: big, type: big}]\nflow: {steps: [{component: big}]}\n"
+    )
+    told = project.ok("run", "big")
+    run_id = project.json("runs", "list")["runs"][0]["run_id"]
+    document = project.ok("runs", "inspect", run_id, "--json")
+
+    assert "about 5,001 digits" in told and len(told) < 10_000
+    assert "1" + "0" * 5000 in document
+    assert '"NaN"' in document
+
+
+def test_an_encoding_without_our_signs_is_no_reason_to_fail(project):
+    project.run("gated", "--data", "batch=Übung 日本")
+
+    for args in (("runs", "list"), ("runs", "list", "--json"), ("skill", "list"), ("doctor",)):
+        done = subprocess.run(
+            [sys.executable, "-m", "neurocore", *args], cwd=project.root, capture_output=True, check=False,
+            env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        done.stdout.decode("ascii")
+        if "--json" in args:
+            assert json.loads(done.stdout)["runs"][0]["title"] == "Payments of Übung 日本"

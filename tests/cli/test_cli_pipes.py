@@ -1,0 +1,240 @@
+"""Pipes, terminals and signals, with real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import command, environment
+
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def wait_for(path: Path, process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
+    """Until the skill says it has come so far."""
+    deadline = time.monotonic() + 30
+    while not path.exists():
+        assert process.poll() is None, f"it ended with {process.returncode} before it came so far"
+        assert time.monotonic() < deadline, f"{path.name} did not appear"
+        time.sleep(0.01)
+
+
+def on_a_terminal(project, *args: str, keys: bytes = b"", until: str = "", **env: str) -> tuple[str, int]:
+    """What a person sees in a terminal of 80 columns, and the exit code."""
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        command(*args), cwd=project.root, stdin=child, stdout=child, stderr=child, start_new_session=True,
+        env=environment(TERM="xterm", COLUMNS="80", **env), preexec_fn=lambda: _make_controlling(child),
+    )  # fmt: skip
+    os.close(child)
+    seen, sent = b"", False
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        ready, _, _ = select.select([parent], [], [], 0.1)
+        if ready:
+            try:
+                data = os.read(parent, 65536)
+            except OSError:  # Linux says so when the last process of the terminal has gone
+                break
+            if not data:
+                break
+            seen += data
+        if keys and not sent and until in seen.decode("utf-8", "replace"):
+            os.write(parent, keys)
+            sent = True
+        if process.poll() is not None and not ready:
+            break
+    os.close(parent)
+    return seen.decode("utf-8", "replace").replace("\r\n", "\n"), process.wait(timeout=30)
+
+
+def _make_controlling(descriptor: int) -> None:
+    import fcntl
+    import termios
+
+    fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)
+
+
+def test_data_goes_to_stdout_and_talk_to_stderr(project):
+    done = project.script("run", "plain", "--data", "mode=print", "--json", code=0)
+
+    assert json.loads(done.stdout)["status"] == "completed"
+    assert "printed by the skill" in done.stderr and "act completed" in done.stderr
+
+
+def test_quiet_says_nothing_but_errors(project):
+    assert project.script("run", "plain", "--quiet", code=0).stderr == ""
+    assert "the bank said no" in project.script("run", "plain", "-q", "--data", "mode=fail", code=1).stderr
+
+
+def test_a_pipe_gets_plain_lines_of_80_columns(project):
+    for _ in range(2):
+        project.run("gated", "--data", f"batch={'long ' * 30}")
+
+    listed = project.script("runs", "list", code=0).stdout
+
+    assert "\x1b" not in listed
+    assert all(len(one) <= 80 for one in listed.splitlines()), listed
+    assert len(listed.splitlines()) == 3
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(project):
+    for number in range(60):
+        project.call("run", "plain", "--run-id", f"run-{number}")
+    shell = " ".join(command("runs", "list", "--limit", "1000", "--json"))
+
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{shell} | head -c 10"], cwd=project.root, capture_output=True, text=True,
+        env=environment(), check=False, timeout=60,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_run_goes_on_when_nobody_reads_its_progress_or_its_result(project):
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = subprocess.Popen(
+        command("run", "plain", "--run-id", "unread", "--data", "mode=fail"), cwd=project.root, stdout=writing, stderr=writing,
+        env=environment(),
+    )  # fmt: skip
+    os.close(writing)
+
+    assert process.wait(timeout=60) == 1
+    assert project.json("runs", "inspect", "unread")["run"]["failure"]["message"].endswith("the bank said no")
+
+
+def test_a_terminal_gets_colour_and_signs_and_the_steps(project):
+    seen, code = on_a_terminal(project, "run", "gated", "--run-id", "seen")
+
+    assert code == 0
+    assert "✓\x1b" in seen and "load" in seen
+    assert "◌" in seen and "neurocore runs approve seen" in seen
+
+
+def test_no_color_is_honoured_on_a_terminal(project):
+    project.run("gated")
+    for args in (("runs", "list"), ("runs", "inspect", project.run("plain")), ("run", "plain"), ("doctor",), ("run", "nothing")):
+        seen, _ = on_a_terminal(project, *args, NO_COLOR="1")
+        assert not re.search(r"\x1b\[[0-9;]*3[0-9]", seen), seen
+
+
+def test_a_list_on_a_terminal_fits_80_columns(project):
+    project.run("gated", "--data", f"batch={'日本' * 60}", "--by", "somebody-with-a-long-name")
+
+    seen, _ = on_a_terminal(project, "runs", "list")
+
+    from neurocore.cli.text import width
+
+    assert all(width(ESCAPE.sub("", one)) <= 80 for one in seen.splitlines()), seen
+
+
+def test_ctrl_c_leaves_a_run_that_resumes(project):
+    seen, code = on_a_terminal(
+        project, "run", "plain", "--run-id", "stopped", "--data", "mode=wait", keys=b"\x03", until="act"
+    )
+
+    assert code == 130
+    assert "neurocore runs resume stopped" in seen and "Traceback" not in seen
+    run = project.json("runs", "inspect", "stopped")["run"]
+    assert (run["status"], run["failure"]["kind"]) == ("failed", "interrupted")
+    (project.root / "go").write_text("")
+    assert project.json("runs", "resume", "stopped")["status"] == "completed"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_hands_the_run_back_and_that_is_no_death(project, number):
+    process = project.spawn("run", "plain", "--run-id", "handed", "--data", "mode=wait")
+    wait_for(project.root / "waiting", process)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+
+    assert process.returncode == 128 + number
+    assert "neurocore runs resume handed" in said and "Traceback" not in said
+    assert project.json("runs", "list")["runs"][0]["state"] == "owed"
+    (project.root / "go").write_text("")
+    assert project.json("runs", "sweep")["owed"] == ["handed"]
+    assert project.json("runs", "inspect", "handed")["run"]["status"] == "completed"
+
+
+def test_a_killed_run_is_lost_at_once_and_the_sweep_goes_on(project):
+    process = project.spawn("run", "plain", "--run-id", "killed", "--data", "mode=wait")
+    wait_for(project.root / "waiting", process)
+    process.kill()
+    process.communicate(timeout=30)
+
+    assert "lost" in project.ok("runs", "list")
+    assert "neurocore runs resume killed" in project.ok("runs", "inspect", "killed")
+    assert "lost" in project.ok("doctor")
+    (project.root / "go").write_text("")
+    assert project.json("runs", "sweep")["lost"] == ["killed"]
+    assert project.json("runs", "inspect", "killed")["run"]["status"] == "completed"
+
+
+def test_resume_of_a_run_that_is_driven_is_refused_naming_who(project):
+    process = project.spawn("run", "plain", "--run-id", "driven", "--data", "mode=wait")
+    wait_for(project.root / "waiting", process)
+    try:
+        refused = project.script("runs", "resume", "driven", code=4)
+        assert f"process {process.pid}" in refused.stderr
+        assert project.json("runs", "inspect", "driven")["run"]["state"] == "driven"
+        assert f"process {process.pid}" in project.ok("runs", "inspect", "driven")
+    finally:
+        (project.root / "go").write_text("")
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_watch_follows_a_run_that_another_process_drives(project):
+    process = project.spawn("run", "plain", "--run-id", "watched", "--data", "mode=wait")
+    wait_for(project.root / "waiting", process)
+    watcher = project.spawn("runs", "watch", "watched", "--json")
+    assert watcher.stderr is not None and "act started" in watcher.stderr.readline()
+    (project.root / "go").write_text("")
+    seen, said = watcher.communicate(timeout=60)
+    process.communicate(timeout=30)
+
+    assert watcher.returncode == 0
+    assert json.loads(seen)["status"] == "completed"
+    assert "act completed" in said
+
+
+def test_cancel_asks_the_process_that_drives(project):
+    process = project.spawn("run", "gated", "--run-id", "cancelled")
+    process.communicate(timeout=30)
+    document = project.json("runs", "cancel", "cancelled", "--note", "never mind")
+
+    assert document["status"] == "cancelled" and document["waits"] == []
+    assert "neurocore runs replay" in document["next"][0]
+
+
+def test_delete_asks_on_a_terminal_and_is_refused_without_one(project):
+    run_id = project.run("plain")
+
+    refused = project.script("runs", "delete", run_id, stdin=subprocess.DEVNULL, code=2)
+    assert "--yes" in refused.stderr
+    seen, code = on_a_terminal(project, "runs", "delete", run_id, keys=b"n\n", until="[y/N]")
+    assert code == 0 and "Nothing was deleted" in seen
+    seen, code = on_a_terminal(project, "runs", "delete", run_id, keys=b"y\n", until="[y/N]")
+    assert code == 0 and f"Deleted run {run_id}" in seen
+
+    gone = project.call("runs", "inspect", run_id)
+    assert gone.exit_code == 3 and "was deleted by" in gone.stderr
+
+
+def test_the_installed_script_and_the_module_are_the_same(project):
+    from importlib.metadata import entry_points
+
+    script = next(iter(entry_points(group="console_scripts", name="neurocore")))
+
+    assert script.value == "neurocore.cli:main"
+    assert project.script("--version", code=0).stdout.startswith("neurocore ")
