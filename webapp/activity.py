@@ -1,0 +1,122 @@
+"""A run's activity as sentences: who did what, how we know them, and what was given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from markupsafe import Markup, escape
+
+from neurocore.persistence.base import Event
+from webapp.marks import run_url, short_id
+from webapp.rendering import Page
+from webapp.text import line, safe
+
+#: How we know who it was, said behind the name.
+KNOWN = {
+    "typed": "typed, not verified",
+    "claimed": "as claimed",
+    "system": "",
+}
+
+
+def who(name: str | None, known_by: str | None) -> Markup:
+    """A name and how we know it."""
+    if not name:
+        return Markup("somebody")
+    how = KNOWN.get(known_by or "", known_by or "")
+    told = Markup("<b>{}</b>").format(line(name, 200))
+    return told + Markup(' <span class="dim">({})</span>').format(how) if how else told
+
+
+def sentence(event: Event) -> Markup:
+    """What happened, as HTML."""
+    tell = _SENTENCES.get(event.kind)
+    body = tell(event) if tell is not None else Markup("{} by {}").format(line(event.kind.replace("_", " ")), _who(event))
+    return body + _rest(event)
+
+
+def _who(event: Event) -> Markup:
+    return who(event.who, event.known_by)
+
+
+def _replayed(event: Event) -> Markup:
+    source = str(event.data.get("from", ""))
+    link = Markup('<a href="{}" class="mono">{}</a>').format(run_url(source), short_id(source)) if source else Markup("a run")
+    return Markup("replayed by {} from {}").format(_who(event), link)
+
+
+def _answered(event: Event) -> Markup:
+    approved = event.data.get("approved")
+    word = {True: "approved", False: "rejected"}.get(approved, "gave data at") if isinstance(approved, bool) else "gave data at"
+    visit = event.data.get("visit", 1)
+    gate = Markup("<b>{}</b>").format(line(event.data.get("gate", "?"), 100))
+    if isinstance(visit, int) and visit > 1:
+        gate += Markup(" (visit {})").format(visit)
+    told = Markup("{} {} {}").format(_who(event), word, gate)
+    note = event.data.get("note")
+    if note:
+        told += Markup('<blockquote class="text">{}</blockquote>').format(safe(str(note)[:10_000]))
+    digest = str(event.data.get("digest") or "")
+    if digest and digest != "as it stood":
+        return told + Markup(' <span class="dim mono" title="the digest of what was shown">#{}</span>').format(digest[:8])
+    return told + Markup(' <span class="dim">on what stood there</span>') if digest else told
+
+
+def _cancelled(event: Event) -> Markup:
+    note = event.data.get("note")
+    told = Markup("cancelled by {}").format(_who(event))
+    return told + Markup('<blockquote class="text">{}</blockquote>').format(safe(str(note)[:10_000])) if note else told
+
+
+def _taken_over(event: Event) -> Markup:
+    why = "which had died" if event.data.get("because") == "it died" else "by take-over"
+    return Markup("taken over from {}, {}").format(line(event.data.get("from", "its owner")), why)
+
+
+_SENTENCES: dict[str, Callable[[Event], Markup]] = {
+    "started": lambda event: Markup("started by {}").format(_who(event)),
+    "replayed": _replayed,
+    "resumed": lambda event: Markup("resumed by {}").format(_who(event)),
+    "answered": _answered,
+    "cancelled": _cancelled,
+    "taken_over": _taken_over,
+    "voided": lambda event: Markup("gate <b>{}</b> was voided: what it shows has changed").format(
+        line(event.data.get("gate", "?"), 100)
+    ),
+    "lost": lambda event: Markup("lost: {} died").format(line(event.data.get("from", "its process"))),
+    "warning": lambda event: Markup("warning: {}").format(line(event.data.get("message", ""), 1000)),
+    "latest": lambda event: Markup("{} took the blueprint as its file is now").format(_who(event)),
+}
+
+#: What a sentence has already said.
+_TOLD = {
+    "replayed": {"from"},
+    "answered": {"gate", "visit", "approved", "note", "digest"},
+    "cancelled": {"note"},
+    "taken_over": {"from", "because"},
+    "voided": {"gate"},
+    "lost": {"from"},
+    "warning": {"message"},
+}
+
+
+def _rest(event: Event) -> Markup:
+    """What was given besides, folded."""
+    rest = {key: value for key, value in event.data.items() if key not in _TOLD.get(event.kind, ())}
+    if not rest:
+        return Markup("")
+    return Markup('<details class="fold"><summary class="dim">what was given</summary>{}</details>').format(
+        Page(budget=20_000).mapping(rest)
+    )
+
+
+def icon_of(event: Event) -> str:
+    """The icon's name."""
+    if event.kind == "answered":
+        return "failed" if event.data.get("approved") is False else "completed"
+    return {"cancelled": "cancelled", "lost": "lost", "taken_over": "lost", "warning": "lost"}.get(event.kind, "dot")
+
+
+def text_of(event: Event) -> str:
+    """The sentence without markup, for titles."""
+    return escape(sentence(event)).striptags()

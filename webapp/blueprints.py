@@ -1,0 +1,269 @@
+"""Blueprints: how their runs went, their picture, and starting one from a form made of its inputs."""
+
+from __future__ import annotations
+
+import uuid
+from statistics import quantiles
+from typing import Any
+
+from flask import Blueprint as Area
+from flask import flash, make_response, redirect, render_template, request
+from msgspec import UNSET, Struct
+from werkzeug.wrappers import Response as AnyResponse
+
+from neurocore import codec
+from neurocore.blueprint.lint import Problem, validate_blueprint
+from neurocore.blueprint.model import Blueprint, InputSpec
+from neurocore.errors import BlueprintError, InputError, NotFoundError, UsageError
+from neurocore.persistence.base import RunFilter, RunStatus
+from neurocore.runtime.begin import plan_of
+from neurocore.runtime.executor import create_run
+from neurocore.yamlfile import parse
+from webapp import flow, listing
+from webapp.changing import TYPED, name_problem
+from webapp.marks import blueprint_url, run_url
+from webapp.permissions import action
+from webapp.services import Services, services
+from webapp.sessions import remember, remembered
+
+area = Area("blueprints", __name__)
+
+LOOKED_AT = 200
+LISTED = 100
+RUNS_SHOWN = 10
+
+#: Input types whose form field is read as the text it is; the others are YAML.
+AS_TEXT = frozenset({"string", "date", "datetime", "decimal", "path", "integer", "number", "boolean"})
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    """How the last runs of a blueprint went; times are milliseconds worked."""
+
+    runs: int
+    ended: int = 0
+    completed: int = 0
+    p50: float | None = None
+    p95: float | None = None
+
+    @property
+    def rate(self) -> float | None:
+        """The share of ended runs that completed."""
+        return self.completed / self.ended if self.ended else None
+
+
+class Listed(Struct, frozen=True, kw_only=True):
+    """A line of the list of blueprints."""
+
+    name: str
+    description: str
+    url: str
+    figures: Figures
+    last: listing.Row | None
+    problem: str | None
+    startable: bool
+
+
+class Field(Struct, frozen=True, kw_only=True):
+    """A field of the start form."""
+
+    name: str
+    spec: InputSpec
+    value: str
+    problem: str | None
+
+    @property
+    def id(self) -> str:
+        """The element's id."""
+        from webapp.marks import anchor
+
+        return anchor("input", self.name)
+
+    @property
+    def shape(self) -> str:
+        """Which template of a field it is."""
+        if self.spec.enum is not None:
+            return "choice"
+        if self.spec.secret:
+            return "line"
+        if self.spec.type in ("list", "mapping", "any"):
+            return "area"
+        return {"boolean": "choice", "date": "date"}.get(self.spec.type, "area" if "\n" in self.value else "line")
+
+    @property
+    def choices(self) -> list[str]:
+        """What may be chosen."""
+        if self.spec.enum is not None:
+            return [written(one) for one in self.spec.enum]
+        return ["true", "false"]
+
+
+@area.get("/blueprints")
+def index() -> AnyResponse:
+    """Every blueprint that has a file or a run."""
+    here = services()
+    files, counts = here.blueprint_files(), here.store.blueprint_counts()
+    names = sorted({*files, *counts}, key=str.casefold)
+    listed = [_listed(name, files.get(name), counts.get(name, 0), here) for name in names[:LISTED]]
+    return make_response(
+        render_template("blueprints/list.html", listed=listed, more=len(names) - len(listed), config=here.config)
+    )
+
+
+@area.get("/blueprints/<path:name>")
+def show(name: str) -> AnyResponse:
+    """One blueprint."""
+    here = services()
+    return make_response(render_template("blueprints/show.html", **_page(name, here, {}, {})))
+
+
+@area.post("/blueprints/<path:name>/runs")
+@action("start")
+def start(name: str) -> AnyResponse:
+    """Start a run: recorded and handed to the dispatcher. The form names the run's id, so pressing twice starts one."""
+    here, form = services(), request.form
+    path, blueprint = here.blueprint(name)
+    typed = {key.removeprefix("input."): value.replace("\r\n", "\n") for key, value in form.items() if key.startswith("input.")}
+    typed |= {key: form.get(key, "") for key in ("data", "by", "run_id")}
+    by = typed["by"].strip() or remembered()
+    problems = {"by": problem} if (problem := name_problem(by)) else {}
+    try:
+        data = read_form(blueprint, typed)
+        if not problems:
+            run = create_run(
+                blueprint, here.registry, here.config, initial_data=data, run_store=here.store,
+                run_id=typed["run_id"] or None, blueprint_path=path, started_by=by, known_by=TYPED,
+            )  # fmt: skip
+            here.dispatcher.submit(run.run_id)
+            remember(by)
+            return redirect(run_url(run.run_id), 303)
+    except ValueError:
+        return redirect(run_url(typed["run_id"]), 303)  # the same form was sent before
+    except InputError as error:
+        problems |= error.problems or {"data": str(error)}
+    except (BlueprintError, UsageError) as error:
+        problems["data"] = str(error)
+    return make_response(render_template("blueprints/show.html", **_page(name, here, typed, problems)), 422)
+
+
+def read_form(blueprint: Blueprint, typed: dict[str, str]) -> dict[str, Any]:
+    """The typed texts as data for `check_inputs`: empty fields are left out, structured ones are read as YAML.
+
+    Raises InputError with a sentence for each field that cannot be read.
+    """
+    if not blueprint.inputs:
+        data = _yaml("data", typed.get("data", ""), {})
+        if data is not None and not isinstance(data, dict):
+            raise InputError("no mapping", {"data": "Write the data as lines of `key: value`."})
+        return data or {}
+    data, problems = {}, {}
+    for name, spec in blueprint.inputs.items():
+        text = typed.get(name, "")
+        if not text.strip():
+            continue
+        if spec.enum is not None:
+            data[name] = next((one for one in spec.enum if written(one) == text), text)
+        elif spec.type in AS_TEXT or spec.secret:
+            data[name] = text if spec.type == "string" else text.strip()
+        else:
+            data[name] = _yaml(name, text, problems)
+    if problems:
+        raise InputError(" ".join(problems.values()), problems)
+    return data
+
+
+def _yaml(name: str, text: str, problems: dict[str, str]) -> Any:
+    if not text.strip():
+        return None
+    document = parse(text)
+    if document.problems:
+        problems[name] = document.problems[0].message
+        if name == "data":
+            raise InputError(problems[name], dict(problems))
+    return document.data
+
+
+def written(value: Any) -> str:
+    """A default or a choice as a form field takes it."""
+    if value is UNSET or value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (dict, list)):
+        import yaml
+
+        return str(yaml.safe_dump(codec.plain(value), sort_keys=False, allow_unicode=True)).rstrip()
+    return str(codec.plain(value))
+
+
+# -------------------------------------------------------------------- the page
+
+
+def _page(name: str, here: Services, typed: dict[str, str], problems: dict[str, str]) -> dict[str, Any]:
+    path, loaded = here.blueprint_files().get(name, (None, None))
+    runs = here.store.page_runs(RunFilter(blueprint=name), limit=LOOKED_AT).runs
+    if loaded is None and not runs:
+        raise NotFoundError(
+            f"There is no blueprint {name[:200]!r}, neither as a file in {here.config.paths.blueprints} nor with a run."
+        )
+    blueprint = loaded if isinstance(loaded, Blueprint) else None
+    found: list[Problem] = validate_blueprint(blueprint, here.registry, here.config) if blueprint else []
+    errors = [str(problem) for problem in found if problem.severity == "error"]
+    if isinstance(loaded, BlueprintError):
+        errors = [str(problem) for problem in loaded.problems] or [str(loaded)]
+    return {
+        "name": name,
+        "path": path.relative_to(here.config.project_root) if path and path.is_relative_to(here.config.project_root) else path,
+        "blueprint": blueprint,
+        "errors": errors,
+        "warnings": [str(problem) for problem in found if problem.severity != "error"],
+        "figures": figures(runs),
+        "total": here.store.blueprint_counts().get(name, len(runs)),
+        "runs": listing.rows(runs[:RUNS_SHOWN], here),
+        "flow": _flow(blueprint, here) if blueprint and not errors else None,
+        "fields": _fields(blueprint, typed, problems) if blueprint else [],
+        "typed": typed,
+        "problems": problems,
+        "run_id": typed.get("run_id") or uuid.uuid4().hex,
+        "by": typed.get("by") or remembered(),
+        "url": blueprint_url(name),
+    }
+
+
+def _fields(blueprint: Blueprint, typed: dict[str, str], problems: dict[str, str]) -> list[Field]:
+    return [
+        Field(name=name, spec=spec, value=typed.get(name, written(spec.default)), problem=problems.get(name))
+        for name, spec in blueprint.inputs.items()
+    ]
+
+
+def _flow(blueprint: Blueprint, here: Services) -> flow.Flow | None:
+    try:
+        return flow.of_blueprint(plan_of(blueprint, here.registry), blueprint.hash)
+    except BlueprintError:
+        return None
+
+
+def _listed(name: str, file: tuple[Any, Blueprint | BlueprintError] | None, count: int, here: Services) -> Listed:
+    runs = here.store.page_runs(RunFilter(blueprint=name), limit=LOOKED_AT).runs if count else []
+    loaded = file[1] if file else None
+    return Listed(
+        name=name,
+        description=(loaded.description or "") if isinstance(loaded, Blueprint) else "",
+        url=blueprint_url(name),
+        figures=figures(runs, count),
+        last=listing.rows(runs[:1], here)[0] if runs else None,
+        problem=str(loaded).splitlines()[0] if isinstance(loaded, BlueprintError) else None,
+        startable=isinstance(loaded, Blueprint),
+    )
+
+
+def figures(runs: list[Any], count: int | None = None) -> Figures:
+    """Success rate and times worked of these runs; cancelled ones say nothing about either."""
+    ended = [run for run in runs if run.status in (RunStatus.COMPLETED, RunStatus.FAILED)]
+    times = sorted(run.duration_ms for run in ended if run.duration_ms is not None and run.status is RunStatus.COMPLETED)
+    p50 = p95 = times[0] if times else None
+    if len(times) > 1:
+        cuts = quantiles(times, n=20, method="inclusive")
+        p50, p95 = cuts[9], cuts[18]
+    completed = sum(run.status is RunStatus.COMPLETED for run in ended)
+    return Figures(runs=len(runs) if count is None else count, ended=len(ended), completed=completed, p50=p50, p95=p95)

@@ -1,0 +1,203 @@
+"""What a person does to a run. Each is a thing that is created by a POST; find, act, go to the page with a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, flash, make_response, redirect, render_template, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from neurocore.errors import (
+    AlreadyDecided,
+    DecisionRefused,
+    GateChanged,
+    InputError,
+    NeuroCoreError,
+    NotResumable,
+    RefusedError,
+    UsageError,
+)
+from neurocore.gates.answer import MAX_NAME, MAX_NOTE
+from neurocore.persistence.base import GateStatus, RunRecord
+from neurocore.runtime.begin import refuse_unless_resumable
+from neurocore.runtime.claim import busy
+from neurocore.runtime.executor import cancel_run, create_replay, decide_gate, delete_run, load_run
+from webapp.marks import anchor, run_url
+from webapp.permissions import action
+from webapp.runpage import RunPage, Typed
+from webapp.runs import whole_page
+from webapp.services import Services, services
+from webapp.sessions import remember, remembered
+
+area = Blueprint("changing", __name__)
+
+#: How we know who it was: they typed it into a form, and nobody verified it.
+TYPED = "typed"
+
+MAX_DATA = 100_000
+
+
+@area.post("/runs/<run_id>/decision")
+@action("decide")
+def decision(run_id: str) -> AnyResponse:
+    """One answer at one gate occurrence, on the digest that was shown (promises 4 to 6)."""
+    here, form = services(), request.form
+    typed = Typed(
+        gate=form.get("gate", ""), visit=_number(form.get("visit")), digest=form.get("digest", ""),
+        by=form.get("by", "").strip(), note=_lines(form.get("note", "")), data=_lines(form.get("data", "")),
+    )  # fmt: skip
+    try:
+        approved = _approved(form.get("decision"))
+        done = decide_gate(
+            run_id, approved=approved, by=typed.by, note=typed.note or None, gate=typed.gate, visit=typed.visit,
+            digest=_given_digest(typed), run_store=here.store, dispatch=here.dispatcher, known_by=TYPED,
+            data=_data(typed.data),
+        )  # fmt: skip
+    except (InputError, DecisionRefused, UsageError) as error:
+        return _refused(run_id, typed, error, here)
+    remember(typed.by)
+    word = "Approved" if approved else "Rejected"
+    again = " You had said so before; nothing changed." if done.effect == "repeated" else ""
+    flash(f"{word} at {done.gate.node_id}.{again}", "ok" if approved else "rejected")
+    return redirect(f"{run_url(run_id)}#{anchor('decided', done.gate.node_id, done.gate.visit)}", 303)
+
+
+def _refused(run_id: str, typed: Typed, error: NeuroCoreError, here: Services) -> AnyResponse:
+    """The page again, the form filled in as it was sent, the sentence where the eye is."""
+    run = load_run(run_id, here.store)
+    page = RunPage(run, here)
+    typed.problems = error.problems if isinstance(error, InputError) else {}
+    if not typed.problems:
+        typed.refused = _retold(error)
+    page.typed = typed
+    return whole_page(page, 409 if isinstance(error, DecisionRefused) else 422)
+
+
+def _retold(error: NeuroCoreError) -> str:
+    if isinstance(error, GateChanged):
+        return "It changed since you looked, so nothing was decided. Look at what is different, then decide."
+    if isinstance(error, AlreadyDecided):
+        return f"Somebody was faster. {error}"
+    return str(error)
+
+
+def _approved(word: str | None) -> bool:
+    if word not in ("approve", "reject"):
+        raise UsageError("Press Approve or Reject; the form was sent without saying which.")
+    return word == "approve"
+
+
+def _given_digest(typed: Typed) -> str:
+    """The web must name the digest it showed (promise 6): a form without one is refused as changed."""
+    return typed.digest or "none given"
+
+
+def _data(text: str) -> dict[str, Any]:
+    """What a waiting step is given beside the answer: a YAML mapping."""
+    if not text.strip():
+        return {}
+    from neurocore.yamlfile import parse
+
+    if len(text) > MAX_DATA:
+        raise InputError("Data is too long.", {"data": f"Data has at most {MAX_DATA:,} characters."})
+    document = parse(text)
+    if document.problems or not isinstance(document.data, dict):
+        sentence = document.problems[0].message if document.problems else "Write it as lines of `key: value`."
+        raise InputError(sentence, {"data": sentence})
+    return {str(key): value for key, value in document.data.items() if key not in ("approved", "by", "note")}
+
+
+@area.post("/runs/<run_id>/resumption")
+@action("resume")
+def resumption(run_id: str) -> AnyResponse:
+    """Hand a failed, lost or owed run to the dispatcher."""
+    here = services()
+    run = load_run(run_id, here.store)
+    by = _name(run, "resume")
+    if not isinstance(by, str):
+        return by
+    refuse_unless_resumable(run)
+    if here.liveness(run) == "driven":
+        raise busy(run)
+    waiting = [gate.node_id for gate in here.store.load_gates(run_id) if gate.status is GateStatus.OPEN]
+    if waiting and run.owed is None and not run.status.ended and here.liveness(run) != "lost":
+        raise NotResumable(f"Run {run_id} waits for a decision at {', '.join(waiting)}; decide there, and it goes on by itself.")
+    here.dispatcher.submit(run_id, by=by)
+    flash("The run goes on.", "ok")
+    return redirect(run_url(run_id), 303)
+
+
+@area.post("/runs/<run_id>/replay")
+@action("replay")
+def replay(run_id: str) -> AnyResponse:
+    """A new run from the same inputs and definition."""
+    here = services()
+    run = load_run(run_id, here.store)
+    by = _name(run, "replay")
+    if not isinstance(by, str):
+        return by
+    new = create_replay(
+        run_id, here.registry, here.config, run_store=here.store, started_by=by, known_by=TYPED, tags=run.tags
+    )
+    here.dispatcher.submit(new.run_id)
+    flash("This is a new run from the same inputs.", "ok")
+    return redirect(run_url(new.run_id), 303)
+
+
+@area.post("/runs/<run_id>/cancellation")
+@action("cancel")
+def cancellation(run_id: str) -> AnyResponse:
+    """Stop a run: between two steps, or at once where nobody drives it."""
+    here = services()
+    run = load_run(run_id, here.store)
+    by = _name(run, "cancel")
+    if not isinstance(by, str):
+        return by
+    note = _lines(request.form.get("note", "")).strip()[:MAX_NOTE] or None
+    run = cancel_run(run_id, run_store=here.store, by=by, config=here.config, known_by=TYPED, note=note)
+    flash("Cancelled." if run.status.ended else "It will stop after the step that runs now.", "ok")
+    return redirect(run_url(run_id), 303)
+
+
+@area.post("/runs/<run_id>/deletion")
+@action("delete")
+def deletion(run_id: str) -> AnyResponse:
+    """Delete an ended run; a tombstone stays."""
+    here = services()
+    run = load_run(run_id, here.store)
+    by = _name(run, "delete")
+    if not isinstance(by, str):
+        return by
+    delete_run(run_id, run_store=here.store, by=by)
+    flash(f"Run {run_id} was deleted.", "ok")
+    return redirect(f"{request.script_root}/runs", 303)
+
+
+def _name(run: RunRecord, verb: str) -> str | AnyResponse:
+    """Who does it: typed now, or last time in this browser; else the page that asks (422)."""
+    name = (request.form.get("by") or remembered()).strip()
+    problem = name_problem(name)
+    if problem is None:
+        remember(name)
+        return name
+    if run.status.ended and verb == "cancel":
+        raise RefusedError(f"Run {run.run_id} is {run.status.value} already; there is nothing to cancel.")
+    context: Mapping[str, Any] = {"run": run, "verb": verb, "problem": problem, "by": name}
+    return make_response(render_template("runs/who.html", **context), 422)
+
+
+def name_problem(name: str) -> str | None:
+    """The sentence when this is no name, in the words of the gate's form."""
+    if name and len(name) <= MAX_NAME and all(ord(character) >= 32 for character in name):
+        return None
+    return f"Say who you are, in 1 to {MAX_NAME} characters on one line."
+
+
+def _lines(text: str) -> str:
+    """Browsers send line breaks as CR LF."""
+    return text.replace("\r\n", "\n")
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else 0

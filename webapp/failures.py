@@ -1,0 +1,110 @@
+"""Every refusal as a page that says what went wrong and what to do; the sentence comes from where the fact was known."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from flask import Flask, Response, make_response, render_template, request
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException
+
+from neurocore.errors import (
+    BlueprintError,
+    NeuroCoreError,
+    NotFoundError,
+    RefusedError,
+    RunAmbiguous,
+    RunNotFound,
+    StoreError,
+    UsageError,
+)
+from webapp.services import services
+
+_log = logging.getLogger(__name__)
+
+HEADINGS = {
+    300: "Several runs begin like this",
+    400: "This request cannot be answered",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Not this way",
+    409: "Not done",
+    410: "Deleted",
+    413: "Too large",
+    414: "Too long",
+    422: "Something is missing",
+    500: "Something went wrong here",
+    503: "The history cannot be read",
+}
+
+
+def status_of(error: NeuroCoreError) -> int:
+    """The HTTP status of an error's family."""
+    if isinstance(error, RunAmbiguous):
+        return 300
+    if isinstance(error, RunNotFound) and error.tombstone is not None:
+        return 410
+    for family, status in ((NotFoundError, 404), (RefusedError, 409), (StoreError, 503), (UsageError, 422)):
+        if isinstance(error, family):
+            return status
+    return 500
+
+
+def init_app(app: Flask) -> None:
+    """Answer errors of ours, of HTTP, and those nobody meant."""
+
+    @app.errorhandler(NeuroCoreError)
+    def ours(error: NeuroCoreError) -> Response:
+        status = status_of(error)
+        if status >= 500:
+            _log.error("%s %s: %s", request.method, request.path, error)
+        return page(status, str(error), **_more(error))
+
+    @app.errorhandler(CSRFError)
+    def token(error: CSRFError) -> Response:
+        note = request.form.get("note", "").replace("\r\n", "\n")
+        return page(
+            400,
+            "This form was opened in another session (cookies were cleared, or the server has a new key), and nothing was "
+            "done; open the page again and send it from there.",
+            typed=note,
+        )
+
+    @app.errorhandler(HTTPException)
+    def http(error: HTTPException) -> Response:
+        status = error.code or 500
+        sentence = str(error.description or "")
+        if status == 404 and sentence == type(error).description:
+            sentence = f"There is no page {request.path[:200]}; the list of runs is where most things begin."
+        response = page(status, sentence)
+        if error.response is None and status == 405:
+            response.headers["Allow"] = ", ".join(getattr(error, "valid_methods", None) or ("GET",))
+        return response
+
+    @app.errorhandler(Exception)
+    def nobody_meant(error: Exception) -> Response:
+        _log.exception("%s %s failed.", request.method, request.path)
+        return page(500, "This is an error of the dashboard; its log says more. Nothing was changed half-way.")
+
+
+def page(status: int, sentence: str, **more: Any) -> Response:
+    """The page of a refusal."""
+    if request.endpoint in ("ops.healthz", "ops.metrics"):
+        return make_response((f"{sentence}\n", status, {"Content-Type": "text/plain; charset=utf-8"}))
+    heading = HEADINGS.get(status, "This did not work")
+    return make_response(render_template("failure.html", status=status, heading=heading, sentence=sentence, **more), status)
+
+
+def _more(error: NeuroCoreError) -> dict[str, Any]:
+    if isinstance(error, RunAmbiguous):
+        store = services().store
+        runs = [run for run_id in error.candidates if (run := store.load_summary(run_id)) is not None]
+        from webapp.listing import rows
+
+        return {"candidates": rows(runs, services())}
+    if isinstance(error, RunNotFound):
+        return {"tombstone": error.tombstone}
+    if isinstance(error, BlueprintError):
+        return {"problems": [str(problem) for problem in error.problems]}
+    return {}

@@ -1,0 +1,223 @@
+"""The flow's picture: nodes and edges as SVG, coloured by state, each node a link to its step. No styles, no scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from markupsafe import Markup
+from msgspec import Struct
+
+from neurocore.blueprint.plan import Carry, Plan, PlanEdge
+from neurocore.persistence.base import GateRecord, GateStatus, RunRecord, StepRecord
+from webapp.marks import anchor
+from webapp.layout import HEIGHT, Layout, label_width, layered, rail
+from webapp.text import counted, line, safe
+
+MOST_NODES = 1000
+
+WORDS = {
+    "completed": "completed",
+    "failed": "failed",
+    "skipped": "skipped",
+    "suspended": "waiting",
+    "running": "running",
+    "open": "not reached",
+    "plain": "",
+}
+
+
+class NodeState(Struct, frozen=True):
+    """How a node is drawn: its `state` (a step's status, `running`, `open`), how often it was visited, and its link."""
+
+    state: str = "open"
+    visits: int = 0
+    href: str | None = None
+
+
+class Flow(Struct, frozen=True):
+    """What is to be drawn."""
+
+    plan: Plan
+    layout: Layout
+    nodes: dict[str, NodeState]
+    edges: dict[int, str]
+
+    @property
+    def svg(self) -> Markup:
+        """The picture."""
+        return _draw(self)
+
+
+def of_blueprint(plan: Plan, key: str) -> Flow:
+    """The flow on its own; `key` is the definition's hash."""
+    nodes = {node.id: NodeState("plain") for node in plan.nodes}
+    return Flow(plan, _layout(key, _Held(plan)), nodes, {})
+
+
+def of_run(
+    plan: Plan, run: RunRecord, steps: Sequence[StepRecord], gates: Sequence[GateRecord]
+) -> Flow:
+    """The flow as far as the run has come."""
+    nodes: dict[str, NodeState] = {node.id: NodeState() for node in plan.nodes}
+    edges: dict[int, str] = {}
+    for step in steps:
+        name = step.node_id or step.component
+        if name in nodes:
+            nodes[name] = NodeState(step.status.value, max(step.visit, nodes[name].visits), f"#step-{step.step_index}")
+            for edge in plan.outgoing[plan.by_id[name].index]:
+                if step.edges_taken is not None:
+                    taken = edge.index in step.edges_taken
+                    edges[edge.index] = "taken" if taken or edges.get(edge.index) == "taken" else "dead"
+    for gate in gates:
+        if gate.status is GateStatus.OPEN and gate.node_id in nodes:
+            before = nodes[gate.node_id]
+            nodes[gate.node_id] = NodeState("suspended", max(gate.visit, before.visits), before.href)
+    for current in () if run.status.ended else run.current_nodes:
+        if current.node_id in nodes:
+            nodes[current.node_id] = NodeState("running", current.visit, f"#{anchor('now', current.node_id)}")
+    return Flow(plan, _layout(run.blueprint_hash or run.run_id, _Held(plan)), nodes, edges)
+
+
+class _Held:
+    """A plan as an argument of a cached function whose other argument, the definition's hash, stands for it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def __hash__(self) -> int:
+        return len(self.plan.nodes)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held) and [n.id for n in self.plan.nodes] == [n.id for n in other.plan.nodes]
+
+
+@lru_cache(maxsize=200)
+def _layout(key: str, held: _Held) -> Layout:
+    widths = [label_width(line(node.id, 22)) for node in held.plan.nodes]
+    return rail(widths) if _is_chain(held.plan) else layered(held.plan, widths)
+
+
+def _is_chain(plan: Plan) -> bool:
+    return plan.flow_type != "graph" and all(edge.target == edge.source + 1 for edge in plan.edges)
+
+
+# -------------------------------------------------------------------- drawing
+
+
+def _draw(flow: Flow) -> Markup:
+    plan, layout = flow.plan, flow.layout
+    if len(plan.nodes) > MOST_NODES:
+        return Markup('<p class="dim">{} are too many to draw.</p>').format(counted(len(plan.nodes), "node"))
+    parts = [_edge(edge, flow) for edge in plan.edges if edge.index in layout.paths]
+    parts += [_node(index, flow) for index in range(len(plan.nodes))]
+    return Markup(
+        '<svg class="flow" width="{0:.0f}" height="{1:.0f}" viewBox="0 0 {0:.0f} {1:.0f}" role="group" aria-label="{2}">{3}</svg>'
+    ).format(layout.width, layout.height, _told(flow), Markup("").join(parts))
+
+
+def _told(flow: Flow) -> str:
+    counts: dict[str, int] = {}
+    for node in flow.nodes.values():
+        counts[node.state] = counts.get(node.state, 0) + 1
+    states = ", ".join(f"{count} {WORDS[state]}" for state, count in counts.items() if WORDS.get(state))
+    return f"The flow: {counted(len(flow.nodes), 'node')}{f' ({states})' if states else ''}"
+
+
+def _node(index: int, flow: Flow) -> Markup:
+    node, box = flow.plan.nodes[index], flow.layout.boxes[index]
+    state = flow.nodes[node.id]
+    name = line(node.id, 22)
+    top = box.y - HEIGHT / 2
+    told = f"{safe(node.id[:300])}: {node.type}{', a gate' if node.is_gate else ''}"
+    if WORDS[state.state]:
+        told += f", {WORDS[state.state]}"
+    if node.condition is not None:
+        told += f"; only if {line(node.condition.text, 200)}"
+    visits = Markup("")
+    if state.visits > 1:
+        visits = Markup('<text class="visits" x="{:.0f}" y="{:.0f}">×{}</text>').format(box.x + box.width - 6, top - 4, state.visits)
+    condition = Markup("")
+    if node.condition is not None:
+        condition = Markup('<text class="cond" x="{:.1f}" y="{:.0f}">if {}</text>').format(
+            box.x + box.width / 2, top + HEIGHT + 13, line(node.condition.text, max(8, int(box.width / 6)))
+        )
+    body = Markup(
+        '<title>{}</title><rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{}" rx="{}"/>{}'
+        '<text class="name" x="{:.1f}" y="{:.1f}">{}</text>{}{}'
+    ).format(
+        told, box.x, top, box.width, HEIGHT, HEIGHT // 2 if node.is_gate else 8, _icon(state.state, box.x + 10, box.y),
+        box.x + box.width / 2 + (8 if state.state != "plain" else 0), box.y + 4.5, name, visits, condition,
+    )  # fmt: skip
+    classes = f"node {state.state}{' gate' if node.is_gate else ''}"
+    if state.href:
+        return Markup('<a class="{}" href="{}" aria-label="{}">{}</a>').format(classes, state.href, told, body)
+    return Markup('<g class="{}" role="img" aria-label="{}">{}</g>').format(classes, told, body)
+
+
+def _icon(state: str, x: float, y: float) -> Markup:
+    if state == "plain":
+        return Markup("")
+    return Markup('<use href="#i-{}" x="{:.1f}" y="{:.1f}" width="14" height="14"/>').format(state, x, y - 7)
+
+
+def _edge(edge: PlanEdge, flow: Flow) -> Markup:
+    points = flow.layout.paths[edge.index]
+    state = flow.edges.get(edge.index, "open") if flow.edges else "open"
+    classes = f"edge {state}{' back' if edge.back else ''}"
+    angular = edge.back or (flow.layout.rail and len(points) > 2)
+    way = _angular(points) if angular else _curved(points)
+    label = _edge_label(edge)
+    text = Markup("")
+    if label:
+        (x1, y1), (x2, y2) = points[0], points[1]
+        x, y = ((x1 + x2) / 2, y2 - 4) if angular else (x1 + 8, y1 + (y2 - y1) * 0.12 - 5)
+        text = Markup('<text class="label{}" x="{:.1f}" y="{:.1f}"><title>{}</title>{}</text>').format(
+            Markup(" mid") if angular else "", x, y, line(label, 300), line(label, 14)
+        )
+    return Markup('<g class="{}"><path d="{}"/><path class="head" d="{}"/>{}</g>').format(
+        classes, way, _head(points, angular), text
+    )
+
+
+def _edge_label(edge: PlanEdge) -> str:
+    if edge.port is not None:
+        return edge.port
+    if edge.condition is not None:
+        return f"if {edge.condition.text}"
+    return "else" if edge.carry is Carry.MISSED else ""
+
+
+def _curved(points: Sequence[tuple[float, float]]) -> str:
+    parts = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
+    for (x1, y1), (x2, y2) in zip(points, points[1:], strict=False):
+        middle = (x1 + x2) / 2
+        straight = abs(y1 - y2) < 0.5
+        parts.append(f"L{x2:.1f} {y2:.1f}" if straight else f"C{middle:.1f} {y1:.1f} {middle:.1f} {y2:.1f} {x2:.1f} {y2:.1f}")
+    return "".join(parts)
+
+
+def _angular(points: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+
+
+def _head(points: Sequence[tuple[float, float]], angular: bool) -> str:
+    x, y = points[-1]
+    if not angular:
+        return f"M{x - 7:.1f} {y - 4:.1f}L{x:.1f} {y:.1f}L{x - 7:.1f} {y + 4:.1f}"
+    down = 1 if points[-2][1] < y else -1
+    return f"M{x - 4:.1f} {y - 7 * down:.1f}L{x:.1f} {y:.1f}L{x + 4:.1f} {y - 7 * down:.1f}"
+
+
+def edge_names(plan: Plan, indexes: Sequence[int]) -> list[str]:
+    """Edges for people: `review → write_file`."""
+    return [
+        f"{plan.nodes[plan.edges[index].source].id} → {plan.nodes[plan.edges[index].target].id}"
+        for index in indexes
+        if 0 <= index < len(plan.edges)
+    ]
+
+
+def states_of(flow: Flow) -> Mapping[str, NodeState]:
+    """The state of every node by its id."""
+    return flow.nodes

@@ -1,0 +1,64 @@
+"""The first page: what waits for a decision, what runs and what has just failed, the last days."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from flask import Blueprint, make_response, render_template, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from neurocore.persistence.base import RunFilter, RunStatus
+from webapp import chart, listing, live
+from webapp.services import Services, services
+
+area = Blueprint("home", __name__)
+
+WAITING, RUNNING, FAILED = 12, 10, 6
+
+
+@area.get("/")
+def index() -> AnyResponse:
+    """Home."""
+    here = services()
+    shown = _shown(here)
+    token = _token(shown, here)
+    if live.wants_block():
+        if request.args.get("v") == token:
+            return live.unchanged()
+        return live.blocks("home/index.html", [], "now", _told(shown, token, here))
+    return live.varying(make_response(render_template("home/index.html", **_told(shown, token, here))))
+
+
+def _shown(here: Services) -> dict[str, Any]:
+    store = here.store
+    return {
+        "gates": store.list_gates(limit=WAITING + 1),
+        "running": store.page_runs(RunFilter(status=(RunStatus.RUNNING,)), limit=RUNNING).runs,
+        "failed": store.page_runs(RunFilter(status=(RunStatus.FAILED,)), limit=FAILED).runs,
+        "days": store.day_counts(since=chart.first_day()),
+    }
+
+
+def _token(shown: dict[str, Any], here: Services) -> str:
+    runs = [*shown["running"], *shown["failed"], *(entry.run for entry in shown["gates"])]
+    days = "|".join(f"{day.day}{day.status}{day.count}" for day in shown["days"])
+    return hashlib.blake2b(f"{listing.token(runs, here)}{days}".encode(), digest_size=9).hexdigest()
+
+
+def _told(shown: dict[str, Any], token: str, here: Services) -> dict[str, Any]:
+    days = chart.days(shown["days"])
+    runs_url = f"{request.script_root}/runs"
+    return {
+        "token": token,
+        "gates": shown["gates"][:WAITING],
+        "more_gates": len(shown["gates"]) > WAITING,
+        "running": listing.rows(shown["running"], here),
+        "failed": listing.rows(shown["failed"], here),
+        "days": days,
+        "chart": chart.draw(days, runs_url),
+        "statuses": chart.ORDER,
+        "empty": not any(day.total for day in days) and not here.store.page_runs(limit=1).runs,
+        "config": here.config,
+        "blueprints": sorted(here.blueprint_files())[:3],
+    }

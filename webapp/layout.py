@@ -1,0 +1,212 @@
+"""Where the nodes of a flow stand: a rail that wraps for chains, layers from left to right for graphs.
+
+The layered layout is the classic one: layers by the longest way, long edges through invisible places, a few sweeps that
+put each node near the middle of its neighbours, then straightening. Pure, and quick enough for 200 nodes to be drawn
+while a page loads; `webapp.flow` keeps the result by definition.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from neurocore.blueprint.plan import Plan
+
+HEIGHT = 36
+RAIL_WIDTH = 1080
+GAP = 34
+ROW_GAP = 46
+LAYER_GAP = 64
+LANE = 54
+SWEEPS = 8
+
+
+class Box(Struct, frozen=True):
+    """A node's place: left, middle height, width."""
+
+    x: float
+    y: float
+    width: float
+
+
+class Layout(Struct, frozen=True):
+    """`boxes` by node index, `paths` by edge index as points from the source's side to the target's."""
+
+    width: float
+    height: float
+    boxes: list[Box]
+    paths: dict[int, list[tuple[float, float]]]
+    rail: bool = False
+
+
+def label_width(text: str) -> float:
+    """About how wide a node with this label is drawn."""
+    return min(190.0, max(96.0, 7.4 * len(text) + 44))
+
+
+def rail(widths: Sequence[float]) -> Layout:
+    """A chain in rows from left to right, as text is read."""
+    boxes, x, y, rightmost = [], 8.0, 30.0, 0.0
+    for width in widths:
+        if boxes and x + width > RAIL_WIDTH:
+            x, y = 8.0, y + HEIGHT + ROW_GAP
+        boxes.append(Box(x, y, width))
+        rightmost = max(rightmost, x + width)
+        x += width + GAP
+    paths = {}
+    for index, (a, b) in enumerate(zip(boxes, boxes[1:], strict=False)):
+        start, end = (a.x + a.width, a.y), (b.x, b.y)
+        if a.y == b.y:
+            paths[index] = [start, end]
+        else:
+            middle = a.y + HEIGHT / 2 + ROW_GAP / 2
+            bottom, top = (a.x + a.width / 2, a.y + HEIGHT / 2), (b.x + b.width / 2, b.y - HEIGHT / 2)
+            paths[index] = [bottom, (bottom[0], middle), (top[0], middle), top]
+    return Layout(rightmost + 8, y + 36, boxes, paths, rail=True)
+
+
+def layered(plan: Plan, widths: Sequence[float]) -> Layout:
+    """A graph in layers from left to right; edges that close a cycle run back below."""
+    forward = [(edge.index, edge.source, edge.target) for edge in plan.edges if not edge.back]
+    layer = _layers(len(plan.nodes), [(a, b) for _, a, b in forward])
+    places, chains, layer = _with_bends(forward, layer)
+    order = _ordered(layer, places)
+    y = _heights(order, places)
+    columns = [max([widths[node] for node in nodes if node < len(widths)], default=0.0) for nodes in order]
+    lefts, x = [], 8.0
+    for width in columns:
+        lefts.append(x)
+        x += width + LAYER_GAP
+    boxes = [Box(lefts[layer[node]] + (columns[layer[node]] - widths[node]) / 2, y[node], widths[node]) for node in range(len(widths))]
+    paths = {}
+    for index, chain in chains.items():
+        first, last = boxes[chain[0]], boxes[chain[-1]]
+        bends = [(lefts[layer[node]] + columns[layer[node]] / 2, y[node]) for node in chain[1:-1]]
+        paths[index] = [(first.x + first.width, first.y), *bends, (last.x, last.y)]
+    bottom = max((box.y for box in boxes), default=0.0) + HEIGHT / 2
+    for lane, edge in enumerate(edge for edge in plan.edges if edge.back):
+        source, target, depth = boxes[edge.source], boxes[edge.target], bottom + 16 + 12 * lane
+        start, end = source.x + source.width * 0.6, target.x + target.width * 0.4
+        paths[edge.index] = [(start, source.y + HEIGHT / 2), (start, depth), (end, depth), (end, target.y + HEIGHT / 2)]
+    backs = sum(edge.back for edge in plan.edges)
+    return Layout(x - LAYER_GAP + 8, bottom + 20 + 12 * backs, boxes, paths)
+
+
+# -------------------------------------------------------------------- layers
+
+
+def _layers(count: int, edges: list[tuple[int, int]]) -> list[int]:
+    """The longest way from a node without incoming edges, then sources pulled towards what they lead to."""
+    incoming, outgoing, waiting = [0] * count, [[] for _ in range(count)], [0] * count  # type: ignore[var-annotated]
+    for source, target in edges:
+        outgoing[source].append(target)
+        waiting[target] += 1
+        incoming[target] += 1
+    layer, ready = [0] * count, [node for node in range(count) if not waiting[node]]
+    sorted_nodes = []
+    while ready:
+        node = ready.pop()
+        sorted_nodes.append(node)
+        for target in outgoing[node]:
+            layer[target] = max(layer[target], layer[node] + 1)
+            waiting[target] -= 1
+            if not waiting[target]:
+                ready.append(target)
+    for node in reversed(sorted_nodes):
+        if not incoming[node] and outgoing[node]:
+            layer[node] = max(layer[node], min(layer[target] for target in outgoing[node]) - 1)
+    return layer
+
+
+Neighbours = list[tuple[list[int], list[int]]]
+
+
+def _with_bends(
+    edges: list[tuple[int, int, int]], layer: list[int]
+) -> tuple[Neighbours, dict[int, list[int]], list[int]]:
+    """Invisible places where an edge crosses a layer: (before, after) of every place, each edge's way, all layers."""
+    layer = list(layer)
+    neighbours: Neighbours = [([], []) for _ in layer]
+    chains = {}
+    for index, source, target in edges:
+        chain = [source]
+        for level in range(layer[source] + 1, layer[target]):
+            layer.append(level)
+            neighbours.append(([], []))
+            chain.append(len(layer) - 1)
+        chain.append(target)
+        chains[index] = chain
+        for a, b in zip(chain, chain[1:], strict=False):
+            neighbours[a][1].append(b)
+            neighbours[b][0].append(a)
+    return neighbours, chains, layer
+
+
+def _ordered(layer: list[int], neighbours: Neighbours) -> list[list[int]]:
+    order: list[list[int]] = [[] for _ in range(max(layer, default=0) + 1)]
+    for node, level in enumerate(layer):
+        order[level].append(node)
+    best, fewest = [list(nodes) for nodes in order], _crossings(order, neighbours)
+    for sweep in range(SWEEPS):
+        levels = range(1, len(order)) if sweep % 2 == 0 else range(len(order) - 2, -1, -1)
+        for level in levels:
+            place = {node: index for nodes in order for index, node in enumerate(nodes)}
+            side = 0 if sweep % 2 == 0 else 1
+
+            def middle(node: int, place: dict[int, int] = place, side: int = side) -> float:
+                near = [place[other] for other in neighbours[node][side]]
+                return sum(near) / len(near) if near else place[node]
+
+            order[level].sort(key=middle)
+        crossings = _crossings(order, neighbours)
+        if crossings < fewest:
+            best, fewest = [list(nodes) for nodes in order], crossings
+        if not fewest:
+            break
+    return best
+
+
+def _crossings(order: list[list[int]], neighbours: Neighbours) -> int:
+    total = 0
+    for nodes, following in zip(order, order[1:], strict=False):
+        place = {node: index for index, node in enumerate(following)}
+        seen: list[int] = []
+        for node in nodes:
+            targets = sorted(place[other] for other in neighbours[node][1])
+            total += sum(len(seen) - bisect_left(seen, target + 1) for target in targets)
+            for target in targets:
+                insort(seen, target)
+    return total
+
+
+def _heights(order: list[list[int]], neighbours: Neighbours) -> dict[int, float]:
+    """Each node as near to the middle of its neighbours as the order and the distance allow."""
+    y = {node: index * LANE for nodes in order for index, node in enumerate(nodes)}
+    for step in range(12):
+        for nodes in order if step % 2 == 0 else reversed(order):
+            wish = {}
+            for node in nodes:
+                near = [y[other] for side in neighbours[node] for other in side]
+                wish[node] = sum(near) / len(near) if near else y[node]
+            _place(nodes, wish, y)
+    top = min(y.values(), default=0.0)
+    return {node: value - top + 30 for node, value in y.items()}
+
+
+def _place(nodes: list[int], wish: dict[int, float], y: dict[int, float]) -> None:
+    """The nearest heights to the wishes that keep the order and the distance (pools of neighbours that push each other)."""
+    pools: list[tuple[float, int]] = []  # sum of (wish - offset), count
+    for node in nodes:
+        offset = LANE * sum(count for _, count in pools)
+        total, count = wish[node] - offset, 1
+        while pools and pools[-1][0] / pools[-1][1] > total / count:
+            before = pools.pop()
+            total, count = total + before[0], count + before[1]
+        pools.append((total, count))
+    index = 0
+    for total, count in pools:
+        for _ in range(count):
+            y[nodes[index]] = total / count + index * LANE
+            index += 1

@@ -1,0 +1,48 @@
+"""Keeping a page up to date: a block asks for the page it is part of, with the version it shows, and mostly gets a 204.
+
+A refresh is made of blocks of the page's own template, so the first load and the refresh cannot drift apart. Each block
+goes to the element of its name; what a person is doing (a note being typed) is in no block that comes every second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from flask import Response, make_response, request
+from jinja2_fragments.flask import render_block
+from markupsafe import Markup
+
+
+def wants_block() -> bool:
+    """Whether htmx asks for a part of the page (a boosted or restored page is a whole one)."""
+    return request.headers.get("HX-Request") == "true" and request.headers.get("HX-Request-Type") == "partial"
+
+
+def unchanged() -> Response:
+    """Nothing to tell: no body, the page stays as it is."""
+    response = Response(status=204)
+    del response.headers["Content-Type"]
+    response.headers["Vary"] = VARY
+    return response
+
+
+def blocks(template: str, names: Iterable[str], main: str, context: Mapping[str, Any]) -> Response:
+    """The blocks `names`, each for the element whose id is its name (with - for _), and `main`, the block that asked."""
+    parts = [
+        Markup('<hx-partial hx-target="#{0}" hx-swap="outerMorph">{1}</hx-partial>').format(
+            name.replace("_", "-"), Markup(render_block(template, name, **context))
+        )
+        for name in names
+    ]
+    parts.append(Markup(render_block(template, main, **context)))
+    return varying(make_response("\n".join(parts)))
+
+
+def varying(response: Response) -> Response:
+    """One address gives a page or a part of it: say so to caches."""
+    response.vary.update(VARY.split(", "))
+    return response
+
+
+VARY = "HX-Request, HX-Request-Type"

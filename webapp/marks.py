@@ -1,0 +1,72 @@
+"""Small pieces of HTML that many templates use, made here because a list prints them hundreds of times."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from urllib.parse import quote
+
+from flask import Flask, request
+from markupsafe import Markup, escape
+
+from webapp import rendering, text
+
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,40}")
+
+#: How a step's status is said.
+STEP_WORDS = {
+    "completed": "completed", "failed": "failed", "skipped": "skipped", "suspended": "waiting", "running": "running",
+}  # fmt: skip
+
+
+def icon(name: str) -> Markup:
+    """An icon of the sprite in the page; decoration only."""
+    return Markup('<svg class="icon" aria-hidden="true"><use href="#i-{}"/></svg>').format(name)
+
+
+def chip(kind: str, label: str) -> Markup:
+    """A status as icon, word and colour."""
+    return Markup(
+        f'<span class="chip {kind}"><svg class="icon" aria-hidden="true"><use href="#i-{kind}"/></svg>{escape(label)}</span>'
+    )
+
+
+def run_url(run_id: str, *more: str) -> str:
+    """The address of a run's page (or of what is below it), without asking the router: lists print hundreds."""
+    return "/".join([f"{request.script_root}/runs", *(_quoted(part) for part in (run_id, *more))])
+
+
+def blueprint_url(name: str) -> str:
+    """The address of a blueprint's page."""
+    return f"{request.script_root}/blueprints/{_quoted(name)}"
+
+
+def _quoted(part: str) -> str:
+    return quote(part.encode("utf-8", "surrogatepass"), safe="")
+
+
+def anchor(*parts: object) -> str:
+    """An id for an element that stands for these names; readable where they are plain."""
+    names = [str(part) for part in parts]
+    if all(_PLAIN.fullmatch(name) or name.isdigit() for name in names):
+        return "-".join(names)
+    digest = hashlib.sha256("\x00".join(names).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{names[0] if _PLAIN.fullmatch(names[0]) else 'x'}-{digest}"
+
+
+def short_id(run_id: str) -> str:
+    """The first characters of an id, enough for eyes."""
+    return run_id[:8]
+
+
+def init_app(app: Flask) -> None:
+    """Make these and the words of `webapp.text` known to every template, and every printed text safe."""
+    app.jinja_env.finalize = text.finalize
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.globals.update(
+        icon=icon, chip=chip, run_url=run_url, blueprint_url=blueprint_url, anchor=anchor, short_id=short_id,
+        time_ago=text.time_ago, time_exact=text.time_exact, time_since=text.time_since, CLOCK=text.CLOCK,
+        took=text.took, counted=text.counted, STEP_WORDS=STEP_WORDS, short_value=rendering.short,
+    )  # fmt: skip
+    app.jinja_env.filters["line"] = text.line
+    app.jinja_env.filters["size"] = text.size

@@ -1,0 +1,320 @@
+"""What the run page shows, gathered as far as it is asked for: a refresh reads the narrow rows only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from typing import Any
+
+from msgspec import Struct
+
+from neurocore import codec
+from neurocore.blueprint.model import Blueprint
+from neurocore.blueprint.plan import Plan
+from neurocore.errors import NeuroCoreError
+from neurocore.persistence.base import Event, GateRecord, GateStatus, RunRecord, RunStatus, StepRecord
+from neurocore.runtime.begin import plan_of
+from webapp import diff, flow, rendering, standing, timeline
+from webapp.listing import worked_since
+from webapp.marks import anchor, run_url
+from webapp.services import Services
+
+try:
+    from neurocore.gates.compare import LastApproved, last_approved
+    from neurocore.gates.preview import Preview, preview
+except ImportError:  # TODO until they land
+    LastApproved = Preview = Any
+    last_approved = preview = lambda *args, **kwargs: None
+
+#: Of a long run the first and the last steps are sent, the rest when asked for.
+FIRST_STEPS, LAST_STEPS = 40, 110
+DECIDED_SHOWN = 3
+
+TABS = ("activity", "context", "inputs", "blueprint")
+
+
+class Typed(Struct, kw_only=True):
+    """What a person typed into a form that was refused, and why; shown again in the same place (422, 409)."""
+
+    gate: str = ""
+    visit: int = 0
+    digest: str = ""
+    by: str = ""
+    note: str = ""
+    data: str = ""
+    problems: dict[str, str] = {}
+    refused: str | None = None
+
+
+class Panel(Struct, kw_only=True):
+    """One open gate with all that a person needs to decide."""
+
+    gate: GateRecord
+    id: str
+    values: list[tuple[str, Any]]
+    outlook: Preview | None
+    last: LastApproved | None
+    differences: list[diff.Change]
+    typed: Typed | None = None
+    since_looked: list[diff.Change] = []
+
+    @property
+    def note_needed(self) -> str:
+        """What stands beside the word Note."""
+        return {"required": "needed", "on_reject": "needed to reject"}.get(self.gate.policy.note, "if you like")
+
+
+class RunPage:
+    """The run's page; every property is worked out once."""
+
+    def __init__(self, run: RunRecord, services: Services, *, tab: str = "activity", all_steps: bool = False) -> None:
+        self.run = run
+        self.services = services
+        self.store = services.store
+        self.tab = tab if tab in TABS else "activity"
+        self.all_steps = all_steps
+        self.typed: Typed | None = None
+
+    @cached_property
+    def standing(self) -> standing.Standing:
+        """Where it stands, in a word."""
+        return standing.standing(self.run, self.services)
+
+    @cached_property
+    def token(self) -> str:
+        """The version that this page shows."""
+        return standing.token(self.run, self.services)
+
+    @cached_property
+    def choices(self) -> dict[str, standing.Choice]:
+        """The buttons."""
+        return standing.choices(self.run, self.services)
+
+    @cached_property
+    def steps(self) -> Sequence[StepRecord]:
+        """Every step, narrow."""
+        return self.store.step_summaries(self.run.run_id)
+
+    @cached_property
+    def gates(self) -> list[GateRecord]:
+        """Every gate occurrence with its answers."""
+        return self.store.load_gates(self.run.run_id)
+
+    @cached_property
+    def events(self) -> list[Event]:
+        """The activity, newest first."""
+        return list(reversed(self.store.load_events(self.run.run_id)))
+
+    # ---------------------------------------------------------------- the timeline and the picture
+
+    @cached_property
+    def timeline(self) -> timeline.Timeline:
+        """Every row with its bars."""
+        return timeline.build(self.run, self.steps, self.gates)
+
+    @property
+    def rows(self) -> tuple[list[timeline.Row], int, list[timeline.Row]]:
+        """The first rows, how many are left out, the last ones."""
+        rows = self.timeline.rows
+        if self.all_steps or len(rows) <= FIRST_STEPS + LAST_STEPS:
+            return rows, 0, []
+        return rows[:FIRST_STEPS], len(rows) - FIRST_STEPS - LAST_STEPS, rows[-LAST_STEPS:]
+
+    @cached_property
+    def plan(self) -> Plan | None:
+        """The plan of the stored definition; None where it cannot be read (any more)."""
+        key = self.run.blueprint_hash or self.run.run_id
+        try:
+            return _plan(key, _Loader(self.run.run_id, self.services))
+        except Exception:  # a definition of 0.4, or of a skill that is gone: the page shows the rest
+            return None
+
+    @cached_property
+    def flow(self) -> flow.Flow | None:
+        """The picture."""
+        return flow.of_run(self.plan, self.run, self.steps, self.gates) if self.plan else None
+
+    @property
+    def failed_step(self) -> StepRecord | None:
+        """The step that failed the run."""
+        node = self.run.failure.node if self.run.failure else None
+        return next((one for one in reversed(self.steps) if node in (one.node_id, one.component)), None) if node else None
+
+    def row_id(self, row: timeline.Row) -> str:
+        """The id that links lead to."""
+        return f"step-{row.step.step_index}" if row.step else anchor("now", row.node_id)
+
+    @property
+    def link(self) -> str:
+        """What "copy link" copies: the whole id under the public address."""
+        base = self.services.config.web.public_url
+        path = run_url(self.run.run_id)
+        return f"{base.rstrip('/')}{path}" if base else path
+
+    @property
+    def worked_since(self) -> str:
+        """What the counter of a working run counts from."""
+        return worked_since(self.run)
+
+    # ---------------------------------------------------------------- gates
+
+    @property
+    def open_gates(self) -> list[GateRecord]:
+        """Those that wait, longest first."""
+        if self.run.status.ended:
+            return []
+        waiting = [gate for gate in self.gates if gate.status is GateStatus.OPEN]
+        return sorted(waiting, key=lambda gate: gate.opened_at)
+
+    @property
+    def decided(self) -> list[GateRecord]:
+        """The last decided ones, newest first."""
+        closed = [gate for gate in self.gates if gate.status in (GateStatus.DECIDED, GateStatus.DONE) and gate.decision]
+        return sorted(closed, key=lambda gate: gate.closed_at or "", reverse=True)[:DECIDED_SHOWN]
+
+    @property
+    def gates_token(self) -> str:
+        """Changes when a gate opens, is decided or voided; and only then do the panels change their place."""
+        parts = [f"{gate.node_id}/{gate.visit}/{gate.digest}" for gate in self.open_gates]
+        return hashlib.blake2b("|".join(parts).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+
+    @cached_property
+    def panels(self) -> list[Panel]:
+        """One for each open gate."""
+        return [self._panel(gate) for gate in self.open_gates]
+
+    @property
+    def typed_has_panel(self) -> bool:
+        """Whether what was typed is shown in a form again."""
+        return any(panel.typed is not None for panel in self.panels)
+
+    def resuming(self, gate: GateRecord) -> str:
+        """After a decision, how the run goes on: `owed`, `queued`, `running`, `waiting`, `done`, `failed`, …"""
+        run, held = self.run, self.services.dispatcher.state(self.run.run_id)
+        if gate.status is GateStatus.DONE:
+            return run.status.value if self.standing.kind != "lost" else "lost"
+        if held is not None:
+            return held
+        return self.standing.driving or "owed"
+
+    def values_of(self, gate: GateRecord) -> dict[str, Any]:
+        """What a gate showed."""
+        return _values(gate)
+
+    def page_of_values(self) -> rendering.Page:
+        """A fresh budget for rendering values."""
+        return rendering.Page(more=run_url(self.run.run_id, "download", "context"))
+
+    def _panel(self, gate: GateRecord) -> Panel:
+        values = _values(gate)
+        last = _or_none(lambda: last_approved(self.run.run_id, gate.node_id, self.store))
+        typed = self.typed if self.typed and (self.typed.gate, self.typed.visit) == (gate.node_id, gate.visit) else None
+        looked: list[diff.Change] = []
+        if self.typed is not None and typed is None and self.typed.gate == gate.node_id:
+            typed = self.typed
+        if typed is not None and typed.digest and typed.digest != gate.digest:
+            old = next((one for one in self.gates if one.digest == typed.digest), None)
+            if old is not None:
+                before, after = _values(old), values
+                looked = diff.changes({"message": old.message, **before}, {"message": gate.message, **after})
+        return Panel(
+            gate=gate,
+            id=anchor("gate", gate.node_id, gate.visit),
+            values=list(values.items()),
+            outlook=_or_none(lambda: preview(self.run.run_id, self.store, gate=gate.node_id, visit=gate.visit)),
+            last=last,
+            differences=_differences(last),
+            typed=typed,
+            since_looked=looked,
+        )
+
+    # ---------------------------------------------------------------- tabs
+
+    @cached_property
+    def whole(self) -> RunRecord:
+        """The run with its wide columns: for tabs that show them."""
+        return self.store.load_run(self.run.run_id) or self.run
+
+    @cached_property
+    def context(self) -> list[tuple[str, Any, int]]:
+        """The committed context: key, value, size in bytes."""
+        return [(key, _decoded(data), len(data)) for key, data in self.store.load_context(self.run.run_id).items()]
+
+    @cached_property
+    def source(self) -> str:
+        """The blueprint as it was written, or the stored definition as YAML."""
+        snapshot = dict(self.whole.blueprint_snapshot)
+        source = snapshot.pop("source", None)
+        if isinstance(source, str):
+            return source
+        import yaml
+
+        return yaml.safe_dump(codec.plain(snapshot), sort_keys=False, allow_unicode=True)
+
+
+# -------------------------------------------------------------------- helpers
+
+
+class _Loader:
+    """Loads a run's definition when the cache does not have it; equal to every other, since the hash is the key."""
+
+    def __init__(self, run_id: str, services: Services) -> None:
+        self.run_id = run_id
+        self.services = services
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Loader) and other.services is self.services
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@lru_cache(maxsize=200)
+def _plan(key: str, loader: _Loader) -> Plan:
+    run = loader.services.store.load_run(loader.run_id)
+    if run is None:
+        raise LookupError(key)
+    return plan_of(Blueprint.from_snapshot(run.blueprint_snapshot), loader.services.registry)
+
+
+def _values(gate: GateRecord) -> dict[str, Any]:
+    try:
+        return gate.values
+    except NeuroCoreError as error:  # a class that is gone
+        return {"": f"What it showed cannot be read any more: {error}"}
+
+
+def _decoded(data: bytes) -> Any:
+    try:
+        return codec.decode(data)
+    except NeuroCoreError as error:
+        return f"This value cannot be read any more: {error}"
+
+
+def _differences(last: LastApproved | None) -> list[diff.Change]:
+    found: list[diff.Change] = []
+    for one in last.differences if last is not None else ():
+        before = diff.GONE if one.kind == "added" else one.before
+        after = diff.GONE if one.kind == "removed" else one.after
+        if one.kind == "changed":
+            found += diff.changes({one.key: before}, {one.key: after})
+        else:
+            found.append(diff.Change(one.key, before, after))
+    return found[: diff.MOST_CHANGES]
+
+
+def _or_none(ask: Any) -> Any:
+    """What helps to decide must not keep anybody from deciding: where it cannot be worked out, it is not shown."""
+    try:
+        return ask()
+    except Exception:
+        import logging
+
+        logging.getLogger(__name__).exception("A part of a decision panel could not be worked out.")
+        return None
+
+
+def ended(status: RunStatus) -> bool:
+    """Whether nothing happens any more by itself."""
+    return status.ended

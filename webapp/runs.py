@@ -1,0 +1,177 @@
+"""Looking at runs: the list, the run page and its parts, one step, two runs side by side. Nothing here changes anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Blueprint, Response, abort, make_response, redirect, render_template, request, stream_with_context
+from jinja2_fragments.flask import render_block
+from werkzeug.wrappers import Response as AnyResponse
+
+from neurocore import codec
+from neurocore.persistence.base import RunRecord, RunStatus
+from neurocore.runtime.executor import load_run, resolve_run_id
+from neurocore.secrets import mask
+from webapp import listing, live, standing, steps
+from webapp.filters import Filter
+from webapp.marks import run_url
+from webapp.runpage import RunPage
+from webapp.services import Services, services
+
+area = Blueprint("runs", __name__)
+
+LIVE_BLOCKS = ("status", "decided", "timeline")
+
+
+@area.get("/runs")
+def index() -> AnyResponse:
+    """The runs that a filter lets through, newest first."""
+    here, wanted = services(), Filter.of(request.args.to_dict(flat=False))
+    if wanted.problems:
+        empty: dict[str, Any] = {"page": None, "rows": [], "token": ""}
+        return live.varying(make_response(_list(here, wanted, empty), 422))
+    page = here.store.page_runs(wanted.runs, before=wanted.before, after=wanted.after, limit=wanted.limit)
+    token = listing.token(page.runs, here)
+    if live.wants_block() and request.args.get("v") == token:
+        return live.unchanged()
+    context = {"page": page, "rows": listing.rows(page.runs, here), "token": token}
+    if live.wants_block():
+        context |= _counts(here, wanted)
+        return live.blocks("runs/list.html", ["filter_counts"], "rows", {**context, "wanted": wanted})
+    return live.varying(make_response(_list(here, wanted, context)))
+
+
+def _list(here: Services, wanted: Filter, context: dict[str, Any]) -> str:
+    return render_template("runs/list.html", wanted=wanted, **context, **_counts(here, wanted))
+
+
+def _counts(here: Services, wanted: Filter) -> dict[str, Any]:
+    """The figures beside the filters: each counts what choosing it would show, as far as both filters go."""
+    one = wanted.runs.status[0] if len(wanted.runs.status) == 1 else None
+    counts = here.store.status_counts(blueprint=wanted.runs.blueprint)
+    blueprints = here.store.blueprint_counts(status=one)
+    if wanted.runs.blueprint and wanted.runs.blueprint not in blueprints:
+        blueprints = {**blueprints, wanted.runs.blueprint: 0}
+    return {
+        "statuses": [(status, counts.get(status, 0)) for status in RunStatus],
+        "total": sum(counts.values()),
+        "blueprints": sorted(blueprints.items())[:500],
+    }
+
+
+@area.get("/runs/<run_id>")
+def show(run_id: str) -> AnyResponse:
+    """One run. A unique beginning of an id leads to the whole id."""
+    here = services()
+    run = here.store.load_summary(run_id)
+    if run is None:
+        return redirect(_keeping_query(run_url(resolve_run_id(run_id, here.store))))
+    asked = request.args
+    if live.wants_block() and "v" in asked:
+        return refresh(run, here)
+    page = RunPage(run, here, tab=asked.get("tab", "activity"), all_steps=asked.get("steps") == "all")
+    if live.wants_block() and asked.get("part") in ("tab", "timeline"):
+        return live.varying(make_response(render_block("runs/run.html", asked["part"], page=page)))
+    return whole_page(page)
+
+
+def whole_page(page: RunPage, status: int = 200) -> Response:
+    """The page, whole; also what a refused form comes back with."""
+    return live.varying(make_response(render_template("runs/run.html", page=page), status))
+
+
+def refresh(run: RunRecord, here: Services) -> Response:
+    """What changed since version `v`: nothing (204), or the blocks that live, and the panels if `g` is no longer theirs."""
+    asked = request.args
+    if asked["v"] == standing.token(run, here):
+        return live.unchanged()
+    page = RunPage(run, here, tab=asked.get("tab", ""), all_steps=asked.get("steps") == "all")
+    names = list(LIVE_BLOCKS)
+    if asked.get("g") != page.gates_token:
+        names.append("gates")
+    if asked.get("tab") == "activity":
+        names.append("tab")
+    return live.blocks("runs/run.html", names, "live", {"page": page})
+
+
+def _keeping_query(url: str) -> str:
+    query = request.query_string.decode("ascii", "replace")
+    return f"{url}?{query}" if query else url
+
+
+@area.get("/runs/<run_id>/steps/<int:index>")
+def step(run_id: str, index: int) -> AnyResponse:
+    """One step in full: a page of its own, or what is put into the opened row."""
+    here = services()
+    run, found = _summary(run_id, here), None
+    found = here.store.load_step(run.run_id, index)
+    if found is None:
+        abort(404, f"Run {run.run_id} has no step {index}; its page lists those it has.")
+    view = steps.view(run, found, here)
+    if live.wants_block():
+        return live.varying(make_response(render_block("runs/step.html", "body", view=view, alone=False)))
+    return live.varying(make_response(render_template("runs/step.html", view=view, alone=True)))
+
+
+@area.get("/runs/<run_id>/download/<what>")
+def download(run_id: str, what: str) -> Response:
+    """The context, the inputs or what one step set, as JSON with credentials masked, sent piece by piece."""
+    here = services()
+    run = _summary(run_id, here)
+    values = _values(run, what, here)
+    if values is None:
+        abort(404, f"Run {run.run_id} has no {what[:50]!r} to download; there are context, inputs and step-<number>.")
+    name = "".join(letter for letter in f"{run.run_id[:40]}-{what}" if letter.isascii() and (letter.isalnum() or letter in "-_"))
+    return Response(
+        stream_with_context(_json(values)),
+        mimetype="application/json",
+        headers={"Content-Disposition": f'attachment; filename="{name}.json"'},
+    )
+
+
+def _values(run: RunRecord, what: str, here: Services) -> dict[str, bytes] | None:
+    if what == "context":
+        return here.store.load_context(run.run_id)
+    if what == "inputs":
+        return {key: codec.encode(value) for key, value in load_run(run.run_id, here.store).initial_data.items()}
+    number = what.removeprefix("step-")
+    found = here.store.load_step(run.run_id, int(number)) if number != what and number.isdigit() and len(number) < 9 else None
+    return None if found is None else found.changes.set
+
+
+def _json(values: dict[str, bytes]) -> Iterator[str]:
+    """One key after the other, so that a large context is never in memory as text as well."""
+    yield "{"
+    for place, (key, data) in enumerate(values.items()):
+        value = codec.plain(mask({key: steps.decoded(data)})[key])
+        yield f"{',' if place else ''}\n{json.dumps(codec.plain(key))}: {json.dumps(value)}"
+    yield "\n}\n"
+
+
+@area.get("/runs/<run_id>/compare/<other_id>")
+def compare(run_id: str, other_id: str) -> AnyResponse:
+    """What differs between two runs."""
+    from webapp.comparing import Comparing
+
+    here = services()
+    first, second = _summary(run_id, here), _summary(other_id, here)
+    if (first.run_id, second.run_id) != (run_id, other_id):
+        return redirect(run_url(first.run_id, "compare", second.run_id))
+    return make_response(render_template("runs/compare.html", both=Comparing(first, second, here)))
+
+
+@area.get("/runs/<run_id>/compare")
+def compare_with(run_id: str) -> AnyResponse:
+    """The little form "compare with": on to the page of both."""
+    here = services()
+    first = _summary(run_id, here)
+    second = _summary(request.args.get("with", "").strip() or "-", here)
+    return redirect(run_url(first.run_id, "compare", second.run_id))
+
+
+def _summary(run_id: str, here: Services) -> RunRecord:
+    """The narrow run, by id or prefix. Raises RunNotFound or RunAmbiguous."""
+    run = here.store.load_summary(run_id) or here.store.load_summary(resolve_run_id(run_id, here.store))
+    return run if run is not None else load_run(run_id, here.store)

@@ -1,0 +1,127 @@
+"""What the views work with: the project's configuration, history, skills and dispatcher, one set for each app."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+from flask import current_app
+
+from neurocore.blueprint.load import load_blueprint
+from neurocore.blueprint.model import Blueprint
+from neurocore.config import NeuroCoreConfig
+from neurocore.errors import BlueprintError, NotFoundError
+from neurocore.persistence.base import RunRecord, RunStore
+from neurocore.runtime.dispatch import Dispatcher
+from neurocore.runtime.sweep import liveness
+from neurocore.skills.loader import discover_skills
+from neurocore.skills.registry import SkillRegistry
+
+SUFFIXES = (".flow.yaml", ".flow.yml", ".yaml", ".yml")
+
+#: How long the answer of an owner's lock holds, in seconds: a page of running runs asks each owner once.
+LIVENESS_HOLDS = 2.0
+
+
+class Leave:
+    """The dispatcher of `--no-dispatch`: what is recorded stays owed until a sweep elsewhere drives it on."""
+
+    def submit(self, run_id: str, *, resume_data: object = None, by: str | None = None) -> None:
+        """Leave it."""
+
+    def state(self, run_id: str) -> str | None:
+        """Always None."""
+        return None
+
+    def close(self, grace: float = 0.0) -> None:
+        """Nothing to do."""
+
+
+class Services:
+    """`current_app.extensions["neurocore"]`."""
+
+    def __init__(self, config: NeuroCoreConfig, store: RunStore, dispatcher: Dispatcher) -> None:
+        self.config = config
+        self.store = store
+        self.dispatcher = dispatcher
+        self._lock = threading.Lock()
+        self._registry: SkillRegistry | None = None
+        self._blueprints: dict[Path, tuple[int, Blueprint | BlueprintError]] = {}
+        self._alive: dict[tuple[str, ...], tuple[float, str]] = {}
+
+    # ---------------------------------------------------------------- skills and blueprints
+
+    @property
+    def registry(self) -> SkillRegistry:
+        """The skills, discovered once: their code is loaded into this process and changes with a restart only."""
+        with self._lock:
+            if self._registry is None:
+                self._registry = discover_skills(self.config)
+            return self._registry
+
+    def blueprint_files(self) -> dict[str, tuple[Path, Blueprint | BlueprintError]]:
+        """The blueprints folder by blueprint name (a file that cannot be read counts under its file name)."""
+        folder = self.config.blueprints_dir
+        paths = sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file())
+        found: dict[str, tuple[Path, Blueprint | BlueprintError]] = {}
+        for path in paths[:1000]:
+            loaded = self._load(path)
+            name = loaded.name if isinstance(loaded, Blueprint) else stem(path)
+            found.setdefault(name, (path, loaded))
+        return found
+
+    def blueprint(self, name: str) -> tuple[Path, Blueprint]:
+        """The blueprint of this name as its file is now. Raises NotFoundError or BlueprintError."""
+        path, loaded = self.blueprint_files().get(name, (None, None))
+        if path is None or loaded is None:
+            raise NotFoundError(f"The folder {self.config.paths.blueprints} has no blueprint {name[:200]!r}.")
+        if isinstance(loaded, BlueprintError):
+            raise loaded
+        return path, loaded
+
+    def _load(self, path: Path) -> Blueprint | BlueprintError:
+        """Read once for each change of the file."""
+        try:
+            stamp = path.stat().st_mtime_ns
+        except OSError:
+            stamp = -1
+        held = self._blueprints.get(path)
+        if held is None or held[0] != stamp:
+            try:
+                loaded: Blueprint | BlueprintError = load_blueprint(path)
+            except BlueprintError as error:
+                loaded = error
+            held = self._blueprints[path] = (stamp, loaded)
+        return held[1]
+
+    # ---------------------------------------------------------------- where a run stands
+
+    def liveness(self, run: RunRecord) -> str:
+        """`driven`, `lost`, `owed` or `idle`; held for a moment, since asking another process's lock takes milliseconds."""
+        if run.status.ended:
+            return "idle"
+        key = (run.owner or "", run.run_id, run.status.value, run.owed or "")
+        held = self._alive.get(key)
+        now = time.monotonic()
+        if held is not None and held[0] > now and held[1] != "lost":
+            return held[1]
+        state = liveness(run, self.config)
+        if len(self._alive) > 2000:
+            self._alive.clear()
+        self._alive[key] = (now + LIVENESS_HOLDS, state)
+        return state
+
+
+def services() -> Services:
+    """Those of the app that handles this request."""
+    found: Services = current_app.extensions["neurocore"]
+    return found
+
+
+def stem(path: Path) -> str:
+    """The name of a blueprint's file without its endings."""
+    for suffix in SUFFIXES:
+        if path.name.endswith(suffix):
+            return path.name.removesuffix(suffix)
+    return path.name

@@ -1,0 +1,93 @@
+"""The browser's session: a signed cookie that holds the form token and the name a person typed last, nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from datetime import timedelta
+from pathlib import Path
+
+from flask import Flask, request, session
+from flask.sessions import SecureCookieSessionInterface
+
+from neurocore.config import NeuroCoreConfig
+from neurocore.errors import ConfigError
+
+KEY_FILE = "web-secret.key"
+NAME = "approver"
+
+
+class Sessions(SecureCookieSessionInterface):
+    """Behind TLS the cookie is Secure and bound to this host by its prefix; on plain loopback it cannot be."""
+
+    def get_cookie_name(self, app: Flask) -> str:
+        """`__Host-` is refused by browsers without TLS."""
+        return "__Host-neurocore" if request.is_secure else "neurocore"
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Only over TLS where there is TLS."""
+        return request.is_secure
+
+    def get_cookie_path(self, app: Flask) -> str:
+        """`__Host-` asks for the root."""
+        return "/"
+
+
+def init_app(app: Flask, config: NeuroCoreConfig) -> None:
+    """Sign with the project's own key. Raises ConfigError when it can neither be read nor made."""
+    app.secret_key = secret_key(config.data_dir)
+    app.session_interface = Sessions()
+    app.config.update(
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=timedelta(days=365),
+    )
+
+
+def secret_key(data_dir: Path) -> bytes:
+    """The key under the data folder, made at the first start, readable by its owner only."""
+    path = data_dir / KEY_FILE
+    try:
+        if not path.exists():
+            _make(path)
+        key = path.read_bytes().strip()
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+    except OSError as error:
+        raise ConfigError(
+            f"The dashboard's key {path} cannot be read or made ({error.strerror or error}); "
+            "make the data folder writable or set paths.data."
+        ) from error
+    if len(key) < 32:
+        raise ConfigError(f"The dashboard's key {path} is damaged; remove it and start again (open forms must be reloaded).")
+    return key
+
+
+def _make(path: Path) -> None:
+    """Written whole before it has its name, so that of two first starts none reads half a key, and both the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(descriptor, secrets.token_hex(32).encode())
+    finally:
+        os.close(descriptor)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
+
+
+def remember(name: str) -> None:
+    """Fill this name in next time. It is what was typed, not who it is."""
+    session.permanent = True
+    session[NAME] = name
+
+
+def remembered() -> str:
+    """The name typed last in this browser, or nothing."""
+    name = session.get(NAME, "")
+    return name if isinstance(name, str) else ""

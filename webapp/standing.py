@@ -1,0 +1,108 @@
+"""Where a run stands, in a word for people, and what may be done with it now."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from neurocore.errors import NotResumable
+from neurocore.persistence.base import FailureKind, GateStatus, Owed, RunRecord, RunStatus
+from neurocore.runtime.begin import refuse_unless_resumable
+from neurocore.runtime.claim import owner_label
+from webapp.services import Services
+
+
+class Standing(Struct, frozen=True):
+    """`kind` picks icon and colour (a status, `lost` or `owed`), `label` is the word beside it."""
+
+    kind: str
+    label: str
+    live: bool
+    driving: str | None = None
+
+
+_FAILED = {
+    FailureKind.REJECTED: "rejected",
+    FailureKind.TIMEOUT: "timed out",
+    FailureKind.INTERRUPTED: "interrupted",
+    FailureKind.LOST: "lost",
+}
+
+
+def standing(run: RunRecord, services: Services) -> Standing:
+    """Status, liveness and what the dispatcher has, as one word. `live` says whether something may still change by itself."""
+    held = services.dispatcher.state(run.run_id)
+    if run.status is RunStatus.FAILED and held is not None:
+        return Standing("running", "goes on" if held == "running" else "queued", True, held)
+    if run.status.ended:
+        label = _FAILED.get(run.failure.kind, "failed") if run.failure is not None else run.status.value
+        return Standing(run.status.value, label, False)
+    live = services.liveness(run)
+    if run.cancel_requested and run.status is RunStatus.RUNNING:
+        return Standing("cancelled", "being cancelled", True, live)
+    if live == "lost":
+        return Standing("lost", "lost", True, live)
+    if live == "owed":
+        return Standing("owed", _owed(run, held), True, live)
+    if run.status is RunStatus.SUSPENDED:
+        return Standing("suspended", "waiting", True, live)
+    return Standing("running", "running", True, live)
+
+
+def _owed(run: RunRecord, held: str | None) -> str:
+    if held is not None:
+        return "queued" if held == "queued" else "running"
+    return {Owed.START: "to be started", Owed.DECISION: "decided, to go on"}.get(Owed(run.owed or "resume"), "to go on")
+
+
+def token(run: RunRecord, services: Services) -> str:
+    """What a refresh compares: it differs when anything of the run that a page shows may differ."""
+    live = "ended" if run.status.ended else services.liveness(run)
+    held = services.dispatcher.state(run.run_id)
+    return f"{run.version}.{run.epoch}{live[0]}{held[0] if held else ''}"
+
+
+class Choice(Struct, frozen=True):
+    """A button: `reason` says why it cannot be pressed now, and is None when it can."""
+
+    name: str
+    label: str
+    reason: str | None = None
+
+
+def choices(run: RunRecord, services: Services) -> dict[str, Choice]:
+    """The actions that make sense in this state, each with the reason where it is not possible."""
+    found = [_resume(run, services), Choice("replay", "Replay", _no_replay(run))]
+    if not run.status.ended:
+        asked = f"{run.cancel_requested} asked for it already" if run.cancel_requested else None
+        found.append(Choice("cancel", "Cancel", asked))
+    else:
+        found.append(Choice("delete", "Delete"))
+    return {choice.name: choice for choice in found if choice is not None}
+
+
+def _resume(run: RunRecord, services: Services) -> Choice | None:
+    if run.status in (RunStatus.COMPLETED, RunStatus.CANCELLED):
+        return None
+    label = "Retry" if run.status is RunStatus.FAILED else "Resume"
+    held = services.dispatcher.state(run.run_id)
+    if held is not None:
+        return Choice("resume", label, f"it is {held} here already") if run.status is RunStatus.FAILED else None
+    try:
+        refuse_unless_resumable(run)
+    except NotResumable as error:
+        return Choice("resume", label, str(error).split(";")[0])
+    state = services.liveness(run)
+    if state == "driven":
+        return None if run.status is RunStatus.RUNNING else Choice("resume", label, f"{owner_label(run.owner)} drives it")
+    if run.status is RunStatus.SUSPENDED and run.owed is None:
+        return None  # it waits for people; the panel is what goes on from here
+    return Choice("resume", label)
+
+
+def _no_replay(run: RunRecord) -> str | None:
+    return None if run.blueprint_hash or not run.legacy else "0.4 did not keep its blueprint"
+
+
+def gate_open(status: GateStatus) -> bool:
+    """Whether a form belongs to it."""
+    return status is GateStatus.OPEN

@@ -1,0 +1,125 @@
+// What htmx and HTML cannot: the theme switch, copied links, counters, drafts of notes, lazily filled details.
+import { startKeys } from "./keys.js";
+import { startLive } from "./live.js";
+import { tick } from "./time.js";
+
+document.documentElement.classList.add("script");
+
+// ---------------------------------------------------------------- theme
+
+document.getElementById("theme")?.addEventListener("click", () => {
+  const root = document.documentElement;
+  const dark = root.dataset.theme
+    ? root.dataset.theme === "dark"
+    : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  document.cookie = `theme=${root.dataset.theme}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
+});
+
+// ---------------------------------------------------------------- copy a link
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest?.("[data-copy]");
+  if (!button) return;
+  const link = new URL(button.dataset.copy, location.href).href;
+  try {
+    await navigator.clipboard.writeText(link);
+  } catch {
+    window.prompt("Copy this link:", link);
+    return;
+  }
+  button.classList.add("done");
+  say("Link copied");
+  setTimeout(() => button.classList.remove("done"), 1500);
+});
+
+function say(text) {
+  const place = document.getElementById("announce");
+  if (place) place.textContent = text;
+}
+
+// ---------------------------------------------------------------- forms: once, and nothing typed is lost
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.matches("[data-once]")) return;
+  if (form.dataset.sent) {
+    event.preventDefault();
+    return;
+  }
+  form.dataset.sent = "1";
+  if (form.dataset.draft) sessionStorage.removeItem(`draft:${form.dataset.draft}`);
+});
+
+// A page that comes back from the browser's memory may be sent again.
+window.addEventListener("pageshow", (event) => {
+  for (const form of document.querySelectorAll("[data-sent]")) delete form.dataset.sent;
+  if (event.persisted) document.getElementById("live")?.dispatchEvent(new CustomEvent("every"));
+});
+
+document.addEventListener("input", (event) => {
+  const form = event.target.closest?.("form[data-draft]");
+  if (!form || !event.target.matches("[data-keep]")) return;
+  const key = `draft:${form.dataset.draft}`;
+  if (event.target.value) sessionStorage.setItem(key, event.target.value);
+  else sessionStorage.removeItem(key);
+});
+
+function restoreDrafts() {
+  for (const form of document.querySelectorAll("form[data-draft]")) {
+    const note = form.querySelector("[data-keep]");
+    const draft = sessionStorage.getItem(`draft:${form.dataset.draft}`);
+    if (note && draft && !note.value) note.value = draft;
+  }
+}
+
+// ---------------------------------------------------------------- steps: fetched when they are opened
+
+function fill(details) {
+  const body = details.querySelector(":scope > .body[data-src]");
+  if (!body || body.dataset.asked) return;
+  body.dataset.asked = "1";
+  window.htmx.ajax("GET", body.dataset.src, { target: body, swap: "innerHTML" });
+}
+
+document.addEventListener("toggle", (event) => {
+  if (event.target.matches?.("details.step") && event.target.open) fill(event.target);
+}, true);
+
+document.addEventListener("htmx:after:swap", () => {
+  for (const details of document.querySelectorAll("details.step[open]")) fill(details);
+});
+
+function openTarget() {
+  const id = decodeURIComponent(location.hash.slice(1));
+  const target = id ? document.getElementById(id) : null;
+  if (target?.matches("details")) target.open = true;
+}
+
+window.addEventListener("hashchange", openTarget);
+
+// A menu closes when something else is pressed, or Escape.
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  const menu = event.target.closest?.("details.menu[open]");
+  if (menu) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+});
+
+// ---------------------------------------------------------------- start
+
+restoreDrafts();
+openTarget();
+startKeys();
+startLive(say);
+tick();
+setInterval(tick, 1000);
+document.addEventListener("htmx:after:swap", tick);

@@ -1,0 +1,46 @@
+// Keys: / searches, j and k walk, Enter opens (it is the focused link), g and a letter goes, ? shows them.
+
+const PLACES = { h: "/", r: "/runs", a: "/approvals", b: "/blueprints" };
+let going = 0;
+
+function typing(target) {
+  return target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName);
+}
+
+function walk(step) {
+  const items = [...document.querySelectorAll("[data-item]")].filter((item) => item.getClientRects().length);
+  if (!items.length) return;
+  const at = items.indexOf(document.activeElement);
+  const next = items[Math.min(items.length - 1, Math.max(0, at < 0 ? (step > 0 ? 0 : items.length - 1) : at + step))];
+  for (const marked of document.querySelectorAll(".at")) marked.classList.remove("at");
+  (next.closest("tr") ?? next).classList.add("at");
+  next.focus();
+  next.scrollIntoView({ block: "nearest" });
+}
+
+export function startKeys() {
+  const root = document.querySelector(".brand").getAttribute("href").replace(/\/$/, "");
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+    if (document.querySelector("dialog[open]")) return;
+    if (going && event.timeStamp - going < 1200 && PLACES[event.key]) {
+      location.assign(root + PLACES[event.key]);
+    } else if (event.key === "/") {
+      const search = document.querySelector("[data-search]");
+      if (search) search.focus();
+      else location.assign(`${root}/runs`);
+    } else if (event.key === "j" || event.key === "k") {
+      walk(event.key === "j" ? 1 : -1);
+    } else if (event.key === "?") {
+      document.getElementById("keys")?.showModal();
+    } else if (event.key === "g") {
+      going = event.timeStamp;
+      return;
+    } else {
+      going = 0;
+      return;
+    }
+    going = 0;
+    event.preventDefault();
+  });
+}

@@ -1,0 +1,206 @@
+"""The waterfall: when each step worked and waited, on one scale in which long stretches without work are folded.
+
+Positions are thousandths of the width. Offsets are true: steps that ran side by side stand side by side. A stretch in
+which nothing worked (waiting for people, a dead process, a long back-off) takes a fixed width behind a break mark, so
+that three days of waiting do not squeeze two seconds of work out of sight.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from neurocore.persistence.base import CurrentNode, GateRecord, GateStatus, RunRecord, StepRecord, StepStatus
+from webapp.text import moment
+
+WIDTH = 1000.0
+FOLD = 40.0
+NARROWEST = 4.0
+
+Interval = tuple[float, float]
+
+
+class Bar(Struct, frozen=True):
+    """One stretch of a row: `kind` is a step's status, `running` or `waiting`; `breaks` are the folds within it."""
+
+    x: float
+    width: float
+    kind: str
+    breaks: tuple[float, ...] = ()
+
+
+class Row(Struct, kw_only=True):
+    """One execution of a node: recorded (`step`), or going on now (`current`)."""
+
+    node_id: str
+    visit: int
+    attempt: int
+    status: str
+    started_at: str
+    step: StepRecord | None = None
+    gate: GateRecord | None = None
+    worked_ms: float | None = None
+    waited_ms: float | None = None
+    bars: list[Bar] = []
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it waits for a person now."""
+        return self.gate is not None and self.gate.status is GateStatus.OPEN
+
+    @property
+    def key(self) -> str:
+        """What tells this state of the row from another: part of the id of what is fetched for it."""
+        return f"{self.step.step_index}-{self.step.commit_index}" if self.step else f"now-{self.node_id}-{self.visit}"
+
+
+class Timeline(Struct, kw_only=True):
+    """The rows in order; `worked_ms` and `waited_ms` (for people) of the whole run."""
+
+    rows: list[Row]
+    started_at: str
+    ended_at: str | None
+    waited_ms: float = 0.0
+    total: int = 0
+
+
+def build(
+    run: RunRecord, steps: Sequence[StepRecord], gates: Iterable[GateRecord], *, now: datetime | None = None
+) -> Timeline:
+    """The timeline of a run as it stands `now`."""
+    at = (now or datetime.now(UTC)).timestamp() * 1000
+    by_place = {(gate.node_id, gate.visit): gate for gate in gates}
+    rows = [_recorded(step, by_place.get((step.node_id or step.component, step.visit)), at) for step in steps]
+    rows += [_current(node, at) for node in run.current_nodes if not run.status.ended]
+    start = _ms(run.created_at) or at
+    end = _ms(run.finished_at) or at
+    if run.status.value == "failed" and not run.finished_at:
+        end = _ms(run.updated_at) or at
+    scale = Scale([worked for row in rows for worked in _work(row, at)], start, end)
+    waits = []
+    for row in rows:
+        row.bars = _bars(row, scale, at)
+        waits += _waits(row, at)
+    waited = sum(end - begin for begin, end in _union(waits))
+    return Timeline(rows=rows, started_at=run.created_at, ended_at=run.finished_at, waited_ms=waited, total=len(rows))
+
+
+class Scale:
+    """From milliseconds to thousandths of the width."""
+
+    def __init__(self, work: list[Interval], start: float, end: float) -> None:
+        busy = _union(work)
+        start = min([start, *(begin for begin, _ in busy)])
+        end = max([end, *(stop for _, stop in busy)])
+        worked = sum(stop - begin for begin, stop in busy)
+        self.folds: list[Interval] = [
+            gap for gap in _gaps(busy, start, end) if gap[1] - gap[0] > max(1000.0, 0.25 * worked)
+        ]
+        fold = min(FOLD, 0.5 * WIDTH / len(self.folds)) if self.folds else 0.0
+        shown = (end - start) - sum(stop - begin for begin, stop in self.folds)
+        per_ms = (WIDTH - fold * len(self.folds)) / shown if shown > 0 else 0.0
+        self._times, self._places = [start], [0.0]
+        for begin, stop in self.folds:
+            self._add(begin, self._places[-1] + (begin - self._times[-1]) * per_ms)
+            self._add(stop, self._places[-1] + fold)
+        self._add(end, WIDTH if shown > 0 or not self.folds else self._places[-1])
+        self._middles = [(self(begin) + self(stop)) / 2 for begin, stop in self.folds]
+
+    def _add(self, time: float, place: float) -> None:
+        self._times.append(time)
+        self._places.append(place)
+
+    def __call__(self, time: float) -> float:
+        """The place of a time."""
+        index = bisect_right(self._times, time)
+        if index == 0:
+            return 0.0
+        if index == len(self._times):
+            return self._places[-1]
+        begin, stop = self._times[index - 1], self._times[index]
+        share = (time - begin) / (stop - begin) if stop > begin else 0.0
+        return self._places[index - 1] + share * (self._places[index] - self._places[index - 1])
+
+    def bar(self, begin: float, stop: float, kind: str) -> Bar:
+        """The stretch from `begin` to `stop`, wide enough to be seen."""
+        x, end = self(begin), self(stop)
+        width = max(NARROWEST, end - x)
+        x = min(x, WIDTH - width)
+        breaks = tuple(round(middle, 1) for middle in self._middles if x < middle < x + width)
+        return Bar(round(x, 1), round(width, 1), kind, breaks)
+
+
+# -------------------------------------------------------------------- rows
+
+
+def _recorded(step: StepRecord, gate: GateRecord | None, now: float) -> Row:
+    row = Row(
+        node_id=step.node_id or step.component, visit=step.visit, attempt=step.attempt, status=step.status.value,
+        started_at=step.started_at, step=step, gate=gate, worked_ms=step.duration_ms,
+    )  # fmt: skip
+    waits = _waits(row, now)
+    row.waited_ms = sum(stop - begin for begin, stop in waits) if waits else None
+    return row
+
+
+def _current(node: CurrentNode, now: float) -> Row:
+    return Row(
+        node_id=node.node_id, visit=node.visit, attempt=node.attempt, status="running", started_at=node.started_at,
+        worked_ms=max(0.0, now - (_ms(node.started_at) or now)),
+    )  # fmt: skip
+
+
+def _bars(row: Row, scale: Scale, now: float) -> list[Bar]:
+    if row.status == "skipped" and not row.waited_ms:
+        return []
+    kind = row.status if row.status != "suspended" else "completed"
+    bars = [scale.bar(begin, stop, "waiting") for begin, stop in _waits(row, now)]
+    if row.gate is None or row.gate.kind != "gate":
+        bars = [scale.bar(begin, stop, kind) for begin, stop in _work(row, now)] + bars
+    return bars
+
+
+def _work(row: Row, now: float) -> list[Interval]:
+    begin = _ms(row.started_at)
+    if begin is None or row.status == "skipped":
+        return []
+    if row.status == "running":
+        return [(begin, max(begin, now))]
+    return [(begin, begin + (row.worked_ms or 0.0))]
+
+
+def _waits(row: Row, now: float) -> list[Interval]:
+    gate = row.gate
+    if gate is None or (row.step is not None and row.step.status is StepStatus.SKIPPED and not gate.closed_at):
+        return []
+    begin = _ms(gate.opened_at)
+    if begin is None:
+        return []
+    stop = _ms(gate.closed_at) if gate.closed_at else now
+    return [(begin, max(begin, stop or now))]
+
+
+# -------------------------------------------------------------------- intervals
+
+
+def _union(intervals: Iterable[Interval]) -> list[Interval]:
+    merged: list[Interval] = []
+    for begin, stop in sorted(intervals):
+        if merged and begin <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], stop))
+        else:
+            merged.append((begin, stop))
+    return merged
+
+
+def _gaps(busy: list[Interval], start: float, end: float) -> list[Interval]:
+    edges = [start, *(edge for interval in busy for edge in interval), end]
+    return [(edges[i], edges[i + 1]) for i in range(0, len(edges), 2) if edges[i + 1] > edges[i]]
+
+
+def _ms(iso: str | None) -> float | None:
+    at = moment(iso)
+    return at.timestamp() * 1000 if at else None
