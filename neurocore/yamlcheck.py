@@ -12,13 +12,13 @@ from msgspec import inspect
 from neurocore.yamlfile import Document, Place, Problem, nearest, said
 
 
-def check(document: Document, data: Any, kind: Any) -> Any:
-    """Turn `data` into `kind` (a msgspec type); every misfit becomes a problem, and then None is returned.
+def check(document: Document, data: Any, kind: Any, *, at: Place = ()) -> Any:
+    """Turn `data`, which stands at `at`, into `kind` (a msgspec type); every misfit becomes a problem, and gives None.
 
     A key left empty counts as not given where it need not be. `data` is changed accordingly.
     """
     before = len(document.problems)
-    _check(document, data, _type_info(kind), ())
+    _check(document, data, _type_info(kind), at)
     if len(document.problems) > before:
         return None
     try:

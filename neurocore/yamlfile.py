@@ -47,15 +47,20 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 
 class Document(Struct):
-    """What a YAML text holds: plain `data`, `problems` found on the way, and the place of each value."""
+    """What a YAML text holds: plain `data`, `problems` found on the way, and the place of each value.
+
+    `aliases` says for places that were made of a short form where that stands, so that findings name what was written.
+    """
 
     data: Any
     problems: list[Problem]
     marks: dict[Place, tuple[int, int]]
     file: str | None = None
+    aliases: dict[Place, Place] = {}
 
     def problem(self, path: Place, message: str, *, severity: str = "error") -> Problem:
         """A finding at `path`, or at the nearest value above it that has a place."""
+        path = self._written(path)
         at = path
         while at and at not in self.marks:
             at = at[:-1]
@@ -70,6 +75,13 @@ class Document(Struct):
             self.problems.append(self.problem(path, message))
         elif len(self.problems) == MAX_PROBLEMS:
             self.problems.append(Problem(message="There is more; mend these first.", file=self.file))
+
+    def _written(self, path: Place) -> Place:
+        for length in range(len(path), 0, -1):
+            place = self.aliases.get(path[:length])
+            if place is not None:
+                return (*place, *path[length:])
+        return path
 
     @property
     def full(self) -> bool:

@@ -2,52 +2,53 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal, InvalidOperation
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
-from neurocore.blueprint.model import PLACEHOLDER, Blueprint, InputSpec
+from neurocore.blueprint.model import PLACEHOLDER, Blueprint, InputSpec, name_problem
 from neurocore.codec import SecretRef
 from neurocore.errors import InputError, UsageError
-from neurocore.yamlfile import nearest
+from neurocore.secrets import MASK, looks_secret
+from neurocore.yamlfile import nearest, parse, said, scalar
 
 MAX_DATA_FILE = 64 * 1024 * 1024
 MAX_TITLE = 200
-_REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
 
 
 def check_inputs(blueprint: Blueprint, data: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
-    """The data a run starts with: defaults filled in, types checked, secrets as references.
+    """The data a run starts with: defaults filled in, types checked, secrets as references that `environ` can resolve.
 
     Text is read as the declared type where that loses nothing (`"3"` as an integer). Where no inputs are declared,
     anything goes. Raises InputError whose `problems` has a sentence per input.
     """
     problems: dict[str, str] = {}
-    for key in data:
-        if not isinstance(key, str):
-            problems[str(key)] = "An input's name must be text."
-        elif blueprint.inputs and key not in blueprint.inputs:
-            problems[key] = f"{blueprint.name} has no input {key[:80]!r}{nearest(key, blueprint.inputs)}"
-    checked = {key: value for key, value in data.items() if not blueprint.inputs}
+    checked: dict[str, Any] = {}
+    for key, value in data.items():
+        wrong = _key_problem(key, blueprint)
+        if wrong:
+            problems[str(key)[:MAX_TITLE]] = wrong
+        elif key not in blueprint.inputs:
+            checked[key] = value
     for name, spec in blueprint.inputs.items():
-        if name in data:
-            try:
-                checked[name] = _secret(data[name], environ) if spec.secret else _fit(data[name], spec)
-            except ValueError as error:
-                problems[name] = str(error)
-        elif spec.default is not msgspec.UNSET:
-            checked[name] = _secret(spec.default, environ) if spec.secret else _fit(spec.default, spec)
-        elif spec.is_required:
-            what = f" ({spec.description})" if spec.description else ""
-            problems[name] = f"{name}{what} is needed: give {_WORDS[spec.type]}."
+        try:
+            if name in data:
+                checked[name] = _secret(data[name], environ) if spec.secret else _fit(name, data[name], spec)
+            elif _is_missing(spec):
+                problems[name] = f"It is needed: give {_WORDS[spec.type]}{_for(spec)}."
+            elif spec.default is not msgspec.UNSET:
+                checked[name] = _default(name, spec, environ)
+        except ValueError as error:
+            problems[name] = str(error)
     if problems:
-        raise InputError(" ".join(problems.values()), problems)
+        raise _input_error(problems)
     return checked
 
 
@@ -57,70 +58,170 @@ def check_outputs(blueprint: Blueprint, data: Mapping[str, Any]) -> None:
     for name, spec in blueprint.outputs.items():
         if name not in data:
             if spec.is_required:
-                problems[name] = f"The flow ended without setting its output {name!r}."
+                problems[name] = "The flow ended without setting this output."
             continue
         try:
-            _fit(data[name], spec, lenient=False)
+            _fit(name, data[name], spec, given=False)
         except ValueError as error:
-            problems[name] = f"The output {name!r} does not fit: {error}"
+            problems[name] = str(error)
     if problems:
-        raise InputError(" ".join(problems.values()), problems)
+        raise _input_error(problems)
+
+
+def spec_problems(spec: InputSpec, *, is_output: bool = False) -> Iterator[tuple[str, str]]:
+    """What is wrong with a declaration in itself: the key it is about, and the sentence."""
+    if is_output and spec.secret:
+        yield "secret", "An output cannot be secret, since no step may record a secret's value."
+        return
+    if spec.secret:
+        if spec.type not in ("any", "string"):
+            yield "type", "A secret input is text: leave its type out, or say string."
+        if spec.enum is not None:
+            yield "enum", "A secret input has no choice to show; take `enum` out."
+        if isinstance(spec.default, str) and not _REFERENCE.fullmatch(spec.default):
+            yield "default", _SECRET_ONLY
+        return
+    bare = msgspec.structs.replace(spec, enum=None)
+    for choice in spec.enum or ():
+        try:
+            _fit("", choice, bare)
+        except ValueError as error:
+            yield "enum", str(error)
+    if spec.enum == []:
+        yield "enum", "A choice needs at least one value."
+    if spec.default is not msgspec.UNSET and spec.default is not None:
+        if is_output:
+            yield "default", "An output has no default; the flow sets it."
+        elif spec.required:
+            yield "required", "It has a default, so it need not be given; take one of the two out."
+        try:
+            _fit("", spec.default, spec)
+        except ValueError as error:
+            yield "default", str(error)
 
 
 def read_data_option(pairs: Iterable[str], blueprint: Blueprint | None = None) -> dict[str, Any]:
-    """`k=v` pairs of a command line: read by the input's declared type, else as YAML scalars; `k=@file` reads a file.
+    """The `key=value` pairs of a command line, each read by the input's declared type, else as a YAML scalar.
 
-    Raises UsageError.
+    `key=@file` reads a file, `key=@@text` is text that begins with @. Lists and mappings are written as JSON or as YAML
+    in brackets. Raises UsageError (InputError, with a sentence per key, for values that do not fit their type).
     """
     data: dict[str, Any] = {}
+    problems: dict[str, str] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key:
             raise UsageError(f"--data takes key=value, not {pair[:80]!r}.")
-        if key in data:
-            raise UsageError(f"--data gives {key!r} twice.")
-        if text.startswith("@"):
+        if key in data or key in problems:
+            raise UsageError(f"--data gives {key[:80]!r} twice; give it once.")
+        if text.startswith("@@"):
+            text = text[1:]
+        elif text.startswith("@"):
             text = _read(key, Path(text[1:]))
         spec = blueprint.inputs.get(key) if blueprint is not None else None
-        typed = spec is not None and (spec.secret or spec.type in ("string", "date", "datetime", "decimal", "path"))
-        data[key] = text if typed else _yaml(key, text)
+        try:
+            data[key] = _as_text_says(text) if spec is None else text if spec.secret else _typed(key, text, spec)
+        except ValueError as error:
+            problems[key] = str(error)
+    if problems:
+        raise _input_error(problems)
     return data
 
 
 def render_title(blueprint: Blueprint, data: Mapping[str, Any]) -> str:
-    """The blueprint's title with the inputs filled in, at most 200 characters; empty without a title."""
+    """The blueprint's title with the inputs filled in: one line of at most 200 characters; empty without a title.
+
+    A secret is never in it, nor the value of an input that is called like one.
+    """
 
     def value(match: re.Match[str]) -> str:
         first, *rest = match.group(1).split(".")
         found: Any = data.get(first)
         for part in rest:
             found = found.get(part) if isinstance(found, dict) else None
-        return "•••" if isinstance(found, SecretRef) else "" if found is None else str(found)[:MAX_TITLE]
+        spec = blueprint.inputs.get(first)
+        if isinstance(found, SecretRef) or (spec is not None and spec.secret) or any(map(looks_secret, (first, *rest))):
+            return MASK
+        return "" if found is None else str(found)[:MAX_TITLE]
 
-    title = " ".join(PLACEHOLDER.sub(value, blueprint.title or "").split())
+    text = PLACEHOLDER.sub(value, blueprint.title or "")
+    text = "".join(one if one.isascii() or not name_problem(f"a{one}") else "\ufffd" for one in text)
+    title = " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())
     return title if len(title) <= MAX_TITLE else f"{title[: MAX_TITLE - 1]}…"
+
+
+# -------------------------------------------------------------------- reading
+
+
+def _key_problem(key: Any, blueprint: Blueprint) -> str | None:
+    if not isinstance(key, str):
+        return "An input's name must be text."
+    if blueprint.inputs and key not in blueprint.inputs:
+        return f"{blueprint.name} has no such input{nearest(key, blueprint.inputs)}"
+    return None if key in blueprint.inputs else name_problem(key)
+
+
+def _input_error(problems: dict[str, str]) -> InputError:
+    sentences = [f"{name if not name_problem(name) else said(name)}: {text}" for name, text in problems.items()]
+    return InputError(" ".join(sentences), problems)
+
+
+def _is_missing(spec: InputSpec) -> bool:
+    if spec.default is msgspec.UNSET:
+        return spec.is_required
+    return spec.default is None and spec.required is True
+
+
+def _default(name: str, spec: InputSpec, environ: Mapping[str, str]) -> Any:
+    if spec.default is None:
+        return None
+    return _secret(spec.default, environ) if spec.secret else copy.deepcopy(_fit(name, spec.default, spec))
+
+
+def _for(spec: InputSpec) -> str:
+    return f" ({spec.description})" if spec.description else ""
 
 
 def _read(key: str, path: Path) -> str:
     try:
+        if not path.is_file():
+            raise UsageError(f"--data {key[:80]}=@{path}: there is no such file.")
         if path.stat().st_size > MAX_DATA_FILE:
-            raise UsageError(f"--data {key}=@{path}: the file is larger than 64 MiB; give its path as the value.")
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--data {key}=@{path} cannot be read as text: {error}.") from error
+            raise UsageError(f"--data {key[:80]}=@{path}: the file is larger than 64 MiB; give its path as the value.")
+        return path.read_bytes().decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--data {key[:80]}=@{str(path)[:200]!r} cannot be read as UTF-8 text: {error}.") from error
 
 
-def _yaml(key: str, text: str) -> Any:
-    from neurocore.yamlfile import parse
-
-    if not text.strip():
+def _as_text_says(text: str) -> Any:
+    """A value whose type nobody declared: what is in brackets or quotes as YAML, anything else as a scalar."""
+    if text[:1] in ("[", "{", '"', "'"):
+        found = _structure(text)
+        if found is not None and (isinstance(found, str) or text[0] in "[{"):
+            return found
+        if text[0] in "[{":
+            raise ValueError(f"{said(text)} is neither JSON nor YAML; put quotes around it if it is text.")
         return text
-    document = parse(text)
-    if document.problems:
-        if text.lstrip()[:1] in "[{":
-            raise UsageError(f"--data {key}: {document.problems[0].message}")
-        return text
-    return document.data
+    return scalar(text) if text else text
+
+
+def _typed(key: str, text: str, spec: InputSpec) -> Any:
+    if spec.type == "any":
+        return _fit(key, _as_text_says(text), spec)
+    return _fit(key, text, spec)
+
+
+def _structure(text: str) -> Any:
+    """What a text says as JSON, or else as YAML (within its limits); None if it is neither."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        document = parse(text)
+        return None if document.problems else document.data
+
+
+_REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
+_SECRET_ONLY = "A secret input takes only a reference such as ${NAME}, so that its value is stored nowhere."  # noqa: S105
 
 
 def _secret(value: Any, environ: Mapping[str, str]) -> SecretRef:
@@ -128,112 +229,131 @@ def _secret(value: Any, environ: Mapping[str, str]) -> SecretRef:
         value = value.reference
     match = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError("A secret input takes only a reference such as ${NAME}, so that its value is stored nowhere.")
+        raise ValueError(_SECRET_ONLY)
     if match.group(1) not in environ:
-        raise ValueError(f"The environment has no {match.group(1)}; set it, or put it into .env.")
+        raise ValueError(f"The environment has no {match.group(1)[:200]}; set it, or put it into .env.")
     return SecretRef(value)
 
 
+# -------------------------------------------------------------------- types
+
+
 _WORDS = {
-    "any": "a value", "string": "text", "integer": "a whole number", "number": "a number", "decimal": "a decimal number",
-    "boolean": "true or false", "list": "a list", "mapping": "a mapping", "date": "a date (2026-03-31)",
-    "datetime": "a date and time (2026-03-31T12:00:00+00:00)", "path": "a path",
-}  # fmt: skip
-
-
-def _fit(value: Any, spec: InputSpec, *, lenient: bool = True) -> Any:
-    result = _FITS[spec.type](value, lenient)
-    if result is _NO:
-        raise ValueError(f"Expected {_WORDS[spec.type]}, not {_said(value)}.")
-    if spec.enum is not None and result not in spec.enum:
-        choice = ", ".join(map(str, spec.enum[:20]))
-        raise ValueError(f"Expected one of {choice}, not {_said(value)}.")
-    return result
-
-
-def _said(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
-
+    "any": "a value",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "decimal": "a decimal number",
+    "boolean": "true or false",
+    "list": "a list",
+    "mapping": "a mapping",
+    "date": "a date (2026-03-31)",
+    "datetime": "a date and time (2026-03-31T12:00:00+00:00)",
+    "path": "a path",
+}
 
 _NO: Any = object()
 
 
-def _integer(value: Any, lenient: bool) -> Any:
+def _fit(name: str, value: Any, spec: InputSpec, *, given: bool = True) -> Any:
+    """The value as its type, or ValueError with the sentence. `given` values may be text that says the value."""
+    result = _FITS[spec.type](value, given)
+    shown = MASK if looks_secret(name) else said(value)
+    if result is _NO:
+        raise ValueError(f"Expected {_WORDS[spec.type]}, not {shown}.")
+    if spec.enum is not None and not any(_same(result, _FITS[spec.type](one, True)) for one in spec.enum):
+        choice = ", ".join(str(one)[:80] for one in spec.enum[:20])
+        raise ValueError(f"Expected one of {choice}, not {shown}.")
+    return result
+
+
+def _same(one: Any, other: Any) -> bool:
+    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
+
+
+_INTEGER = re.compile(r"\s*[+-]?[0-9]{1,400}\s*", re.ASCII)
+_NUMBER = re.compile(r"\s*[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,3})?\s*", re.ASCII)
+
+
+def _integer(value: Any, given: bool) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if lenient and isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d{1,400}\s*", value):
+    if given and isinstance(value, str) and _INTEGER.fullmatch(value):
         return int(value)
-    return int(value) if lenient and isinstance(value, float) and value.is_integer() else _NO
+    return int(value) if given and isinstance(value, float) and value.is_integer() else _NO
 
 
-def _number(value: Any, lenient: bool) -> Any:
-    if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
+def _number(value: Any, given: bool) -> Any:
+    if _is_number(value):
         return value
-    try:
-        return float(value) if lenient and isinstance(value, str) else _NO
-    except ValueError:
+    if not given or not isinstance(value, str) or not _NUMBER.fullmatch(value):
         return _NO
+    return int(value) if _INTEGER.fullmatch(value) else float(value)
 
 
-def _decimal(value: Any, lenient: bool) -> Any:
+def _decimal(value: Any, given: bool) -> Any:
     if isinstance(value, Decimal):
         return value
-    if lenient and (isinstance(value, str) or (isinstance(value, (int, float)) and not isinstance(value, bool))):
-        try:
-            return Decimal(str(value).strip())
-        except InvalidOperation:
-            return _NO
-    return _NO
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value) if given else value
+    text = str(value) if isinstance(value, float) else value
+    return Decimal(text.strip()) if given and isinstance(text, str) and _NUMBER.fullmatch(text) else _NO
 
 
-def _boolean(value: Any, lenient: bool) -> Any:
+def _boolean(value: Any, given: bool) -> Any:
     if isinstance(value, bool):
         return value
     words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-    return words.get(value.strip().lower(), _NO) if lenient and isinstance(value, str) else _NO
+    return words.get(value.strip().lower(), _NO) if given and isinstance(value, str) else _NO
 
 
-def _date(value: Any, lenient: bool) -> Any:
+def _date(value: Any, given: bool) -> Any:
     if type(value) is dt.date:
         return value
     try:
-        return dt.date.fromisoformat(value.strip()) if lenient and isinstance(value, str) else _NO
+        return dt.date.fromisoformat(value.strip()) if given and isinstance(value, str) else _NO
     except ValueError:
         return _NO
 
 
-def _datetime(value: Any, lenient: bool) -> Any:
+def _datetime(value: Any, given: bool) -> Any:
     if isinstance(value, dt.datetime):
         return value
     try:
-        return dt.datetime.fromisoformat(value.strip()) if lenient and isinstance(value, str) else _NO
+        return dt.datetime.fromisoformat(value.strip()) if given and isinstance(value, str) else _NO
     except ValueError:
         return _NO
 
 
-def _structured(kinds: tuple[type, ...]) -> Callable[[Any, bool], Any]:
-    def fit(value: Any, lenient: bool) -> Any:
-        if lenient and isinstance(value, str):
-            try:
-                value = yaml.safe_load(value) if len(value) < 1024 * 1024 else value
-            except yaml.YAMLError:
-                return _NO
+def _path(value: Any, given: bool) -> Any:
+    if isinstance(value, str) and value and "\0" not in value:
+        return Path(value) if given else value
+    return value if isinstance(value, Path) else _NO
+
+
+def _structured(*kinds: type) -> Callable[[Any, bool], Any]:
+    def fit(value: Any, given: bool) -> Any:
+        if given and isinstance(value, str):
+            value = _structure(value)
         return value if isinstance(value, kinds) else _NO
 
     return fit
 
 
 _FITS: dict[str, Callable[[Any, bool], Any]] = {
-    "any": lambda value, lenient: value,
-    "string": lambda value, lenient: value if isinstance(value, str) else _NO,
+    "any": lambda value, _: value,
+    "string": lambda value, _: value if isinstance(value, str) else _NO,
     "integer": _integer,
     "number": _number,
     "decimal": _decimal,
     "boolean": _boolean,
-    "list": _structured((list, tuple)),
-    "mapping": _structured((dict,)),
+    "list": _structured(list, tuple),
+    "mapping": _structured(dict),
     "date": _date,
     "datetime": _datetime,
-    "path": lambda value, lenient: Path(value) if isinstance(value, str) and lenient else value if isinstance(value, Path) else _NO,
+    "path": _path,
 }

@@ -75,7 +75,9 @@ def _gates(blueprint: Blueprint, plan: Plan) -> Iterator[Problem]:
         place = next(i for i, one in enumerate(blueprint.components) if one.name == node.component)
         path = f"components[{place}].config.on_reject"
         if goal is not None and goal not in plan.by_id:
-            yield _error(path, f"The gate {node.id} goes to {goal!r} on a rejection, which is no node{nearest(goal, plan.by_id)}")
+            yield _error(
+                path, f"The gate {node.id} goes to {goal!r} on a rejection, which is no node{nearest(goal, plan.by_id)}"
+            )
         elif goal is not None and plan.flow_type != "graph" and plan.by_id[goal].index <= node.index:
             yield _error(path, f"The gate {node.id} can only go to a later step on a rejection, not to {goal!r}.")
         elif goal is not None and plan.flow_type == "conditional":
@@ -116,7 +118,9 @@ def _reachable(plan: Plan) -> Iterator[Problem]:
         roots = [node for node in plan.nodes if node.index not in led_to]
         for node in plan.nodes:
             if roots and node.index in reached and node.index in led_to:
-                yield _error("flow.nodes", f"The node {node.id} is only reached from itself: no way leads into its loop.")
+                yield _error(
+                    "flow.nodes", f"The node {node.id} is only reached from itself: no way leads into its loop."
+                )
     elif plan.flow_type == "conditional":
         for node in plan.nodes[:-1]:
             if node.condition is None:
@@ -148,7 +152,10 @@ def _keys(blueprint: Blueprint, plan: Plan, registry: Registry) -> Iterator[Prob
         known = given | {key for meta in metas for key in meta.provides}
         if node.condition is not None:
             for key in sorted(node.condition.keys - known):
-                yield _warning(f"flow.steps[{node.index}].condition", f"{node.id}'s condition reads {key!r} before anything sets it.")
+                yield _warning(
+                    f"flow.steps[{node.index}].condition",
+                    f"{node.id}'s condition reads {key!r} before anything sets it.",
+                )
         if node.type in ("template", "python", "http", "command", "delay"):
             continue  # what these read is a matter of their configuration
         for key in sorted(set(registry.get(node.type).skill_meta.consumes) - known):

@@ -1,113 +1,186 @@
-"""The blueprint as it stands in YAML, one frozen type per thing. Reading and checking files is `load`'s work."""
+"""The blueprint as it stands in YAML, one frozen type per thing. Reading and checking files is `load`'s work.
+
+What each key means is said here once: the JSON Schema (`schema`) takes it from here, and a test holds
+docs/blueprints.md against it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from functools import lru_cache
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct
 
 from neurocore import codec
+from neurocore.errors import BlueprintError
 
 OnError = Literal["fail", "skip", "continue"]
 FlowType = Literal["sequential", "conditional", "graph"]
+NoteRule = Literal["optional", "required", "on_reject"]
 InputType = Literal[
     "any", "string", "integer", "number", "decimal", "boolean", "list", "mapping", "date", "datetime", "path"
 ]
-Positive = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=1)]
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
+#: Other names that published blueprints use for types of inputs; the loader replaces them.
+TYPE_ALIASES = {"array": "list", "object": "mapping"}
+
+MAX_NAME = 200
+#: A year: what is longer is a mistake, and more than the clocks of some systems take.
+MAX_SECONDS = 366 * 86_400
+
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
+Title = Annotated[str, Meta(max_length=500)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+Seconds = Annotated[float, Meta(gt=0, le=MAX_SECONDS)]
+Delay = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 
 
 class InputSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a run needs to be given, or gives back. Without a default an input is required."""
+    """One value that a run is given, or gives back."""
 
-    type: InputType = "any"
-    default: Any = msgspec.UNSET
-    required: bool | None = None
-    description: str = ""
-    secret: bool = False
-    enum: list[Any] | None = None
+    type: Annotated[
+        InputType, Meta(description="What the value is. Text is read as this type where nothing is lost.")
+    ] = "any"
+    default: Annotated[
+        Any, Meta(description="The value where none is given. Without a default the key is required.")
+    ] = UNSET
+    required: Annotated[bool | None, Meta(description="Whether it must be there; yes, unless it has a default.")] = None
+    description: Annotated[str, Meta(description="What it is for, in a line for people.")] = ""
+    secret: Annotated[
+        bool, Meta(description="It takes only a reference such as ${NAME}; the value itself is never stored.")
+    ] = False
+    enum: Annotated[list[Any] | None, Meta(description="The values to choose from.")] = None
 
     @property
     def is_required(self) -> bool:
         """Whether it must be given."""
-        return self.required if self.required is not None else self.default is msgspec.UNSET
+        return self.required if self.required is not None else self.default is UNSET
 
 
 class Component(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A named instance of a skill: `type` is the skill's name, `config` goes over the one in neurocore.yaml."""
+    """A named instance of a skill."""
 
-    name: Name
-    type: Name
-    config: dict[str, Any] = {}
+    name: Annotated[Name, Meta(description="What the flow calls it; unique in the blueprint.")]
+    type: Annotated[Name, Meta(description="The skill's name (`neurocore skill list`).")]
+    config: Annotated[
+        dict[str, Any],
+        Meta(description="The skill's configuration, over the one in neurocore.yaml. ${NAME} is a secret."),
+    ] = {}
 
 
 class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Try a failed step again: at most `max` times, after `delay` seconds, doubled up to `max_delay`.
+    """When and how often a failed step is tried again."""
 
-    `on` names the exception classes (or base classes) to try again on; empty means any.
-    """
+    max: Annotated[int, Meta(ge=0, le=100, description="How many further tries are made.")] = 0
+    on: Annotated[
+        list[str], Meta(description="Names of exception classes (or of their bases) to try again on; empty means any.")
+    ] = []
+    delay: Annotated[
+        Delay, Meta(description="Seconds before the first further try; doubled for each one after it.")
+    ] = 1.0
+    max_delay: Annotated[Delay, Meta(description="The longest wait between two tries, in seconds.")] = 60.0
 
-    max: Annotated[int, Meta(ge=0, le=100)] = 0
-    on: list[str] = []
-    delay: Annotated[float, Meta(ge=0)] = 1.0
-    max_delay: Annotated[float, Meta(ge=0)] = 60.0
+
+class Gate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The short form of a gate: a person decides here whether the run goes on."""
+
+    name: Annotated[Name, Meta(description="The gate's name, which is its node in the flow.")] = "approval"
+    message: Annotated[str | None, Meta(description="What is asked: text, with {{ key }} from the context in it.")] = (
+        None
+    )
+    show: Annotated[
+        list[Name] | None, Meta(description="Context keys to show; by default what the steps directly before it set.")
+    ] = None
+    require: Annotated[bool, Meta(description="Whether a rejection ends the run.")] = True
+    on_reject: Annotated[
+        Name | None, Meta(description="The node that a rejection goes to; it implies `require: false`.")
+    ] = None
+    note: Annotated[
+        NoteRule, Meta(description="Whether the answer needs a note: never, always, or a rejection only.")
+    ] = "optional"
 
 
 class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A place in a sequential or conditional flow. `timeout` is in seconds."""
+    """A place in a sequential or conditional flow."""
 
-    component: Name
-    condition: str | None = None
-    on_error: OnError = "fail"
-    description: str | None = None
-    timeout: Positive | None = None
-    retry: Retry | None = None
+    component: Annotated[Name, Meta(description="The component that runs here.")]
+    condition: Annotated[str | None, Meta(description="It runs only if this expression over the context holds.")] = None
+    on_error: Annotated[
+        OnError,
+        Meta(description="What a failure does: end the run, or be recorded as skipped or as failed, and go on."),
+    ] = "fail"
+    description: Annotated[str | None, Meta(description="What happens here, in a line for people.")] = None
+    timeout: Annotated[Seconds | None, Meta(description="Seconds that one try may take.")] = None
+    retry: Annotated[Retry | None, Meta(description="Further tries after a failure, over what the skill says.")] = None
 
 
 class Node(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A place in a graph. `join`: wait for all its incoming edges, or go at the first one taken."""
+    """A place in a graph."""
 
-    id: Name
-    component: Name
-    on_error: OnError = "fail"
-    description: str | None = None
-    join: Literal["all", "any"] = "all"
-    max_visits: Count | None = None
-    timeout: Positive | None = None
-    retry: Retry | None = None
+    id: Annotated[Name, Meta(description="What edges call it; unique in the graph.")]
+    component: Annotated[Name, Meta(description="The component that runs here.")]
+    on_error: Annotated[
+        OnError,
+        Meta(description="What a failure does: end the run, or be recorded as skipped or as failed, and go on."),
+    ] = "fail"
+    description: Annotated[str | None, Meta(description="What happens here, in a line for people.")] = None
+    join: Annotated[
+        Literal["all", "any"],
+        Meta(description="Run when every edge to it is decided and one is taken, or at the first one taken."),
+    ] = "all"
+    max_visits: Annotated[Count | None, Meta(description="How often a loop may bring the run here.")] = None
+    timeout: Annotated[Seconds | None, Meta(description="Seconds that one try may take.")] = None
+    retry: Annotated[Retry | None, Meta(description="Further tries after a failure, over what the skill says.")] = None
 
 
 class Edge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A way from one node to another, taken when its port is the active one (or it names none) and its condition holds."""
+    """A way from one node to another."""
 
-    source: Name
-    target: Name
-    port: str | None = None
-    condition: str | None = None
+    source: Annotated[Name, Meta(description="The node it leaves.")]
+    target: Annotated[Name, Meta(description="The node it leads to.")]
+    port: Annotated[
+        Name | None, Meta(description="Taken only if the source chose this output port (a gate: approved, rejected).")
+    ] = None
+    condition: Annotated[str | None, Meta(description="Taken only if this expression over the context holds.")] = None
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a flow behaves. The last five are accepted for blueprints written for 0.4 and change nothing."""
+    """How a flow behaves."""
 
-    fail_fast: bool = True
-    timeout_seconds: Positive | None = None
-    on_condition_error: Literal["fail", "skip", "warn"] | None = None
-    max_iterations: Count = 10
-    on_max_iterations: Literal["fail", "exit", "warn"] = "fail"
-    on_conflict: Literal["fail", "last"] = "fail"
-    timeout_mode: str | None = None
-    require_deadline_check: bool | None = None
-    convergence_check: Any = None
-    convergence_threshold: Any = None
-    convergence_key: Any = None
+    fail_fast: Annotated[
+        bool, Meta(description="Whether a failure stops other branches from starting anything; false lets them finish.")
+    ] = True
+    timeout_seconds: Annotated[
+        Seconds | None, Meta(description="Seconds of work that the run may take; waiting for people does not count.")
+    ] = None
+    on_condition_error: Annotated[
+        Literal["fail", "skip", "warn"] | None,
+        Meta(description="What a condition that cannot be evaluated does (default: fail; conditional flows: skip)."),
+    ] = None
+    max_iterations: Annotated[Count, Meta(description="How many rounds a loop may make.")] = 10
+    on_max_iterations: Annotated[
+        Literal["fail", "exit", "warn"],
+        Meta(description="What reaching that bound does: fail the run, or leave the loop."),
+    ] = "fail"
+    on_conflict: Annotated[
+        Literal["fail", "last"],
+        Meta(description="What happens when concurrent steps set one key differently: the later one fails, or wins."),
+    ] = "fail"
+    timeout_mode: Annotated[str | None, Meta(description="Accepted for old blueprints; changes nothing.")] = None
+    require_deadline_check: Annotated[
+        bool | None, Meta(description="Accepted for old blueprints; changes nothing.")
+    ] = None
+    convergence_check: Annotated[Any, Meta(description="Accepted for old blueprints; changes nothing.")] = None
+    convergence_keys: Annotated[Any, Meta(description="Accepted for old blueprints; changes nothing.")] = None
+    convergence_key: Annotated[Any, Meta(description="Accepted for old blueprints; changes nothing.")] = None
+    convergence_threshold: Annotated[Any, Meta(description="Accepted for old blueprints; changes nothing.")] = None
 
     def condition_policy(self, flow_type: str) -> str:
-        """What happens when a condition cannot be evaluated: `fail`, `skip` or `warn`."""
+        """What happens when a step's condition cannot be evaluated: `fail`, `skip` or `warn`."""
         return self.on_condition_error or ("skip" if flow_type == "conditional" else "fail")
 
     @property
@@ -117,32 +190,46 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 WITHOUT_EFFECT = (
-    "timeout_mode", "require_deadline_check", "convergence_check", "convergence_threshold", "convergence_key",
-)  # fmt: skip
+    "timeout_mode",
+    "require_deadline_check",
+    "convergence_check",
+    "convergence_keys",
+    "convergence_key",
+    "convergence_threshold",
+)
 
 
 class Flow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The order of things: `steps` for sequential and conditional flows, `nodes` and `edges` for a graph."""
+    """The order of things."""
 
-    type: FlowType = "sequential"
-    settings: Settings = Settings()
-    steps: list[Step] | None = None
-    nodes: list[Node] | None = None
-    edges: list[Edge] | None = None
+    type: Annotated[
+        FlowType, Meta(description="One after another, the first whose condition holds, or nodes joined by edges.")
+    ] = "sequential"
+    settings: Annotated[Settings, Meta(description="How the flow behaves.")] = Settings()
+    steps: Annotated[list[Step] | None, Meta(description="The places of a sequential or conditional flow.")] = None
+    nodes: Annotated[list[Node] | None, Meta(description="The places of a graph.")] = None
+    edges: Annotated[list[Edge] | None, Meta(description="The ways between the places of a graph.")] = None
 
 
-class Blueprint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A workflow. `title` names a run for people: text with `{{ input }}` in it."""
+class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What stands in a blueprint's file."""
 
-    name: Name
-    version: str = "1.0"
-    description: str | None = None
-    title: Annotated[str, Meta(max_length=500)] | None = None
-    inputs: dict[str, InputSpec] = {}
-    outputs: dict[str, InputSpec] = {}
-    components: list[Component]
-    flow: Flow
-    source: str | None = field(default=None)
+    name: Annotated[Name, Meta(description="What the blueprint is called.")]
+    version: Annotated[str, Meta(max_length=MAX_NAME, description="The blueprint's own version, in quotes.")] = "1.0"
+    description: Annotated[str | None, Meta(description="What it is for.")] = None
+    title: Annotated[Title | None, Meta(description="Names a run for people: text with {{ input }} in it.")] = None
+    inputs: Annotated[
+        dict[str, InputSpec], Meta(description="What a run is given, by key. Without this, anything goes.")
+    ] = {}
+    outputs: Annotated[dict[str, InputSpec], Meta(description="What a run gives back: checked at its end.")] = {}
+    components: Annotated[list[Component], Meta(description="The skills that the flow uses, each under a name.")]
+    flow: Annotated[Flow, Meta(description="The order of things.")]
+
+
+class Blueprint(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A workflow: a definition, and in `source` the exact text that it was read from."""
+
+    source: str | None = None
 
     def component(self, name: str) -> Component:
         """The component of this name. Raises KeyError."""
@@ -156,21 +243,16 @@ class Blueprint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """The ids of the flow's nodes in order; a component's second place in a chain is `name#2`."""
         if self.flow.type == "graph":
             return [node.id for node in self.flow.nodes or ()]
-        seen: dict[str, int] = {}
-        ids = []
-        for step in self.flow.steps or ():
-            seen[step.component] = times = seen.get(step.component, 0) + 1
-            ids.append(step.component if times == 1 else f"{step.component}#{times}")
-        return ids
+        return chain_ids([step.component for step in self.flow.steps or ()])
 
     def definition(self) -> dict[str, Any]:
-        """The blueprint as plain data, without the text it was read from."""
+        """The blueprint as plain data without what is as by default, and without the text it was read from."""
         document: dict[str, Any] = _without_defaults(msgspec.structs.replace(self, source=None))
         return document
 
     def snapshot(self) -> dict[str, Any]:
         """What is stored with a run: the definition and the exact text it was read from."""
-        return {**self.definition(), **({"source": self.source} if self.source else {})}
+        return {**self.definition(), **({"source": self.source} if self.source is not None else {})}
 
     @property
     def hash(self) -> str:
@@ -178,26 +260,61 @@ class Blueprint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return hashlib.sha256(codec.canonical(self.definition())).hexdigest()
 
     @classmethod
-    def from_snapshot(cls, snapshot: Mapping[str, Any]) -> Blueprint:
-        """The blueprint of a stored run; snapshots of 0.4, which spell every default out, are read too."""
-        return msgspec.convert(_without_nulls(dict(snapshot)), cls)
+    def from_snapshot(cls, snapshot: Mapping[str, Any]) -> Self:
+        """The blueprint of a stored run; snapshots of 0.4, which spell every default out, are read too.
+
+        Raises BlueprintError when it does not have the form of a blueprint.
+        """
+        try:
+            return msgspec.convert(_of_04(_without_nulls(dict(snapshot))), cls)
+        except msgspec.ValidationError as error:
+            raise BlueprintError(
+                f"The blueprint stored with this run cannot be read ({error}); "
+                "it was stored by a newer NeuroCore, or the store was changed by hand."
+            ) from error
 
 
-def node_placeholders(title: str) -> list[str]:
-    """The input names in a title's `{{ … }}`."""
-    return [match.group(1).split(".")[0] for match in PLACEHOLDER.finditer(title)]
+PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*(?:\.\w+)*)\s*\}\}")
 
 
-PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][\w]*(?:\.\w+)*)\s*\}\}")
+def chain_ids(components: list[str]) -> list[str]:
+    """The node ids of a chain of components: the second place of one is `name#2`, the third `name#3`."""
+    seen: dict[str, int] = {}
+    ids = []
+    for component in components:
+        seen[component] = times = seen.get(component, 0) + 1
+        ids.append(component if times == 1 else f"{component}#{times}")
+    return ids
+
+
+def name_problem(name: str) -> str | None:
+    """What is wrong with a name that people will see and databases will keep, or None.
+
+    Any writing is welcome; what cannot be seen, breaks a line or turns the text around is not.
+    """
+    if len(name) > MAX_NAME:
+        return f"A name has at most {MAX_NAME} characters; this one has {len(name):,}."
+    if not name.strip():
+        return "A name needs a character that can be seen."
+    bad = next((one for one in name if _unseen(one)), None)
+    if bad is not None:
+        return f"A name has no control characters; take U+{ord(bad):04X} out."
+    return None
+
+
+_TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+def _unseen(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _TURNING
 
 
 def _without_defaults(value: Any) -> Any:
     if isinstance(value, Struct):
-        fields = zip(msgspec.structs.fields(type(value)), (getattr(value, n) for n in value.__struct_fields__))
         return {
-            one.name: _without_defaults(item)
-            for one, item in fields
-            if one.required or item not in (msgspec.UNSET, None, _default(one))
+            name: _without_defaults(getattr(value, name))
+            for name, default in _defaults(type(value))
+            if not _is_default(getattr(value, name), default)
         }
     if isinstance(value, dict):
         return {key: _without_defaults(item) for key, item in value.items()}
@@ -206,17 +323,35 @@ def _without_defaults(value: Any) -> Any:
     return value
 
 
-def _default(one: Any) -> Any:
-    if one.default is not msgspec.NODEFAULT:
-        return one.default
-    return one.default_factory() if one.default_factory is not msgspec.NODEFAULT else msgspec.UNSET
+@lru_cache(maxsize=32)
+def _defaults(kind: type[Struct]) -> list[tuple[str, Any]]:
+    """Field names with their defaults; what has none equals nothing."""
+    found = []
+    for one in msgspec.structs.fields(kind):
+        factory = one.default_factory
+        found.append((one.name, factory() if factory is not msgspec.NODEFAULT else one.default))
+    return found
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    return value is default or (type(value) is type(default) and bool(value == default))
 
 
 def _without_nulls(value: Any) -> Any:
-    """Drop keys that are null outside `config`, `default` and `enum`, where null means something."""
+    """Drop keys that are null, but for what stands in `config`, `default` and `enum`, where null means something."""
     if isinstance(value, dict):
         kept = ("config", "default", "enum")
         return {k: v if k in kept else _without_nulls(v) for k, v in value.items() if v is not None or k in kept}
     if isinstance(value, list):
         return [_without_nulls(item) for item in value]
     return value
+
+
+def _of_04(document: dict[str, Any]) -> dict[str, Any]:
+    """0.4 kept any setting and used those it knew; the others are left out."""
+    flow = document.get("flow")
+    if not isinstance(flow, dict) or not isinstance(flow.get("settings"), dict):
+        return document
+    known = Settings.__struct_fields__
+    settings = {key: value for key, value in flow["settings"].items() if key in known}
+    return {**document, "flow": {**flow, "settings": settings}}

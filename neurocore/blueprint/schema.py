@@ -6,35 +6,49 @@ from typing import Any
 
 import msgspec
 
-from neurocore.blueprint.load import GATE_KEYS
-from neurocore.blueprint.model import Blueprint
+from neurocore.blueprint.model import TYPE_ALIASES, Definition, Gate
 
-_GATE: dict[str, Any] = {
-    "name": {"type": "string", "description": "The gate's name, and its node in the flow."},
-    "message": {"type": "string", "description": "What is asked; a template over the context."},
-    "show": {"type": "array", "items": {"type": "string"}, "description": "Context keys to show and to freeze."},
-    "require": {"type": "boolean", "description": "Whether a rejection ends the run (the default)."},
-    "on_reject": {"type": "string", "description": "The node a rejection goes to instead."},
-    "note": {"enum": ["optional", "required", "on_reject"], "description": "When the answer needs a note."},
-}
+_PLACE_OF_GATE = "A gate in its short form: a person decides here whether the run goes on."
 
 
 def blueprint_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a blueprint file, the gate's short form included."""
-    schema = msgspec.json.schema(Blueprint)
-    definitions = schema["$defs"]
-    definitions["Blueprint"]["properties"].pop("source", None)
-    definitions["Blueprint"]["required"] = ["name", "flow"]  # gates in short form bring their own components
-    gate = {"type": "object", "properties": {key: _GATE[key] for key in GATE_KEYS}, "additionalProperties": False}
-    definitions["Gate"] = {**gate, "title": "Gate", "description": "A person decides here whether the run goes on."}
+    """JSON Schema (draft 2020-12) of a blueprint file, with every short form that the loader takes."""
+    (_, _), definitions = msgspec.json.schema_components([Definition, Gate], ref_template="#/$defs/{name}")
+    blueprint = definitions["Blueprint"] = definitions.pop("Definition")
+    blueprint["title"] = "Blueprint"
+    blueprint["required"] = ["name", "flow"]  # gates in short form bring their own components
+    types = [*definitions["InputSpec"]["properties"]["type"]["enum"], *TYPE_ALIASES]
+    definitions["InputSpec"]["properties"]["type"]["enum"] = types
+    for kind in ("inputs", "outputs"):
+        blueprint["properties"][kind]["additionalProperties"] = {
+            "anyOf": [{"$ref": "#/$defs/InputSpec"}, {"enum": [*types, None]}]
+        }
     for name in ("Step", "Node"):
-        long_form = definitions[name]
-        rest = {
-            key: value for key, value in long_form["properties"].items() if key not in ("component", "id")
-        }  # fmt: skip
-        short = {
-            "type": "object", "title": f"Gate as {name.lower()}", "additionalProperties": False,
-            "properties": {"approval": {"$ref": "#/$defs/Gate"}, **rest}, "required": ["approval"],
-        }  # fmt: skip
-        definitions[name] = {"anyOf": [long_form, short]}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "NeuroCore blueprint", **schema}
+        definitions[name] = {"anyOf": [definitions[name], _gate_at(definitions[name])]}
+    definitions["Flow"].update(_PLACES_BY_TYPE)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "NeuroCore blueprint",
+        "$ref": "#/$defs/Blueprint",
+        "$defs": definitions,
+    }
+
+
+def _gate_at(place: dict[str, Any]) -> dict[str, Any]:
+    """The same place, held by a gate in its short form."""
+    rest = {key: value for key, value in place["properties"].items() if key != "component"}
+    return {
+        "title": f"Gate as {place['title'].lower()}",
+        "description": _PLACE_OF_GATE,
+        "type": "object",
+        "properties": {"approval": {"anyOf": [{"$ref": "#/$defs/Gate"}, {"type": "null"}]}, **rest},
+        "required": ["approval"],
+        "additionalProperties": False,
+    }
+
+
+_PLACES_BY_TYPE: dict[str, Any] = {
+    "if": {"properties": {"type": {"const": "graph"}}, "required": ["type"]},
+    "then": {"required": ["nodes"], "properties": {"steps": {"type": "null"}}},
+    "else": {"required": ["steps"], "properties": {"nodes": {"type": "null"}, "edges": {"type": "null"}}},
+}
