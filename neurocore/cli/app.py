@@ -91,7 +91,7 @@ def cli(ctx: click.Context, directory: Path | None, debug: bool) -> None:
 
 
 def _go_to(ctx: click.Context, directory: Path) -> None:
-    before = os.getcwd()
+    before = Path.cwd()
     try:
         os.chdir(directory)
     except OSError as error:

@@ -11,17 +11,25 @@ if TYPE_CHECKING:
     from neurocore.persistence.base import RunRecord, RunStore
 
 
-def state(run: RunRecord, config: NeuroCoreConfig) -> str:
-    """`driven`, `owed`, `lost` or `idle`; only what may be moving is looked into."""
+def state(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> str:
+    """`driven`, `owed`, `lost` or `idle`; only what may be moving is looked into.
+
+    A run that has ended since it was read, with its process, is not taken for lost: it is read again.
+    """
     if run.status.ended or (run.status is RunStatus.SUSPENDED and run.owed is None):
         return "idle"
     from neurocore.runtime.sweep import liveness
 
-    return liveness(run, config)
+    found = liveness(run, config)
+    if found == "lost":
+        now = store.load_summary(run.run_id)
+        if now is not None and now.version != run.version:
+            return liveness(now, config)
+    return found
 
 
 def short_id(run_id: str, store: RunStore | None = None) -> str:
-    """How a run is called for people: 8 digits of an id of ours (more where the store holds two such), else the whole."""
+    """How a run is called for people: 8 digits of an id of ours (more where the store holds two such), else all."""
     if len(run_id) != 32 or any(digit not in "0123456789abcdef" for digit in run_id):
         return run_id
     if store is None:

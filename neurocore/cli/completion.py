@@ -6,18 +6,20 @@ import click
 
 from neurocore.cli.output import out
 
+HELP = """Print the completion script of a shell.
 
-@click.command()
+\b
+bash:  neurocore completion bash > ~/.local/share/bash-completion/completions/neurocore
+zsh:   neurocore completion zsh > ~/.zfunc/_neurocore    (with ~/.zfunc in fpath)
+fish:  neurocore completion fish > ~/.config/fish/completions/neurocore.fish
+"""
+
+
+@click.command(help=HELP)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the completion script of a shell.
-
-    \b
-    bash:  neurocore completion bash > ~/.local/share/bash-completion/completions/neurocore
-    zsh:   neurocore completion zsh > ~/.zfunc/_neurocore    (with ~/.zfunc in fpath)
-    fish:  neurocore completion fish > ~/.config/fish/completions/neurocore.fish
-    """
+    """Print the completion script of a shell."""
     from click.shell_completion import get_completion_class
 
     kind = get_completion_class(shell)

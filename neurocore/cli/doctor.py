@@ -229,7 +229,7 @@ def _limits(store: RunStore, name: str) -> Iterator[FindingDocument]:
 def _left_alone(project: Project, store: RunStore) -> Iterator[FindingDocument]:
     from neurocore.cli.brief import state
 
-    states = [state(run, project.config) for run in store.active_runs()]
+    states = [state(run, project.config, project.store) for run in store.active_runs()]
     for word, sentence in (
         ("lost", "lost: their process died"),
         ("owed", "owed: to go on, and driven by nobody"),

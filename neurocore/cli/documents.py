@@ -332,8 +332,10 @@ class DiffDocument(Struct, kw_only=True):
 
 
 class SweepDocument(Struct, kw_only=True):
-    """`runs sweep --json`, one document a line with `--watch`: ids of runs that were owed, that were lost, that were
-    ended as failed (`runtime.on_lost: fail`), and the sentence of each that could not be driven on.
+    """`runs sweep --json`; with `--watch` one document a line.
+
+    Ids of runs that were owed, that were lost, that were ended as failed (`runtime.on_lost: fail`), and the sentence
+    of each that could not be driven on.
     """
 
     at: str
@@ -489,5 +491,4 @@ def document_schema(name: str) -> dict[str, Any]:
 
     kind, commands = DOCUMENTS[name]
     title = ", ".join(f"neurocore {command} --json" for command in commands)
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **msgspec.json.schema(kind)}
-    return schema
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **msgspec.json.schema(kind)}

@@ -1,7 +1,8 @@
 """From what went wrong to the sentence and the exit code, in one place.
 
 0 done · 1 the run failed or ended rejected, a check found something, or NeuroCore itself or the store failed ·
-2 usage · 3 not found or ambiguous · 4 refused · 5 suspended (`run --exit-code`) · 130 stopped by Ctrl-C · 143 by SIGTERM
+2 usage · 3 not found or ambiguous · 4 refused · 5 suspended (`run --exit-code`) · 128 and the signal's number when
+stopped by one (Ctrl-C: 130)
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ NOT_FOUND = 3
 REFUSED = 4
 SUSPENDED = 5
 INTERRUPTED = 130
-TERMINATED = 143
 
 _FAMILIES: tuple[tuple[type[NeuroCoreError], int], ...] = (
     (ExecutionError, FAILED),

@@ -139,8 +139,10 @@ def _write(stream: TextIO, text: str) -> None:
 
 
 class Column(NamedTuple):
-    """A column of a table. `least` is the width it may shrink to (0: it never does). `goes` says when it is left out
-    of a table that is too wide: `first`, before others shrink, or `last`, when shrinking was not enough.
+    """A column of a table.
+
+    `least` is the width it may shrink to (0: it never does). `goes` says when it is left out of a table that is too
+    wide: `first`, before others shrink, or `last`, when shrinking was not enough.
     """
 
     name: str

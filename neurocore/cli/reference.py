@@ -101,8 +101,8 @@ def _type(schema: dict[str, object]) -> str:
 
 def write(docs: Path) -> None:
     """Bring the files below `docs` up to date; a page keeps what stands outside its marks."""
-    for name, text in files().items():
-        path = docs / name
+    for name, made in files().items():
+        path, text = docs / name, made
         path.parent.mkdir(parents=True, exist_ok=True)
         if name.endswith(".md"):
             page = path.read_text("utf-8")

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 @json_option
 @pass_project
 def run(
-    project: Project, blueprint: str, pairs: tuple[str, ...], tags: tuple[str, ...], run_id: str | None, exit_code: bool,
-    quiet: bool, by: str | None, as_json: bool,
+    project: Project, blueprint: str, pairs: tuple[str, ...], tags: tuple[str, ...], run_id: str | None,
+    exit_code: bool, quiet: bool, by: str | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Run a blueprint: a file, or a name in the blueprints folder.
 

@@ -25,7 +25,7 @@ FIRST, LAST = 5, 30
 def ending(run: RunRecord, project: Project, *, decision: Decision | None = None) -> list[str]:
     """What a command that drove a run says at its end: the status, what came of it, what to type next."""
     gates = project.store.load_gates(run.run_id)
-    state = state_of(run, project.config)
+    state = state_of(run, project.config, project.store)
     lines = [_decided(decision)] if decision is not None else []
     sign, words = standing(run, state)
     about = line(run.title) or line(run.blueprint_name)
@@ -43,7 +43,7 @@ def story(run: RunRecord, project: Project, *, full: bool = False) -> list[str]:
     """The whole run."""
     store = project.store
     gates, events = store.load_gates(run.run_id), store.load_events(run.run_id)
-    state = state_of(run, project.config)
+    state = state_of(run, project.config, project.store)
     room = columns()
     lines = [*_heading(run, state), *_purpose(run, project, full), ""]
     lines.append(paint("What happened", "bold"))

@@ -30,7 +30,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def safe(text: object) -> str:
-    """The text with everything that could steer a terminal written out (`\\x1b`); newlines stay, tabs are spaces."""
+    """The text with everything that could steer a terminal written out as `x1b` and the like; newlines stay."""
     return _unsafe().sub(_escaped, str(text).replace("\r\n", "\n").replace("\t", "    "))
 
 
@@ -212,7 +212,7 @@ def short(value: Any, columns: int = 60) -> str:
 def number(value: Any) -> str:
     """A number with its digits as they are; one too large to write out says how large it is."""
     if isinstance(value, int) and value.bit_length() > 2000:
-        return f"a number of about {int(value.bit_length() * 0.30103):,} digits"
+        return f"a number of about {int(value.bit_length() * 0.30103) + 1:,} digits"
     return line(value)
 
 

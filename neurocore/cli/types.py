@@ -29,6 +29,8 @@ class RunId(ParamType):
         text = str(value).strip()
         if not text:
             self.fail("An empty run id means no run.", param, ctx)
+        if "\0" in text or not _is_unicode(text):
+            self.fail("A run id has letters, digits, - and _ only.", param, ctx)
         return text
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -96,7 +98,7 @@ class Moment(ParamType):
             return at.astimezone(UTC).isoformat(timespec="microseconds")
         except (ValueError, OverflowError, OSError):
             self.fail(
-                f"{text[:40]!r} is no time; give 2026-03-31, 2026-03-31T14:00, today, yesterday or an age such as 90d, 12h.",
+                f"{text[:40]!r} is no time; give 2026-03-31, 2026-03-31T14:00, today, yesterday or an age: 90d, 12h.",
                 param,
                 ctx,
             )
@@ -117,6 +119,14 @@ class Age(ParamType):
                 f"{str(value)[:40]!r} is no age; give a number and a unit, such as 90d, 12h, 30min or 2w.", param, ctx
             )
         return age
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _project(ctx: click.Context) -> Project:

@@ -101,7 +101,9 @@ def _emit(checked: list[tuple[Path, str | None, list[Any]]], sound: bool, strict
         CheckedDocument(
             file=str(file), name=name, ok=not _counts(problems, strict),
             problems=[
-                ProblemDocument(severity=one.severity, message=one.message, path=one.path, line=one.line, column=one.column)
+                ProblemDocument(
+                    severity=one.severity, message=one.message, path=one.path, line=one.line, column=one.column,
+                )
                 for one in problems
             ],
         )

@@ -41,12 +41,12 @@ def shown(value: Any, schema: Any = None) -> Any:
     return mask(codec.plain(value), schema)
 
 
-def summary(run: RunRecord, config: NeuroCoreConfig) -> RunSummary:
+def summary(run: RunRecord, store: RunStore, config: NeuroCoreConfig) -> RunSummary:
     """A run as lists have it."""
-    return RunSummary(**_summary(run, config))
+    return RunSummary(**_summary(run, store, config))
 
 
-def _summary(run: RunRecord, config: NeuroCoreConfig) -> dict[str, Any]:
+def _summary(run: RunRecord, store: RunStore, config: NeuroCoreConfig) -> dict[str, Any]:
     failure = run.failure
     return {
         "run_id": run.run_id,
@@ -54,7 +54,7 @@ def _summary(run: RunRecord, config: NeuroCoreConfig) -> dict[str, Any]:
         "blueprint": run.blueprint_name,
         "blueprint_version": run.blueprint_version,
         "status": run.status.value,
-        "state": state(run, config),
+        "state": state(run, config, store),
         "created_at": run.created_at,
         "updated_at": run.updated_at,
         "finished_at": run.finished_at,
@@ -76,11 +76,11 @@ def _summary(run: RunRecord, config: NeuroCoreConfig) -> dict[str, Any]:
     }
 
 
-def details(run: RunRecord, config: NeuroCoreConfig, context: dict[str, Any]) -> RunDetails:
-    """A run as a whole; `context` comes from `context_of`."""
+def details(run: RunRecord, store: RunStore, config: NeuroCoreConfig) -> RunDetails:
+    """A run as a whole."""
     from neurocore.runtime.claim import owner_label
 
-    base = _summary(run, config)
+    base = _summary(run, store, config)
     return RunDetails(
         **base,
         blueprint_path=run.blueprint_path,
@@ -90,7 +90,7 @@ def details(run: RunRecord, config: NeuroCoreConfig, context: dict[str, Any]) ->
         driven_by=owner_label(run.owner) if base["state"] == "driven" else None,
         legacy=run.legacy,
         initial_data=shown(run.initial_data),
-        context=context,
+        context=context_of(run, store),
     )
 
 
@@ -239,7 +239,7 @@ def outcome(
 ) -> OutcomeDocument:
     """Where a run stands when a command that drove it ends."""
     gates = store.load_gates(run.run_id)
-    base = _summary(run, config)
+    base = _summary(run, store, config)
     return OutcomeDocument(
         **base,
         data=context_of(run, store),

@@ -1,4 +1,4 @@
-"""A project made by `neurocore init`, and two ways to call the command line on it: in this process, and as people do."""
+"""A project in a folder, and two ways to call the command line on it: in this process, and as people do."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ flow:
 """,
 }
 
-SKILLS = '''
+SKILLS = """
 import logging
 import sys
 import time
@@ -61,8 +61,10 @@ from neurocore import FlowContext, Skill, SkillMeta
 
 
 class Count(Skill):
-    skill_meta = SkillMeta(name="count", version="1.2.0", description="Counts.", provides=["rows"],
-                           config_schema={"properties": {"key": {"type": "string"}, "pin": {"type": "string", "secret": True}}})
+    skill_meta = SkillMeta(
+        name="count", version="1.2.0", description="Counts.", provides=["rows"],
+        config_schema={"properties": {"key": {"type": "string"}, "pin": {"type": "string", "secret": True}}},
+    )
 
     def process(self, context: FlowContext) -> FlowContext:
         context.set(self.config.get("key", "rows"), 3)
@@ -100,7 +102,7 @@ class Ask(Skill):
             return context
         context.set("answer", context.resume_data["number"])
         return context
-'''
+"""
 
 
 class Project:
@@ -116,7 +118,9 @@ class Project:
     def ok(self, *args: str, code: int = 0) -> str:
         """Call, insist on the exit code, and return stdout."""
         result = self.call(*args)
-        assert result.exit_code == code, f"{args} ended {result.exit_code}, not {code}:\n{result.output}\n{result.exception!r}"
+        assert result.exit_code == code, (
+            f"{args} ended {result.exit_code}, not {code}:\n{result.output}\n{result.exception!r}"
+        )
         return result.stdout
 
     def json(self, *args: str, code: int = 0) -> Any:
@@ -136,7 +140,14 @@ class Project:
     def script(self, *args: str, code: int | None = None, **run: Any) -> subprocess.CompletedProcess[str]:
         """Call it as a process of its own, to its end."""
         done = subprocess.run(
-            command(*args), cwd=self.root, env=environment(), capture_output=True, text=True, timeout=60, check=False, **run
+            command(*args),
+            cwd=self.root,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            **run,
         )
         if code is not None:
             assert done.returncode == code, f"{args} ended {done.returncode}, not {code}:\n{done.stdout}\n{done.stderr}"

@@ -53,7 +53,8 @@ def test_what_cannot_be_used_ends_2_with_a_sentence_and_changes_nothing(project,
 
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
-    assert "Traceback" not in result.output and result.stderr.strip()
+    assert "Traceback" not in result.output
+    assert result.stderr.strip()
     assert project.json("runs", "list")["runs"] == []
 
 
@@ -79,7 +80,8 @@ def test_an_ambiguous_id_ends_3_with_the_candidates(project):
     result = project.call("runs", "inspect", "batch")
 
     assert result.exit_code == 3
-    assert "batch-1" in result.stderr and "batch-2" in result.stderr
+    assert "batch-1" in result.stderr
+    assert "batch-2" in result.stderr
 
 
 def test_a_whole_id_that_begins_another_is_not_ambiguous(project):
@@ -157,7 +159,8 @@ def test_the_same_answer_again_ends_0_and_another_one_ends_4(project):
     other = project.call("runs", "approve", run_id, "--by", "bob")
 
     assert again["decision"]["effect"] == "repeated"
-    assert other.exit_code == 4 and "ada" in other.stderr
+    assert other.exit_code == 4
+    assert "ada" in other.stderr
 
 
 def test_an_answer_on_another_digest_ends_4_and_decides_nothing(project):
@@ -207,7 +210,8 @@ def test_what_nobody_expected_is_one_sentence_and_debug_shows_where(project, mon
     debug = project.call("--debug", "runs", "list")
 
     assert plain.exit_code == debug.exit_code == 1
-    assert "the moon is in the way" in plain.stderr and "Traceback" not in plain.stderr
+    assert "the moon is in the way" in plain.stderr
+    assert "Traceback" not in plain.stderr
     assert len(plain.stderr.strip().splitlines()) == 1
     assert "Traceback" in debug.stderr
 
@@ -218,7 +222,8 @@ def test_a_broken_configuration_ends_2_naming_file_and_line(project):
     result = project.call("runs", "list")
 
     assert result.exit_code == 2
-    assert "neurocore.yaml:2" in result.stderr and "enabled" in result.stderr
+    assert "neurocore.yaml:2" in result.stderr
+    assert "enabled" in result.stderr
 
 
 def test_a_history_that_cannot_be_read_ends_1_with_one_sentence(project):
@@ -228,7 +233,8 @@ def test_a_history_that_cannot_be_read_ends_1_with_one_sentence(project):
     result = project.call("runs", "list")
 
     assert result.exit_code == 1, result.output
-    assert "runs.db" in result.stderr and "Traceback" not in result.output
+    assert "runs.db" in result.stderr
+    assert "Traceback" not in result.output
 
 
 def test_disabled_persistence_is_said(project):

@@ -14,7 +14,9 @@ EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egpj\u2066\rx"
 
 def harmless(*outputs: str) -> None:
     for output in outputs:
-        bad = [hex(ord(c)) for c in output if (ord(c) < 32 and c != "\n") or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2066"]
+        bad = [
+            hex(ord(c)) for c in output if (ord(c) < 32 and c != "\n") or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2066"
+        ]
         assert not bad, f"{bad} in {output!r}"
 
 
@@ -33,9 +35,9 @@ def test_a_title_and_tags_cannot_steer_the_terminal(project):
 
 
 def test_json_keeps_the_hostile_value_as_it_is(project):
-    project.run("gated", "--data", f"batch={EVIL}")
+    run_id = project.run("gated", "--data", f"batch={EVIL}")
 
-    assert project.json("runs", "list")["runs"][0]["title"].startswith("Payments of \x1b]0;owned")
+    assert project.json("runs", "inspect", run_id)["run"]["initial_data"]["batch"] == EVIL
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,8 @@ def test_json_keeps_the_hostile_value_as_it_is(project):
         ("run", EVIL), ("runs", EVIL), (EVIL,), ("runs", "list", f"--{EVIL}"), ("runs", "list", "--status", EVIL),
         ("runs", "list", "--since", EVIL), ("runs", "list", "--before", EVIL), ("run", "plain", "--data", EVIL),
         ("run", "plain", "--data", f"{EVIL}=1"), ("run", "plain", "--data", f"mode=@{EVIL}"), ("runs", "inspect", EVIL),
-        ("skill", "info", EVIL), ("skill", "new", EVIL), ("config", "show", EVIL), ("validate", EVIL), ("init", "neurocore.yaml"),
+        ("skill", "info", EVIL), ("skill", "new", EVIL), ("config", "show", EVIL), ("validate", EVIL),
+        ("init", "neurocore.yaml"),
     ],
 )  # fmt: skip
 def test_a_refusal_repeats_nothing_dangerous(project, args):
@@ -55,7 +58,9 @@ def test_a_refusal_repeats_nothing_dangerous(project, args):
     harmless(result.stdout, result.stderr)
 
 
-@pytest.mark.parametrize("prefix", ["%", "_", "'", "../", "' OR 1=1 --", "*", "%s", "\x00", "\ud800", "x" * 100_000, " "])
+@pytest.mark.parametrize(
+    "prefix", ["%", "_", "'", "../", "' OR 1=1 --", "*", "%s", "\x00", "\ud800", "x" * 100_000, " "]
+)
 def test_a_hostile_run_id_names_no_run(project, prefix):
     project.run("plain")
 
@@ -65,7 +70,9 @@ def test_a_hostile_run_id_names_no_run(project, prefix):
     assert len(result.stderr) < 1000
 
 
-@pytest.mark.parametrize("pair", ["rows=!!python/object/apply:os.system ['true']", "rows=&a [*a]", "rows=[" * 60, "rows=" + "[" * 5000])
+@pytest.mark.parametrize(
+    "pair", ["rows=!!python/object/apply:os.system ['true']", "rows=&a [*a]", "rows=[" * 60, "rows=" + "[" * 5000]
+)
 def test_hostile_data_is_refused_or_taken_as_text_and_quickly(project, pair):
     result = project.call("run", "plain", "--data", pair)
 
@@ -81,14 +88,17 @@ def test_a_skill_that_raises_escapes_is_told_without_them(project):
         "        raise ValueError('\\x1b[2J\\u202e')\n"
     )
     (project.root / "blueprints" / "evil.yaml").write_text(
-        'name: "ev\\u202eil"\ncomponents: [{name: "st\\u202eep", type: evil}]\nflow: {steps: [{component: "st\\u202eep"}]}\n'
+        'name: evil\ndescription: "\\e[2J\\u202e"\ncomponents: [{name: step, type: evil,'
+        ' config: {"\\e[2J": "\\u202e"}}]\n'
+        "flow: {steps: [{component: step}]}\n"
     )
     result = project.call("run", "evil")
     run_id = project.json("runs", "list")["runs"][0]["run_id"]
 
     assert result.exit_code == 1
     harmless(result.stdout, result.stderr)
-    for args in (("runs", "inspect", run_id, "--full"), ("runs", "logs", run_id), ("skill", "list"), ("skill", "info", "evil"),
+    for args in (("runs", "inspect", run_id, "--full"), ("runs", "logs", run_id), ("skill", "list"),
+                 ("skill", "info", "evil"),
                  ("runs", "list"), ("doctor",), ("validate",)):  # fmt: skip
         shown = project.call(*args)
         harmless(shown.stdout, shown.stderr)
@@ -98,7 +108,8 @@ def test_a_huge_number_comes_out_whole_in_json_and_told_to_people(project):
     (project.root / "skills" / "big.py").write_text(
         "from neurocore import Skill, SkillMeta\n"
         "class Big(Skill):\n    skill_meta = SkillMeta(name='big')\n"
-        "    def process(self, context):\n        context.set('number', 10**5000); context.set('text', 'x' * 5_000_000)\n"
+        "    def process(self, context):\n        context.set('number', 10**5000)\n"
+        "        context.set('text', 'x' * 5_000_000)\n"
         "        context.set('odd', '\\ud800'); context.set('nan', float('nan')); return context\n"
     )
     (project.root / "blueprints" / "big.yaml").write_text(
@@ -108,9 +119,10 @@ def test_a_huge_number_comes_out_whole_in_json_and_told_to_people(project):
     run_id = project.json("runs", "list")["runs"][0]["run_id"]
     document = project.ok("runs", "inspect", run_id, "--json")
 
-    assert "about 5,001 digits" in told and len(told) < 10_000
+    assert "about 5,001 digits" in told
+    assert len(told) < 10_000
     assert "1" + "0" * 5000 in document
-    assert '"NaN"' in document
+    assert '"nan"' in document.lower()
 
 
 def test_an_encoding_without_our_signs_is_no_reason_to_fail(project):

@@ -33,7 +33,7 @@ def on_a_terminal(project, *args: str, keys: bytes = b"", until: str = "", **env
     parent, child = pty.openpty()
     process = subprocess.Popen(
         command(*args), cwd=project.root, stdin=child, stdout=child, stderr=child, start_new_session=True,
-        env=environment(TERM="xterm", COLUMNS="80", **env), preexec_fn=lambda: _make_controlling(child),
+        env=environment(TERM="xterm", COLUMNS="80", **env), preexec_fn=lambda: _make_controlling(child),  # noqa: PLW1509  (nothing else runs here)
     )  # fmt: skip
     os.close(child)
     seen, sent = b"", False
@@ -68,7 +68,8 @@ def test_data_goes_to_stdout_and_talk_to_stderr(project):
     done = project.script("run", "plain", "--data", "mode=print", "--json", code=0)
 
     assert json.loads(done.stdout)["status"] == "completed"
-    assert "printed by the skill" in done.stderr and "act completed" in done.stderr
+    assert "printed by the skill" in done.stderr
+    assert "act completed" in done.stderr
 
 
 def test_quiet_says_nothing_but_errors(project):
@@ -104,7 +105,8 @@ def test_a_run_goes_on_when_nobody_reads_its_progress_or_its_result(project):
     reading, writing = os.pipe()
     os.close(reading)
     process = subprocess.Popen(
-        command("run", "plain", "--run-id", "unread", "--data", "mode=fail"), cwd=project.root, stdout=writing, stderr=writing,
+        command("run", "plain", "--run-id", "unread", "--data", "mode=fail"), cwd=project.root, stdout=writing,
+        stderr=writing,
         env=environment(),
     )  # fmt: skip
     os.close(writing)
@@ -117,13 +119,21 @@ def test_a_terminal_gets_colour_and_signs_and_the_steps(project):
     seen, code = on_a_terminal(project, "run", "gated", "--run-id", "seen")
 
     assert code == 0
-    assert "✓\x1b" in seen and "load" in seen
-    assert "◌" in seen and "neurocore runs approve seen" in seen
+    assert "✓\x1b" in seen
+    assert "load" in seen
+    assert "◌" in seen
+    assert "neurocore runs approve seen" in seen
 
 
 def test_no_color_is_honoured_on_a_terminal(project):
     project.run("gated")
-    for args in (("runs", "list"), ("runs", "inspect", project.run("plain")), ("run", "plain"), ("doctor",), ("run", "nothing")):
+    for args in (
+        ("runs", "list"),
+        ("runs", "inspect", project.run("plain")),
+        ("run", "plain"),
+        ("doctor",),
+        ("run", "nothing"),
+    ):
         seen, _ = on_a_terminal(project, *args, NO_COLOR="1")
         assert not re.search(r"\x1b\[[0-9;]*3[0-9]", seen), seen
 
@@ -144,7 +154,8 @@ def test_ctrl_c_leaves_a_run_that_resumes(project):
     )
 
     assert code == 130
-    assert "neurocore runs resume stopped" in seen and "Traceback" not in seen
+    assert "neurocore runs resume stopped" in seen
+    assert "Traceback" not in seen
     run = project.json("runs", "inspect", "stopped")["run"]
     assert (run["status"], run["failure"]["kind"]) == ("failed", "interrupted")
     (project.root / "go").write_text("")
@@ -159,7 +170,8 @@ def test_a_signal_hands_the_run_back_and_that_is_no_death(project, number):
     _, said = process.communicate(timeout=30)
 
     assert process.returncode == 128 + number
-    assert "neurocore runs resume handed" in said and "Traceback" not in said
+    assert "neurocore runs resume handed" in said
+    assert "Traceback" not in said
     assert project.json("runs", "list")["runs"][0]["state"] == "owed"
     (project.root / "go").write_text("")
     assert project.json("runs", "sweep")["owed"] == ["handed"]
@@ -198,12 +210,13 @@ def test_watch_follows_a_run_that_another_process_drives(project):
     process = project.spawn("run", "plain", "--run-id", "watched", "--data", "mode=wait")
     wait_for(project.root / "waiting", process)
     watcher = project.spawn("runs", "watch", "watched", "--json")
-    assert watcher.stderr is not None and "act started" in watcher.stderr.readline()
+    assert watcher.stderr is not None
+    assert "act started" in watcher.stderr.readline()
     (project.root / "go").write_text("")
     seen, said = watcher.communicate(timeout=60)
     process.communicate(timeout=30)
 
-    assert watcher.returncode == 0
+    assert watcher.returncode == 0, said
     assert json.loads(seen)["status"] == "completed"
     assert "act completed" in said
 
@@ -213,7 +226,8 @@ def test_cancel_asks_the_process_that_drives(project):
     process.communicate(timeout=30)
     document = project.json("runs", "cancel", "cancelled", "--note", "never mind")
 
-    assert document["status"] == "cancelled" and document["waits"] == []
+    assert document["status"] == "cancelled"
+    assert document["waits"] == []
     assert "neurocore runs replay" in document["next"][0]
 
 
@@ -223,12 +237,15 @@ def test_delete_asks_on_a_terminal_and_is_refused_without_one(project):
     refused = project.script("runs", "delete", run_id, stdin=subprocess.DEVNULL, code=2)
     assert "--yes" in refused.stderr
     seen, code = on_a_terminal(project, "runs", "delete", run_id, keys=b"n\n", until="[y/N]")
-    assert code == 0 and "Nothing was deleted" in seen
+    assert code == 0
+    assert "Nothing was deleted" in seen
     seen, code = on_a_terminal(project, "runs", "delete", run_id, keys=b"y\n", until="[y/N]")
-    assert code == 0 and f"Deleted run {run_id}" in seen
+    assert code == 0
+    assert f"Deleted run {run_id}" in seen
 
     gone = project.call("runs", "inspect", run_id)
-    assert gone.exit_code == 3 and "was deleted by" in gone.stderr
+    assert gone.exit_code == 3
+    assert "was deleted by" in gone.stderr
 
 
 def test_the_installed_script_and_the_module_are_the_same(project):

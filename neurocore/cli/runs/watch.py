@@ -58,7 +58,7 @@ def _follow(project: Project, run_id: str, shown: View, follow: bool) -> bool:
         if run.version != version:
             version = run.version
             seen.look(run, project.store.step_summaries(run_id, after=seen.settled))
-        now = state(run, project.config)
+        now = state(run, project.config, project.store)
         if run.status.ended or now == "lost":
             return now == "lost"
         if run.status.value == "suspended" and now == "idle":
