@@ -28,7 +28,8 @@ def ending(run: RunRecord, project: Project, *, decision: Decision | None = None
     state = state_of(run, project.config, project.store)
     lines = [_decided(decision)] if decision is not None else []
     sign, words = standing(run, state)
-    about = line(run.title) or line(run.blueprint_name)
+    room = columns() - width(f"{words} · run {run.run_id}") - 6
+    about = cut(line(run.title) or line(run.blueprint_name), max(16, room))
     lines.append(f"{mark(sign)} {paint(words, 'bold')} · {about} · run {run.run_id}")
     waiting = views.open_gates(gates, run)
     for gate in waiting:
@@ -150,7 +151,7 @@ def _heading(run: RunRecord, state: str) -> list[str]:
     sign, words = standing(run, state)
     name = f"{line(run.blueprint_name)} {line(run.blueprint_version)}"
     title = line(run.title)
-    head = [paint(title, "bold")] if title else []
+    head = [paint(one, "bold") for one in wrapped(title, columns())] if title else []
     return [
         *head,
         f"{name if title else paint(name, 'bold')} · run {run.run_id}",
@@ -228,7 +229,7 @@ def _what_step_did(step: StepRecord, gate: GateRecord | None) -> list[str]:
     if gate is not None and gate.status is GateStatus.VOIDED:
         return [f"voided: {line(gate.void_reason or 'it is closed')}"]
     if step.status is StepStatus.SUSPENDED:
-        return [f"waits for {since(gate.opened_at if gate else step.started_at)}"]
+        return [f"waiting for {since(gate.opened_at if gate else step.started_at)}"]
     if step.status is StepStatus.SKIPPED:
         return [f"skipped: {line(step.reason or step.error or 'not needed')}"]
     keys = ", ".join(line(key) for key in step.output_keys)
@@ -308,7 +309,7 @@ def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], sta
         what = "data" if gate.kind == "input" else "a decision"
         visit = f" (visit {gate.visit})" if gate.visit > 1 else ""
         lines += [
-            f"  {mark('suspended')} {line(gate.node_id)}{visit} waits for {what} since {ago(gate.opened_at)}:",
+            f"  {mark('suspended')} {line(gate.node_id)}{visit} waits for {what} (opened {ago(gate.opened_at)}):",
             "",
         ]
         lines += gate_lines(gate, run, project, indent="    ", full=full)

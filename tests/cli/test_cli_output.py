@@ -137,8 +137,8 @@ def test_text_keeps_its_line_breaks():
 
 @pytest.mark.parametrize(
     "value",
-    [pytest.param(10**5000, id="huge"), None, True, 0, 1.5, "", "x" * 5000, "a\nb" * 500, [], [[]], [[1, [2]], {"a": {}}],
-     {"a": {"b": {"c": [1, {"d": 2}]}}}, [{"a": 1}, {"b": [2]}], {"": ""}],
+    [pytest.param(10**5000, id="huge"), None, True, 0, 1.5, "", "x" * 5000, "a\nb" * 500, [], [[]],
+     [[1, [2]], {"a": {}}], {"a": {"b": {"c": [1, {"d": 2}]}}}, [{"a": 1}, {"b": [2]}], {"": ""}],
 )  # fmt: skip
 def test_every_value_can_be_shown_in_80_columns(value):
     lines = values.named({"key": value}, indent="  ", room=80)

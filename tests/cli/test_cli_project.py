@@ -1,0 +1,277 @@
+"""`init`, `validate`, `schema`, `skill`, `config` and `doctor`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from .conftest import Project, environment
+
+
+def test_init_makes_a_project_that_runs_at_once(runner, tmp_path):
+    root = tmp_path / "hello world"
+    made = runner("init", str(root))
+    project = Project(root)
+
+    assert made.exit_code == 0, made.output
+    assert "neurocore run hello" in made.stdout
+    waiting = project.json("run", "hello", "--data", "name=Ada")
+    assert waiting["status"] == "suspended"
+    assert waiting["title"] == "A greeting for Ada"
+    done = project.script("runs", "approve", waiting["run_id"], "--by", "ada", code=0)
+    assert "completed" in done.stdout
+    assert "Approved by ada" in (root / "outbox" / "ada.txt").read_text()
+    assert project.json("validate")["blueprints"][0]["problems"] == []
+    assert project.json("doctor")["ok"] is True
+    assert ".env" in (root / ".gitignore").read_text().splitlines()
+
+
+def test_the_tests_that_init_and_skill_new_make_pass(runner, tmp_path):
+    root = tmp_path / "fresh"
+    runner("init", str(root))
+    project = Project(root)
+    project.ok("skill", "new", "word-count")
+    project.ok("skill", "new", "fetch_rates", "--async")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"], cwd=root, env=environment(),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
+    assert {"word-count", "fetch_rates"} <= {skill["name"] for skill in project.json("skill", "list")["skills"]}
+
+
+def test_init_touches_nothing_that_is_there(runner, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+
+    refused = runner("init", str(tmp_path / "mine"))
+    file = runner("init", str(tmp_path / "mine" / "thesis.txt"))
+
+    assert refused.exit_code == 4
+    assert file.exit_code == 2
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_init_takes_an_empty_folder_and_one_with_only_git(runner, tmp_path):
+    (tmp_path / ".git").mkdir()
+
+    assert runner("init", str(tmp_path), "--json").exit_code == 0
+    assert (tmp_path / "neurocore.yaml").is_file()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_init_where_nothing_can_be_written_leaves_nothing(runner, tmp_path):
+    tmp_path.chmod(0o500)
+    result = runner("init", str(tmp_path / "new"))
+    tmp_path.chmod(0o700)
+
+    assert result.exit_code == 1
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["", "Upper", "1st", "a b", "../x", "x" * 80, "ünï"])
+def test_a_name_that_cannot_be_a_skills_is_refused(project, name):
+    assert project.call("skill", "new", name).exit_code == 2
+    assert not (project.root / "tests").exists()
+
+
+def test_a_new_skill_never_takes_the_place_of_another(project):
+    assert project.call("skill", "new", "http").exit_code == 4
+    assert project.call("skill", "new", "count").exit_code == 4
+    project.ok("skill", "new", "mine")
+    assert project.call("skill", "new", "mine").exit_code == 4
+
+
+def test_validate_names_line_and_column_and_ends_1(project):
+    (project.root / "blueprints" / "wrong.yaml").write_text(
+        "name: wrong\ncomponents:\n  - {name: a, type: cuont}\n"
+        "flow:\n  steps:\n    - component: b\n      condition: '1 +'\n"
+    )
+
+    document = project.json("validate", "wrong", code=1)
+    told = project.ok("validate", "wrong", code=1)
+
+    problems = document["blueprints"][0]["problems"]
+    assert {problem["line"] for problem in problems} >= {6, 7}
+    assert "6:" in told
+    assert "flow.steps[0].component" in told
+    (project.root / "blueprints" / "wrong.yaml").write_text(
+        "name: wrong\ncomponents:\n  - {name: a, type: cuont}\nflow: {steps: [{component: a}]}\n"
+    )
+    problem = project.json("validate", "wrong", code=1)["blueprints"][0]["problems"][0]
+    assert (problem["line"], problem["path"]) == (3, "components[0].type")
+    assert "'count'" in problem["message"]
+
+
+def test_validate_without_a_name_checks_the_whole_folder(project):
+    document = project.json("validate")
+
+    assert [one["name"] for one in document["blueprints"]] == ["asking", "gated", "plain"]
+    assert document["ok"] is True
+
+
+def test_warnings_count_only_with_strict(project):
+    (project.root / "blueprints" / "loose.yaml").write_text(
+        "name: loose\ncomponents: [{name: a, type: act}, {name: unused, type: act}]\nflow: {steps: [{component: a}]}\n"
+    )
+
+    project.ok("validate", "loose")
+    project.ok("validate", "loose", "--strict", code=1)
+
+
+def test_validate_of_a_file_that_is_not_there_ends_3(project):
+    assert project.call("validate", "nothing.yaml").exit_code == 3
+
+
+@pytest.mark.parametrize("what", ["blueprint", "config"])
+def test_the_schemas_are_schemas_and_accept_what_is_right(project, what):
+    schema = json.loads(project.ok("schema", what))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    file = {"blueprint": "blueprints/gated.yaml", "config": "neurocore.yaml"}[what]
+
+    jsonschema.validate(yaml.safe_load((project.root / file).read_text()), schema)
+
+
+def test_skill_list_names_what_is_broken_and_hides_no_other(project):
+    (project.root / "skills" / "broken.py").write_text("import nothing_of_this_name\n")
+
+    result = project.call("skill", "list")
+
+    assert result.exit_code == 0
+    assert "count" in result.stdout
+    assert "broken.py:1" in result.stderr
+
+
+def test_skill_info_explains_configuration_and_masks_secrets(project):
+    (project.root / "neurocore.yaml").write_text("skills: {count: {pin: '99887766'}}\n")
+
+    told = project.ok("skill", "info", "count")
+
+    assert "pin (string, secret)" in told
+    assert "sets     rows" in told
+    assert "99887766" not in told + project.ok("skill", "info", "count", "--json")
+    assert project.call("skill", "info", "coutn").exit_code == 3
+
+
+def test_config_show_says_where_each_value_comes_from(project, monkeypatch):
+    monkeypatch.setenv("NEUROCORE_RUNTIME__MAX_WORKERS", "3")
+    (project.root / "neurocore.yaml").write_text(
+        "project: {name: work}\nllm: {provider: x, api_key: sk-123456789, base_url: 'https://me:pa55@host/v1'}\n"
+        "skills:\n  count: {key: rows, api_token: '${TOKEN}'}\n"
+    )
+    settings = {one["name"]: one for one in project.json("config", "show")["settings"]}
+
+    assert settings["project.name"] == {"name": "project.name", "value": "work", "origin": "neurocore.yaml:1"}
+    assert settings["runtime.max_workers"]["value"] == 3
+    assert settings["runtime.max_workers"]["origin"] == "environment NEUROCORE_RUNTIME__MAX_WORKERS"
+    assert settings["web.port"]["origin"] == "default"
+    assert settings["skills.count.key"]["origin"] == "neurocore.yaml:4"
+    assert settings["skills.count.api_token"]["value"] == "${TOKEN}"
+    told = project.ok("config", "show") + project.ok("config", "show", "--json")
+    assert "sk-123456789" not in told
+    assert "pa55" not in told
+
+
+def test_config_show_of_one_section_or_of_nothing(project):
+    assert {one["name"].split(".")[0] for one in project.json("config", "show", "web")["settings"]} == {"web"}
+    result = project.call("config", "show", "wbe")
+    assert result.exit_code == 3
+    assert "'web'" in result.stderr
+
+
+def test_doctor_says_how_to_mend_each_thing(project):
+    (project.root / "skills" / "broken.py").write_text("1/0\n")
+    (project.root / "blueprints" / "broken.yaml").write_text("name: broken\ncomponents: []\nflow: {steps: []}\n")
+    (project.root / "blueprints" / "needy.yaml").write_text(
+        "name: needy\ncomponents: [{name: a, type: count, config: {pin: '${NO_SUCH_PIN}'}}]\n"
+        "flow: {steps: [{component: a}]}\n"
+    )
+    (project.root / ".git").mkdir()
+    (project.root / ".env").write_text("A=1\n")
+    project.ok("runs", "approve", project.run(), "--no-resume")
+
+    document = project.json("doctor", code=1)
+    told = project.ok("doctor", code=1)
+
+    said = " ".join(finding["message"] for finding in document["findings"])
+    for part in ("broken.py:1", "broken.yaml", "NO_SUCH_PIN", ".env", "owed"):
+        assert part in said, f"{part} is not in {said}"
+    assert all(finding["mend"] for finding in document["findings"] if finding["level"] != "ok")
+    assert "neurocore validate blueprints/broken.yaml" in told
+    assert [one for one in told.splitlines() if len(one) > 80] == []
+
+
+def test_doctor_goes_on_when_the_settings_are_wrong(project):
+    (project.root / "neurocore.yaml").write_text("persistance: {}\n")
+
+    document = project.json("doctor", code=1)
+
+    assert "persistence" in next(one for one in document["findings"] if one["level"] == "error")["message"]
+
+
+def test_doctor_says_that_a_database_cannot_be_opened(project):
+    (project.root / "data" / "runs.db").mkdir(parents=True)
+
+    assert any(
+        one["level"] == "error" and one["subject"] == "store" for one in project.json("doctor", code=1)["findings"]
+    )
+
+
+def test_doctor_in_no_project_warns_only(runner, tmp_path):
+    document = json.loads(runner("-C", str(tmp_path), "doctor", "--json").stdout)
+
+    assert document["ok"] is True
+    assert any("neurocore init" in (one["mend"] or "") for one in document["findings"])
+
+
+def test_doctor_names_what_a_store_in_memory_cannot_do(project):
+    (project.root / "neurocore.yaml").write_text("persistence: {backend: memory}\n")
+
+    assert any("gone with the process" in one["message"] for one in project.json("doctor")["findings"])
+
+
+def test_a_project_is_found_from_a_folder_below_it(project, runner):
+    (project.root / "deep" / "down").mkdir(parents=True)
+
+    result = runner("-C", str(project.root / "deep" / "down"), "config", "show", "project.name", "--json")
+
+    assert json.loads(result.stdout)["settings"][0]["value"] == "work"
+
+
+def test_the_folder_is_where_it_was_after_a_call_in_another(project, runner):
+    before = Path.cwd()
+    project.ok("runs", "list")
+    assert Path.cwd() == before
+
+
+def test_a_blueprint_can_be_named_by_path_by_file_name_or_by_its_own_name(project):
+    (project.root / "blueprints" / "other-file.flow.yaml").write_text(
+        "name: pay salaries\ncomponents: [{name: a, type: delay, config: {seconds: 0}}]\n"
+        "flow: {steps: [{component: a}]}\n"
+    )
+
+    for name in ("blueprints/other-file.flow.yaml", "other-file", "other-file.flow.yaml", "pay salaries"):
+        assert project.json("run", name)["blueprint"] == "pay salaries"
+
+
+def test_data_is_read_by_type_from_files_and_as_yaml(project):
+    (project.root / "rows.txt").write_text("from a file\n")
+
+    for given, value in (
+        ("3", 3),
+        ("[1, two]", [1, "two"]),
+        ("false", False),
+        ("@rows.txt", "from a file\n"),
+        ("", ""),
+    ):
+        run_id = project.run("plain", "--data", f"rows={given}")
+        assert project.json("runs", "inspect", run_id)["run"]["initial_data"]["rows"] == value

@@ -1,0 +1,160 @@
+"""`runs inspect` reads like a story, and says what to type next."""
+
+from __future__ import annotations
+
+
+def test_a_waiting_run_says_what_for_what_happened_where_it_stands_and_what_next(project):
+    run_id = project.run("gated", "--data", "batch=june", "--tag", "monthly", "--by", "ada")
+
+    told = project.ok("runs", "inspect", run_id)
+
+    parts = ["Payments of june", run_id, "What it was for", "Started by ada", "monthly", "batch  june", "What happened",
+             "load", "set rows", "review", "Where it stands", "Release june?", "rows", "A rejection needs a note",
+             "Type next:", f"neurocore runs approve {run_id[:8]}", "--reject --note"]  # fmt: skip
+    place = 0
+    for part in parts:
+        found = told.find(part, place)
+        assert found >= 0, f"{part!r} is not in the rest of\n{told[place:]}"
+        place = found + len(part)
+
+
+def test_every_line_fits_80_columns(project):
+    run_id = project.run("gated", "--data", f"batch={'a long word and ' * 40}", "--by", "ada")
+    project.ok("runs", "approve", run_id, "--by", "bob", "--note", "It is all as it should be, and more " * 9)
+
+    for args in ((), ("--full",)):
+        told = project.ok("runs", "inspect", run_id, *args)
+        assert [one for one in told.splitlines() if len(one) > 80] == []
+
+
+def test_a_decided_gate_says_who_when_and_the_note(project):
+    run_id = project.run()
+    project.ok("runs", "approve", run_id, "--by", "bob", "--note", "checked twice")
+
+    told = project.ok("runs", "inspect", run_id)
+
+    assert "approved by bob" in told
+    assert "“checked twice”" in told
+    assert "completed in" in told
+
+
+def test_a_failed_step_and_its_retry_are_both_there(project):
+    run_id = project.run("plain", "--data", "mode=fail", code=1)
+    project.ok("runs", "resume", run_id, code=1)
+
+    told = project.ok("runs", "inspect", run_id)
+
+    assert told.count("ValueError: the bank said no") == 2
+    assert "(attempt 2)" in told
+    assert f"neurocore runs resume {run_id[:8]}" in told
+    assert f"neurocore runs replay {run_id[:8]}" in told
+
+
+def test_a_rejected_run_offers_a_replay_and_no_resume(project):
+    run_id = project.run()
+    project.ok("runs", "approve", run_id, "--reject", "--note", "no", "--by", "bob")
+
+    told = project.ok("runs", "inspect", run_id)
+
+    assert "rejected by bob" in told
+    assert "runs replay" in told
+    assert "runs resume" not in told
+
+
+def test_a_replay_names_the_run_it_came_from(project):
+    run_id = project.run("plain")
+    again = project.json("runs", "replay", run_id, "--tag", "again")
+
+    told = project.ok("runs", "inspect", again["run_id"])
+
+    assert f"A replay of run {run_id[:8]}" in told
+    assert again["tags"] == ["again"]
+
+
+def test_full_shows_values_configuration_tracebacks_logs_activity_and_yaml(project):
+    run_id = project.run("plain", "--data", "mode=log")
+    failed = project.run("plain", "--data", "mode=fail", code=1)
+
+    told = project.ok("runs", "inspect", run_id, "--full")
+    of_failed = project.ok("runs", "inspect", failed, "--full")
+
+    assert "logged by the skill" in told
+    assert "Activity" in told
+    assert "type: act" in told
+    assert "Traceback" in of_failed
+    assert 'raise ValueError("the bank said no")' in of_failed
+
+
+def test_a_step_that_waits_for_data_says_how_to_give_it(project):
+    run_id = project.run("asking")
+
+    told = project.ok("runs", "inspect", run_id)
+    assert "Which number?" in told
+    assert f"neurocore runs resume {run_id[:8]} --data KEY=VALUE" in told
+
+    done = project.json("runs", "resume", run_id, "--data", "number=7")
+    assert (done["status"], done["data"]["answer"]) == ("completed", 7)
+
+
+def test_resume_without_data_at_an_input_is_refused_and_says_how(project):
+    result = project.call("runs", "resume", project.run("asking"))
+
+    assert result.exit_code == 4
+    assert "--data" in result.stderr
+
+
+def test_an_answer_without_resume_is_recorded_and_the_run_is_owed(project):
+    run_id = project.run()
+
+    document = project.json("runs", "approve", run_id, "--no-resume", "--by", "ada")
+
+    assert (document["status"], document["state"]) == ("suspended", "owed")
+    assert "decided at review, not yet resumed" in project.ok("runs", "inspect", run_id)
+    assert project.json("runs", "sweep")["owed"] == [run_id]
+    assert project.json("runs", "inspect", run_id)["run"]["status"] == "completed"
+
+
+def test_a_long_history_is_shortened_and_full_is_not(project):
+    (project.root / "blueprints" / "long.yaml").write_text(
+        "name: long\ncomponents: [{name: n, type: delay, config: {seconds: 0}}]\n"
+        f"flow: {{steps: [{', '.join(['{component: n}'] * 60)}]}}\n"
+    )
+    run_id = project.run("long")
+
+    assert "… 25 more steps (--full shows all)" in project.ok("runs", "inspect", run_id)
+    assert "n#60" in project.ok("runs", "inspect", run_id, "--full")
+
+
+def test_what_is_called_like_a_credential_or_marked_secret_is_masked(project):
+    (project.root / "blueprints" / "secret.yaml").write_text(
+        "name: secret\ncomponents:\n  - {name: load, type: count, config: {pin: '4321-secret-pin'}}\n"
+        "flow: {steps: [{component: load}]}\n"
+    )
+    run_id = project.run("secret")
+    plain = project.run("plain", "--data", "rows={api_key: abcdefgh12345678}")
+
+    for args in (("--full",), ("--full", "--json"), ("--json",), ()):
+        assert (
+            "4321-secret-pin"
+            not in project.ok("runs", "inspect", run_id, *args)
+            .split("Blueprint (from")[0]
+            .split('"blueprint_source"')[0]
+        )
+        assert "abcdefgh12345678" not in project.ok("runs", "inspect", plain, *args)
+
+
+def test_a_secret_input_is_shown_as_its_reference_everywhere(project):
+    (project.root / ".env").write_text("BANK_TOKEN=supersecretvalue\n")
+    (project.root / "blueprints" / "bank.yaml").write_text(
+        "name: bank\ninputs: {token: {type: string, secret: true}, mode: {default: fine}}\n"
+        "components: [{name: act, type: act}]\nflow: {steps: [{component: act}]}\n"
+    )
+    refused = project.call("run", "bank", "--data", "token=supersecretvalue")
+    assert refused.exit_code == 2
+    assert "${" in refused.stderr
+
+    run_id = project.run("bank", "--data", "token=${BANK_TOKEN}")
+
+    told = project.ok("runs", "inspect", run_id, "--full") + project.ok("runs", "inspect", run_id, "--full", "--json")
+    assert "supersecretvalue" not in told
+    assert "${BANK_TOKEN}" in told
