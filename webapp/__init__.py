@@ -33,7 +33,7 @@ def create_app(
     `store` and `dispatcher` are made from the configuration when they are not given; runs are then driven on threads of
     this process. Raises ConfigError, StoreError or UsageError (persistence is disabled).
     """
-    from webapp import csp, csrf, failures, hosts, limits, marks, ops, permissions, previews, sessions
+    from webapp import assets, csp, csrf, failures, hosts, limits, marks, ops, permissions, previews, sessions
     from webapp.services import Leave, Services
 
     config = config or load_config()
@@ -57,7 +57,7 @@ def create_app(
     csp.init_app(app)
     failures.init_app(app)
     marks.init_app(app)
-    _assets(app)
+    assets.init_app(app)
     _htmx(app)
     app.context_processor(lambda: _everywhere(app))
     for name in AREAS:
@@ -93,11 +93,3 @@ def _htmx(app: Flask) -> None:
     from htmx_flask import Htmx
 
     Htmx(app)
-
-
-def _assets(app: Flask) -> None:
-    """Static files: named by their content and precompressed in a built package, as they are in a checkout."""
-    if find_spec("webapp.assets") is not None:
-        import_module("webapp.assets").init_app(app)
-    else:
-        import_module("webapp.plain_assets").init_app(app)

@@ -14,8 +14,6 @@ DAYS = 14
 #: From the bottom of a column to its top.
 ORDER = (RunStatus.COMPLETED, RunStatus.CANCELLED, RunStatus.SUSPENDED, RunStatus.RUNNING, RunStatus.FAILED)
 HEIGHT = 96
-COLUMN = 40
-BAR = 26
 
 
 class Day(Struct, frozen=True):
@@ -48,33 +46,27 @@ def days(counts: Iterable[DayCount], today: date | None = None) -> list[Day]:
 def draw(columns: list[Day], runs_url: str) -> Markup:
     """The chart; each column is a link to the runs of its day."""
     most = max((day.total for day in columns), default=0) or 1
-    parts = []
-    for place, day in enumerate(columns):
-        x = place * COLUMN + (COLUMN - BAR) // 2
-        parts.append(_column(day, x, most, runs_url))
-        when = date.fromisoformat(day.day)
-        if place % 2 == (DAYS - 1) % 2:
-            parts.append(
-                Markup('<text x="{}" y="{}">{}</text>').format(x + BAR // 2, HEIGHT + 30, f"{when:%b} {when.day}")
-            )
-    return Markup('<svg class="chart" width="{0}" height="{1}" viewBox="0 0 {0} {1}" role="group" aria-label="{2}">{3}</svg>').format(
-        DAYS * COLUMN, HEIGHT + 36, f"Runs by day, the last {DAYS} days", Markup("").join(parts)
+    return Markup('<ol class="chart" aria-label="Runs by day, the last {} days">{}</ol>').format(
+        len(columns), Markup("").join(_column(day, most, runs_url) for day in columns)
     )
 
 
-def _column(day: Day, x: int, most: int, runs_url: str) -> Markup:
-    told = ", ".join(f"{count:,} {status.value}" for status, count in day.counts.items()) or "no runs"
-    bars, y = [], float(HEIGHT + 14)
+def _column(day: Day, most: int, runs_url: str) -> Markup:
+    when = date.fromisoformat(day.day)
+    bars, y = [], float(HEIGHT)
     for status, count in day.counts.items():
         height = max(2.0, HEIGHT * count / most)
-        y -= height
-        bars.append(Markup('<rect class="{}" x="{}" y="{:.1f}" width="{}" height="{:.1f}"/>').format(status.value, x, y, BAR, height))
-    bars.append(Markup('<rect class="base" x="{}" y="{}" width="{}" height="1"/>').format(x, HEIGHT + 14, BAR))
-    if day.total:
-        bars.append(Markup('<text class="total" x="{}" y="{:.1f}">{}</text>').format(x + BAR // 2, max(10.0, y - 4), f"{day.total:,}"))
-    title = Markup("<title>{}: {}</title>").format(day.day, told)
+        y = max(0.0, y - height)
+        bars.append(Markup('<rect class="{}" x="0" y="{:.1f}" width="10" height="{:.1f}"/>').format(status.value, y, height))
+    picture = Markup('<svg viewBox="0 0 10 {}" preserveAspectRatio="none" aria-hidden="true">{}</svg>').format(
+        HEIGHT, Markup("").join(bars)
+    )
+    inner = Markup('<span class="total">{}</span>{}<span class="label">{}</span>').format(
+        f"{day.total:,}" if day.total else Markup("&nbsp;"), picture, f"{when:%b} {when.day}"
+    )
     if not day.total:
-        return Markup("<g>{}{}</g>").format(title, Markup("").join(bars))
-    return Markup('<a href="{}?since={}&until={}" aria-label="{}: {}">{}{}</a>').format(
-        runs_url, day.day, day.day, day.day, told, title, Markup("").join(bars)
+        return Markup('<li><div class="day">{}</div></li>').format(inner)
+    told = ", ".join(f"{count:,} {status.value}" for status, count in day.counts.items())
+    return Markup('<li><a href="{}?since={}&amp;until={}" title="{}" aria-label="{}: {}">{}</a></li>').format(
+        runs_url, day.day, day.day, told, day.day, told, inner
     )

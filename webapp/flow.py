@@ -95,7 +95,9 @@ class _Held:
 @lru_cache(maxsize=200)
 def _layout(key: str, held: _Held) -> Layout:
     widths = [label_width(line(node.id, 22)) for node in held.plan.nodes]
-    return rail(widths) if _is_chain(held.plan) else layered(held.plan, widths)
+    if not _is_chain(held.plan):
+        return layered(held.plan, widths)
+    return rail(widths, below=36 if any(node.condition is not None for node in held.plan.nodes) else 24)
 
 
 def _is_chain(plan: Plan) -> bool:
@@ -167,16 +169,17 @@ def _edge(edge: PlanEdge, flow: Flow) -> Markup:
     classes = f"edge {state}{' back' if edge.back else ''}"
     angular = edge.back or (flow.layout.rail and len(points) > 2)
     way = _angular(points) if angular else _curved(points)
+    places = list(points[2:4]) if edge.back else points
     label = _edge_label(edge)
     text = Markup("")
     if label:
-        (x1, y1), (x2, y2) = points[0], points[1]
+        (x1, y1), (x2, y2) = places[0], places[1]
         x, y = ((x1 + x2) / 2, y2 - 4) if angular else (x1 + 8, y1 + (y2 - y1) * 0.12 - 5)
         text = Markup('<text class="label{}" x="{:.1f}" y="{:.1f}"><title>{}</title>{}</text>').format(
             Markup(" mid") if angular else "", x, y, line(label, 300), line(label, 14)
         )
     return Markup('<g class="{}"><path d="{}"/><path class="head" d="{}"/>{}</g>').format(
-        classes, way, _head(points, angular), text
+        classes, way, _head(points), text
     )
 
 
@@ -197,16 +200,28 @@ def _curved(points: Sequence[tuple[float, float]]) -> str:
     return "".join(parts)
 
 
-def _angular(points: Sequence[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+def _angular(points: Sequence[tuple[float, float]], radius: float = 7) -> str:
+    """Straight pieces with rounded corners."""
+    parts = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
+    for before, corner, after in zip(points, points[1:], points[2:], strict=False):
+        (ax, ay), (bx, by) = _towards(corner, before, radius), _towards(corner, after, radius)
+        parts.append(f"L{ax:.1f} {ay:.1f}Q{corner[0]:.1f} {corner[1]:.1f} {bx:.1f} {by:.1f}")
+    return "".join([*parts, f"L{points[-1][0]:.1f} {points[-1][1]:.1f}"])
 
 
-def _head(points: Sequence[tuple[float, float]], angular: bool) -> str:
-    x, y = points[-1]
-    if not angular:
-        return f"M{x - 7:.1f} {y - 4:.1f}L{x:.1f} {y:.1f}L{x - 7:.1f} {y + 4:.1f}"
-    down = 1 if points[-2][1] < y else -1
-    return f"M{x - 4:.1f} {y - 7 * down:.1f}L{x:.1f} {y:.1f}L{x + 4:.1f} {y - 7 * down:.1f}"
+def _towards(a: tuple[float, float], b: tuple[float, float], distance: float) -> tuple[float, float]:
+    length = abs(b[0] - a[0]) + abs(b[1] - a[1])
+    share = min(0.5, distance / length) if length else 0.0
+    return a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share
+
+
+def _head(points: Sequence[tuple[float, float]]) -> str:
+    """The arrow's tip, in the direction of the last piece."""
+    (px, py), (x, y) = points[-2], points[-1]
+    if abs(x - px) < 0.5:
+        down = 1 if py < y else -1
+        return f"M{x - 4:.1f} {y - 7 * down:.1f}L{x:.1f} {y:.1f}L{x + 4:.1f} {y - 7 * down:.1f}"
+    return f"M{x - 7:.1f} {y - 4:.1f}L{x:.1f} {y:.1f}L{x - 7:.1f} {y + 4:.1f}"
 
 
 def edge_names(plan: Plan, indexes: Sequence[int]) -> list[str]:

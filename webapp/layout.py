@@ -46,9 +46,9 @@ def label_width(text: str) -> float:
     return min(190.0, max(96.0, 7.4 * len(text) + 44))
 
 
-def rail(widths: Sequence[float]) -> Layout:
-    """A chain in rows from left to right, as text is read."""
-    boxes, x, y, rightmost = [], 8.0, 30.0, 0.0
+def rail(widths: Sequence[float], *, below: float = 24) -> Layout:
+    """A chain in rows from left to right, as text is read; `below` is the room under the last row's middle."""
+    boxes, x, y, rightmost = [], 8.0, 36.0, 0.0
     for width in widths:
         if boxes and x + width > RAIL_WIDTH:
             x, y = 8.0, y + HEIGHT + ROW_GAP
@@ -64,7 +64,7 @@ def rail(widths: Sequence[float]) -> Layout:
             middle = a.y + HEIGHT / 2 + ROW_GAP / 2
             bottom, top = (a.x + a.width / 2, a.y + HEIGHT / 2), (b.x + b.width / 2, b.y - HEIGHT / 2)
             paths[index] = [bottom, (bottom[0], middle), (top[0], middle), top]
-    return Layout(rightmost + 8, y + 36, boxes, paths, rail=True)
+    return Layout(rightmost + 8, y + below, boxes, paths, rail=True)
 
 
 def layered(plan: Plan, widths: Sequence[float]) -> Layout:
@@ -75,7 +75,7 @@ def layered(plan: Plan, widths: Sequence[float]) -> Layout:
     order = _ordered(layer, places)
     y = _heights(order, places)
     columns = [max([widths[node] for node in nodes if node < len(widths)], default=0.0) for nodes in order]
-    lefts, x = [], 8.0
+    lefts, x = [], 40.0 if any(edge.back for edge in plan.edges) else 8.0
     for width in columns:
         lefts.append(x)
         x += width + LAYER_GAP
@@ -87,11 +87,16 @@ def layered(plan: Plan, widths: Sequence[float]) -> Layout:
         paths[index] = [(first.x + first.width, first.y), *bends, (last.x, last.y)]
     bottom = max((box.y for box in boxes), default=0.0) + HEIGHT / 2
     for lane, edge in enumerate(edge for edge in plan.edges if edge.back):
-        source, target, depth = boxes[edge.source], boxes[edge.target], bottom + 16 + 12 * lane
-        start, end = source.x + source.width * 0.6, target.x + target.width * 0.4
-        paths[edge.index] = [(start, source.y + HEIGHT / 2), (start, depth), (end, depth), (end, target.y + HEIGHT / 2)]
+        # Down behind the source's layer and up before the target's, where no node stands.
+        source, target, depth = boxes[edge.source], boxes[edge.target], bottom + 16 + 14 * lane
+        right = lefts[layer[edge.source]] + columns[layer[edge.source]] + 14 + 3 * (lane % 6)
+        left = lefts[layer[edge.target]] - 16 - 3 * (lane % 6)
+        paths[edge.index] = [
+            (source.x + source.width, source.y + 7), (right, source.y + 7), (right, depth), (left, depth),
+            (left, target.y + 7), (target.x, target.y + 7),
+        ]  # fmt: skip
     backs = sum(edge.back for edge in plan.edges)
-    return Layout(x - LAYER_GAP + 8, bottom + 20 + 12 * backs, boxes, paths)
+    return Layout(x - LAYER_GAP + (36 if backs else 8), bottom + 22 + 14 * backs, boxes, paths)
 
 
 # -------------------------------------------------------------------- layers
@@ -192,7 +197,7 @@ def _heights(order: list[list[int]], neighbours: Neighbours) -> dict[int, float]
                 wish[node] = sum(near) / len(near) if near else y[node]
             _place(nodes, wish, y)
     top = min(y.values(), default=0.0)
-    return {node: value - top + 30 for node, value in y.items()}
+    return {node: value - top + 38 for node, value in y.items()}
 
 
 def _place(nodes: list[int], wish: dict[int, float], y: dict[int, float]) -> None:

@@ -75,6 +75,11 @@ class Page:
         """The value of a mapping's entry: masked if its key is called like a credential."""
         return self.value(mask({key: value})[key])
 
+    def beside(self, now: Any, before: Any) -> Markup:
+        """Two sets of named figures side by side: this run's and the last approved one's."""
+        heads = ("this run", "last approved")
+        return self._spend(figures(mask(plain_types(now)), mask(plain_types(before)), heads))
+
     # ---------------------------------------------------------------- text
 
     def _text(self, text: str) -> Markup:
@@ -154,6 +159,8 @@ class Page:
         if not values:
             return Markup('<span class="none">empty</span>')
         values = mask(values)
+        if is_figures(values):
+            return self._spend(figures(values))
         entries = []
         for key, item in self._while_budget(list(values.items()), 500):
             entries.append(
@@ -291,6 +298,40 @@ def is_scalar(value: Any) -> bool:
     """Whether a value has no parts and fits a table's cell."""
     value = plain_types(value)
     return not isinstance(value, (dict, list)) and not (isinstance(value, str) and len(value) > LONG_TEXT)
+
+
+def is_figures(values: dict[Any, Any]) -> bool:
+    """Whether a mapping is a few named figures: short values, most of them numbers."""
+    items = list(values.values())
+    numbers = sum(isinstance(item, (int, float, Decimal)) and not isinstance(item, bool) for item in items)
+    fits = all(is_scalar(item) and len(short(item, 40)) < 32 for item in items)
+    return 2 <= len(items) <= 40 and numbers * 2 >= len(items) and fits
+
+
+def figures(values: dict[Any, Any], before: dict[Any, Any] | None = None, heads: tuple[str, str] = ("", "")) -> Markup:
+    """Named figures in a column, aligned; with `before`, theirs beside them, and the differences marked."""
+    keys = list(dict.fromkeys([*values, *(before or ())]))
+    rows = []
+    for key in keys:
+        now, then = values.get(key, ABSENT), (before or {}).get(key, ABSENT)
+        differs = before is not None and not (now is then or (type(now) is type(then) and now == then))
+        cells = [_figure(now, "ins" if differs else "")]
+        if before is not None:
+            cells.append(_figure(then, "del" if differs else "dim"))
+        rows.append(Markup('<tr><th scope="row">{}</th>{}</tr>').format(key_text(key), Markup("").join(cells)))
+    head = Markup("")
+    if before is not None:
+        head = Markup('<thead><tr><td></td><th scope="col" class="num">{}</th><th scope="col" class="num">{}</th></tr></thead>').format(*heads)
+    return Markup('<table class="figures">{}<tbody>{}</tbody></table>').format(head, Markup("").join(rows))
+
+
+def _figure(value: Any, mark: str) -> Markup:
+    if value is ABSENT:
+        return Markup('<td class="num"></td>')
+    html = scalar(value) if not isinstance(value, str) else Markup('<span class="text">{}</span>').format(safe(value))
+    if mark in ("ins", "del"):
+        html = Markup("<{0}>{1}</{0}>").format(Markup(mark), html)
+    return Markup('<td class="num{}">{}</td>').format(Markup(" dim") if mark == "dim" else Markup(""), html)
 
 
 def records(items: list[Any]) -> Rows | None:

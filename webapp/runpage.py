@@ -15,6 +15,7 @@ from neurocore.blueprint.plan import Plan
 from neurocore.errors import NeuroCoreError
 from neurocore.persistence.base import Event, GateRecord, GateStatus, RunRecord, RunStatus, StepRecord
 from neurocore.runtime.begin import plan_of
+from neurocore.secrets import mask
 from webapp import diff, flow, rendering, standing, timeline
 from webapp.listing import worked_since
 from webapp.marks import anchor, run_url
@@ -47,12 +48,26 @@ class Typed(Struct, kw_only=True):
     refused: str | None = None
 
 
+class Shown(Struct, kw_only=True):
+    """One value that a gate shows; `before` is the last approved run's, `GONE` where nothing can be set beside it."""
+
+    key: str
+    value: Any
+    before: Any = diff.GONE
+
+    @property
+    def beside(self) -> bool:
+        """Whether both are a few named figures, to be set side by side."""
+        now, then = mask(rendering.plain_types(self.value)), mask(rendering.plain_types(self.before))
+        return all(isinstance(one, dict) and rendering.is_figures(one) for one in (now, then))
+
+
 class Panel(Struct, kw_only=True):
     """One open gate with all that a person needs to decide."""
 
     gate: GateRecord
     id: str
-    values: list[tuple[str, Any]]
+    values: list[Shown]
     outlook: Preview | None
     last: LastApproved | None
     differences: list[diff.Change]
@@ -218,13 +233,14 @@ class RunPage:
             if old is not None:
                 before, after = _values(old), values
                 looked = diff.changes({"message": old.message, **before}, {"message": gate.message, **after})
+        shown = [Shown(key=key, value=value, before=_before(last, key, value)) for key, value in values.items()]
         return Panel(
             gate=gate,
             id=anchor("gate", gate.node_id, gate.visit),
-            values=list(values.items()),
+            values=shown,
             outlook=_or_none(lambda: preview(self.run.run_id, self.store, gate=gate.node_id, visit=gate.visit)),
             last=last,
-            differences=_differences(last),
+            differences=_differences(last, {one.key for one in shown if one.beside}),
             typed=typed,
             since_looked=looked,
         )
@@ -292,9 +308,19 @@ def _decoded(data: bytes) -> Any:
         return f"This value cannot be read any more: {error}"
 
 
-def _differences(last: LastApproved | None) -> list[diff.Change]:
+def _before(last: LastApproved | None, key: str, value: Any) -> Any:
+    if last is None:
+        return diff.GONE
+    changed = next((one for one in last.differences if one.key == key), None)
+    return value if changed is None else diff.GONE if changed.kind == "added" else changed.before
+
+
+def _differences(last: LastApproved | None, beside: set[str]) -> list[diff.Change]:
+    """The differences that are not seen already, because the figures stand side by side."""
     found: list[diff.Change] = []
     for one in last.differences if last is not None else ():
+        if one.key in beside:
+            continue
         before = diff.GONE if one.kind == "added" else one.before
         after = diff.GONE if one.kind == "removed" else one.after
         if one.kind == "changed":

@@ -17,7 +17,7 @@ from neurocore.persistence.base import CurrentNode, GateRecord, GateStatus, RunR
 from webapp.text import moment
 
 WIDTH = 1000.0
-FOLD = 40.0
+FOLD = 120.0
 NARROWEST = 4.0
 
 Interval = tuple[float, float]
@@ -99,7 +99,7 @@ class Scale:
         self.folds: list[Interval] = [
             gap for gap in _gaps(busy, start, end) if gap[1] - gap[0] > max(1000.0, 0.25 * worked)
         ]
-        fold = min(FOLD, 0.5 * WIDTH / len(self.folds)) if self.folds else 0.0
+        fold = min(FOLD, 0.6 * WIDTH / len(self.folds)) if self.folds else 0.0
         shown = (end - start) - sum(stop - begin for begin, stop in self.folds)
         per_ms = (WIDTH - fold * len(self.folds)) / shown if shown > 0 else 0.0
         self._times, self._places = [start], [0.0]

@@ -80,7 +80,7 @@ function fill(details) {
   const body = details.querySelector(":scope > .body[data-src]");
   if (!body || body.dataset.asked) return;
   body.dataset.asked = "1";
-  window.htmx.ajax("GET", body.dataset.src, { target: body, swap: "innerHTML" });
+  window.htmx.ajax("GET", body.dataset.src, { source: body, target: body, swap: "innerHTML" });
 }
 
 document.addEventListener("toggle", (event) => {

@@ -1,0 +1,178 @@
+"""`neurocore serve`: the dashboard behind waitress, with the runs driven and the sweep kept up in the same process."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from neurocore.errors import NeuroCoreError, UsageError
+from webapp.hosts import is_loopback
+
+if TYPE_CHECKING:
+    from neurocore.config import NeuroCoreConfig
+    from neurocore.persistence.base import RunStore
+    from neurocore.runtime.dispatch import Dispatcher
+
+_log = logging.getLogger(__name__)
+
+#: Seconds between two looks for what is owed or lost.
+SWEEP_EVERY = 2.0
+WAITING_TOLD = 5
+
+
+@click.command()
+@click.option("--host", metavar="ADDRESS", help="Where to listen; web.host of neurocore.yaml, or 127.0.0.1.")
+@click.option("--port", type=click.IntRange(0, 65535), help="On which port; web.port, or 8321. 0 takes a free one.")
+@click.option("--no-dispatch", is_flag=True, help="Show and record only; runs are driven by `neurocore runs sweep --watch`.")
+@click.option("--open", "open_browser", is_flag=True, help="Open the browser.")
+@click.option(
+    "--grace", type=click.FloatRange(0, 3600), default=10.0, show_default=True, metavar="SECONDS",
+    help="How long running steps get when the server is stopped.",
+)
+@click.option(
+    "--insecure-open", is_flag=True,
+    help="Listen beyond this machine although there is no sign-in: whoever reaches the port can decide in any name.",
+)  # fmt: skip
+def serve(
+    host: str | None, port: int | None, no_dispatch: bool, open_browser: bool, grace: float, insecure_open: bool
+) -> None:
+    """Serve the dashboard in the browser."""
+    from neurocore import log
+    from neurocore.config import load_config
+    from neurocore.persistence import build_run_store
+    from neurocore.runtime.dispatch import ThreadDispatcher
+    from webapp import create_app
+    from webapp.services import Leave
+
+    config = load_config()
+    host = host or config.web.host
+    refuse_unless_safe(host, insecure_open)
+    log.set_up(config, console=True)
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    store = build_run_store(config)
+    if store is None:
+        raise UsageError("Persistence is disabled here, so there are no runs to show; set persistence.enabled: true.")
+    app = create_app(config, store=store, dispatcher=Leave() if no_dispatch else None)
+    dispatcher: Dispatcher = app.extensions["neurocore"].dispatcher
+    server = _listen(app, config, host, config.web.port if port is None else port)
+    address = f"http://{_shown(host)}:{server.effective_port}"
+    _tell(address, config, store)
+    if open_browser:
+        import webbrowser
+
+        threading.Timer(0.3, webbrowser.open, (address,)).start()
+    stop = threading.Event()
+    if not no_dispatch:
+        threading.Thread(target=_sweep, args=(config, store, dispatcher, stop), name="sweep", daemon=True).start()
+    with _stopped_by_signals():
+        server.run()
+    stop.set()
+    server.close()
+    dispatcher.close(grace)
+    if isinstance(dispatcher, ThreadDispatcher) and not dispatcher.idle(timeout=0):
+        _leave_at_once(store)
+    store.close()
+
+
+def refuse_unless_safe(host: str, insecure_open: bool) -> None:
+    """Raise UsageError for an address that others reach, as long as nobody signs in."""
+    if is_loopback(host) or insecure_open:
+        return
+    raise UsageError(
+        f"There is no sign-in yet, and {host} can be reached from other machines, where anybody could then decide in "
+        "anybody's name; either listen on 127.0.0.1 (and reach it through an SSH tunnel or a proxy that asks who comes), "
+        "or say --insecure-open if everybody who reaches this port may do everything."
+    )
+
+
+def _listen(app: Any, config: NeuroCoreConfig, host: str, port: int) -> Any:
+    """waitress reads a request whole before a thread sees it and sends answers by itself: slow clients hold no thread."""
+    from waitress import create_server
+
+    from webapp.limits import MAX_BODY, MAX_HEADERS
+
+    try:
+        return create_server(
+            app, host=host, port=port, threads=8, ident=None, connection_limit=1000, backlog=256,
+            channel_timeout=60, cleanup_interval=10, asyncore_use_poll=True, max_request_header_size=MAX_HEADERS,
+            max_request_body_size=MAX_BODY, outbuf_high_watermark=4 * 1024 * 1024,
+            clear_untrusted_proxy_headers=config.web.proxies == 0,
+        )  # fmt: skip
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise UsageError(f"{host}:{port} cannot be listened on ({said}); choose another with --port or --host.") from error
+
+
+def _shown(host: str) -> str:
+    """The address a person can open."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"[{host}]" if ":" in host else host
+
+
+def _tell(address: str, config: NeuroCoreConfig, store: RunStore) -> None:
+    """The address on stdout, the rest on stderr."""
+    click.echo(f"{address}/")
+    sys.stdout.flush()
+    base = (config.web.public_url or address).rstrip("/")
+    count = store.count_open_gates()
+    click.echo(f"The dashboard of {config.project.name} is at {base}/ (Ctrl-C stops it).", err=True)
+    if count:
+        click.echo(f"{count:,} {'gate waits' if count == 1 else 'gates wait'} for a decision:", err=True)
+    from webapp.text import line
+
+    for entry in store.list_gates(limit=WAITING_TOLD) if count else ():
+        click.echo(f"  {line(entry.gate.message, 70)}  {base}/runs/{line(entry.run.run_id, 80)}", err=True)
+    if count > WAITING_TOLD:
+        click.echo(f"  and {count - WAITING_TOLD:,} more at {base}/approvals", err=True)
+    if not store.multi_process:
+        click.echo("This store keeps apart the writers of one process only: let no other process work on it.", err=True)
+
+
+def _sweep(config: NeuroCoreConfig, store: RunStore, dispatcher: Dispatcher, stop: threading.Event) -> None:
+    """Find what is owed or lost, at once and then every few seconds (promises 3 and 5)."""
+    from neurocore.runtime.sweep import sweep_once
+
+    while not stop.is_set():
+        try:
+            report = sweep_once(config, run_store=store, dispatch=dispatcher)
+            for run_id in (*report.owed, *report.lost):
+                _log.info("The sweep took up run %s.", run_id)
+        except NeuroCoreError as error:
+            _log.warning("The sweep will try again: %s", error)
+        except Exception:
+            _log.exception("The sweep will try again.")
+        stop.wait(SWEEP_EVERY)
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """SIGTERM and Ctrl-C end the server's loop, from where the dispatcher is closed in order."""
+
+    def end(number: int, frame: Any) -> NoReturn:
+        raise SystemExit(0)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    except SystemExit:
+        pass  # the signal came outside the server's own handling
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave_at_once(store: RunStore) -> NoReturn:
+    """A step that did not end in time holds its thread; its run is found as lost by the next sweep (promise 3)."""
+    click.echo("Some steps did not end in time; the next sweep takes their runs up again.", err=True)
+    store.close()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
