@@ -143,16 +143,22 @@ def nearest(name: Any, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(name)[:200], known, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; known here: {', '.join(known[:20])}{', …' if len(known) > 20 else ''}." if known else "."
+    return f"; known here: {', '.join(map(_visible, known[:20]))}{', …' if len(known) > 20 else ''}." if known else "."
 
 
 def dotted(path: Place) -> str:
     """`flow.steps[2].component`."""
     text = ""
     for part in path:
-        name = str(part) if len(str(part)) <= 80 else f"{str(part)[:79]}…"
+        name = _visible(str(part))
         text += f"[{part}]" if isinstance(part, int) else (f".{name}" if text else name)
     return text
+
+
+def _visible(name: str) -> str:
+    """A name within a sentence: short, and with nothing in it that a terminal or a page would obey."""
+    name = name if len(name) <= 80 else f"{name[:79]}…"
+    return name if name.isprintable() else repr(name)
 
 
 def said(value: Any) -> str:

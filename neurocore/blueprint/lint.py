@@ -1,13 +1,19 @@
-"""What is wrong with a blueprint beyond its form: against the skills there are, and against its own flow."""
+"""What is wrong with a blueprint beyond its form: against the skills there are, and against its own flow.
+
+Errors keep it from running. Warnings point at what is likely a mistake; they are silent wherever one cannot know.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
+from neurocore.blueprint.consistency import check_consistency
+from neurocore.blueprint.dataflow import unprovided
+from neurocore.blueprint.load import document_of
 from neurocore.blueprint.model import Blueprint
-from neurocore.blueprint.plan import Plan, PlanNode, compile_plan
-from neurocore.yamlfile import Problem, nearest
+from neurocore.blueprint.plan import APPROVED, REJECTED, Carry, PlanEdge, PlanNode, compile_plan
+from neurocore.yamlfile import Document, Place, Problem, nearest
 
 
 class Registry(Protocol):
@@ -27,150 +33,262 @@ class Config(Protocol):
         """The skill's configuration from neurocore.yaml."""
 
 
-def validate_blueprint(blueprint: Blueprint, registry: Registry, config: Config | None = None) -> list[Problem]:
-    """Every finding: errors keep the blueprint from running, warnings do not. An empty list means it is sound."""
-    problems = [*_components(blueprint, registry, config)]
-    plan = compile_plan(blueprint)
-    problems += _settings(blueprint)
-    problems += _gates(blueprint, plan)
-    problems += _loops(plan)
-    problems += _reachable(plan)
-    problems += _unused(blueprint, plan)
-    if not any(problem.severity == "error" for problem in problems):
-        problems += _keys(blueprint, plan, registry)
-    return problems
+#: Where, the sentence, and whether it keeps the blueprint from running.
+Finding = tuple[Place, str, str]
 
 
-def _error(path: str, message: str) -> Problem:
-    return Problem(message=message, path=path)
+def validate_blueprint(
+    blueprint: Blueprint, registry: Registry, config: Config | None = None, *, warnings: bool = True
+) -> list[Problem]:
+    """Every finding, in the order of the file; an empty list means that it is sound.
+
+    Without `warnings` only the errors are looked for, which is quick: what a run does before it starts.
+    """
+    made = Document(None, [], {})
+    check_consistency(made, blueprint.definition())
+    if made.problems:  # it was made by a program; a file that does not hold together is never loaded
+        return made.problems
+    checks = _Checks(blueprint, registry, config)
+    findings = [*checks.errors(), *(checks.warnings() if warnings else ())]
+    if not findings:
+        return []
+    document = document_of(blueprint)
+    problems = [document.problem(place, message, severity=severity) for place, message, severity in findings]
+    return sorted(problems, key=lambda one: (one.line or 0, one.column or 0))
 
 
-def _warning(path: str, message: str) -> Problem:
-    return Problem(message=message, path=path, severity="warning")
+def _error(place: Place, message: str) -> Finding:
+    return place, message, "error"
 
 
-def _components(blueprint: Blueprint, registry: Registry, config: Config | None) -> Iterator[Problem]:
-    for place, component in enumerate(blueprint.components):
-        path = f"components[{place}]"
-        skill_class = registry.get(component.type)
-        if skill_class is None:
-            hint = nearest(component.type, registry.names())
-            yield _error(f"{path}.type", f"There is no skill {component.type!r}{hint}")
-            continue
-        base = config.skill_config(component.type) if config is not None else {}
-        for sentence in skill_class.config_problems({**base, **component.config}):
-            yield _error(f"{path}.config", f"{component.name}: {sentence}")
+def _warning(place: Place, message: str) -> Finding:
+    return place, message, "warning"
 
 
-def _settings(blueprint: Blueprint) -> Iterator[Problem]:
-    for name in blueprint.flow.settings.without_effect:
-        yield _warning(f"flow.settings.{name}", f"The setting {name} is accepted and changes nothing.")
+class _Checks:
+    """One blueprint under examination, with its plan and where its parts stand."""
 
+    def __init__(self, blueprint: Blueprint, registry: Registry, config: Config | None) -> None:
+        self.blueprint = blueprint
+        self.registry = registry
+        self.config = config
+        self.skills = {one.type: registry.get(one.type) for one in blueprint.components}
+        self.plan = compile_plan(blueprint, is_gate=self._is_gate)
+        self.component_at = {one.name: place for place, one in enumerate(blueprint.components)}
 
-def _gates(blueprint: Blueprint, plan: Plan) -> Iterator[Problem]:
-    for node in plan.nodes:
-        if not node.is_gate:
-            continue
-        goal = node.config.get("on_reject")
-        place = next(i for i, one in enumerate(blueprint.components) if one.name == node.component)
-        path = f"components[{place}].config.on_reject"
-        if goal is not None and goal not in plan.by_id:
-            yield _error(
-                path, f"The gate {node.id} goes to {goal!r} on a rejection, which is no node{nearest(goal, plan.by_id)}"
-            )
-        elif goal is not None and plan.flow_type != "graph" and plan.by_id[goal].index <= node.index:
-            yield _error(path, f"The gate {node.id} can only go to a later step on a rejection, not to {goal!r}.")
-        elif goal is not None and plan.flow_type == "conditional":
-            yield _error(path, "In a conditional flow one step runs; on_reject has nowhere to go.")
-        if not plan.outgoing[node.index]:
-            yield _warning(f"components[{place}]", f"Nothing follows the gate {node.id}: approving it changes nothing.")
+    def errors(self) -> Iterator[Finding]:
+        yield from self._configs()
+        for node in self.plan.nodes:
+            if node.is_gate:
+                yield from self._rejection(node)
+        yield from self._endless_loops()
+        yield from self._islands()
 
+    def warnings(self) -> Iterator[Finding]:
+        yield from self._without_effect()
+        yield from self._gates()
+        yield from self._unbounded_loops()
+        yield from self._never_run()
+        yield from self._unused()
+        yield from (_warning(place, message) for place, message in unprovided(self.blueprint, self.plan, self.skills))
 
-def _loops(plan: Plan) -> Iterator[Problem]:
-    for loop in plan.loops:
-        back = [edge for edge in plan.edges if edge.back and edge.source in loop and edge.target in loop]
-        bounded = plan.settings.on_max_iterations != "fail" or any(plan.nodes[i].max_visits for i in loop)
-        if not bounded and any(_always(plan, edge) for edge in back):
-            names = ", ".join(plan.nodes[index].id for index in sorted(loop))
-            yield _error(
-                "flow.edges",
-                f"The loop of {names} never comes to rest: give the edge that closes it a port or a condition, or set "
-                "max_iterations with on_max_iterations: exit.",
-            )
+    def _is_gate(self, skill_type: str) -> bool:
+        return skill_type == "approval" or bool(getattr(self.skills.get(skill_type), "is_gate", False))
 
+    def _place(self, node: PlanNode, *keys: str) -> Place:
+        return ("flow", "nodes" if self.plan.flow_type == "graph" else "steps", node.index, *keys)
 
-def _always(plan: Plan, back: Any) -> bool:
-    """Whether nothing on the way round can keep this edge from being taken."""
-    if back.port or back.condition is not None:
-        return False
-    inner = [e for e in plan.edges if not e.back and e.target == back.source and e.source != back.source]
-    return all(edge.port is None and edge.condition is None for edge in inner)
+    def _config_of(self, node: PlanNode, *keys: str) -> Place:
+        return ("components", self.component_at[node.component], "config", *keys)
 
+    def _names(self, indexes: Iterable[int]) -> str:
+        names = [self.plan.nodes[index].id for index in sorted(indexes)]
+        return ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
 
-def _reachable(plan: Plan) -> Iterator[Problem]:
-    reached = {node.index for node in plan.nodes if not plan.incoming[node.index]}
-    if plan.flow_type == "graph":
-        led_to = {edge.target for edge in plan.edges if edge.source != edge.target}
-        alone = [node for node in plan.nodes if node.index not in led_to and not plan.outgoing[node.index]]
-        if len(plan.nodes) > 1:
-            for node in alone:
-                yield _warning("flow.nodes", f"No edge leads to or from the node {node.id}; it runs on its own.")
-        roots = [node for node in plan.nodes if node.index not in led_to]
-        for node in plan.nodes:
-            if roots and node.index in reached and node.index in led_to:
+    # ---------------------------------------------------------------- errors
+
+    def _configs(self) -> Iterator[Finding]:
+        for place, component in enumerate(self.blueprint.components):
+            skill = self.skills[component.type]
+            if skill is None:
+                hint = nearest(component.type, self.registry.names())
+                yield _error(("components", place, "type"), f"There is no skill {component.type!r}{hint}")
+                continue
+            base = self.config.skill_config(component.type) if self.config is not None else {}
+            try:
+                sentences = list(skill.config_problems({**base, **component.config}))
+            except Exception as error:  # a skill's own check is anybody's code
+                sentences = [f"the skill's check of its config raised {type(error).__name__}: {error}"]
+            for sentence in sentences:
+                yield _error(("components", place, "config"), f"{component.name}: {sentence}")
+
+    def _rejection(self, gate: PlanNode) -> Iterator[Finding]:
+        goal = gate.config.get("on_reject")
+        place = self._config_of(gate, "on_reject")
+        if not isinstance(goal, str):
+            return
+        target = self.plan.by_id.get(goal)
+        if target is None:
+            hint = nearest(goal, self.plan.by_id)
+            yield _error(place, f"The gate {gate.id} goes to {goal!r} on a rejection, which is no node{hint}")
+        elif self.plan.flow_type == "conditional":
+            yield _error(place, "In a conditional flow one step runs and no other, so a rejection has nowhere to go.")
+        elif self.plan.flow_type == "sequential" and target.index <= gate.index:
+            yield _error(place, f"The gate {gate.id} can go to a later step on a rejection, not to {goal!r}.")
+
+    def _endless_loops(self) -> Iterator[Finding]:
+        if self.plan.settings.on_max_iterations != "fail":
+            return
+        for loop in self.plan.loops:
+            endless = _on_cycles([one for one in self._inside(loop) if one.port is None and one.condition is None])
+            if endless:
                 yield _error(
-                    "flow.nodes", f"The node {node.id} is only reached from itself: no way leads into its loop."
+                    ("flow", "edges"),
+                    f"The loop of {self._names(endless)} can never come to rest, so it always fails: give an edge of "
+                    "it a port or a condition, or set max_iterations and on_max_iterations: exit.",
                 )
-    elif plan.flow_type == "conditional":
-        for node in plan.nodes[:-1]:
+
+    def _islands(self) -> Iterator[Finding]:
+        """Loops that nothing leads into, although the graph begins elsewhere."""
+        led_to = {edge.target for edge in self.plan.edges if edge.source != edge.target}
+        if len(led_to) == len(self.plan.nodes):
+            return
+        for node in self.plan.nodes:
+            if node.index in led_to and not self.plan.incoming[node.index]:
+                yield _error(
+                    self._place(node),
+                    f"Only its own loop leads to the node {node.id}; draw an edge into it, or remove it.",
+                )
+
+    def _inside(self, loop: frozenset[int]) -> list[PlanEdge]:
+        return [edge for index in loop for edge in self.plan.outgoing[index] if edge.target in loop]
+
+    # ---------------------------------------------------------------- warnings
+
+    def _without_effect(self) -> Iterator[Finding]:
+        for name in self.blueprint.flow.settings.without_effect:
+            yield _warning(("flow", "settings", name), f"The setting {name} is accepted and changes nothing.")
+        for node in self.plan.nodes:
+            if node.is_gate and (node.timeout is not None or node.retry is not None):
+                key = "timeout" if node.timeout is not None else "retry"
+                yield _warning(self._place(node, key), f"A gate waits for people; {key} changes nothing here.")
+            if node.max_visits is not None and node.loop is None:
+                yield _warning(
+                    self._place(node, "max_visits"), f"{node.id} is in no loop, so max_visits changes nothing."
+                )
+            if node.is_gate and node.config.get("require") is True and isinstance(node.config.get("on_reject"), str):
+                yield _warning(
+                    self._config_of(node, "require"),
+                    "on_reject takes the run on after a rejection; leave `require` out.",
+                )
+
+    def _gates(self) -> Iterator[Finding]:
+        for node in self.plan.nodes:
+            if not node.is_gate:
+                continue
+            ways = [one for one in self.plan.outgoing[node.index] if one.carry is not Carry.MISSED]
+            if not any(one.port in (None, APPROVED) for one in ways):
+                yield _warning(self._place(node), f"Nothing follows the gate {node.id}: approving it leads to no step.")
+
+    def _dead(self, edge: PlanEdge) -> str | None:
+        """Why an edge that leaves a gate is never taken."""
+        gate = self.plan.nodes[edge.source]
+        if not gate.is_gate or edge.port is None:
+            return None
+        if edge.port not in (APPROVED, REJECTED):
+            return f"The gate {gate.id} has no port {edge.port!r}{nearest(edge.port, (APPROVED, REJECTED))}"
+        goes_on = gate.config.get("require", True) is False or isinstance(gate.config.get("on_reject"), str)
+        if edge.port == REJECTED and not goes_on:
+            return f"A rejection at the gate {gate.id} ends the run before this; set `require: false` on the gate."
+        return None
+
+    def _unbounded_loops(self) -> Iterator[Finding]:
+        settings = document_of(self.blueprint).marks if self.plan.loops else {}
+        if not settings or ("flow", "settings", "max_iterations") in settings:
+            return
+        for loop in self.plan.loops:
+            if not any(self.plan.nodes[index].max_visits for index in loop):
+                yield _warning(
+                    ("flow", "settings"),
+                    f"The loop of {self._names(loop)} has no bound of its own, so it ends after "
+                    f"{self.plan.settings.max_iterations} rounds; set max_iterations to say what you mean.",
+                )
+
+    def _never_run(self) -> Iterator[Finding]:
+        if self.plan.flow_type == "conditional":
+            yield from self._after_the_last_choice()
+        elif self.plan.flow_type == "graph":
+            yield from self._edges()
+
+    def _after_the_last_choice(self) -> Iterator[Finding]:
+        for node in self.plan.nodes[:-1]:
             if node.condition is None:
-                following = plan.nodes[node.index + 1].id
+                after = self._names(range(node.index + 1, len(self.plan.nodes)))
                 yield _warning(
-                    f"flow.steps[{node.index}]",
-                    f"{node.id} has no condition, so in a conditional flow {following} and what comes after never run.",
+                    self._place(node), f"{node.id} has no condition and is always chosen, so {after} never run."
                 )
-                break
+                return
+
+    def _edges(self) -> Iterator[Finding]:
+        written = len(self.blueprint.flow.edges or ())  # the plan adds those of on_reject
+        seen: set[Any] = set()
+        ways: dict[int, list[int]] = {}
+        for edge in self.plan.edges:
+            why = self._dead(edge) if edge.index < written else None
+            key = (edge.source, edge.target, edge.port, edge.condition and edge.condition.text)
+            if why:
+                yield _warning(("flow", "edges", edge.index), why)
+            elif edge.index < written and key in seen:
+                yield _warning(("flow", "edges", edge.index), "The same edge stands here twice; remove one.")
+            seen.add(key)
+            if not why:
+                ways.setdefault(edge.source, []).append(edge.target)
+        reached = _reached((node.index for node in self.plan.nodes if not self.plan.incoming[node.index]), ways)
+        for node in self.plan.nodes:
+            alone = not self.plan.incoming[node.index] and not self.plan.outgoing[node.index]
+            if node.index not in reached:
+                yield _warning(self._place(node), f"{node.id} can never run: no edge that can be taken leads to it.")
+            elif alone and len(self.plan.nodes) > 1:
+                yield _warning(self._place(node), f"No edge leads to {node.id} or from it, so it runs at the start.")
+
+    def _unused(self) -> Iterator[Finding]:
+        used = {node.component for node in self.plan.nodes}
+        for place, component in enumerate(self.blueprint.components):
+            if component.name not in used:
+                yield _warning(("components", place), f"The component {component.name} stands nowhere in the flow.")
 
 
-def _unused(blueprint: Blueprint, plan: Plan) -> Iterator[Problem]:
-    used = {node.component for node in plan.nodes}
-    for place, component in enumerate(blueprint.components):
-        if component.name not in used:
-            yield _warning(f"components[{place}]", f"The component {component.name} stands nowhere in the flow.")
-
-
-def _keys(blueprint: Blueprint, plan: Plan, registry: Registry) -> Iterator[Problem]:
-    """Keys that are read before anything can have set them. Silent wherever a skill does not say what it provides."""
-    if not blueprint.inputs:
-        return
-    given = set(blueprint.inputs) | {"approval", "approvals", "resume_data"}
-    for node in plan.nodes:
-        before = _before(plan, node)
-        metas = [registry.get(one.type).skill_meta for one in before]
-        if any(not meta.provides and not one.is_gate for meta, one in zip(metas, before, strict=True)):
-            continue
-        known = given | {key for meta in metas for key in meta.provides}
-        if node.condition is not None:
-            for key in sorted(node.condition.keys - known):
-                yield _warning(
-                    f"flow.steps[{node.index}].condition",
-                    f"{node.id}'s condition reads {key!r} before anything sets it.",
-                )
-        if node.type in ("template", "python", "http", "command", "delay"):
-            continue  # what these read is a matter of their configuration
-        for key in sorted(set(registry.get(node.type).skill_meta.consumes) - known):
-            yield _warning("flow", f"{node.id} reads {key!r}, which no input and no step before it provides.")
-
-
-def _before(plan: Plan, node: PlanNode) -> list[PlanNode]:
-    seen: set[int] = set()
-    todo: list[int] = [node.index]
-    into: Iterable[Any]
+def _reached(roots: Iterable[int], ways: dict[int, list[int]]) -> set[int]:
+    seen = set(roots)
+    todo = list(seen)
     while todo:
-        index = todo.pop()
-        into = (edge.source for edge in plan.edges if edge.target == index)
-        for source in into:
-            if source not in seen:
-                seen.add(source)
-                todo.append(source)
-    return [plan.nodes[index] for index in sorted(seen)]
+        for target in ways.get(todo.pop(), ()):
+            if target not in seen:
+                seen.add(target)
+                todo.append(target)
+    return seen
+
+
+def _on_cycles(edges: list[PlanEdge]) -> set[int]:
+    """The nodes on cycles of these edges, and between two of them."""
+    pairs = [(edge.source, edge.target) for edge in edges]
+    return _after_cycles(pairs) & _after_cycles([(target, source) for source, target in pairs])
+
+
+def _after_cycles(pairs: list[tuple[int, int]]) -> set[int]:
+    """The nodes that are left when those that nothing leads to are taken off, one after another."""
+    ways: dict[int, list[int]] = {}
+    leading = dict.fromkeys((node for pair in pairs for node in pair), 0)
+    for source, target in pairs:
+        ways.setdefault(source, []).append(target)
+        leading[target] += 1
+    todo = [node for node, count in leading.items() if count == 0]
+    left = set(leading)
+    while todo:
+        node = todo.pop()
+        left.discard(node)
+        for target in ways.get(node, ()):
+            leading[target] -= 1
+            if leading[target] == 0:
+                todo.append(target)
+    return left

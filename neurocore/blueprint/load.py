@@ -32,14 +32,14 @@ def parse_blueprint(text: str, *, name: str = "<string>") -> Blueprint:
     elif not document.problems:
         document.add((), "A blueprint is a mapping with name, components and flow.")
     if document.problems or definition is None:
-        problems = sorted(dict.fromkeys(document.problems), key=lambda one: one.line or 0)
+        problems = sorted(dict.fromkeys(document.problems), key=lambda one: (one.line or 0, one.column or 0))
         raise BlueprintError("\n".join(map(str, problems)), problems)
     fields = {field: getattr(definition, field) for field in Definition.__struct_fields__}
     return Blueprint(**fields, source=text)
 
 
 def document_of(blueprint: Blueprint) -> Document:
-    """The text a blueprint was read from, as a document that knows where each value stands; empty where there is none."""
+    """The text a blueprint was read from, as a document that knows where each value stands; empty if there is none."""
     document = parse(blueprint.source) if blueprint.source is not None else Document(None, [], {})
     if isinstance(document.data, dict):
         _written_out(document, document.data)
