@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurocore.cli import views
@@ -10,7 +11,7 @@ from neurocore.cli.brief import short_id
 from neurocore.cli.brief import state as state_of
 from neurocore.cli.output import columns, mark, paint
 from neurocore.cli.project import Project
-from neurocore.cli.text import ago, counted, cut, line, safe, short, since, took, when, width, wrapped
+from neurocore.cli.text import ago, counted, cut, line, near, safe, short, since, took, when, width, wrapped
 from neurocore.cli.values import block, named
 from neurocore.persistence.base import GateStatus, RunStatus, StepStatus
 
@@ -53,7 +54,7 @@ def story(run: RunRecord, project: Project, *, full: bool = False) -> list[str]:
     if full:
         lines += _context(run, project, room)
         lines += _activity(events, room)
-        lines += _definition(run)
+        lines += _definition(run, project)
     commands = views.next_commands(run, gates, state, short_id(run.run_id, store))
     if not full:
         commands.append(f"neurocore runs inspect {short_id(run.run_id, store)} --full")
@@ -252,7 +253,7 @@ def _waited(gate: GateRecord) -> str:
 def _step_in_full(step: StepRecord, project: Project) -> list[str]:
     room, indent = columns(), " " * 7
     lines: list[str] = []
-    document = views.step(step, full=True, schema=config_schema(step, project))
+    document = views.step(step, full=True, schema=schema_of(step.skill_type or "", project))
     if document.config:
         lines += [
             f"{indent}{paint('config', 'dim')}",
@@ -274,9 +275,9 @@ def _step_in_full(step: StepRecord, project: Project) -> list[str]:
     return lines
 
 
-def config_schema(step: StepRecord, project: Project) -> Any:
-    """The schema of the step's skill, for what it marks secret; None where the skill is not there any more."""
-    cls = project.quiet_registry.get(step.skill_type or "")
+def schema_of(skill: str, project: Project) -> Any:
+    """The configuration schema of a skill, for what it marks secret; None where the skill is not there any more."""
+    cls = project.quiet_registry.get(skill)
     return cls.skill_meta.config_schema if cls is not None else None
 
 
@@ -377,16 +378,14 @@ def _activity(events: Sequence[Event], room: int) -> list[str]:
     return lines
 
 
-def _definition(run: RunRecord) -> list[str]:
-    source = run.blueprint_snapshot.get("source")
-    where = f" (from {line(run.blueprint_path)})" if run.blueprint_path else ""
-    if not isinstance(source, str):
-        return [
-            "",
-            paint(f"Blueprint{where}", "bold"),
-            *block(views.shown(run.blueprint_snapshot), indent="  ", room=columns(), most=None),
-        ]
-    return ["", paint(f"Blueprint{where}", "bold"), *(f"  {one}".rstrip() for one in safe(source).rstrip().split("\n"))]
+def _definition(run: RunRecord, project: Project) -> list[str]:
+    source, document = views.definition(run, lambda skill: schema_of(skill, project))
+    lines = ["", paint("Blueprint", "bold")]
+    if run.blueprint_path:
+        lines += wrapped(f"from {line(near(Path(run.blueprint_path)))}", columns(), "  ", "    ")
+    if source is not None:
+        return [*lines, "", *(f"  {one}".rstrip() for one in safe(source).rstrip().split("\n"))]
+    return [*lines, *block(document, indent="  ", room=columns(), most=None)]
 
 
 def _next(commands: Sequence[str]) -> list[str]:

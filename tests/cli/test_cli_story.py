@@ -23,7 +23,7 @@ def test_every_line_fits_80_columns(project):
     project.ok("runs", "approve", run_id, "--by", "bob", "--note", "It is all as it should be, and more " * 9)
 
     for args in ((), ("--full",)):
-        told = project.ok("runs", "inspect", run_id, *args)
+        told = project.ok("runs", "inspect", run_id, *args).split("\nBlueprint\n")[0]  # the YAML stays as it was written
         assert [one for one in told.splitlines() if len(one) > 80] == []
 
 
@@ -134,12 +134,7 @@ def test_what_is_called_like_a_credential_or_marked_secret_is_masked(project):
     plain = project.run("plain", "--data", "rows={api_key: abcdefgh12345678}")
 
     for args in (("--full",), ("--full", "--json"), ("--json",), ()):
-        assert (
-            "4321-secret-pin"
-            not in project.ok("runs", "inspect", run_id, *args)
-            .split("Blueprint (from")[0]
-            .split('"blueprint_source"')[0]
-        )
+        assert "4321-secret-pin" not in project.ok("runs", "inspect", run_id, *args)
         assert "abcdefgh12345678" not in project.ok("runs", "inspect", plain, *args)
 
 

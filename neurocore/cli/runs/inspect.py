@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -44,11 +44,14 @@ def _document(run: RunRecord, project: Project, full: bool) -> InspectDocument:
     store, config = project.store, project.config
     gates = store.load_gates(run.run_id)
     waiting = {(gate.node_id, gate.visit) for gate in views.open_gates(gates, run) if gate.kind == "gate"}
-    source = run.blueprint_snapshot.get("source")
+
+    def schema(skill: str) -> Any:
+        return story.schema_of(skill, project)
+
     return InspectDocument(
         run=views.details(run, store, config),
         steps=[
-            views.step(step, full=full, schema=story.config_schema(step, project) if full else None)
+            views.step(step, full=full, schema=schema(step.skill_type or "") if full else None)
             for step in store.load_steps(run.run_id)
         ],
         gates=[
@@ -60,5 +63,5 @@ def _document(run: RunRecord, project: Project, full: bool) -> InspectDocument:
         events=[views.event(event) for event in store.load_events(run.run_id)],
         next=views.next_commands(run, gates, state(run, config, store), run.run_id),
         refused={verb: reason for verb, reason in actions(run, config, store).items() if reason is not None},
-        blueprint_source=source if full and isinstance(source, str) else None,
+        blueprint_source=views.definition(run, schema)[0] if full else None,
     )

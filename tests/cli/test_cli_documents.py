@@ -1,0 +1,125 @@
+"""The `--json` documents fit their schemas, and the pages under docs/ say all that the code does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from neurocore.cli import reference
+from neurocore.cli.documents import DOCUMENTS, document_schema
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def fits(name: str, document: object) -> None:
+    """Insist that the document fits its schema and has no field that the schema does not know."""
+    schema = document_schema(name)
+    for definition in schema["$defs"].values():
+        definition["additionalProperties"] = False
+    jsonschema.validate(document, schema)
+
+
+@pytest.fixture
+def history(project):
+    project.ok("run", "gated", "--run-id", "waiting", "--tag", "t", "--by", "ada")
+    project.ok("run", "plain", "--run-id", "done", "--data", "mode=log")
+    project.ok("run", "plain", "--run-id", "failed", "--data", "mode=fail", code=1)
+    project.ok("run", "asking", "--run-id", "asking")
+    project.ok("run", "gated", "--run-id", "rejected")
+    project.ok("runs", "approve", "rejected", "--reject", "--note", "no")
+    return project
+
+
+CALLS = [
+    ("runs", ("runs", "list"), 0),
+    ("runs", ("runs", "list", "--limit", "1", "--waiting"), 0),
+    ("outcome", ("run", "gated"), 0),
+    ("outcome", ("run", "plain"), 0),
+    ("outcome", ("run", "plain", "--data", "mode=fail"), 1),
+    ("outcome", ("runs", "approve", "waiting", "--note", "fine"), 0),
+    ("outcome", ("runs", "resume", "asking", "--data", "number=1"), 0),
+    ("outcome", ("runs", "replay", "done"), 0),
+    ("outcome", ("runs", "watch", "waiting"), 0),
+    ("outcome", ("runs", "cancel", "waiting"), 0),
+    ("inspect", ("runs", "inspect", "waiting"), 0),
+    ("inspect", ("runs", "inspect", "waiting", "--full"), 0),
+    ("inspect", ("runs", "inspect", "done", "--full"), 0),
+    ("inspect", ("runs", "inspect", "failed", "--full"), 0),
+    ("inspect", ("runs", "inspect", "asking"), 0),
+    ("inspect", ("runs", "inspect", "rejected", "--full"), 0),
+    ("logs", ("runs", "logs", "done"), 0),
+    ("diff", ("runs", "diff", "done", "failed"), 0),
+    ("sweep", ("runs", "sweep"), 0),
+    ("validate", ("validate",), 0),
+    ("skills", ("skill", "list"), 0),
+    ("skill", ("skill", "info", "count"), 0),
+    ("skill", ("skill", "info", "approval"), 0),
+    ("config", ("config", "show"), 0),
+    ("doctor", ("doctor",), 0),
+    ("check", ("db", "check"), 0),
+    ("stats", ("db", "stats"), 0),
+    ("backup", ("db", "backup", "copy.db"), 0),
+    ("prune", ("db", "prune", "--keep", "1d", "--dry-run"), 0),
+    ("export", ("db", "export", "runs.jsonl"), 0),
+    ("migrate", ("db", "migrate"), 0),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "code"), CALLS, ids=[" ".join(args) for _, args, _ in CALLS])
+def test_a_document_fits_its_schema(history, name, args, code):
+    fits(name, history.json(*args, code=code))
+
+
+def test_what_init_delete_and_import_print_fits_too(history, runner, tmp_path):
+    fits("init", json.loads(runner("init", str(tmp_path / "new"), "--json").stdout))
+    for one in history.json("runs", "delete", "done", "failed", "--yes"):
+        fits("deleted", one)
+    history.ok("db", "export", "runs.jsonl")
+    fits("import", history.json("db", "import", "runs.jsonl"))
+
+
+def test_every_document_is_checked_here():
+    assert {name for name, _, _ in CALLS} | {"init", "deleted", "import"} == set(DOCUMENTS)
+
+
+def test_every_command_that_has_json_names_its_document():
+    named = {one for _, commands in DOCUMENTS.values() for one in commands}
+    having = {
+        name.removeprefix("neurocore ")
+        for name, command in reference.commands()
+        if any("--json" in option.opts for option in command.params)
+    }
+
+    assert having == named
+
+
+@pytest.mark.parametrize("file", sorted(reference.files()))
+def test_the_pages_say_what_the_code_does(file):
+    made = reference.files()[file]
+    there = (DOCS / file).read_text("utf-8")
+    if file.endswith(".md"):
+        there = there.partition(reference.BEGIN)[2].partition(reference.END)[0].strip() + "\n"
+
+    assert there == made, f"docs/{file} is out of date; `python -m neurocore.cli.reference docs` writes it"
+
+
+def test_no_schema_is_left_over():
+    assert {path.stem for path in (DOCS / "schemas").glob("*.json")} == set(DOCUMENTS)
+
+
+def test_every_command_and_every_option_is_on_the_page():
+    page = (DOCS / "cli.md").read_text("utf-8")
+
+    for name, command in reference.commands():
+        assert f"`{name}`" in page
+        for option in command.params:
+            for spelled in getattr(option, "opts", []) if option.param_type_name == "option" else []:
+                assert f"`{spelled}`" in page, f"{name} {spelled}"
+
+
+@pytest.mark.parametrize("code", ["0", "1", "2", "3", "4", "5", "130"])
+def test_every_exit_code_is_on_the_page(code):
+    assert f"| {code} |" in (DOCS / "cli.md").read_text("utf-8")
