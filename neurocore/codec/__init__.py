@@ -1,0 +1,30 @@
+"""Values to bytes and back, equal and of the same type (promise 9), or refused by name.
+
+The bytes are MessagePack; what MessagePack has no word for travels as an extension whose payload is MessagePack again.
+Plain values (None, booleans, 64-bit integers, floats, text, bytes, lists, dicts with text keys) cost a look at each and
+one call of msgspec. Classes are kept by module and name and looked up again on the way back, without calling anything
+but their constructor; a class that is gone, or is not what it was, is an error that names it.
+"""
+
+from neurocore.codec.decoding import decode, restore
+from neurocore.codec.encoding import canonical, encode, is_immutable
+from neurocore.codec.jsonable import from_jsonable, plain, to_jsonable
+from neurocore.codec.tags import MAX_BYTES, MAX_DEPTH, SecretRef, Unreadable, register_codec
+from neurocore.errors import CodecError
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "CodecError",
+    "SecretRef",
+    "Unreadable",
+    "canonical",
+    "decode",
+    "encode",
+    "from_jsonable",
+    "is_immutable",
+    "plain",
+    "register_codec",
+    "restore",
+    "to_jsonable",
+]

@@ -1,0 +1,110 @@
+"""What both directions of the codec share: the extension numbers, the registered classes, the types of its own."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from neurocore.errors import CodecError
+
+MAX_BYTES = 64 * 1024 * 1024
+MAX_DEPTH = 200
+
+# The numbers of the extensions stand in every database: they are only ever added to.
+BIGINT, TEXT, TUPLE, SET, FROZENSET, DICT = 1, 2, 3, 4, 5, 6
+DATETIME, DATE, TIME, TIMEDELTA, DECIMAL, UUID, PATH = 7, 8, 9, 10, 11, 12, 13
+ENUM, DATACLASS, STRUCT, PYDANTIC, NAMEDTUPLE, REGISTERED, SECRET = 14, 15, 16, 17, 18, 19, 20
+
+_Result = TypeVar("_Result")
+
+
+class SecretRef(Struct, frozen=True):
+    """A value that is kept as its reference, `${NAME}` (alone or within text), and resolved when a step reads it."""
+
+    reference: str
+
+
+class Unreadable(Struct, frozen=True):
+    """Stands for a stored value whose class cannot be found any more; encoding it gives the stored bytes again."""
+
+    data: bytes
+    reason: str
+
+    def __str__(self) -> str:
+        return f"(unreadable: {self.reason})"
+
+
+class Registered(Struct, frozen=True):
+    """A class that `register_codec` taught the codec."""
+
+    cls: type
+    to: Callable[[Any], Any]
+    from_: Callable[[Any], Any]
+
+
+by_name: dict[str, Registered] = {}
+by_class: dict[type, str] = {}
+
+
+def register_codec(cls: type, *, name: str, to: Callable[[Any], Any], from_: Callable[[Any], Any]) -> None:
+    """Teach the codec a class: `to(value)` gives something it knows, `from_` makes the value of that again.
+
+    `name` stands in every stored value, so it must stay. A class of the same name and module (a file imported again)
+    takes the place of the one before. Raises ValueError when the name is taken by another class.
+    """
+    held = by_name.get(name)
+    if held is not None and name_of(held.cls) != name_of(cls):
+        raise ValueError(f"The codec name {name!r} is taken by {name_of(held.cls)}.")
+    by_name[name] = Registered(cls, to, from_)
+    by_class[cls] = name
+
+
+def name_of(kind: type) -> str:
+    """The class for people."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def find(place: str) -> Any:
+    """What stands at `module:name`, importing the module. Raises CodecError when nothing does."""
+    module, _, name = place.partition(":")
+    try:
+        found: Any = sys.modules.get(module) or importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # whatever the module raises while it is imported
+        raise CodecError(
+            f"The class {name} of {module} is needed to read a stored value and cannot be found; bring it back.",
+            type_name=f"{module}.{name}",
+        ) from error
+    return found
+
+
+def is_pydantic(kind: type) -> bool:
+    """Whether this is a pydantic model, without importing pydantic."""
+    return hasattr(kind, "__pydantic_fields_set__") and hasattr(kind, "model_construct")
+
+
+def on_fresh_stack(function: Callable[[Any], _Result], value: Any) -> _Result:
+    """Call `function(value)` on a thread of its own: a caller that is deep in recursion leaves too little room."""
+    outcome: list[_Result] = []
+    errors: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            outcome.append(function(value))
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call, name="codec")
+    thread.start()
+    thread.join()
+    if errors and isinstance(errors[0], RecursionError):
+        raise CodecError("A value is nested too deep to be read.") from errors[0]
+    if errors:
+        raise errors[0]
+    return outcome[0]
