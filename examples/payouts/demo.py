@@ -1,0 +1,145 @@
+"""`make demo`: a few months of payments, run for real, one batch left at its gate, and the dashboard over all of it.
+
+Kill it wherever you like and start it again: what was done stays done, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from neurocore.config import NeuroCoreConfig, load_config
+from neurocore.errors import ExecutionError
+from neurocore.persistence import RunRecord, RunStatus, RunStore, build_run_store
+from neurocore.runtime.blueprint import load_blueprint
+from neurocore.runtime.dispatch import InlineDispatcher
+from neurocore.runtime.events import RunEvent
+from neurocore.runtime.executor import decide_gate, execute_blueprint_tracked
+from neurocore.runtime.sweep import sweep_once
+from neurocore.skills.loader import discover_skills
+
+PROJECT = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch of the inbox and what its reviewer says; without an answer it waits."""
+
+    name: str
+    started_by: str
+    approved: bool | None = None
+    by: str = ""
+    note: str | None = None
+
+
+HISTORY = [
+    Batch("2026-08", "jonas", approved=True, by="ann", note="Row 19 goes back to Petersen: two digits swapped."),
+    Batch("2026-09", "jonas", approved=True, by="ann"),
+    Batch("2026-10-refunds", "mira"),  # a file from another system, without the currency: it fails
+    Batch(
+        "2026-10", "jonas", approved=False, by="carla",
+        note="Row 43: 68,900 for tubes is twelve times the usual. A typing error, ask Elbe Stahlrohr.",
+    ),
+    Batch("2026-11", "jonas"),
+]  # fmt: skip
+
+
+def main() -> None:
+    """Make what of the history is not there yet, then serve the dashboard."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--port", type=int, default=8321)
+    options.add_argument("--no-serve", action="store_true", help="make the history only")
+    given = options.parse_args()
+    config = load_config(PROJECT)
+    store = build_run_store(config)
+    if store is None:
+        sys.exit("The demo keeps its runs, and persistence is switched off: set persistence.enabled to true.")
+    waiting = Demo(config, store).make_history()
+    store.close()
+    if given.no_serve:
+        return
+    if waiting is not None:
+        say(f"\nIt waits for you: http://127.0.0.1:{given.port}/runs/{waiting.run_id}\n")
+    command = [sys.executable, "-m", "neurocore", "-C", str(PROJECT), "serve", "--port", str(given.port)]
+    os.execv(sys.executable, command)  # noqa: S606 - this process becomes the server
+
+
+class Demo:
+    """The payouts project with its store, and a voice that tells the first run in full."""
+
+    def __init__(self, config: NeuroCoreConfig, store: RunStore) -> None:
+        self.store = store
+        self.config = config
+        self.registry = discover_skills(config)
+        self.blueprint = load_blueprint(config.blueprints_dir / "payouts.yaml")
+        self.dispatch = InlineDispatcher(self.registry, config, store, on_event=tell)
+
+    def make_history(self) -> RunRecord | None:
+        """Every batch that has no run yet; returns the run that waits."""
+        report = sweep_once(self.config, run_store=self.store, dispatch=self.dispatch)
+        for run_id in report.lost:
+            say(f"run {run_id[:8]} had been cut off, and went on where it was")
+        there = self._runs()
+        for batch in HISTORY:
+            run = there.get(_title(batch))
+            if run is None:
+                self._start(batch)
+            if batch.approved is not None and (run is None or run.status is RunStatus.SUSPENDED):
+                self._answer(batch, approved=batch.approved)
+        return next((run for run in self._runs().values() if run.status is RunStatus.SUSPENDED), None)
+
+    def _runs(self) -> dict[str, RunRecord]:
+        return {run.title: run for run in reversed(self.store.list_runs(blueprint="payouts", limit=1000))}
+
+    def _start(self, batch: Batch) -> None:
+        say(f"\n{_title(batch)}, started by {batch.started_by}: inbox/{batch.name}.csv")
+        try:
+            context = execute_blueprint_tracked(
+                self.blueprint, self.registry, self.config, run_store=self.store, on_event=tell,
+                initial_data={"batch": batch.name}, blueprint_path=self.config.blueprints_dir / "payouts.yaml",
+                started_by=batch.started_by, tags=["demo"],
+            )  # fmt: skip
+        except ExecutionError as error:
+            say(f"  {error}")
+            return
+        gate = self.store.load_gates(context.metadata.run_id)[-1]
+        say(f"  {gate.message}")
+
+    def _answer(self, batch: Batch, *, approved: bool) -> None:
+        run = self._runs()[_title(batch)]
+        say(f"  {batch.by} {'approves' if approved else 'rejects'}{f': {batch.note}' if batch.note else ''}")
+        try:
+            decide_gate(
+                run.run_id, approved=approved, by=batch.by, note=batch.note, run_store=self.store,
+                dispatch=self.dispatch,
+            )  # fmt: skip
+        except ExecutionError as error:
+            say(f"  {error}")
+            return
+        if self.dispatch.context is not None:
+            say(f"  → examples/payouts/{self.dispatch.context.get('bank_file')}")
+
+
+def tell(event: RunEvent) -> None:
+    """One line for each step that ends."""
+    if event.kind == "step_finished" and event.status == "completed" and event.duration_ms is not None:
+        say(f"  ✓ {event.node_id:<11}{event.duration_ms:7.1f} ms")
+    elif event.kind == "step_finished" and event.status == "failed":
+        say(f"  ✗ {event.node_id}")
+    elif event.kind == "gate_opened":
+        say(f"  ◌ {event.node_id} waits for a person")
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _title(batch: Batch) -> str:
+    return f"Payments of {batch.name}"
+
+
+if __name__ == "__main__":
+    main()
