@@ -31,7 +31,9 @@ def who(name: str | None, known_by: str | None) -> Markup:
 def sentence(event: Event) -> Markup:
     """What happened, as HTML."""
     tell = _SENTENCES.get(event.kind)
-    body = tell(event) if tell is not None else Markup("{} by {}").format(line(event.kind.replace("_", " ")), _who(event))
+    body = (
+        tell(event) if tell is not None else Markup("{} by {}").format(line(event.kind.replace("_", " ")), _who(event))
+    )
     return body + _rest(event)
 
 
@@ -41,13 +43,21 @@ def _who(event: Event) -> Markup:
 
 def _replayed(event: Event) -> Markup:
     source = str(event.data.get("from", ""))
-    link = Markup('<a href="{}" class="mono">{}</a>').format(run_url(source), short_id(source)) if source else Markup("a run")
+    link = (
+        Markup('<a href="{}" class="mono">{}</a>').format(run_url(source), short_id(source))
+        if source
+        else Markup("a run")
+    )
     return Markup("replayed by {} from {}").format(_who(event), link)
 
 
 def _answered(event: Event) -> Markup:
     approved = event.data.get("approved")
-    word = {True: "approved", False: "rejected"}.get(approved, "gave data at") if isinstance(approved, bool) else "gave data at"
+    word = (
+        {True: "approved", False: "rejected"}.get(approved, "gave data at")
+        if isinstance(approved, bool)
+        else "gave data at"
+    )
     visit = event.data.get("visit", 1)
     gate = Markup("<b>{}</b>").format(line(event.data.get("gate", "?"), 100))
     if isinstance(visit, int) and visit > 1:
@@ -58,7 +68,9 @@ def _answered(event: Event) -> Markup:
         told += Markup('<blockquote class="text">{}</blockquote>').format(safe(str(note)[:10_000]))
     digest = str(event.data.get("digest") or "")
     if digest and digest != "as it stood":
-        return told + Markup(' <span class="dim mono" title="the digest of what was shown">#{}</span>').format(digest[:8])
+        return told + Markup(' <span class="dim mono" title="the digest of what was shown">#{}</span>').format(
+            digest[:8]
+        )
     return told + Markup(' <span class="dim">on what stood there</span>') if digest else told
 
 

@@ -7,18 +7,18 @@ from statistics import quantiles
 from typing import Any
 
 from flask import Blueprint as Area
-from flask import flash, make_response, redirect, render_template, request
+from flask import make_response, redirect, render_template, request
 from msgspec import UNSET, Struct
 from werkzeug.wrappers import Response as AnyResponse
 
 from neurocore import codec
-from neurocore.blueprint.lint import Problem, validate_blueprint
+from neurocore.blueprint.lint import validate_blueprint
 from neurocore.blueprint.model import Blueprint, InputSpec
 from neurocore.errors import BlueprintError, InputError, NotFoundError, UsageError
 from neurocore.persistence.base import RunFilter, RunStatus
 from neurocore.runtime.begin import plan_of
 from neurocore.runtime.executor import create_run
-from neurocore.yamlfile import parse
+from neurocore.yamlfile import Problem, parse
 from webapp import flow, listing
 from webapp.changing import TYPED, name_problem
 from webapp.marks import blueprint_url, run_url
@@ -122,7 +122,11 @@ def start(name: str) -> AnyResponse:
     """Start a run: recorded and handed to the dispatcher. The form names the run's id, so pressing twice starts one."""
     here, form = services(), request.form
     path, blueprint = here.blueprint(name)
-    typed = {key.removeprefix("input."): value.replace("\r\n", "\n") for key, value in form.items() if key.startswith("input.")}
+    typed = {
+        key.removeprefix("input."): value.replace("\r\n", "\n")
+        for key, value in form.items()
+        if key.startswith("input.")
+    }
     typed |= {key: form.get(key, "") for key in ("data", "by", "run_id")}
     by = typed["by"].strip() or remembered()
     problems = {"by": problem} if (problem := name_problem(by)) else {}
@@ -150,12 +154,13 @@ def read_form(blueprint: Blueprint, typed: dict[str, str]) -> dict[str, Any]:
 
     Raises InputError with a sentence for each field that cannot be read.
     """
+    data: dict[str, Any] = {}
+    problems: dict[str, str] = {}
     if not blueprint.inputs:
-        data = _yaml("data", typed.get("data", ""), {})
-        if data is not None and not isinstance(data, dict):
-            raise InputError("no mapping", {"data": "Write the data as lines of `key: value`."})
-        return data or {}
-    data, problems = {}, {}
+        whole = _yaml("data", typed.get("data", ""), problems)
+        if whole is not None and not isinstance(whole, dict):
+            problems["data"] = "Write the data as lines of `key: value`."
+        data = whole if isinstance(whole, dict) else {}
     for name, spec in blueprint.inputs.items():
         text = typed.get(name, "")
         if not text.strip():
@@ -177,8 +182,7 @@ def _yaml(name: str, text: str, problems: dict[str, str]) -> Any:
     document = parse(text)
     if document.problems:
         problems[name] = document.problems[0].message
-        if name == "data":
-            raise InputError(problems[name], dict(problems))
+        return None
     return document.data
 
 
@@ -212,7 +216,9 @@ def _page(name: str, here: Services, typed: dict[str, str], problems: dict[str, 
         errors = [str(problem) for problem in loaded.problems] or [str(loaded)]
     return {
         "name": name,
-        "path": path.relative_to(here.config.project_root) if path and path.is_relative_to(here.config.project_root) else path,
+        "path": path.relative_to(here.config.project_root)
+        if path and path.is_relative_to(here.config.project_root)
+        else path,
         "blueprint": blueprint,
         "errors": errors,
         "warnings": [str(problem) for problem in found if problem.severity != "error"],
@@ -260,7 +266,9 @@ def _listed(name: str, file: tuple[Any, Blueprint | BlueprintError] | None, coun
 def figures(runs: list[Any], count: int | None = None) -> Figures:
     """Success rate and times worked of these runs; cancelled ones say nothing about either."""
     ended = [run for run in runs if run.status in (RunStatus.COMPLETED, RunStatus.FAILED)]
-    times = sorted(run.duration_ms for run in ended if run.duration_ms is not None and run.status is RunStatus.COMPLETED)
+    times = sorted(
+        run.duration_ms for run in ended if run.duration_ms is not None and run.status is RunStatus.COMPLETED
+    )
     p50 = p95 = times[0] if times else None
     if len(times) > 1:
         cuts = quantiles(times, n=20, method="inclusive")

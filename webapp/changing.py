@@ -122,7 +122,9 @@ def resumption(run_id: str) -> AnyResponse:
         raise busy(run)
     waiting = [gate.node_id for gate in here.store.load_gates(run_id) if gate.status is GateStatus.OPEN]
     if waiting and run.owed is None and not run.status.ended and here.liveness(run) != "lost":
-        raise NotResumable(f"Run {run_id} waits for a decision at {', '.join(waiting)}; decide there, and it goes on by itself.")
+        raise NotResumable(
+            f"Run {run_id} waits for a decision at {', '.join(waiting)}; decide there, and it goes on by itself."
+        )
     here.dispatcher.submit(run_id, by=by)
     flash("The run goes on.", "ok")
     return redirect(run_url(run_id), 303)

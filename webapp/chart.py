@@ -1,4 +1,4 @@
-"""Home's chart: runs by the day they started, stacked by status. SVG with classes; the same figures as a table beside it."""
+"""Home's chart: runs by the day they started, stacked by status. SVG with classes, no styles."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def _column(day: Day, most: int, runs_url: str) -> Markup:
     for status, count in day.counts.items():
         height = max(2.0, HEIGHT * count / most)
         y = max(0.0, y - height)
-        bars.append(Markup('<rect class="{}" x="0" y="{:.1f}" width="10" height="{:.1f}"/>').format(status.value, y, height))
+        bars.append(
+            Markup('<rect class="{}" x="0" y="{:.1f}" width="10" height="{:.1f}"/>').format(status.value, y, height)
+        )
     picture = Markup('<svg viewBox="0 0 10 {}" preserveAspectRatio="none" aria-hidden="true">{}</svg>').format(
         HEIGHT, Markup("").join(bars)
     )

@@ -31,10 +31,16 @@ WAITING_TOLD = 5
 @click.command()
 @click.option("--host", metavar="ADDRESS", help="Where to listen; web.host of neurocore.yaml, or 127.0.0.1.")
 @click.option("--port", type=click.IntRange(0, 65535), help="On which port; web.port, or 8321. 0 takes a free one.")
-@click.option("--no-dispatch", is_flag=True, help="Show and record only; runs are driven by `neurocore runs sweep --watch`.")
+@click.option(
+    "--no-dispatch", is_flag=True, help="Show and record only; runs are driven by `neurocore runs sweep --watch`."
+)
 @click.option("--open", "open_browser", is_flag=True, help="Open the browser.")
 @click.option(
-    "--grace", type=click.FloatRange(0, 3600), default=10.0, show_default=True, metavar="SECONDS",
+    "--grace",
+    type=click.FloatRange(0, 3600),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
     help="How long running steps get when the server is stopped.",
 )
 @click.option(
@@ -88,13 +94,13 @@ def refuse_unless_safe(host: str, insecure_open: bool) -> None:
         return
     raise UsageError(
         f"There is no sign-in yet, and {host} can be reached from other machines, where anybody could then decide in "
-        "anybody's name; either listen on 127.0.0.1 (and reach it through an SSH tunnel or a proxy that asks who comes), "
+        "anybody's name; either listen on 127.0.0.1 (reached by an SSH tunnel, or a proxy that asks who comes), "
         "or say --insecure-open if everybody who reaches this port may do everything."
     )
 
 
 def _listen(app: Any, config: NeuroCoreConfig, host: str, port: int) -> Any:
-    """waitress reads a request whole before a thread sees it and sends answers by itself: slow clients hold no thread."""
+    """Waitress reads requests whole before a thread sees them, and sends by itself: slow clients hold no thread."""
     from waitress import create_server
 
     from webapp.limits import MAX_BODY, MAX_HEADERS
@@ -108,7 +114,9 @@ def _listen(app: Any, config: NeuroCoreConfig, host: str, port: int) -> Any:
         )  # fmt: skip
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or error
-        raise UsageError(f"{host}:{port} cannot be listened on ({said}); choose another with --port or --host.") from error
+        raise UsageError(
+            f"{host}:{port} cannot be listened on ({said}); choose another with --port or --host."
+        ) from error
 
 
 def _shown(host: str) -> str:
@@ -156,7 +164,7 @@ def _sweep(config: NeuroCoreConfig, store: RunStore, dispatcher: Dispatcher, sto
 def _stopped_by_signals() -> Iterator[None]:
     """SIGTERM and Ctrl-C end the server's loop, from where the dispatcher is closed in order."""
 
-    def end(number: int, frame: Any) -> NoReturn:
+    def end(_number: int, _frame: Any) -> NoReturn:
         raise SystemExit(0)
 
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -11,7 +11,7 @@ from webapp.permissions import SAFE_METHODS
 
 
 def init_app(app: Flask) -> CSRFProtect:
-    """Check origin first, then the token. `app.extensions["csrf"]` is what the API exempts itself at (it takes JSON only)."""
+    """Check origin first, then the token. `app.extensions["csrf"]` is where the JSON-only API exempts itself."""
     # An open form keeps the token it was sent with for as long as the session lasts.
     app.config["WTF_CSRF_TIME_LIMIT"] = None
     app.config["WTF_CSRF_FIELD_NAME"] = "csrf_token"
@@ -27,7 +27,7 @@ def init_app(app: Flask) -> CSRFProtect:
 
 
 def same_origin() -> bool:
-    """Whether a browser says the request comes from our own pages. Programs, which say nothing, pass: they hold no cookie."""
+    """Whether the request comes from our own pages. Programs, which say nothing of it, pass: they hold no cookie."""
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None and site not in ("same-origin", "none"):
         return False

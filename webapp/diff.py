@@ -1,4 +1,4 @@
-"""What differs between two values, path by path: nested mappings and lists are gone into, long text is compared by line."""
+"""What differs between two values, path by path: mappings and lists are gone into, text is compared by line."""
 
 from __future__ import annotations
 
@@ -100,7 +100,9 @@ def _lists(before: list[Any], after: list[Any], path: str, depth: int) -> Iterat
             new = after[place] if place < len(after) else GONE
             yield from _item(old, new, f"{path}[{place}]", depth)
         return
-    matcher = difflib.SequenceMatcher(None, [_key(item) for item in before], [_key(item) for item in after], autojunk=False)
+    matcher = difflib.SequenceMatcher(
+        None, [_key(item) for item in before], [_key(item) for item in after], autojunk=False
+    )
     for kind, a, b, c, d in matcher.get_opcodes():
         if kind == "equal":
             continue
@@ -139,7 +141,9 @@ def _joined(path: str, key: Any) -> str:
 def _around(before: Any, after: Any) -> tuple[str, str]:
     """Both on one line; of long text the part around the first difference, so that it is seen."""
     if isinstance(before, str) and isinstance(after, str) and max(len(before), len(after)) > 160:
-        place = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after)))
+        place = next(
+            (i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after))
+        )
         start = max(0, place - 40)
         lead = "…" if start else ""
         return lead + line(before[start : start + 300], 140), lead + line(after[start : start + 300], 140)

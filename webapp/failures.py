@@ -1,4 +1,4 @@
-"""Every refusal as a page that says what went wrong and what to do; the sentence comes from where the fact was known."""
+"""Every refusal as a page that says what went wrong and what to do, in the words of where it was known."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def init_app(app: Flask) -> None:
         return page(status, str(error), **_more(error))
 
     @app.errorhandler(CSRFError)
-    def token(error: CSRFError) -> Response:
+    def token(_error: CSRFError) -> Response:
         note = request.form.get("note", "").replace("\r\n", "\n")
         return page(
             400,
-            "This form was opened in another session (cookies were cleared, or the server has a new key), and nothing was "
-            "done; open the page again and send it from there.",
+            "This form was opened in another session (cookies were cleared, or the server has a new key), and nothing "
+            "was done; open the page again and send it from there.",
             typed=note,
         )
 
@@ -83,7 +83,7 @@ def init_app(app: Flask) -> None:
         return response
 
     @app.errorhandler(Exception)
-    def nobody_meant(error: Exception) -> Response:
+    def nobody_meant(_error: Exception) -> Response:
         _log.exception("%s %s failed.", request.method, request.path)
         return page(500, "This is an error of the dashboard; its log says more. Nothing was changed half-way.")
 
@@ -93,7 +93,9 @@ def page(status: int, sentence: str, **more: Any) -> Response:
     if request.endpoint in ("ops.healthz", "ops.metrics"):
         return make_response((f"{sentence}\n", status, {"Content-Type": "text/plain; charset=utf-8"}))
     heading = HEADINGS.get(status, "This did not work")
-    return make_response(render_template("failure.html", status=status, heading=heading, sentence=sentence, **more), status)
+    return make_response(
+        render_template("failure.html", status=status, heading=heading, sentence=sentence, **more), status
+    )
 
 
 def _more(error: NeuroCoreError) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The filter of runs: parameters of an address in, a `RunFilter` for the store and links out. The API uses the same one."""
+"""The filter of runs: an address's parameters in, a `RunFilter` and links out. The API uses the same one."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ NAMES = ("status", "blueprint", "q", "since", "until", "tag", "by", "waiting", "
 
 
 class Filter(Struct, kw_only=True):
-    """What a list shows. `given` is what stood in the address, for form fields and links; `problems` maps a parameter
-    that cannot be used to its sentence.
+    """What a list shows.
+
+    `given` is what stood in the address, for form fields and links; `problems` maps a parameter that cannot be used to
+    its sentence.
     """
 
     runs: RunFilter = RunFilter()
@@ -38,8 +40,10 @@ class Filter(Struct, kw_only=True):
 
     @classmethod
     def of(cls, parameters: Mapping[str, Iterable[str]], *, now: datetime | None = None) -> Filter:
-        """Read `status` (also several, or with commas), `blueprint`, `q`, `since`, `until`, `tag`, `by`, `waiting`,
-        `before`/`after` (cursors) and `limit`. Times are ISO times, dates (UTC, the day included) or ages such as `7d`.
+        """Read the parameters of an address.
+
+        They are `status` (also several, or with commas), `blueprint`, `q`, `since`, `until`, `tag`, `by`, `waiting`,
+        `before` or `after` (cursors) and `limit`. Times are ISO times, dates (the day included) or ages: `7d`.
         """
         given = {name: _texts(parameters.get(name, ())) for name in NAMES}
         given = {name: texts for name, texts in given.items() if texts}
@@ -85,9 +89,7 @@ class Filter(Struct, kw_only=True):
         return self.given.get(name, [""])[-1]
 
     def query(self, **changes: Any) -> str:
-        """The query of a link: this filter with some parameters changed (None takes one away). Changing anything but
-        the cursors goes back to the newest page.
-        """
+        """The query of a link: this filter with some parameters changed (None takes one away), from the newest on."""
         fields: dict[str, Any] = {name: given for name, given in self.given.items() if name not in ("before", "after")}
         fields.update(changes)
         pairs = []
@@ -128,7 +130,9 @@ def _time(name: str, text: str | None, problems: dict[str, str], now: datetime) 
         at = at if at.tzinfo else at.replace(tzinfo=UTC)
         return at.astimezone(UTC).isoformat(timespec="microseconds")
     except (ValueError, OverflowError):
-        problems[name] = f"{name} takes a date (2026-03-31), a time (2026-03-31T12:00:00Z) or an age (7d), not {text[:50]!r}."
+        problems[name] = (
+            f"{name} takes a date (2026-03-31), a time (2026-03-31T12:00:00Z) or an age (7d), not {text[:50]!r}."
+        )
         return None
 
 

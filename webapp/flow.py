@@ -1,17 +1,18 @@
-"""The flow's picture: nodes and edges as SVG, coloured by state, each node a link to its step. No styles, no scripts."""
+"""The flow's picture: nodes and edges as SVG, coloured by state, each node a link to its step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 from markupsafe import Markup
 from msgspec import Struct
 
 from neurocore.blueprint.plan import Carry, Plan, PlanEdge
 from neurocore.persistence.base import GateRecord, GateStatus, RunRecord, StepRecord
-from webapp.marks import anchor
 from webapp.layout import HEIGHT, Layout, label_width, layered, rail
+from webapp.marks import anchor
 from webapp.text import counted, line, safe
 
 MOST_NODES = 1000
@@ -55,9 +56,7 @@ def of_blueprint(plan: Plan, key: str) -> Flow:
     return Flow(plan, _layout(key, _Held(plan)), nodes, {})
 
 
-def of_run(
-    plan: Plan, run: RunRecord, steps: Sequence[StepRecord], gates: Sequence[GateRecord]
-) -> Flow:
+def of_run(plan: Plan, run: RunRecord, steps: Sequence[StepRecord], gates: Sequence[GateRecord]) -> Flow:
     """The flow as far as the run has come."""
     nodes: dict[str, NodeState] = {node.id: NodeState() for node in plan.nodes}
     edges: dict[int, str] = {}
@@ -93,7 +92,7 @@ class _Held:
 
 
 @lru_cache(maxsize=200)
-def _layout(key: str, held: _Held) -> Layout:
+def _layout(_key: str, held: _Held) -> Layout:
     widths = [label_width(line(node.id, 22)) for node in held.plan.nodes]
     if not _is_chain(held.plan):
         return layered(held.plan, widths)
@@ -114,7 +113,8 @@ def _draw(flow: Flow) -> Markup:
     parts = [_edge(edge, flow) for edge in plan.edges if edge.index in layout.paths]
     parts += [_node(index, flow) for index in range(len(plan.nodes))]
     return Markup(
-        '<svg class="flow" width="{0:.0f}" height="{1:.0f}" viewBox="0 0 {0:.0f} {1:.0f}" role="group" aria-label="{2}">{3}</svg>'
+        '<svg class="flow" width="{0:.0f}" height="{1:.0f}" viewBox="0 0 {0:.0f} {1:.0f}" role="group" '
+        'aria-label="{2}">{3}</svg>'
     ).format(layout.width, layout.height, _told(flow), Markup("").join(parts))
 
 
@@ -138,7 +138,9 @@ def _node(index: int, flow: Flow) -> Markup:
         told += f"; only if {line(node.condition.text, 200)}"
     visits = Markup("")
     if state.visits > 1:
-        visits = Markup('<text class="visits" x="{:.0f}" y="{:.0f}">×{}</text>').format(box.x + box.width - 6, top - 4, state.visits)
+        visits = Markup('<text class="visits" x="{:.0f}" y="{:.0f}">×{}</text>').format(
+            box.x + box.width - 6, top - 4, state.visits
+        )
     condition = Markup("")
     if node.condition is not None:
         condition = Markup('<text class="cond" x="{:.1f}" y="{:.0f}">if {}</text>').format(
@@ -193,10 +195,12 @@ def _edge_label(edge: PlanEdge) -> str:
 
 def _curved(points: Sequence[tuple[float, float]]) -> str:
     parts = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
-    for (x1, y1), (x2, y2) in zip(points, points[1:], strict=False):
+    for (x1, y1), (x2, y2) in pairwise(points):
         middle = (x1 + x2) / 2
         straight = abs(y1 - y2) < 0.5
-        parts.append(f"L{x2:.1f} {y2:.1f}" if straight else f"C{middle:.1f} {y1:.1f} {middle:.1f} {y2:.1f} {x2:.1f} {y2:.1f}")
+        parts.append(
+            f"L{x2:.1f} {y2:.1f}" if straight else f"C{middle:.1f} {y1:.1f} {middle:.1f} {y2:.1f} {x2:.1f} {y2:.1f}"
+        )
     return "".join(parts)
 
 

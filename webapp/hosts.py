@@ -10,7 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from neurocore.config import NeuroCoreConfig
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-WILDCARDS = frozenset({"", "0.0.0.0", "::"})
+WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - these are names that are *not* accepted
 
 
 def init_app(app: Flask, config: NeuroCoreConfig) -> None:
@@ -32,7 +32,7 @@ def init_app(app: Flask, config: NeuroCoreConfig) -> None:
 
 
 def allowed_names(config: NeuroCoreConfig) -> frozenset[str]:
-    """Loopback, `web.allowed_hosts` (one that begins with a dot allows all below it), and the host of `web.public_url`."""
+    """Loopback, `web.allowed_hosts` (a leading dot allows all below it), and the host of `web.public_url`."""
     names = {*LOOPBACK, *(host_name(name) for name in config.web.allowed_hosts)}
     if config.web.host not in WILDCARDS:
         names.add(host_name(config.web.host))

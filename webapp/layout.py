@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -48,7 +49,8 @@ def label_width(text: str) -> float:
 
 def rail(widths: Sequence[float], *, below: float = 24) -> Layout:
     """A chain in rows from left to right, as text is read; `below` is the room under the last row's middle."""
-    boxes, x, y, rightmost = [], 8.0, 36.0, 0.0
+    boxes: list[Box] = []
+    x, y, rightmost = 8.0, 36.0, 0.0
     for width in widths:
         if boxes and x + width > RAIL_WIDTH:
             x, y = 8.0, y + HEIGHT + ROW_GAP
@@ -56,7 +58,7 @@ def rail(widths: Sequence[float], *, below: float = 24) -> Layout:
         rightmost = max(rightmost, x + width)
         x += width + GAP
     paths = {}
-    for index, (a, b) in enumerate(zip(boxes, boxes[1:], strict=False)):
+    for index, (a, b) in enumerate(pairwise(boxes)):
         start, end = (a.x + a.width, a.y), (b.x, b.y)
         if a.y == b.y:
             paths[index] = [start, end]
@@ -79,7 +81,10 @@ def layered(plan: Plan, widths: Sequence[float]) -> Layout:
     for width in columns:
         lefts.append(x)
         x += width + LAYER_GAP
-    boxes = [Box(lefts[layer[node]] + (columns[layer[node]] - widths[node]) / 2, y[node], widths[node]) for node in range(len(widths))]
+    boxes = [
+        Box(lefts[layer[node]] + (columns[layer[node]] - widths[node]) / 2, y[node], widths[node])
+        for node in range(len(widths))
+    ]
     paths = {}
     for index, chain in chains.items():
         first, last = boxes[chain[0]], boxes[chain[-1]]
@@ -143,7 +148,7 @@ def _with_bends(
             chain.append(len(layer) - 1)
         chain.append(target)
         chains[index] = chain
-        for a, b in zip(chain, chain[1:], strict=False):
+        for a, b in pairwise(chain):
             neighbours[a][1].append(b)
             neighbours[b][0].append(a)
     return neighbours, chains, layer
@@ -175,7 +180,7 @@ def _ordered(layer: list[int], neighbours: Neighbours) -> list[list[int]]:
 
 def _crossings(order: list[list[int]], neighbours: Neighbours) -> int:
     total = 0
-    for nodes, following in zip(order, order[1:], strict=False):
+    for nodes, following in pairwise(order):
         place = {node: index for index, node in enumerate(following)}
         seen: list[int] = []
         for node in nodes:
@@ -188,7 +193,7 @@ def _crossings(order: list[list[int]], neighbours: Neighbours) -> int:
 
 def _heights(order: list[list[int]], neighbours: Neighbours) -> dict[int, float]:
     """Each node as near to the middle of its neighbours as the order and the distance allow."""
-    y = {node: index * LANE for nodes in order for index, node in enumerate(nodes)}
+    y = {node: float(index * LANE) for nodes in order for index, node in enumerate(nodes)}
     for step in range(12):
         for nodes in order if step % 2 == 0 else reversed(order):
             wish = {}
@@ -201,7 +206,7 @@ def _heights(order: list[list[int]], neighbours: Neighbours) -> dict[int, float]
 
 
 def _place(nodes: list[int], wish: dict[int, float], y: dict[int, float]) -> None:
-    """The nearest heights to the wishes that keep the order and the distance (pools of neighbours that push each other)."""
+    """The nearest heights to the wishes that keep order and distance (pools of neighbours that push each other)."""
     pools: list[tuple[float, int]] = []  # sum of (wish - offset), count
     for node in nodes:
         offset = LANE * sum(count for _, count in pools)

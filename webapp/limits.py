@@ -17,7 +17,7 @@ MAX_JSON_DEPTH = 100
 
 
 def init_app(app: Flask) -> None:
-    """Set the limits; the server in front (`neurocore serve` sets its own to the same) limits headers and slow clients."""
+    """Set the limits; the server in front (`neurocore serve`) limits headers and slow clients."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_FORM_FIELD
     app.config["MAX_FORM_PARTS"] = MAX_FORM_FIELDS
@@ -29,7 +29,10 @@ def init_app(app: Flask) -> None:
             abort(414, "This address is too long; take some of its filters away.")
         length = request.content_length
         if length is not None and length > MAX_BODY:
-            abort(413, f"A request may carry at most {MAX_BODY // 2**20} MiB; put large data into a file and give its path.")
+            abort(
+                413,
+                f"A request may carry at most {MAX_BODY // 2**20} MiB; put large data into a file and give its path.",
+            )
 
 
 def too_deep(value: Any, limit: int = MAX_JSON_DEPTH) -> bool:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 
+from flask import current_app
 from markupsafe import Markup, escape
 from msgspec import Struct
 
 from neurocore.persistence.base import RunRecord, RunStatus
-from webapp.marks import blueprint_url, chip, run_url, short_id
-from webapp.services import Services
+from webapp.marks import chip, run_url, short_id
+from webapp.services import RowKey, Services
 from webapp.standing import Standing, standing
-from webapp.text import line, moment, safe, time_ago, time_since, took
+from webapp.text import ago, line, moment, time_ago, time_since, took
 
 
 class Row(Struct, frozen=True):
@@ -24,7 +26,6 @@ class Row(Struct, frozen=True):
     chip: Markup
     title: str
     blueprint: str
-    blueprint_url: str
     stands: str
     started: Markup
     lasted: Markup
@@ -33,33 +34,75 @@ class Row(Struct, frozen=True):
     tags: list[str]
 
 
+class Listing:
+    """Runs on their way into a list: `rows` to show, `token` to tell whether the list would look different."""
+
+    def __init__(self, runs: Iterable[RunRecord], services: Services) -> None:
+        self._runs = [(run, standing(run, services)) for run in runs]
+        self._kept = services.kept_rows
+
+    @property
+    def rows(self) -> list[Row]:
+        """A row for each run."""
+        now, base = datetime.now(UTC), run_url("")
+        return [_row(run, stands, base, now) for run, stands in self._runs]
+
+    @property
+    def table(self) -> Markup:
+        """The rows of the list of runs as HTML. An ended run's row is made once for each version and told age."""
+        now, base = datetime.now(UTC), run_url("")
+        return _JOINED.join([_row_html(run, stands, base, now, self._kept) for run, stands in self._runs])
+
+    @property
+    def token(self) -> str:
+        """Differs when a row of the list would."""
+        parts = [f"{run.run_id}{run.version}{stands.label}" for run, stands in self._runs]
+        return hashlib.blake2b("|".join(parts).encode("utf-8", "surrogatepass"), digest_size=9).hexdigest()
+
+
 def rows(runs: Iterable[RunRecord], services: Services) -> list[Row]:
     """A row for each run."""
-    return [_row(run, standing(run, services)) for run in runs]
+    return Listing(runs, services).rows
 
 
-def token(runs: Iterable[RunRecord], services: Services) -> str:
-    """Differs when a row of the list would."""
-    parts = (f"{run.run_id}{run.version}{standing(run, services).label}" for run in runs)
-    return hashlib.blake2b("|".join(parts).encode("utf-8", "surrogatepass"), digest_size=9).hexdigest()
-
-
-def _row(run: RunRecord, stands: Standing) -> Row:
+def _row(run: RunRecord, stands: Standing, base: str, now: datetime) -> Row:
     return Row(
-        run_id=safe(run.run_id),
-        short=safe(short_id(run.run_id)),
-        url=run_url(run.run_id),
+        run_id=run.run_id,
+        short=short_id(run.run_id),
+        url=base + run.run_id if run.run_id.isalnum() and run.run_id.isascii() else run_url(run.run_id),
         chip=chip(stands.kind, stands.label),
         title=line(run.title or run.blueprint_name, 120),
         blueprint=line(run.blueprint_name, 60),
-        blueprint_url=blueprint_url(run.blueprint_name),
         stands=where(run),
-        started=time_ago(run.created_at),
+        started=time_ago(run.created_at, now),
         lasted=lasted(run, stands),
         nodes=f"{run.nodes_done} / {run.nodes_total}" if run.nodes_total else "",
         by=line(run.started_by or "", 40),
         tags=[line(tag, 30) for tag in run.tags[:4]],
     )
+
+
+_JOINED = Markup("\n")
+_MOST_KEPT = 5_000
+
+
+def _row_html(run: RunRecord, stands: Standing, base: str, now: datetime, kept: dict[RowKey, Markup]) -> Markup:
+    if not run.status.ended or stands.live:
+        return _rendered(_row(run, stands, base, now))
+    at = moment(run.created_at)
+    key = (run.run_id, run.version, stands.label, ago(at, now) if at else "", base)
+    html = kept.get(key)
+    if html is None:
+        html = _rendered(_row(run, stands, base, now))
+        if len(kept) >= _MOST_KEPT:
+            kept.clear()
+        kept[key] = html
+    return html
+
+
+def _rendered(row: Row) -> Markup:
+    template = current_app.jinja_env.get_template("runs/_row.html")
+    return Markup(template.render(row=row))  # noqa: S704 - a template of ours, which escapes
 
 
 def where(run: RunRecord) -> str:
@@ -71,10 +114,13 @@ def where(run: RunRecord) -> str:
     return line(run.error or "", 140)
 
 
+_WAITING = Markup("waiting ")
+
+
 def lasted(run: RunRecord, stands: Standing) -> Markup:
     """Time worked; for what waits, since when."""
     if stands.kind == "suspended":
-        return Markup("waiting {}").format(time_since(run.updated_at))
+        return _WAITING + time_since(run.updated_at)
     if run.status is RunStatus.RUNNING and stands.kind == "running":
         return time_since(worked_since(run))
     return escape(took(run.duration_ms))
@@ -85,6 +131,4 @@ def worked_since(run: RunRecord) -> str:
     at = moment(run.updated_at)
     if at is None or run.duration_ms is None:
         return run.created_at
-    from datetime import timedelta
-
     return (at - timedelta(milliseconds=run.duration_ms)).isoformat()

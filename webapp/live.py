@@ -11,7 +11,6 @@ from typing import Any
 
 from flask import Response, make_response, request
 from jinja2_fragments.flask import render_block
-from markupsafe import Markup
 
 
 def wants_block() -> bool:
@@ -28,14 +27,13 @@ def unchanged() -> Response:
 
 
 def blocks(template: str, names: Iterable[str], main: str, context: Mapping[str, Any]) -> Response:
-    """The blocks `names`, each for the element whose id is its name (with - for _), and `main`, the block that asked."""
+    """The blocks `names`, each for the element of its name (with - for _), and `main`, the block that asked."""
     parts = [
-        Markup('<hx-partial hx-target="#{0}" hx-swap="outerMorph">{1}</hx-partial>').format(
-            name.replace("_", "-"), Markup(render_block(template, name, **context))
-        )
+        f'<hx-partial hx-target="#{name.replace("_", "-")}" hx-swap="outerMorph">'
+        f"{render_block(template, name, **context)}</hx-partial>"
         for name in names
     ]
-    parts.append(Markup(render_block(template, main, **context)))
+    parts.append(render_block(template, main, **context))
     return varying(make_response("\n".join(parts)))
 
 

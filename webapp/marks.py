@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from urllib.parse import quote
 
 from flask import Flask, request
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from webapp import rendering, text
 
@@ -24,11 +25,13 @@ def icon(name: str) -> Markup:
     return Markup('<svg class="icon" aria-hidden="true"><use href="#i-{}"/></svg>').format(name)
 
 
+_CHIP = Markup('<span class="chip {0}"><svg class="icon" aria-hidden="true"><use href="#i-{0}"/></svg>{1}</span>')
+
+
+@lru_cache(maxsize=200)
 def chip(kind: str, label: str) -> Markup:
     """A status as icon, word and colour."""
-    return Markup(
-        f'<span class="chip {kind}"><svg class="icon" aria-hidden="true"><use href="#i-{kind}"/></svg>{escape(label)}</span>'
-    )
+    return _CHIP.format(kind, label)
 
 
 def run_url(run_id: str, *more: str) -> str:

@@ -98,7 +98,9 @@ class _Runs(Collector):
         active = store.active_runs()
         owed = sum(run.owed is not None for run in active)
         lost = sum(self._here.liveness(run) == "lost" for run in active)
-        yield GaugeMetricFamily("neurocore_owed_runs", "Runs that must be driven on and that nobody drives.", value=owed)
+        yield GaugeMetricFamily(
+            "neurocore_owed_runs", "Runs that must be driven on and that nobody drives.", value=owed
+        )
         yield GaugeMetricFamily("neurocore_lost_runs", "Runs whose process died.", value=lost)
         info = GaugeMetricFamily("neurocore_build_info", "The version that runs.", labels=["version"])
         info.add_metric([__version__], 1)
@@ -107,7 +109,9 @@ class _Runs(Collector):
 
 def _parts() -> list[dict[str, Any]]:
     """What the wheel ships that others wrote, and what it stands on."""
-    shipped = [{"name": "htmx", "licence": "Zero-Clause BSD", "what": "in the browser: keeps pages up to date", "version": ""}]
+    shipped = [
+        {"name": "htmx", "licence": "Zero-Clause BSD", "what": "in the browser: keeps pages up to date", "version": ""}
+    ]
     for name, licence, what in _STANDS_ON:
         try:
             shipped.append({"name": name, "licence": licence, "what": what, "version": version(name)})

@@ -1,4 +1,4 @@
-"""Who may do what: one function, asked in one place, and a factory that refuses to start over a route that names nothing.
+"""Who may do what: one function, asked in one place; the factory refuses to start over a route that names no action.
 
 A view that changes something declares its action (`@action("decide")`). Until sign-in comes everybody who reaches the
 dashboard may do everything; `neurocore serve` therefore binds to this machine only.
@@ -28,8 +28,8 @@ def action(name: Action) -> Callable[[View], View]:
     return declare
 
 
-def allowed(name: str, run: Any = None) -> bool:
-    """Whether whoever asks may carry out this action (on this run)."""
+def allowed(name: str) -> bool:
+    """Whether whoever asks may carry out this action."""
     return name in ACTIONS
 
 

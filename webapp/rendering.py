@@ -37,7 +37,7 @@ NONE = Markup('<span class="none">none</span>')
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """A list of records as a table: its columns and, for each row, the cells (`ABSENT` where a record has no such key)."""
+    """A list of records as a table: its columns and each row's cells (`ABSENT` where a record has no such key)."""
 
     columns: list[str]
     cells: list[list[Any]]
@@ -88,7 +88,7 @@ class Page:
         lines = text.count("\n") + 1
         if len(text) <= LONG_TEXT and lines <= LONG_LINES:
             tag = "div" if lines > 1 else "span"
-            return self._spend(Markup('<{0} class="text">{1}</{0}>').format(Markup(tag), safe(text)))
+            return self._spend(Markup('<{0} class="text">{1}</{0}>').format(tag, safe(text)))
         shown = text[: min(MOST_TEXT, max(self.left, LONG_TEXT))]
         what = f"{lines:,} lines, {size(len(text))}" if lines > 1 else size(len(text))
         rest = Markup("")
@@ -113,7 +113,9 @@ class Page:
             parts = [short(item, 60) for item in items]
             if sum(map(len, parts)) < 160:
                 return self._spend(Markup('<span class="text">{}</span>').format(", ".join(parts)))
-        shown = [Markup("<li>{}</li>").format(self.value(item, depth + 1)) for item in self._while_budget(items, ITEMS_SHOWN)]
+        shown = [
+            Markup("<li>{}</li>").format(self.value(item, depth + 1)) for item in self._while_budget(items, ITEMS_SHOWN)
+        ]
         body = Markup('<ol class="items">{}</ol>').format(Markup("").join(shown))
         body += self._rest(len(items) - len(shown), "item")
         return self._folded(body, counted(len(items), "item"), depth)
@@ -212,11 +214,13 @@ def scalar(value: Any) -> Markup:
     if isinstance(value, (int, float, Decimal)):
         return Markup('<span class="number">{}</span>').format(number(value))
     if isinstance(value, SecretRef):
-        return Markup('<code title="taken from the environment when a step starts">{}</code>').format(safe(value.reference))
+        return Markup('<code title="taken from the environment when a step starts">{}</code>').format(
+            safe(value.reference)
+        )
     return Markup('<span class="text">{}</span>').format(short(value, LONG_TEXT))
 
 
-def number(value: int | float | Decimal) -> str:
+def number(value: float | Decimal) -> str:
     """The digits as they are; amounts (decimal fractions) grouped by thousands, whole numbers (they may be ids) not."""
     if isinstance(value, int):
         if value.bit_length() > 2000:
@@ -321,7 +325,9 @@ def figures(values: dict[Any, Any], before: dict[Any, Any] | None = None, heads:
         rows.append(Markup('<tr><th scope="row">{}</th>{}</tr>').format(key_text(key), Markup("").join(cells)))
     head = Markup("")
     if before is not None:
-        head = Markup('<thead><tr><td></td><th scope="col" class="num">{}</th><th scope="col" class="num">{}</th></tr></thead>').format(*heads)
+        head = Markup(
+            '<thead><tr><td></td><th scope="col" class="num">{}</th><th scope="col" class="num">{}</th></tr></thead>'
+        ).format(*heads)
     return Markup('<table class="figures">{}<tbody>{}</tbody></table>').format(head, Markup("").join(rows))
 
 
@@ -330,13 +336,16 @@ def _figure(value: Any, mark: str) -> Markup:
         return Markup('<td class="num"></td>')
     html = scalar(value) if not isinstance(value, str) else Markup('<span class="text">{}</span>').format(safe(value))
     if mark in ("ins", "del"):
-        html = Markup("<{0}>{1}</{0}>").format(Markup(mark), html)
+        html = Markup("<{0}>{1}</{0}>").format(mark, html)
     return Markup('<td class="num{}">{}</td>').format(Markup(" dim") if mark == "dim" else Markup(""), html)
 
 
 def records(items: list[Any]) -> Rows | None:
     """The list as a table when it is one: mappings that share most of a few keys."""
-    rows = [mask(plain) if isinstance(plain := plain_types(item), dict) else None for item in items[: ROWS_SHOWN + ROWS_FOLDED]]
+    rows = [
+        mask(plain) if isinstance(plain := plain_types(item), dict) else None
+        for item in items[: ROWS_SHOWN + ROWS_FOLDED]
+    ]
     if not rows or not all(rows):
         return None
     mappings = [row for row in rows if row is not None]

@@ -16,10 +16,13 @@ from neurocore.errors import NeuroCoreError
 from neurocore.persistence.base import Event, GateRecord, GateStatus, RunRecord, RunStatus, StepRecord
 from neurocore.runtime.begin import plan_of
 from neurocore.secrets import mask
-from webapp import diff, flow, rendering, standing, timeline
+from webapp import diff, rendering
+from webapp.flow import Flow, of_run
 from webapp.listing import worked_since
 from webapp.marks import anchor, run_url
 from webapp.services import Services
+from webapp.standing import Choice, Standing, choices, standing, token
+from webapp.timeline import Row, Timeline, build
 
 try:
     from neurocore.gates.compare import LastApproved, last_approved
@@ -92,19 +95,19 @@ class RunPage:
         self.typed: Typed | None = None
 
     @cached_property
-    def standing(self) -> standing.Standing:
+    def standing(self) -> Standing:
         """Where it stands, in a word."""
-        return standing.standing(self.run, self.services)
+        return standing(self.run, self.services)
 
     @cached_property
     def token(self) -> str:
         """The version that this page shows."""
-        return standing.token(self.run, self.services)
+        return token(self.run, self.services)
 
     @cached_property
-    def choices(self) -> dict[str, standing.Choice]:
+    def choices(self) -> dict[str, Choice]:
         """The buttons."""
-        return standing.choices(self.run, self.services)
+        return choices(self.run, self.services)
 
     @cached_property
     def steps(self) -> Sequence[StepRecord]:
@@ -124,12 +127,12 @@ class RunPage:
     # ---------------------------------------------------------------- the timeline and the picture
 
     @cached_property
-    def timeline(self) -> timeline.Timeline:
+    def timeline(self) -> Timeline:
         """Every row with its bars."""
-        return timeline.build(self.run, self.steps, self.gates)
+        return build(self.run, self.steps, self.gates)
 
     @property
-    def rows(self) -> tuple[list[timeline.Row], int, list[timeline.Row]]:
+    def rows(self) -> tuple[list[Row], int, list[Row]]:
         """The first rows, how many are left out, the last ones."""
         rows = self.timeline.rows
         if self.all_steps or len(rows) <= FIRST_STEPS + LAST_STEPS:
@@ -146,17 +149,24 @@ class RunPage:
             return None
 
     @cached_property
-    def flow(self) -> flow.Flow | None:
+    def flow(self) -> Flow | None:
         """The picture."""
-        return flow.of_run(self.plan, self.run, self.steps, self.gates) if self.plan else None
+        return of_run(self.plan, self.run, self.steps, self.gates) if self.plan else None
+
+    @property
+    def attempts(self) -> int:
+        """How often the step that was tried most was tried."""
+        return max((one.attempt for one in self.steps), default=1)
 
     @property
     def failed_step(self) -> StepRecord | None:
         """The step that failed the run."""
         node = self.run.failure.node if self.run.failure else None
-        return next((one for one in reversed(self.steps) if node in (one.node_id, one.component)), None) if node else None
+        return (
+            next((one for one in reversed(self.steps) if node in (one.node_id, one.component)), None) if node else None
+        )
 
-    def row_id(self, row: timeline.Row) -> str:
+    def row_id(self, row: Row) -> str:
         """The id that links lead to."""
         return f"step-{row.step.step_index}" if row.step else anchor("now", row.node_id)
 
@@ -205,7 +215,7 @@ class RunPage:
         return any(panel.typed is not None for panel in self.panels)
 
     def resuming(self, gate: GateRecord) -> str:
-        """After a decision, how the run goes on: `owed`, `queued`, `running`, `waiting`, `done`, `failed`, …"""
+        """After a decision, how the run goes on: `owed`, `queued`, `driven`, or the status it came to."""
         run, held = self.run, self.services.dispatcher.state(self.run.run_id)
         if gate.status is GateStatus.DONE:
             return run.status.value if self.standing.kind != "lost" else "lost"

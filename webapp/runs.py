@@ -1,4 +1,4 @@
-"""Looking at runs: the list, the run page and its parts, one step, two runs side by side. Nothing here changes anything."""
+"""Looking at runs: the list, the run page, one step, two runs side by side. Nothing here changes anything."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def index() -> AnyResponse:
     """The runs that a filter lets through, newest first."""
     here, wanted = services(), Filter.of(request.args.to_dict(flat=False))
     if wanted.problems:
-        empty: dict[str, Any] = {"page": None, "rows": [], "token": ""}
+        empty: dict[str, Any] = {"page": None, "table": "", "token": ""}
         return live.varying(make_response(_list(here, wanted, empty), 422))
     page = here.store.page_runs(wanted.runs, before=wanted.before, after=wanted.after, limit=wanted.limit)
-    token = listing.token(page.runs, here)
-    if live.wants_block() and request.args.get("v") == token:
+    found = listing.Listing(page.runs, here)
+    if live.wants_block() and request.args.get("v") == found.token:
         return live.unchanged()
-    context = {"page": page, "rows": listing.rows(page.runs, here), "token": token}
+    context = {"page": page, "table": found.table, "token": found.token}
     if live.wants_block():
         context |= _counts(here, wanted)
         return live.blocks("runs/list.html", ["filter_counts"], "rows", {**context, "wanted": wanted})
@@ -83,7 +83,7 @@ def whole_page(page: RunPage, status: int = 200) -> Response:
 
 
 def refresh(run: RunRecord, here: Services) -> Response:
-    """What changed since version `v`: nothing (204), or the blocks that live, and the panels if `g` is no longer theirs."""
+    """What changed since version `v`: nothing (204), or the blocks that live, and the panels if `g` is not theirs."""
     asked = request.args
     if asked["v"] == standing.token(run, here):
         return live.unchanged()
@@ -123,7 +123,9 @@ def download(run_id: str, what: str) -> Response:
     values = _values(run, what, here)
     if values is None:
         abort(404, f"Run {run.run_id} has no {what[:50]!r} to download; there are context, inputs and step-<number>.")
-    name = "".join(letter for letter in f"{run.run_id[:40]}-{what}" if letter.isascii() and (letter.isalnum() or letter in "-_"))
+    name = "".join(
+        letter for letter in f"{run.run_id[:40]}-{what}" if letter.isascii() and (letter.isalnum() or letter in "-_")
+    )
     return Response(
         stream_with_context(_json(values)),
         mimetype="application/json",
@@ -137,7 +139,11 @@ def _values(run: RunRecord, what: str, here: Services) -> dict[str, bytes] | Non
     if what == "inputs":
         return {key: codec.encode(value) for key, value in load_run(run.run_id, here.store).initial_data.items()}
     number = what.removeprefix("step-")
-    found = here.store.load_step(run.run_id, int(number)) if number != what and number.isdigit() and len(number) < 9 else None
+    found = (
+        here.store.load_step(run.run_id, int(number))
+        if number != what and number.isdigit() and len(number) < 9
+        else None
+    )
     return None if found is None else found.changes.set
 
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from flask import current_app
+from markupsafe import Markup
 
 from neurocore.blueprint.load import load_blueprint
 from neurocore.blueprint.model import Blueprint
@@ -22,6 +23,9 @@ SUFFIXES = (".flow.yaml", ".flow.yml", ".yaml", ".yml")
 
 #: How long the answer of an owner's lock holds, in seconds: a page of running runs asks each owner once.
 LIVENESS_HOLDS = 2.0
+
+
+RowKey = tuple[str, int, str, str, str]
 
 
 class Leave:
@@ -48,6 +52,8 @@ class Services:
         self._lock = threading.Lock()
         self._registry: SkillRegistry | None = None
         self._blueprints: dict[Path, tuple[int, Blueprint | BlueprintError]] = {}
+        #: Rows of lists as HTML, by run, version and what else they tell (`webapp.listing`).
+        self.kept_rows: dict[RowKey, Markup] = {}
         self._alive: dict[tuple[str, ...], tuple[float, str]] = {}
 
     # ---------------------------------------------------------------- skills and blueprints
@@ -98,7 +104,7 @@ class Services:
     # ---------------------------------------------------------------- where a run stands
 
     def liveness(self, run: RunRecord) -> str:
-        """`driven`, `lost`, `owed` or `idle`; held for a moment, since asking another process's lock takes milliseconds."""
+        """`driven`, `lost`, `owed` or `idle`; held for a moment, since asking a lock takes milliseconds."""
         if run.status.ended:
             return "idle"
         key = (run.owner or "", run.run_id, run.status.value, run.owed or "")

@@ -61,7 +61,9 @@ def secret_key(data_dir: Path) -> bytes:
             "make the data folder writable or set paths.data."
         ) from error
     if len(key) < 32:
-        raise ConfigError(f"The dashboard's key {path} is damaged; remove it and start again (open forms must be reloaded).")
+        raise ConfigError(
+            f"The dashboard's key {path} is damaged; remove it and start again (open forms must be reloaded)."
+        )
     return key
 
 

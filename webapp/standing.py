@@ -29,7 +29,7 @@ _FAILED = {
 
 
 def standing(run: RunRecord, services: Services) -> Standing:
-    """Status, liveness and what the dispatcher has, as one word. `live` says whether something may still change by itself."""
+    """Status, liveness and what the dispatcher has, as one word; `live` where something may still change by itself."""
     held = services.dispatcher.state(run.run_id)
     if run.status is RunStatus.FAILED and held is not None:
         return Standing("running", "goes on" if held == "running" else "queued", True, held)
@@ -93,7 +93,9 @@ def _resume(run: RunRecord, services: Services) -> Choice | None:
         return Choice("resume", label, str(error).split(";")[0])
     state = services.liveness(run)
     if state == "driven":
-        return None if run.status is RunStatus.RUNNING else Choice("resume", label, f"{owner_label(run.owner)} drives it")
+        return (
+            None if run.status is RunStatus.RUNNING else Choice("resume", label, f"{owner_label(run.owner)} drives it")
+        )
     if run.status is RunStatus.SUSPENDED and run.owed is None:
         return None  # it waits for people; the panel is what goes on from here
     return Choice("resume", label)

@@ -73,10 +73,8 @@ def _changes(run: RunRecord, step: StepRecord, services: Services) -> list[KeyCh
     found = []
     for key, data in step.changes.set.items():
         found.append(_set(key, before.get(key), data))
-    for key in step.changes.deleted:
-        if key in before:
-            found.append(KeyChange(key=key, kind="deleted", before=_masked(key, decoded(before[key]))))
-    return found
+    deleted = (key for key in step.changes.deleted if key in before)
+    return found + [KeyChange(key=key, kind="deleted", before=_masked(key, decoded(before[key]))) for key in deleted]
 
 
 def _set(key: str, old: bytes | None, new: bytes) -> KeyChange:

@@ -11,9 +11,9 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-# Controls (tab and newline apart), C1, soft hyphen, bidirectional controls, zero width and invisible characters, line and
-# paragraph separators, fillers that look empty, variation selectors' supplement, tags, and lone surrogates. The zero width
-# joiner and non-joiner stay where they join letters or emoji: `_JOINERS` finds the others.
+# Controls (tab and newline apart), C1, soft hyphen, bidirectional controls, zero width and invisible characters, line
+# and paragraph separators, fillers that look empty, tags, and lone surrogates. The zero width (non-)joiner
+# stays where it follows a letter of a script, or an emoji, that needs it.
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
@@ -29,7 +29,9 @@ def _written_out(match: re.Match[str]) -> str:
 
 
 def safe(text: str) -> str:
-    """The text with what steers, hides or cannot be encoded written out (`\\u202e`); tabs and newlines stay."""
+    r"""The text with what steers, hides or cannot be encoded written out (`\u202e`); tabs and newlines stay."""
+    if text.isascii() and text.isprintable():
+        return text
     if "\r" in text:
         text = text.replace("\r\n", "\n")
     return _UNSAFE.sub(_written_out, text) if _UNSAFE.search(text) else text
@@ -38,7 +40,7 @@ def safe(text: str) -> str:
 def finalize(value: Any) -> Any:
     """What Jinja does with every printed value: None is nothing, text is made safe, markup of ours stays."""
     if type(value) is str:
-        return safe(value)
+        return value if value.isascii() and value.isprintable() else safe(value)
     if value is None:
         return ""
     return value if isinstance(value, (Markup, int, float)) else safe(str(value))
@@ -46,9 +48,10 @@ def finalize(value: Any) -> Any:
 
 def line(text: object, limit: int = 200) -> str:
     """The text on one line of at most `limit` characters."""
-    whole = str(text)
-    cut = safe(whole[: limit * 2])
-    cut = " ".join(cut.split())
+    whole = text if type(text) is str else str(text)
+    if len(whole) <= limit and whole.isascii() and whole.isprintable():
+        return whole
+    cut = " ".join(safe(whole[: limit * 2]).split())
     return cut if len(cut) <= limit and len(whole) <= limit * 2 else f"{cut[: limit - 1]}…"
 
 
@@ -84,15 +87,13 @@ def ago(at: datetime, now: datetime | None = None) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d")
 
 
-def time_ago(iso: str | None) -> Markup:
+def time_ago(iso: str | None, now: datetime | None = None) -> Markup:
     """A `<time>` that says how long ago, exact on hover; the page's script keeps it going."""
     at = moment(iso)
     if at is None:
         return escape(line(iso or "–"))
-    exact = at.astimezone(UTC)
-    return Markup('<time datetime="{}" title="{}" data-ago>{}</time>').format(
-        exact.isoformat(timespec="milliseconds"), f"{exact:%Y-%m-%d %H:%M:%S} UTC", ago(at)
-    )
+    stamp, exact = _written(at)
+    return _trusted(f'<time datetime="{stamp}" title="{exact} UTC" data-ago>{ago(at, now)}</time>')
 
 
 def time_exact(iso: str | None, form: str = "%Y-%m-%d %H:%M:%S") -> Markup:
@@ -100,25 +101,34 @@ def time_exact(iso: str | None, form: str = "%Y-%m-%d %H:%M:%S") -> Markup:
     at = moment(iso)
     if at is None:
         return escape(line(iso or "–"))
-    exact = at.astimezone(UTC)
-    kind = "clock" if form == CLOCK else "exact"
-    return Markup('<time datetime="{}" title="{}" data-{}>{}</time>').format(
-        exact.isoformat(timespec="milliseconds"), f"{exact:%Y-%m-%d %H:%M:%S} UTC", Markup(kind), f"{exact:{form}}"
-    )
+    stamp, exact = _written(at)
+    kind, shown = ("clock", exact[11:]) if form == CLOCK else ("exact", exact)
+    return _trusted(f'<time datetime="{stamp}" title="{exact} UTC" data-{kind}>{shown}</time>')
 
 
 CLOCK = "%H:%M:%S"
 
 
-def time_since(iso: str | None) -> Markup:
+def time_since(iso: str | None, now: datetime | None = None) -> Markup:
     """A duration that began then and still goes on; the page's script counts it up."""
     at = moment(iso)
     if at is None:
         return Markup("–")
-    elapsed = max(0.0, (datetime.now(UTC) - at).total_seconds() * 1000)
-    return Markup('<time datetime="{}" data-since>{}</time>').format(
-        at.astimezone(UTC).isoformat(timespec="milliseconds"), took(elapsed)
-    )
+    elapsed = max(0.0, ((now or datetime.now(UTC)) - at).total_seconds() * 1000)
+    return _trusted(f'<time datetime="{_written(at)[0]}" data-since>{took(elapsed)}</time>')
+
+
+def _written(at: datetime) -> tuple[str, str]:
+    """For the attribute, with milliseconds and zone; for people, to the second; both in UTC."""
+    stamp = at.isoformat(timespec="milliseconds")
+    if not stamp.endswith("+00:00"):
+        stamp = at.astimezone(UTC).isoformat(timespec="milliseconds")
+    return stamp, f"{stamp[:10]} {stamp[11:19]}"
+
+
+def _trusted(html: str) -> Markup:
+    """HTML put together from numbers and words of ours only. Faster than `Markup.format`, in lists that matters."""
+    return Markup(html)  # noqa: S704
 
 
 def took(milliseconds: float | None) -> str:

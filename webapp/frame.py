@@ -1,0 +1,38 @@
+"""What the frame around every page shows, and what templates may call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, request
+
+from webapp import activity
+from webapp.previews import Preview, of_run
+from webapp.services import Leave, Services
+from webapp.sessions import remembered
+
+THEMES = ("light", "dark")
+
+
+def init_app(app: Flask) -> None:
+    """Project, badge, theme and name for every template."""
+    here: Services = app.extensions["neurocore"]
+
+    def link_preview(run: Any) -> Preview:
+        return of_run(run, here.config.web.link_preview)
+
+    app.jinja_env.globals.update(
+        project=here.config.project.name,
+        web_dispatches=not isinstance(here.dispatcher, Leave),
+        link_preview=link_preview,
+        activity_sentence=activity.sentence,
+    )
+
+    @app.context_processor
+    def frame() -> dict[str, Any]:
+        theme = request.cookies.get("theme", "")
+        return {
+            "open_gates": here.store.count_open_gates(),
+            "theme": theme if theme in THEMES else "",
+            "me": remembered(),
+        }
