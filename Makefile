@@ -19,8 +19,9 @@ help:            ## Say what there is
 demo: $(DEMO)/.ready    ## The payouts example with its dashboard: approve a payment file in the browser
 	@$(DEMO)/bin/python examples/payouts/demo.py --port $(PORT)
 
-research: $(VENV)/.ready    ## The research example: statistics and charts, published after a look
-	@$(BIN)/python examples/research/demo.py
+research: $(VENV)/.ready    ## The research example with its dashboard: a page, published after somebody has read it
+	@$(BIN)/neurocore -C examples/research run cars
+	@$(BIN)/neurocore -C examples/research serve --port $(PORT)
 
 test: $(VENV)/.ready    ## Everything that proves the promises, the browser included (TESTS=… for a part)
 	@tools/need.sh chromium
