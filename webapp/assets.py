@@ -158,5 +158,4 @@ class Assets:
 
 def _media_type(path: Path) -> str:
     known = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".txt": "text/plain"}
-    guess = known.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return f"{guess}; charset=utf-8" if guess.startswith("text/") else guess
+    return known.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
