@@ -132,7 +132,7 @@ def _check_dict(document: Document, value: dict[Any, Any], kind: Any, path: Plac
         if document.full:
             return
         if not isinstance(key, str):
-            document.add((*path, str(key)), f"A key must be text, not {said(key)}; put it in quotes.")
+            document.add((*path, str(key)), f"A key must be text, not {said(key)}; put it in quotes.", key=True)
         else:
             _check(document, item, kind.value_type, (*path, key))
 
@@ -145,7 +145,7 @@ def _check_struct(document: Document, value: dict[Any, Any], kind: Any, path: Pl
             return
         if one is None:
             place = key if isinstance(key, str) else str(key)
-            document.add((*path, place), f"There is no key {said(key)} here{nearest(key, fields)}")
+            document.add((*path, place), f"There is no key {said(key)} here{nearest(key, fields)}", key=True)
         elif value[key] is None and not one.required and not _allows_nothing(one.type):
             del value[key]
         else:

@@ -46,8 +46,13 @@ class Problem(Struct, frozen=True, kw_only=True):
         return f"{' '.join(parts)}: {self.message}" if parts else self.message
 
 
+def in_order(problem: Problem) -> tuple[bool, int, int]:
+    """The key that sorts findings as they stand in the file; those about no place of it come last."""
+    return problem.line is None, problem.line or 0, problem.column or 0
+
+
 class Document(Struct):
-    """What a YAML text holds: plain `data`, `problems` found on the way, and the place of each value.
+    """What a YAML text holds: plain `data`, `problems` found on the way, and the place of each value (`marks`) and key.
 
     `aliases` says for places that were made of a short form where that stands, so that findings name what was written.
     """
@@ -57,22 +62,23 @@ class Document(Struct):
     marks: dict[Place, tuple[int, int]]
     file: str | None = None
     aliases: dict[Place, Place] = {}
+    keys: dict[Place, tuple[int, int]] = {}
 
-    def problem(self, path: Place, message: str, *, severity: str = "error") -> Problem:
-        """A finding at `path`, or at the nearest value above it that has a place."""
+    def problem(self, path: Place, message: str, *, severity: str = "error", key: bool = False) -> Problem:
+        """A finding at `path` (with `key`: about the key there), or at the nearest value above it that has a place."""
         path = self._written(path)
         at = path
         while at and at not in self.marks:
             at = at[:-1]
-        line, column = self.marks.get(at, (None, None))
+        line, column = self.keys[path] if key and path in self.keys else self.marks.get(at, (None, None))
         return Problem(
             message=message, path=dotted(path), line=line, column=column, file=self.file, severity=severity
         )  # fmt: skip
 
-    def add(self, path: Place, message: str) -> None:
-        """Note an error at `path`; once there are enough of them, only that there are more."""
+    def add(self, path: Place, message: str, *, key: bool = False) -> None:
+        """Note an error at `path` (with `key`: about the key there); beyond a hundred, only that there are more."""
         if len(self.problems) < MAX_PROBLEMS:
-            self.problems.append(self.problem(path, message))
+            self.problems.append(self.problem(path, message, key=key))
         elif len(self.problems) == MAX_PROBLEMS:
             self.problems.append(Problem(message="There is more; mend these first.", file=self.file))
 
@@ -256,9 +262,9 @@ class _Builder:
             if key is _UNUSABLE:
                 continue
             value_path = (*path, key if type(key) in (str, int) else str(key))
+            self.document.keys[value_path] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
             if key in own:
-                self.document.marks[value_path] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
-                self.document.add(value_path, f"The key {said(key)} stands here twice; keep one of them.")
+                self.document.add(value_path, f"The key {said(key)} stands here twice; keep one of them.", key=True)
                 continue
             own.add(key)
             self.document.marks.pop(value_path, None)

@@ -74,7 +74,7 @@ def compile_condition(text: str) -> Condition:
     return _compiled(text)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def _compiled(text: str) -> Condition:
     if len(text) > MAX_CHARACTERS:
         raise ConditionError(f"A condition has at most {MAX_CHARACTERS:,} characters; this one has {len(text):,}.")

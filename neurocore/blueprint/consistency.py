@@ -130,7 +130,7 @@ def _values(document: Document, kind: str, values: Any) -> None:
             continue
         problem = name_problem(name)
         if problem:
-            document.add((kind, name), problem)
+            document.add((kind, name), problem, key=True)
         try:
             converted = msgspec.convert(spec, InputSpec)
         except msgspec.ValidationError:

@@ -13,7 +13,7 @@ from neurocore.blueprint.dataflow import unprovided
 from neurocore.blueprint.load import document_of
 from neurocore.blueprint.model import Blueprint
 from neurocore.blueprint.plan import APPROVED, REJECTED, Carry, PlanEdge, PlanNode, compile_plan
-from neurocore.yamlfile import Document, Place, Problem, nearest
+from neurocore.yamlfile import Document, Place, Problem, in_order, nearest
 
 
 class Registry(Protocol):
@@ -54,7 +54,7 @@ def validate_blueprint(
         return []
     document = document_of(blueprint)
     problems = [document.problem(place, message, severity=severity) for place, message, severity in findings]
-    return sorted(problems, key=lambda one: (one.line or 0, one.column or 0))
+    return sorted(problems, key=in_order)
 
 
 def _error(place: Place, message: str) -> Finding:

@@ -9,7 +9,7 @@ from neurocore.blueprint.consistency import check_consistency
 from neurocore.blueprint.model import TYPE_ALIASES, Blueprint, Definition, Gate
 from neurocore.errors import BlueprintError
 from neurocore.yamlcheck import check
-from neurocore.yamlfile import Document, Place, parse, read_file
+from neurocore.yamlfile import Document, Place, in_order, parse, read_file
 
 
 def load_blueprint(path: Path | str) -> Blueprint:
@@ -32,7 +32,7 @@ def parse_blueprint(text: str, *, name: str = "<string>") -> Blueprint:
     elif not document.problems:
         document.add((), "A blueprint is a mapping with name, components and flow.")
     if document.problems or definition is None:
-        problems = sorted(dict.fromkeys(document.problems), key=lambda one: (one.line or 0, one.column or 0))
+        problems = sorted(dict.fromkeys(document.problems), key=in_order)
         raise BlueprintError("\n".join(map(str, problems)), problems)
     fields = {field: getattr(definition, field) for field in Definition.__struct_fields__}
     return Blueprint(**fields, source=text)

@@ -1,0 +1,55 @@
+"""A registry of stand-in skills, so that these tests need no room above the blueprint's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+
+@dataclass
+class StubMeta:
+    provides: list[str] = field(default_factory=list)
+    consumes: list[str] = field(default_factory=list)
+
+
+class StubSkill:
+    """What linting asks of a skill class."""
+
+    def __init__(
+        self, *, provides: str = "", consumes: str = "", is_gate: bool = False, keys: str | None = None
+    ) -> None:
+        self.skill_meta = StubMeta(provides.split(), consumes.split())
+        self.is_gate = is_gate
+        self.keys = None if keys is None else keys.split()
+
+    def config_problems(self, config: dict[str, Any]) -> list[str]:
+        if self.keys is None:
+            return []
+        return [f"there is no config key {key!r}." for key in config if key not in self.keys]
+
+
+class StubRegistry:
+    def __init__(self, **skills: StubSkill) -> None:
+        self.skills = {
+            "approval": StubSkill(provides="approval approvals", is_gate=True),
+            "silent": StubSkill(),
+            **skills,
+        }
+
+    def get(self, name: str) -> StubSkill | None:
+        return self.skills.get(name)
+
+    def names(self) -> list[str]:
+        return sorted(self.skills)
+
+
+@pytest.fixture
+def registry() -> StubRegistry:
+    """`load` provides rows, `sum` reads rows and provides total, `send` reads total and provides receipt."""
+    return StubRegistry(
+        load=StubSkill(provides="rows", keys="file"),
+        sum=StubSkill(consumes="rows", provides="total"),
+        send=StubSkill(consumes="total", provides="receipt"),
+    )
