@@ -49,7 +49,8 @@ def build_run_store(config: NeuroCoreConfig) -> RunStore | None:
     """The store that `persistence` names, or None where it is disabled.
 
     Beside `sqlite` and `memory`, `persistence.backend` names an entry point of the group `neurocore.run_stores`: a
-    callable that takes the configuration. Raises ConfigError for an unknown backend, StoreError where it cannot be opened.
+    callable that takes the configuration. Raises ConfigError for an unknown backend, StoreError for one that does
+    not open.
     """
     settings = config.persistence
     if not settings.enabled:

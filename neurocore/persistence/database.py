@@ -9,13 +9,16 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Literal
+
+import msgspec
 
 from neurocore.errors import StoreError
 from neurocore.persistence.migrate import prepare
 
 BUSY_MS = 5_000
-#: How long a writer keeps at it while others write, in seconds. Nobody is ever told "database is locked" before that.
+#: How long one keeps at it while others write, in seconds. Nobody is told "database is locked" before that.
 PATIENCE = 120.0
 
 
@@ -24,79 +27,119 @@ class Database:
 
     def __init__(self, path: Path, *, durability: str = "normal") -> None:
         self.path = path
-        self._full = durability == "full"
-        self._lock = threading.RLock()
-        self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
-        self._pid = os.getpid()
-        self._closed = False
-        with self._telling():
+        self.full = durability == "full"
+        self.closed = False
+        with Telling(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             prepare(path)
-            self._writer = self._connect()
-            self._identity = self._identify()
-        self._synchronous_full = True
-        self._in_transaction = False
+            self._identity = _identify(path)
+        self._forget()
 
-    @contextlib.contextmanager
-    def write(self, *, sync: bool = False) -> Iterator[sqlite3.Connection]:
-        """One transaction: committed at the end of the block, rolled back when the block raises.
+    def _forget(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._local = threading.local()
+        self._readers: list[tuple[threading.Thread, sqlite3.Connection]] = []
+        self._writer: sqlite3.Connection | None = None
+        self._synced = True
+
+    def write(self, *, sync: bool = False) -> Transaction:
+        """One transaction: committed at the end of the `with` block, rolled back when the block raises.
 
         `sync` waits for the disk. Raises StoreError with nothing half written.
         """
-        with self._telling(), self._lock:
-            self._check()
-            connection = self._writer
-            wanted = sync or self._full
-            if wanted is not self._synchronous_full:
-                connection.execute("PRAGMA synchronous = FULL" if wanted else "PRAGMA synchronous = NORMAL")
-                self._synchronous_full = wanted
-            self._begin(connection)
-            try:
-                yield connection
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
-            try:
-                connection.execute("COMMIT")
-            except sqlite3.Error:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
+        return Transaction(self, sync or self.full)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """This thread's reading connection."""
-        with self._telling():
-            self._check()
-            connection = getattr(self._local, "connection", None)
-            if connection is None:
-                connection = self._local.connection = self._connect()
-                with self._lock:
-                    self._readers.append(connection)
-            yield connection
+        """This thread's reading connection, what goes wrong told in a sentence."""
+        with Telling(self.path):
+            yield self._reader()
 
     def rows(self, sql: str, parameters: Any = ()) -> list[sqlite3.Row]:
         """Every row of a query."""
-        with self.read() as connection:
-            return connection.execute(sql, parameters).fetchall()
+        with Telling(self.path):
+            found: list[sqlite3.Row] = patiently(lambda: self._reader().execute(sql, parameters).fetchall(), [])
+            return found
 
     def row(self, sql: str, parameters: Any = ()) -> sqlite3.Row | None:
         """The first row of a query."""
-        with self.read() as connection:
-            found: sqlite3.Row | None = connection.execute(sql, parameters).fetchone()
+        with Telling(self.path):
+            found: sqlite3.Row | None = patiently(lambda: self._reader().execute(sql, parameters).fetchone(), None)
             return found
 
+    def snapshot(self) -> Snapshot:
+        """A `with` block whose reads on this thread all see the database as it stood at the first of them."""
+        return Snapshot(self)
+
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; calling it twice is no error."""
         with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            for connection in (*self._readers, self._writer):
-                with contextlib.suppress(sqlite3.Error):
-                    connection.close()
+            self.closed = True
+            if self._pid == os.getpid():
+                connections = [connection for _, connection in self._readers]
+                for connection in (*connections, *([self._writer] if self._writer else [])):
+                    with contextlib.suppress(sqlite3.Error):
+                        connection.close()
+            self._forget()
+
+    def writer(self, *, synced: bool) -> sqlite3.Connection:
+        """The writing connection, its `synchronous` as asked for; call it with the lock held."""
+        self.check()
+        connection = self._writer
+        if connection is None:
+            connection = self._writer = self._connect()
+            self._synced = True
+        if synced is not self._synced:  # it cannot be changed inside a transaction
+            connection.execute("PRAGMA synchronous = FULL" if synced else "PRAGMA synchronous = NORMAL")
+            self._synced = synced
+        return connection
+
+    @property
+    def lock(self) -> threading.RLock:
+        """Held by the one thread of this process that writes."""
+        if self._pid != os.getpid():
+            self._leave_parent()
+        return self._lock
+
+    def check(self) -> None:
+        """Notice a file that was removed or replaced: SQLite would go on writing into what nobody can open again."""
+        if self.closed:
+            raise StoreError(f"The run history {self.path} was closed; open it again.")
+        if self._pid != os.getpid():
+            self._leave_parent()
+        try:
+            same = _identify(self.path) == self._identity
+        except OSError:
+            same = False
+        if not same:
+            raise StoreError(
+                f"The run history {self.path} was removed or replaced while in use; restore it, then restart."
+            )
+
+    def _reader(self) -> sqlite3.Connection:
+        self.check()
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connect()
+            with self._lock:
+                self._close_readers_of_ended_threads()
+                self._readers.append((threading.current_thread(), connection))
+        return connection
+
+    def _close_readers_of_ended_threads(self) -> None:
+        kept = []
+        for thread, connection in self._readers:
+            if thread.is_alive():
+                kept.append((thread, connection))
+            else:
+                connection.close()
+        self._readers = kept
+
+    def _leave_parent(self) -> None:
+        """In a forked child: connections must not be shared, nor closed, so they are kept and never touched again."""
+        _inherited.append((self._readers, self._writer, self._local))
+        self._forget()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -108,53 +151,157 @@ class Database:
         connection.execute("PRAGMA synchronous = FULL")
         return connection
 
-    def _begin(self, connection: sqlite3.Connection) -> None:
-        until = time.monotonic() + PATIENCE
-        while True:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) and "busy" not in str(error) or time.monotonic() > until:
+
+_inherited: list[Any] = []
+
+
+class Transaction:
+    """See `Database.write`. A class, for a step's commit passes here and a generator would cost it a microsecond."""
+
+    __slots__ = ("_database", "_synced", "_lock", "_connection")
+
+    def __init__(self, database: Database, synced: bool) -> None:
+        self._database = database
+        self._synced = synced
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._lock = self._database.lock
+        self._lock.acquire()
+        try:
+            self._connection = self._database.writer(synced=self._synced)
+            self._begin()
+        except BaseException as error:
+            self._lock.release()
+            tell(self._database.path, error)
+            raise
+        return self._connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        try:
+            if error is None:
+                try:
+                    self._connection.execute("COMMIT")
+                except BaseException as refused:
+                    self._roll_back()
+                    tell(self._database.path, refused)
                     raise
+            else:
+                self._roll_back()
+                tell(self._database.path, error)
+        finally:
+            self._lock.release()
+        return False
 
-    def _identify(self) -> tuple[int, int]:
-        found = os.stat(self.path)
-        return found.st_dev, found.st_ino
-
-    def _check(self) -> None:
-        """Notice a file that was removed or replaced: SQLite would go on writing into what nobody can open again."""
-        if self._closed:
-            raise StoreError(f"The run history {self.path} was closed; open it again.")
-        if self._pid != os.getpid():
-            raise StoreError("A process that was forked must open its own store; call build_run_store there.")
+    def _begin(self) -> None:
         try:
-            same = self._identify() == self._identity
-        except OSError:
-            same = False
-        if not same:
-            raise StoreError(f"The run history {self.path} was removed or replaced while in use; restore it, then restart.")
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"), None, error)
 
-    @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _roll_back(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("ROLLBACK")
+
+
+class Snapshot:
+    """See `Database.snapshot`."""
+
+    __slots__ = ("_database", "_connection")
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: sqlite3.Connection | None = None
+
+    def __enter__(self) -> None:
+        with self._database.read() as connection:
+            if not connection.in_transaction:  # within another snapshot that one holds
+                connection.execute("BEGIN")
+                self._connection = connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+        if error is not None:
+            tell(self._database.path, error)
+        return False
+
+
+class Damaged(Exception):
+    """A row that nothing of ours has written."""
+
+
+class Telling:
+    """A `with` block out of which every trouble with the file comes as a StoreError of one sentence."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        if error is not None:
+            tell(self._path, error)
+        return False
+
+
+def patiently(ask: Any, nothing: Any, error: sqlite3.OperationalError | None = None) -> Any:
+    """Ask until nobody else holds the file, for two minutes at most; text that no row can hold finds `nothing`."""
+    until = 0.0
+    while True:
+        if error is not None:
+            now = time.monotonic()
+            until = until or now + PATIENCE
+            if not _is_busy(error) or now > until:
+                raise error
         try:
-            yield
-        except sqlite3.Error as error:
-            raise StoreError(_sentence(self.path, error)) from error
-        except OSError as error:
-            raise StoreError(f"The run history {self.path} cannot be opened: {error.strerror or error}.") from error
+            return ask()
+        except sqlite3.OperationalError as refused:
+            error = refused
+        except UnicodeEncodeError:
+            return nothing
+
+
+def tell(path: Path, error: BaseException) -> None:
+    """Raise the StoreError of a trouble with the file; other errors are left as they are."""
+    if isinstance(error, sqlite3.Error):
+        raise StoreError(_sentence(path, error)) from error
+    if isinstance(error, OSError):
+        raise StoreError(f"The run history {path} cannot be opened: {error.strerror or error}.") from error
+    if isinstance(error, (msgspec.MsgspecError, UnicodeDecodeError, Damaged)):
+        raise StoreError(f"The run history {path} is damaged ({error}); restore a backup of it.") from error
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    return "locked" in str(error) or "busy" in str(error)
+
+
+def _identify(path: Path) -> tuple[int, int]:
+    found = os.stat(path)  # noqa: PTH116 (half the cost of Path.stat, and asked at every access)
+    return found.st_dev, found.st_ino
 
 
 def _sentence(path: Path, error: sqlite3.Error) -> str:
     text = str(error)
-    if "disk is full" in text or "disk I/O" in text:
-        return f"The disk of {path} is full (or failing): nothing was written; make room, then resume."
+    if "disk is full" in text:
+        return f"The disk of {path} is full and nothing was written: make room there, then resume."
+    if "disk I/O" in text:
+        return f"The disk of {path} cannot be written or read, and nothing was written: look for room and for faults."
     if "readonly" in text or "read-only" in text:
         return f"The run history {path} cannot be written: it, or its folder, is read-only for this user."
-    if "not a database" in text or "malformed" in text:
+    if any(sign in text for sign in ("not a database", "malformed", "decode to UTF-8", "no such table", "no such col")):
         return f"The run history {path} is damaged or no NeuroCore database ({text}); restore a backup of it."
     if "unable to open" in text:
-        return f"The run history {path} cannot be opened; check that its folder is there and can be written."
+        return f"The run history {path} cannot be opened: see that its folder is there and may be written to."
     if "locked" in text or "busy" in text:
-        return f"The run history {path} was kept busy by another program for minutes; find out which holds it open."
-    return f"The run history {path} cannot be used: {text}."
+        return f"The run history {path} was kept busy by another program for minutes: find out which holds it open."
+    return f"The run history {path} cannot be used ({text}); `neurocore db check` looks for damage."

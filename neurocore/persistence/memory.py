@@ -3,62 +3,86 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from neurocore import codec
-from neurocore.persistence.base import RunRecord, RunStatus, RunStore, StepRecord, Tombstone, complete
+from neurocore.errors import RunNotFound
+from neurocore.persistence.base import (
+    Commit,
+    GateRecord,
+    Owed,
+    RunRecord,
+    RunStatus,
+    RunStore,
+    Signals,
+    StepRecord,
+    Tombstone,
+    complete,
+    fold,
+    merged,
+)
 
 
 class InMemoryRunStore(RunStore):
-    """Everything in dicts; what goes in and comes out is copied."""
+    """Everything in dicts. What goes in and what comes out are copies, as they are with a database."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._runs: dict[str, RunRecord] = {}
-        self._steps: dict[str, dict[int, StepRecord]] = {}
+        self._kept: dict[str, _Kept] = {}
         self._tombstones: dict[str, Tombstone] = {}
+
+    # ---------------------------------------------------------------- the six
 
     def save_run(self, run: RunRecord) -> str:
         """Keep a copy of the run."""
+        initial = {key: codec.encode(value) for key, value in run.initial_data.items()}
+        snapshot = codec.encode(run.blueprint_snapshot)
         with self._lock:
-            self._runs[run.run_id] = structs.replace(run, final_context=None)
+            before = self._kept.get(run.run_id)
+            steps = before.steps if before is not None else {}
+            version = run.version if before is None else max(run.version, before.run.version + 1)
+            narrow = structs.replace(_narrow(run), version=version)
+            self._kept[run.run_id] = _Kept(narrow, initial, snapshot, steps)
         return run.run_id
 
     def save_step(self, step: StepRecord) -> None:
-        """Keep a copy of the step."""
+        """Keep a copy of the step. Raises RunNotFound when there is no such run."""
         with self._lock:
-            self._steps.setdefault(step.run_id, {})[step.step_index] = structs.replace(step)
+            kept = self._kept.get(step.run_id)
+            if kept is None:
+                raise RunNotFound(f"There is no run {step.run_id} that a step could belong to.", run_id=step.run_id)
+            kept.steps[step.step_index] = _copied(step)
+            kept.run.version += 1
 
     def load_run(self, run_id: str) -> RunRecord | None:
         """A copy of the run, its context folded."""
-        run = self.load_summary(run_id)
-        if run is None:
-            return None
-        run.initial_data = codec.decode(codec.encode(run.initial_data))
-        run.gates, run.events = list(run.gates), list(run.events)
-        return complete(run, self.load_steps(run_id))
-
-    def load_summary(self, run_id: str) -> RunRecord | None:
-        """A shallow copy of the run."""
         with self._lock:
-            run = self._runs.get(run_id)
-            return None if run is None else structs.replace(run)
+            kept = self._kept.get(run_id)
+            if kept is None:
+                return None
+            run = _narrow(kept.run)
+            run.initial_data = {key: codec.restore(data) for key, data in kept.initial.items()}
+            run.blueprint_snapshot = codec.decode(kept.snapshot)
+            return complete(run, self.load_steps(run_id))
 
     def load_steps(self, run_id: str) -> list[StepRecord]:
         """Copies of the run's steps in order."""
         with self._lock:
-            return [structs.replace(step) for _, step in sorted(self._steps.get(run_id, {}).items())]
+            kept = self._kept.get(run_id)
+            return [_copied(step) for _, step in sorted(kept.steps.items())] if kept is not None else []
 
     def list_runs(
         self, *, status: RunStatus | None = None, blueprint: str | None = None, limit: int = 50
     ) -> list[RunRecord]:
-        """Runs, newest first."""
+        """Narrow runs, newest first."""
         with self._lock:
             runs = [
-                structs.replace(run)
-                for run in self._runs.values()
-                if (status is None or run.status == status) and (blueprint is None or run.blueprint_name == blueprint)
+                _narrow(kept.run)
+                for kept in self._kept.values()
+                if (status is None or kept.run.status == status)
+                and (blueprint is None or kept.run.blueprint_name == blueprint)
             ]
         runs.sort(key=lambda run: (run.created_at, run.run_id), reverse=True)
         return runs[:limit]
@@ -66,15 +90,91 @@ class InMemoryRunStore(RunStore):
     def delete_run(self, run_id: str) -> None:
         """Forget the run and its steps."""
         with self._lock:
-            self._runs.pop(run_id, None)
-            self._steps.pop(run_id, None)
+            self._kept.pop(run_id, None)
+
+    # ---------------------------------------------------------------- what would be slow without
+
+    def commit(self, commit: Commit) -> Signals:
+        """One turn of the loop, at a cost that does not grow with the run."""
+        with self._lock:
+            kept = self._kept.get(commit.run.run_id)
+            run = merged(kept.run if kept is not None else None, commit)
+            if kept is None or run is None:
+                signals = self.signals(commit.run.run_id) or Signals(epoch=commit.run.epoch)
+                return structs.replace(signals, owed=Owed.DECISION)
+            for step in commit.steps:
+                kept.steps[step.step_index] = _copied(step)
+            if run.blueprint_hash != kept.run.blueprint_hash:
+                kept.snapshot = codec.encode(run.blueprint_snapshot)
+            kept.run = _narrow(run)
+            return Signals(epoch=run.epoch, cancel_requested=run.cancel_requested, owed=run.owed, version=run.version)
+
+    def signals(self, run_id: str) -> Signals | None:
+        """What the driver must notice."""
+        run = self.load_summary(run_id)
+        if run is None:
+            return None
+        return Signals(epoch=run.epoch, cancel_requested=run.cancel_requested, owed=run.owed, version=run.version)
+
+    def load_summary(self, run_id: str) -> RunRecord | None:
+        """The run without its data."""
+        with self._lock:
+            kept = self._kept.get(run_id)
+            return None if kept is None else _narrow(kept.run)
+
+    def load_gates(self, run_id: str) -> list[GateRecord]:
+        """The run's gate occurrences."""
+        run = self.load_summary(run_id)
+        return run.gates if run is not None else []
+
+    def load_context(self, run_id: str) -> dict[str, bytes]:
+        """The committed context, encoded values by key."""
+        with self._lock:
+            kept = self._kept.get(run_id)
+            return fold(kept.initial, kept.steps.values()) if kept is not None else {}
 
     def bury_run(self, run_id: str, tombstone: Tombstone) -> None:
         """Forget the run and keep its tombstone."""
         with self._lock:
             self.delete_run(run_id)
-            self._tombstones[run_id] = tombstone
+            self._tombstones.setdefault(run_id, tombstone)
 
     def load_tombstone(self, run_id: str) -> Tombstone | None:
         """The tombstone of a deleted run."""
         return self._tombstones.get(run_id)
+
+
+class _Kept(Struct):
+    run: RunRecord
+    initial: dict[str, bytes]
+    snapshot: bytes
+    steps: dict[int, StepRecord]
+
+
+def _narrow(run: RunRecord) -> RunRecord:
+    """A copy of a run without its data; its gates, lists and activity are its own."""
+    return structs.replace(
+        run,
+        initial_data={},
+        blueprint_snapshot={},
+        final_context=None,
+        completed_nodes=[],
+        current_nodes=list(run.current_nodes),
+        tags=list(run.tags),
+        gates=[structs.replace(gate, answers=list(gate.answers)) for gate in run.gates],
+        events=list(run.events),
+    )
+
+
+def _copied(step: StepRecord) -> StepRecord:
+    def fresh(value: Any) -> Any:
+        return codec.restore(codec.encode(value)) if value else value
+
+    return structs.replace(
+        step,
+        config=fresh(step.config),
+        context_snapshot=fresh(step.context_snapshot),
+        output_keys=list(step.output_keys),
+        edges_taken=None if step.edges_taken is None else list(step.edges_taken),
+        logs=list(step.logs),
+    )

@@ -1,54 +1,47 @@
 """Schema versions: numbered .sql files and `PRAGMA user_version`; a newer file is refused, an older one brought up.
 
-A file of NeuroCore 0.4 (tables runs, steps, checkpoints; user_version 0) is taken over by `neurocore.persistence.legacy`.
+A file of NeuroCore 0.4 (tables runs, steps, checkpoints; user_version 0) is taken over by `legacy`; a copy stays.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
+import time
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from neurocore.errors import StoreTooNew
+from neurocore.errors import StoreError, StoreTooNew
 from neurocore.failpoints import failpoint
 
 VERSION = 1
-#: Which release writes which schema: what to install when a file is newer than this one.
-RELEASES = {1: "0.5"}
+#: Marks a file as ours, beside `user_version`: "NCRH", NeuroCore run history.
+APPLICATION_ID = 0x4E435248
+#: The first SQLite that knows all that the schema asks for (STRICT tables, RETURNING, upserts).
+SQLITE_NEEDED = (3, 37, 0)
+_PATIENCE = 120.0
 
 
 def prepare(path: Path) -> None:
-    """Make `path` a database of this version. Raises StoreTooNew, sqlite3.Error or OSError; then nothing was changed."""
-    connection = sqlite3.connect(path, isolation_level=None, timeout=60)
-    try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == VERSION:
+    """Make `path` a database of this version.
+
+    Raises StoreTooNew, StoreError, sqlite3.Error or OSError, and then the file is as it was.
+    """
+    if sqlite3.sqlite_version_info < SQLITE_NEEDED:
+        raise StoreError(
+            f"NeuroCore needs SQLite 3.37 or newer, and this Python was built with {sqlite3.sqlite_version}; "
+            "use a newer Python, or persistence.backend: memory."
+        )
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as connection:
+        if _version(connection, path) == VERSION:
             return
-        if version > VERSION:
-            raise StoreTooNew(
-                f"The run history {path} was written by a newer NeuroCore (schema {version}, this one knows {VERSION}); "
-                "install that version: pip install --upgrade neurocore-ai."
-            )
-        if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-            connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection)
         is_legacy = _is_legacy(connection)
         if is_legacy:
             _keep_copy(connection, path)
-        with _transaction(connection):
-            if connection.execute("PRAGMA user_version").fetchone()[0] == VERSION:
-                return  # somebody else did it while this one waited
-            if is_legacy:
-                from neurocore.persistence import legacy
-
-                legacy.take_over(connection, schema(1))
-            else:
-                run_script(connection, schema(1))
-            connection.execute(f"PRAGMA user_version = {VERSION}")
-            failpoint("migrate.before_commit")
-        failpoint("migrate.after_commit")
-    finally:
-        connection.close()
+        _bring_up(connection, path, is_legacy=is_legacy)
 
 
 def schema(version: int) -> str:
@@ -73,29 +66,87 @@ def copy_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.0.4.bak")
 
 
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    mark = connection.execute("PRAGMA application_id").fetchone()[0]
+    if mark not in (0, APPLICATION_ID):
+        raise sqlite3.DatabaseError("file is not a database of NeuroCore but of another program")
+    if version > VERSION:
+        raise StoreTooNew(
+            f"The run history {path} was written by a newer NeuroCore (schema {version}, this one knows {VERSION}); "
+            "install that version: pip install --upgrade neurocore-ai."
+        )
+    if version and not mark:
+        raise sqlite3.DatabaseError("file is not a database of NeuroCore")
+    return version
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Readers never wait for writers from here on. SQLite does not wait for others that open the file right now."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal":
+                return
+            raise sqlite3.OperationalError("this file system cannot hold a database in WAL mode")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+
+
+def _bring_up(connection: sqlite3.Connection, path: Path, *, is_legacy: bool) -> None:
+    with _transaction(connection):
+        version = _version(connection, path)
+        if version == VERSION:
+            return  # somebody else did it while this one waited
+        for number in range(version + 1, VERSION + 1):
+            if number == 1 and is_legacy:
+                from neurocore.persistence import legacy
+
+                legacy.take_over(connection)
+            else:
+                run_script(connection, schema(number))
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        failpoint("migrate.before_commit")
+    failpoint("migrate.after_commit")
+
+
 def _is_legacy(connection: sqlite3.Connection) -> bool:
+    """Whether these are 0.4's tables. Raises sqlite3.DatabaseError for those of another program."""
     tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if {"runs", "steps"} <= tables:
         columns = {row[1] for row in connection.execute("PRAGMA table_info(runs)")}
-        return "blueprint_snapshot" in columns
+        if "blueprint_snapshot" in columns:
+            return True
     if tables:
         raise sqlite3.DatabaseError("file is not a database of NeuroCore")
     return False
 
 
 def _keep_copy(connection: sqlite3.Connection, path: Path) -> None:
+    """The file as 0.4 left it, whole or not at all. A copy that is there is of an earlier, unfinished try: kept."""
     target = copy_path(path)
     if target.exists():
         return
-    partial = target.with_name(f"{target.name}.partial")
-    partial.unlink(missing_ok=True)
-    with contextlib.closing(sqlite3.connect(partial)) as copy:
-        connection.backup(copy)
-    partial.replace(target)
+    partial = path.with_name(f"{target.name}.{os.getpid()}.partial")
+    try:
+        with contextlib.closing(sqlite3.connect(partial)) as copy:
+            connection.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+        try:
+            os.link(partial, target)
+        except FileExistsError:
+            pass  # another process was first; by now the file may be migrated, and this copy of the wrong thing
+        except OSError:
+            partial.replace(target)  # a file system without links
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection):  # type: ignore[no-untyped-def]
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -103,5 +154,4 @@ def _transaction(connection: sqlite3.Connection):  # type: ignore[no-untyped-def
         with contextlib.suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         raise
-    if connection.in_transaction:
-        connection.execute("COMMIT")
+    connection.execute("COMMIT")

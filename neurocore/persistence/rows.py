@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from importlib.resources import files
@@ -13,12 +14,13 @@ from typing import Any
 import msgspec
 
 from neurocore import codec
-from neurocore.persistence.base import (
+from neurocore.persistence.records import (
     Answer,
     Changes,
     CurrentNode,
     Event,
     Failure,
+    GatePolicy,
     GateRecord,
     GateStatus,
     LogLine,
@@ -26,26 +28,21 @@ from neurocore.persistence.base import (
     RunStatus,
     StepRecord,
     StepStatus,
+    storable,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICRO = timedelta(microseconds=1)
-_json = msgspec.json.Encoder().encode
+_encode_json = msgspec.json.Encoder().encode
+_decode_json = msgspec.json.Decoder().decode
 _pack = msgspec.msgpack.Encoder().encode
 _unpack_changes = msgspec.msgpack.Decoder(tuple[dict[str, bytes], list[str]]).decode
 _unpack_initial = msgspec.msgpack.Decoder(dict[str, bytes]).decode
-_read_nodes = msgspec.json.Decoder(list[CurrentNode]).decode
-_read_failure = msgspec.json.Decoder(Failure).decode
-
-NARROW = """r.run, r.run_id, r.blueprint_name, r.title, r.status, r.created_at, r.updated_at, r.finished_at,
-    r.duration_ms, r.suspended_at_node, r.suspension_reason, r.current_nodes, r.nodes_done, r.nodes_total, r.started_by,
-    r.known_by, r.replay_of, r.tags, r.epoch, r.owner, r.lease_until, r.owed, r.deaths, r.cancel_requested, r.version,
-    r.legacy, r.error, r.failure, r.blueprint_hash, r.blueprint_path, b.version AS blueprint_version, b.flow_type"""
 
 
 @lru_cache(maxsize=1)
 def queries() -> dict[str, str]:
-    """The named queries of sql/queries.sql."""
+    """The named queries of sql/queries.sql; the one called `narrow` is a list of columns that others name."""
     text = files("neurocore.persistence").joinpath("sql/queries.sql").read_text("utf-8")
     found: dict[str, list[str]] = {}
     name = None
@@ -55,7 +52,8 @@ def queries() -> dict[str, str]:
             found[name] = []
         elif name is not None and line.strip() and not line.startswith("--"):
             found[name].append(line)
-    return {name: "\n".join(lines).replace("{narrow}", NARROW) for name, lines in found.items()}
+    narrow = "\n".join(found["narrow"])
+    return {name: "\n".join(lines).replace("{narrow}", narrow) for name, lines in found.items()}
 
 
 def micros(iso: str) -> int:
@@ -71,13 +69,42 @@ def iso(value: int) -> str:
     return (_EPOCH + timedelta(microseconds=value)).isoformat(timespec="microseconds")
 
 
+def words(values: Sequence[Any]) -> tuple[Any, ...]:
+    """The values with every text made storable: for the rare row that holds a lone surrogate."""
+    return tuple(storable(value) if type(value) is str else value for value in values)
+
+
+def json_text(value: Any) -> str:
+    """The value as JSON text; names may hold what UTF-8 cannot, which JSON can escape."""
+    try:
+        return _encode_json(value).decode()
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(value))
+
+
+def json_value(text: str) -> Any:
+    """The value of a JSON text of ours."""
+    try:
+        return _decode_json(text)
+    except msgspec.DecodeError:
+        return json.loads(text)
+
+
+def _packed(value: Any) -> bytes:
+    """Encoded values by key. A key that UTF-8 cannot hold takes the long way through the codec."""
+    try:
+        return _pack(value)
+    except UnicodeEncodeError:
+        return codec.encode(value)
+
+
 def _maybe(function: Any, value: Any) -> Any:
     return None if value is None else function(value)
 
 
 def definition_of(run: RunRecord) -> tuple[str, str]:
     """The text of a run's blueprint and the hash it is kept under."""
-    text = msgspec.json.encode(codec.to_jsonable(run.blueprint_snapshot)).decode()
+    text = json_text(codec.to_jsonable(run.blueprint_snapshot))
     digest = hashlib.sha256(f"{run.blueprint_name}\0{run.blueprint_version}\0{run.flow_type}\0{text}".encode())
     return digest.hexdigest(), text
 
@@ -86,23 +113,55 @@ def run_row(run: RunRecord, blueprint: int) -> tuple[Any, ...]:
     """The columns of `insert_run`."""
     initial = {key: codec.encode(value) for key, value in run.initial_data.items()}
     return (
-        run.run_id, blueprint, run.blueprint_name, run.title or None, str(run.status), micros(run.created_at),
-        micros(run.updated_at), _maybe(micros, run.finished_at), run.duration_ms, run.suspended_at_node,
-        run.suspension_reason, nodes_text(run.current_nodes), run.nodes_done, run.nodes_total, run.started_by, run.known_by,
-        run.replay_of, _json(run.tags).decode() if run.tags else None, run.epoch, run.owner,
-        _maybe(micros, run.lease_until), run.owed, run.deaths, run.cancel_requested, run.version, run.legacy, run.error,
-        failure_text(run.failure), run.blueprint_hash or None, run.blueprint_path, _pack(initial),
+        run.run_id, blueprint, run.blueprint_name, run.title or None, search_key(run.title) if run.title else None,
+        str(run.status), micros(run.created_at), micros(run.updated_at), _maybe(micros, run.finished_at),
+        run.duration_ms, run.suspended_at_node, run.suspension_reason, nodes_text(run.current_nodes), run.nodes_done,
+        run.nodes_total, run.started_by, run.known_by, run.replay_of, json_text(run.tags) if run.tags else None,
+        run.epoch, run.owner, _maybe(micros, run.lease_until), run.owed, run.deaths, run.cancel_requested, run.legacy,
+        run.error, failure_text(run.failure), run.blueprint_hash or None, run.blueprint_path, _packed(initial),
+        run.version,
+    )  # fmt: skip
+
+
+def search_key(title: str) -> str:
+    """What of a title a search compares: small letters, and no more of them than anybody types."""
+    return title[:100].casefold()
+
+
+def progress_row(run: RunRecord, place: int) -> tuple[Any, ...]:
+    """The parameters of `commit_step`."""
+    return (
+        micros(run.updated_at), run.duration_ms, nodes_text(run.current_nodes), run.nodes_done, run.deaths, place,
+        run.run_id, run.epoch,
+    )  # fmt: skip
+
+
+def state_row(run: RunRecord, place: int, owed: str | None) -> tuple[Any, ...]:
+    """The parameters of `commit_run`."""
+    return (
+        run.status.value, micros(run.updated_at), _maybe(micros, run.finished_at), run.duration_ms,
+        run.suspended_at_node, run.suspension_reason, nodes_text(run.current_nodes), run.nodes_done, run.owner,
+        _maybe(micros, run.lease_until), owed, run.deaths, run.error, failure_text(run.failure), place, run.run_id,
+        run.epoch,
     )  # fmt: skip
 
 
 def nodes_text(nodes: list[CurrentNode]) -> str | None:
     """What runs now, as it is stored."""
-    return _json(nodes).decode() if nodes else None
+    return json_text(nodes) if nodes else None
 
 
 def failure_text(failure: Failure | None) -> str | None:
     """Why a run failed, as it is stored."""
-    return _json(failure).decode() if failure is not None else None
+    return json_text(failure) if failure is not None else None
+
+
+def _nodes_of(text: str) -> list[CurrentNode]:
+    return msgspec.convert(json_value(text), list[CurrentNode])
+
+
+def _failure_of(text: str) -> Failure:
+    return msgspec.convert(json_value(text), Failure)
 
 
 def run_of(row: sqlite3.Row) -> RunRecord:
@@ -117,20 +176,20 @@ def run_of(row: sqlite3.Row) -> RunRecord:
         title=row["title"] or "",
         status=RunStatus(row["status"]),
         error=row["error"],
-        failure=_maybe(_read_failure, row["failure"]),
+        failure=_maybe(_failure_of, row["failure"]),
         suspended_at_node=row["suspended_at_node"],
         suspension_reason=row["suspension_reason"],
         created_at=iso(row["created_at"]),
         updated_at=iso(row["updated_at"]),
         finished_at=_maybe(iso, row["finished_at"]),
         duration_ms=row["duration_ms"],
-        current_nodes=_read_nodes(row["current_nodes"]) if row["current_nodes"] else [],
+        current_nodes=_nodes_of(row["current_nodes"]) if row["current_nodes"] else [],
         nodes_done=row["nodes_done"],
         nodes_total=row["nodes_total"],
         started_by=row["started_by"],
         known_by=row["known_by"],
         replay_of=row["replay_of"],
-        tags=msgspec.json.decode(row["tags"]) if row["tags"] else [],
+        tags=json_value(row["tags"]) if row["tags"] else [],
         epoch=row["epoch"],
         owner=row["owner"],
         lease_until=_maybe(iso, row["lease_until"]),
@@ -144,14 +203,18 @@ def run_of(row: sqlite3.Row) -> RunRecord:
 
 def widen(run: RunRecord, row: sqlite3.Row) -> RunRecord:
     """Add the definition and what the run was given."""
-    run.blueprint_snapshot = codec.from_jsonable(msgspec.json.decode(row["definition"]))
-    run.initial_data = {key: codec.decode(data) for key, data in initial_of(row["initial_data"]).items()}
+    run.blueprint_snapshot = codec.from_jsonable(json_value(row["definition"]))
+    run.initial_data = {key: codec.restore(data) for key, data in initial_of(row["initial_data"]).items()}
     return run
 
 
 def initial_of(data: bytes) -> dict[str, bytes]:
     """What a run was given, encoded values by key."""
-    return _unpack_initial(data)
+    try:
+        return _unpack_initial(data)
+    except msgspec.ValidationError:
+        values: dict[str, bytes] = codec.decode(data)
+        return values
 
 
 def step_row(run: int, step: StepRecord) -> tuple[Any, ...]:
@@ -160,10 +223,10 @@ def step_row(run: int, step: StepRecord) -> tuple[Any, ...]:
     return (
         run, step.step_index, step.component, step.node_id if step.node_id != step.component else None, step.visit,
         step.attempt, step.skill_type, step.skill_version, step.status.value, step.reason, step.port,
-        _json(step.edges_taken).decode() if step.edges_taken is not None else None, micros(step.started_at),
-        step.duration_ms, step.error, step.error_type, _json(step.output_keys).decode() if step.output_keys else None,
+        json_text(step.edges_taken) if step.edges_taken is not None else None, micros(step.started_at),
+        step.duration_ms, step.error, step.error_type, json_text(step.output_keys) if step.output_keys else None,
         step.commit_index, codec.encode(step.config) if step.config else None,
-        _pack((changes.set, changes.deleted)) if changes.set or changes.deleted else None, step.traceback,
+        _packed((changes.set, changes.deleted)) if changes.set or changes.deleted else None, step.traceback,
         codec.encode(step.context_snapshot) if step.context_snapshot is not None else None,
     )  # fmt: skip
 
@@ -182,22 +245,22 @@ def step_of(run_id: str, row: sqlite3.Row) -> StepRecord:
         status=StepStatus(row["status"]),
         reason=row["reason"],
         port=row["port"],
-        edges_taken=msgspec.json.decode(row["edges_taken"]) if row["edges_taken"] is not None else None,
+        edges_taken=json_value(row["edges_taken"]) if row["edges_taken"] is not None else None,
         started_at=iso(row["started_at"]),
         duration_ms=row["duration_ms"],
         error=row["error"],
         error_type=row["error_type"],
-        output_keys=msgspec.json.decode(row["output_keys"]) if row["output_keys"] else [],
+        output_keys=json_value(row["output_keys"]) if row["output_keys"] else [],
         commit_index=row["commit_index"],
     )
 
 
 def widen_step(step: StepRecord, row: sqlite3.Row) -> StepRecord:
     """Add the step's changes, configuration, traceback and snapshot."""
-    step.config = codec.decode(row["config"]) if row["config"] is not None else {}
+    step.config = codec.restore(row["config"]) if row["config"] is not None else {}
     step.changes = changes_of(row["changes"])
     step.traceback = row["traceback"]
-    step.context_snapshot = _maybe(codec.decode, row["context_snapshot"])
+    step.context_snapshot = _maybe(codec.restore, row["context_snapshot"])
     return step
 
 
@@ -205,7 +268,10 @@ def changes_of(data: bytes | None) -> Changes:
     """What a step did to the context."""
     if data is None:
         return Changes()
-    new, deleted = _unpack_changes(data)
+    try:
+        new, deleted = _unpack_changes(data)
+    except msgspec.ValidationError:
+        new, deleted = codec.decode(data)
     return Changes(set=new, deleted=tuple(deleted))
 
 
@@ -219,7 +285,7 @@ def event_of(row: sqlite3.Row) -> Event:
     """An entry of the activity."""
     return Event(
         at=iso(row["at"]), kind=row["kind"], who=row["who"], known_by=row["known_by"],
-        data=codec.decode(row["data"]) if row["data"] is not None else {},
+        data=codec.restore(row["data"]) if row["data"] is not None else {},
     )  # fmt: skip
 
 
@@ -229,25 +295,24 @@ def log_of(row: sqlite3.Row) -> LogLine:
 
 
 def gate_row(run: int, gate: GateRecord) -> tuple[Any, ...]:
-    """The columns of `upsert_gate`."""
+    """The parameters of `upsert_gate`."""
+    decision = gate.decision
     return (
         run, gate.node_id, gate.visit, gate.kind, gate.name, gate.step_index, micros(gate.opened_at), gate.message,
-        gate.shown, gate.digest, _json(gate.policy).decode(), _maybe(micros, gate.deadline), gate.status.value,
-        _maybe(micros, gate.closed_at), gate.void_reason,
+        gate.shown, gate.digest, json_text(gate.policy), _maybe(micros, gate.deadline), gate.status.value,
+        _maybe(micros, gate.closed_at), gate.void_reason, None if decision is None else decision.by, run,
     )  # fmt: skip
 
 
 def gates_of(rows: Iterable[sqlite3.Row], answers: Iterable[sqlite3.Row]) -> list[GateRecord]:
     """Gate occurrences with their answers."""
-    from neurocore.persistence.base import GatePolicy
-
     gates = [
         GateRecord(
             run_id=row["run_id"], node_id=row["node_id"], visit=row["visit"], kind=row["kind"], name=row["name"],
             step_index=row["step_index"], opened_at=iso(row["opened_at"]), message=row["message"], shown=row["shown"],
-            digest=row["digest"], policy=msgspec.json.decode(row["policy"], type=GatePolicy),
-            deadline=_maybe(iso, row["deadline"]), status=GateStatus(row["status"]), closed_at=_maybe(iso, row["closed_at"]),
-            void_reason=row["void_reason"], answers=[],
+            digest=row["digest"], policy=msgspec.convert(json_value(row["policy"]), GatePolicy),
+            deadline=_maybe(iso, row["deadline"]), status=GateStatus(row["status"]),
+            closed_at=_maybe(iso, row["closed_at"]), void_reason=row["void_reason"], answers=[],
         )
         for row in rows
     ]  # fmt: skip
@@ -272,5 +337,6 @@ def answer_of(row: sqlite3.Row) -> Answer:
     return Answer(
         node_id=row["node_id"], visit=row["visit"], approved=None if row["approved"] is None else bool(row["approved"]),
         by=row["by"], known_by=row["known_by"], at=row["at"], note=row["note"], digest=row["digest"],
-        data=codec.decode(row["data"]) if row["data"] is not None else {}, prev_hash=row["prev_hash"], hash=row["hash"],
+        data=codec.restore(row["data"]) if row["data"] is not None else {}, prev_hash=row["prev_hash"],
+        hash=row["hash"],
     )  # fmt: skip

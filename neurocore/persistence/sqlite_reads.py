@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
+
+from msgspec import structs
 
 from neurocore.persistence import rows
 from neurocore.persistence.base import (
@@ -23,24 +26,39 @@ from neurocore.persistence.base import (
     Signals,
     StepRecord,
     Tombstone,
+    a_day_ago,
     complete,
 )
-from neurocore.persistence.database import Database
+from neurocore.persistence.database import Damaged, Database, Telling
 
 _Q = rows.queries()
-_FROM = f"SELECT {rows.NARROW} FROM runs AS r JOIN blueprints AS b ON b.id = r.blueprint"
 _DAY = 86_400_000_000
+_END = "\U0010ffff"
+#: How many runs of a list a search looks at before it asks the indexes of titles and ids; more where that index has
+#: all that is looked at.
+_WINDOW, _WIDE_WINDOW = 1_500, 8_000
 
 #: What a filter says in SQL; the only pieces a WHERE is put together from.
 _FILTERS: dict[str, str] = {
-    "blueprint": "r.blueprint_name = ?",
-    "since": "r.created_at >= ?",
-    "until": "r.created_at < ?",
-    "tag": "r.run IN (SELECT run FROM run_tags WHERE tag = ?)",
-    "started_by": "r.started_by = ?",
+    "status": "r.status = :status",
+    "blueprint": "r.blueprint_name = :blueprint",
+    "since": "r.created_at >= :since",
+    "until": "r.created_at < :until",
+    "tag": "t.tag = :tag",
+    "tag_of_run": "EXISTS (SELECT 1 FROM run_tags AS t WHERE t.run = r.run AND t.tag = :tag)",
+    "started_by": "r.started_by = :started_by",
     "waiting": "r.open_gates > 0",
-    "text": "(r.run IN (SELECT run FROM runs WHERE title >= ? COLLATE NOCASE AND title < ? COLLATE NOCASE) "
-    "OR (r.run_id >= ? AND r.run_id < ?))",
+    "before": "(r.created_at, r.run) < (:created_at, :run)",
+    "after": "(r.created_at, r.run) > (:created_at, :run)",
+    "before_tagged": "(t.created_at, t.run) < (:created_at, :run)",
+    "after_tagged": "(t.created_at, t.run) > (:created_at, :run)",
+}
+_GATE_FILTERS: dict[str, str] = {
+    "open": "g.status = 'open'",
+    "closed": "g.closed_at IS NOT NULL AND g.status = :status",
+    "blueprint": "g.blueprint_name = :blueprint",
+    "by": "g.decided_by = :by",
+    "before": "g.closed_at < :before",
 }
 
 
@@ -50,44 +68,60 @@ class SQLiteReads(RunStore):
     def __init__(self, database: Database) -> None:
         self._db = database
 
+    def _run(self, row: sqlite3.Row) -> RunRecord:
+        with Telling(self._db.path):
+            try:
+                return rows.run_of(row)
+            except ValueError as error:
+                raise Damaged(str(error)) from error
+
+    def _step(self, run_id: str, row: sqlite3.Row) -> StepRecord:
+        with Telling(self._db.path):
+            try:
+                return rows.step_of(run_id, row)
+            except ValueError as error:
+                raise Damaged(str(error)) from error
+
     # ---------------------------------------------------------------- one run
 
     def load_run(self, run_id: str) -> RunRecord | None:
         """The whole run: definition, data, folded context, gates with answers, activity."""
-        row = self._db.row(_Q["load_run"], (run_id,))
-        if row is None:
-            return None
-        run = rows.widen(rows.run_of(row), row)
-        run.gates, run.events = self.load_gates(run_id), self.load_events(run_id)
-        return complete(run, self._load_steps(run_id))
+        with self._db.snapshot():
+            row = self._db.row(_Q["load_run"], (run_id,))
+            if row is None:
+                return None
+            run = rows.widen(self._run(row), row)
+            run.gates, run.events = self.load_gates(run_id), self.load_events(run_id)
+            return complete(run, self._load_steps(run_id))
 
     def load_summary(self, run_id: str) -> RunRecord | None:
         """The run's row alone."""
         row = self._db.row(_Q["load_summary"], (run_id,))
-        return None if row is None else rows.run_of(row)
+        return None if row is None else self._run(row)
 
     def load_steps(self, run_id: str) -> list[StepRecord]:
         """Every step with what it logged."""
-        steps = self._load_steps(run_id)
-        by_index = {step.step_index: step for step in steps}
-        for row in self._db.rows(_Q["load_logs"], (run_id,)):
-            step = by_index.get(row["step_index"])
-            if step is not None:
-                step.logs.append(rows.log_of(row))
-        return steps
+        with self._db.snapshot():
+            steps = self._load_steps(run_id)
+            by_index = {step.step_index: step for step in steps}
+            for row in self._db.rows(_Q["load_logs"], (run_id,)):
+                by_index[row["step_index"]].logs.append(rows.log_of(row))
+            return steps
 
     def _load_steps(self, run_id: str) -> list[StepRecord]:
-        found = self._db.rows(_Q["load_steps"], (run_id,))
-        return [rows.widen_step(rows.step_of(run_id, row), row) for row in found]
+        with Telling(self._db.path):
+            found = self._db.rows(_Q["load_steps"], (run_id,))
+            return [rows.widen_step(self._step(run_id, row), row) for row in found]
 
     def load_step(self, run_id: str, step_index: int) -> StepRecord | None:
         """One step with what it logged."""
-        row = self._db.row(_Q["load_step"], (run_id, step_index))
-        if row is None:
-            return None
-        step = rows.widen_step(rows.step_of(run_id, row), row)
-        step.logs = self.load_logs(run_id, step_index)
-        return step
+        with self._db.snapshot():
+            row = self._db.row(_Q["load_step"], (run_id, step_index))
+            if row is None:
+                return None
+            step = rows.widen_step(self._step(run_id, row), row)
+            step.logs = self.load_logs(run_id, step_index)
+            return step
 
     def load_logs(self, run_id: str, step_index: int) -> list[LogLine]:
         """What one step logged."""
@@ -96,7 +130,7 @@ class SQLiteReads(RunStore):
     def step_summaries(self, run_id: str, *, after: int = -1, limit: int | None = None) -> list[StepRecord]:
         """Steps beyond an index without their wide columns."""
         found = self._db.rows(_Q["step_summaries"], (run_id, after, -1 if limit is None else limit))
-        return [rows.step_of(run_id, row) for row in found]
+        return [self._step(run_id, row) for row in found]
 
     def load_events(self, run_id: str) -> list[Event]:
         """The run's activity."""
@@ -104,23 +138,23 @@ class SQLiteReads(RunStore):
 
     def load_gates(self, run_id: str) -> list[GateRecord]:
         """The run's gate occurrences with their answers."""
-        with self._db.read() as connection:
-            found = connection.execute(_Q["load_gates"], (run_id,)).fetchall()
-            answers = connection.execute(_Q["load_answers"], (run_id,)).fetchall() if found else []
-        return rows.gates_of(found, answers)
+        with self._db.snapshot():  # an answer must not come without its gate's new status
+            found = self._db.rows(_Q["load_gates"], (run_id,))
+            return rows.gates_of(found, self._db.rows(_Q["load_answers"], (run_id,)) if found else [])
 
     def load_context(self, run_id: str) -> dict[str, bytes]:
         """The committed context, encoded values by key; nothing is decoded on the way."""
-        row = self._db.row(_Q["load_initial_data"], (run_id,))
-        if row is None:
-            return {}
-        context = dict(rows.initial_of(row["initial_data"]))
-        for step in self._db.rows(_Q["load_changes"], (run_id,)):
-            changes = rows.changes_of(step["changes"])
-            for key in changes.deleted:
-                context.pop(key, None)
-            context.update(changes.set)
-        return context
+        with self._db.snapshot():
+            row = self._db.row(_Q["load_initial_data"], (run_id,))
+            if row is None:
+                return {}
+            context = dict(rows.initial_of(row["initial_data"]))
+            for step in self._db.rows(_Q["load_changes"], (run_id,)):
+                changes = rows.changes_of(step["changes"])
+                for key in changes.deleted:
+                    context.pop(key, None)
+                context.update(changes.set)
+            return context
 
     def signals(self, run_id: str) -> Signals | None:
         """What the driver must notice: one row by its key."""
@@ -136,6 +170,11 @@ class SQLiteReads(RunStore):
         row = self._db.row(_Q["load_tombstone"], (run_id,))
         return None if row is None else Tombstone(**dict(row))
 
+    def load_request(self, key: str) -> tuple[str, bytes] | None:
+        """What an idempotency key was answered with, within the last day."""
+        row = self._db.row(_Q["load_request"], (key, rows.micros(a_day_ago())))
+        return None if row is None else (row["digest"], row["answer"])
+
     # ---------------------------------------------------------------- many runs
 
     def list_runs(
@@ -143,68 +182,70 @@ class SQLiteReads(RunStore):
     ) -> list[RunRecord]:
         """Narrow runs, newest first."""
         wanted = RunFilter(status=(status,) if status else (), blueprint=blueprint)
-        return self.page_runs(wanted, limit=limit).runs
+        return [self._run(row) for row in self._keyed(wanted, None, None, limit)]
 
     def page_runs(
         self, filter: RunFilter | None = None, *, before: str | None = None, after: str | None = None, limit: int = 50
     ) -> RunPage:
         """One page by key: (created_at, run), newest first."""
         wanted = filter or RunFilter()
-        if len(wanted.status) > 1:
-            return self._merged(wanted, before, after, limit)
-        found = self._keyed(wanted, before=before, after=after, limit=limit + 1)
-        more = len(found) > limit
-        found = found[:limit]
         if after is not None:
-            found.reverse()
-        return self._page(wanted, found, before, after, more)
-
-    def _merged(self, wanted: RunFilter, before: str | None, after: str | None, limit: int) -> RunPage:
-        """Several statuses: a page of each by its own index, merged; an IN would have to sort all of them."""
-        from msgspec import structs
-
+            before = None
         found: list[sqlite3.Row] = []
-        for status in dict.fromkeys(wanted.status):
-            one = structs.replace(wanted, status=(status,))
-            found += self._keyed(one, before=before, after=after, limit=limit + 1)
-        found.sort(key=lambda row: (row["created_at"], row["run"]), reverse=after is None)
+        for status in dict.fromkeys(wanted.status) or (None,):
+            # Each status by its own index, then merged: an IN would have to sort all that it finds.
+            one = structs.replace(wanted, status=(status,) if status else ())
+            found += self._keyed(one, before, after, limit + 1)
+        found.sort(key=_place, reverse=after is None)
         more = len(found) > limit
         found = found[:limit]
         if after is not None:
             found.reverse()
-        return self._page(wanted, found, before, after, more)
-
-    def _page(
-        self, wanted: RunFilter, found: list[sqlite3.Row], before: str | None, after: str | None, more: bool
-    ) -> RunPage:
         if not found:
             return RunPage(runs=[])
         first, last = _cursor(found[0]), _cursor(found[-1])
         older = more if after is None else True
         newer = more if after is not None else before is not None
         return RunPage(
-            runs=[rows.run_of(row) for row in found], older=last if older else None, newer=first if newer else None
+            runs=[self._run(row) for row in found], older=last if older else None, newer=first if newer else None
         )
 
-    def _keyed(self, wanted: RunFilter, *, before: str | None, after: str | None, limit: int) -> list[sqlite3.Row]:
-        clauses, values = _where(wanted)
-        for cursor, comparison in ((before, "<"), (after, ">")):
-            if cursor is not None:
-                clauses.append(f"(r.created_at, r.run) {comparison} (?, ?)")
-                values += _key(cursor)
-        order = "ASC" if after is not None else "DESC"
-        where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
-        sql = f"{_FROM}{where} ORDER BY r.created_at {order}, r.run {order} LIMIT ?"
-        return self._db.rows(sql, (*values, limit))
+    def _keyed(self, wanted: RunFilter, before: str | None, after: str | None, limit: int) -> list[sqlite3.Row]:
+        """Rows of one list (one status at most) from a key on, in the order of reading."""
+        asked = _asked(wanted)
+        order = "DESC"
+        cursor = after if after is not None else before
+        if cursor is not None:
+            asked["after" if after is not None else "before"] = None
+            order = "ASC" if after is not None else "DESC"
+        values = {**asked, "limit": limit, **_key(cursor)}
+        if wanted.text:
+            return self._search(wanted.text, asked, values, order)
+        if wanted.tag is not None:
+            names = [f"{name}_tagged" if name in ("before", "after") else name for name in asked]
+            return self._db.rows(_filled("page_tagged", [_FILTERS[name] for name in names], order), values)
+        return self._db.rows(_filled("page_runs", [_FILTERS[name] for name in asked], order), values)
+
+    def _search(self, text: str, asked: dict[str, Any], values: dict[str, Any], order: str) -> list[sqlite3.Row]:
+        """Titles and ids that begin with `text`: a common beginning is near, a rare one has few; both are quick."""
+        key = rows.search_key(text)
+        values = {
+            **values, "title": key, "title_end": key + _END, "id": text, "id_end": text + _END,
+            "window": _WINDOW if asked.keys() - {"before", "after"} else _WIDE_WINDOW,
+        }  # fmt: skip
+        clauses = [_FILTERS["tag_of_run" if name == "tag" else name] for name in asked]
+        found = self._db.rows(_filled("search_near", clauses, order), values)
+        if len(found) < values["limit"]:
+            found = self._db.rows(_filled("search_all", clauses, order), values)
+        return found
 
     def find_runs(self, prefix: str, *, limit: int = 10) -> list[str]:
         """Ids that begin with `prefix`, by the index over ids."""
-        found = self._db.rows(_Q["find_runs"], (prefix, prefix + "\U0010ffff", limit))
-        return [row["run_id"] for row in found if row["run_id"].startswith(prefix)]
+        return [row["run_id"] for row in self._db.rows(_Q["find_runs"], (prefix, prefix + _END, limit))]
 
     def active_runs(self) -> list[RunRecord]:
         """Runs that are running or owed."""
-        return [rows.run_of(row) for row in self._db.rows(_Q["active_runs"])]
+        return [self._run(row) for row in self._db.rows(_Q["active_runs"])]
 
     def status_counts(self, *, blueprint: str | None = None) -> dict[RunStatus, int]:
         """How many runs are in each status."""
@@ -224,7 +265,7 @@ class SQLiteReads(RunStore):
         epoch = datetime(1970, 1, 1, tzinfo=UTC)
         return [
             DayCount(
-                day=(epoch + timedelta(days=row["day"])).strftime("%Y-%m-%d"), status=RunStatus(row["status"]), count=row[2]
+                day=f"{epoch + timedelta(days=row['day']):%Y-%m-%d}", status=RunStatus(row["status"]), count=row[2]
             )
             for row in self._db.rows(_Q["day_counts"], (first, blueprint, blueprint))
         ]
@@ -245,67 +286,67 @@ class SQLiteReads(RunStore):
         before: str | None = None,
         limit: int = 50,
     ) -> list[GateEntry]:
-        """Gate occurrences over all runs, by the index of their status."""
-        marks = ", ".join("?" * len(status))
-        clauses, values = [f"g.status IN ({marks})"], [one.value for one in status]
-        for clause, value in (("r.blueprint_name = ?", blueprint), (_DECIDED_BY, by)):
-            if value is not None:
-                clauses.append(clause)
-                values.append(value)
-        if before is not None:
-            clauses.append("g.closed_at < ?")
-            values.append(rows.micros(before))  # type: ignore[arg-type]
-        order = "g.opened_at" if GateStatus.OPEN in status else "g.closed_at DESC"
-        sql = (
-            f"SELECT g.*, r.run_id FROM gates AS g JOIN runs AS r ON r.run = g.run WHERE {' AND '.join(clauses)} "
-            f"ORDER BY {order} LIMIT ?"
-        )
-        found = self._db.rows(sql, (*values, limit))
-        return [entry for row in found if (entry := self._entry(row)) is not None]
+        """Gate occurrences over all runs, by the index of their order."""
+        values = {
+            "blueprint": blueprint, "by": by, "before": None if before is None else rows.micros(before), "limit": limit,
+        }  # fmt: skip
+        asked = [_GATE_FILTERS[name] for name in ("blueprint", "by", "before") if values[name] is not None]
+        found: list[sqlite3.Row] = []
+        oldest_first = GateStatus.OPEN in status
+        for one in dict.fromkeys(status):
+            kind = "open" if one is GateStatus.OPEN else "closed"
+            sql = _filled(
+                "list_gates", [_GATE_FILTERS[kind], *asked], "g.opened_at" if oldest_first else "g.closed_at DESC"
+            )
+            found += self._db.rows(sql, {**values, "status": one.value})
+        found.sort(key=lambda row: int(row["opened_at"] if oldest_first else -row["closed_at"]))
+        return [entry for row in found[:limit] if (entry := self._entry(row)) is not None]
 
     def _entry(self, row: sqlite3.Row) -> GateEntry | None:
         run = self.load_summary(row["run_id"])
-        if run is None:
-            return None
-        (gate,) = rows.gates_of([row], self._db.rows(_Q["load_answers"], (row["run_id"],)))
-        return GateEntry(run=run, gate=gate)
+        answers = self._db.rows(_Q["gate_answers"], (row["run"], row["node_id"], row["visit"]))
+        return None if run is None else GateEntry(run=run, gate=rows.gates_of([row], answers)[0])
 
 
-_DECIDED_BY = (
-    "EXISTS (SELECT 1 FROM answers AS a WHERE a.run = g.run AND a.node_id = g.node_id AND a.visit = g.visit AND a.by = ?)"
-)
+def _asked(wanted: RunFilter) -> dict[str, Any]:
+    """The filters that are given, by name, with their values."""
+    given = {
+        "status": wanted.status[0].value if wanted.status else None,
+        "blueprint": wanted.blueprint,
+        "since": None if wanted.since is None else rows.micros(wanted.since),
+        "until": None if wanted.until is None else rows.micros(wanted.until),
+        "tag": wanted.tag,
+        "started_by": wanted.started_by,
+        "waiting": wanted.waiting or None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
-def _where(wanted: RunFilter) -> tuple[list[str], list[Any]]:
-    clauses, values = [], []
-    if wanted.status:
-        clauses.append("r.status = ?")
-        values.append(wanted.status[0].value)
-    given: list[tuple[str, Any, Callable[[Any], list[Any]]]] = [
-        ("blueprint", wanted.blueprint, lambda value: [value]),
-        ("since", wanted.since, lambda value: [rows.micros(value)]),
-        ("until", wanted.until, lambda value: [rows.micros(value)]),
-        ("tag", wanted.tag, lambda value: [value]),
-        ("started_by", wanted.started_by, lambda value: [value]),
-        ("waiting", wanted.waiting or None, lambda value: []),
-        ("text", wanted.text or None, lambda value: [value, value + "\U0010ffff"] * 2),
-    ]
-    for name, value, parameters in given:
-        if value is not None:
-            clauses.append(_FILTERS[name])
-            values += parameters(value)
-    return clauses, values
+@lru_cache(maxsize=256)
+def _sql(name: str, clauses: tuple[str, ...], order: str) -> str:
+    return _Q[name].replace("{filters}", " AND ".join(clauses) or "TRUE").replace("{order}", order)
+
+
+def _filled(name: str, clauses: Sequence[str], order: str) -> str:
+    """A named query with pieces of the tables above in its places."""
+    return _sql(name, tuple(clauses), order)
+
+
+def _place(row: sqlite3.Row) -> tuple[int, int]:
+    return row["created_at"], row["run"]
 
 
 def _cursor(row: sqlite3.Row) -> str:
     return f"{row['created_at']:x}-{row['run']:x}"
 
 
-def _key(cursor: str) -> list[int]:
+def _key(cursor: str | None) -> dict[str, int]:
     """The key in a cursor; one that nobody made is the end of the list."""
+    created, _, run = (cursor or "").partition("-")
     try:
-        created, _, run = cursor.partition("-")
-        values = [int(created, 16), int(run, 16)]
+        return {"created_at": min(int(created, 16), _MAX), "run": min(int(run, 16), _MAX)}
     except ValueError:
-        return [0, 0]
-    return [min(value, 2**62) for value in values]
+        return {"created_at": 0, "run": 0}
+
+
+_MAX = 2**62

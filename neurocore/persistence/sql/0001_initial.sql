@@ -15,6 +15,7 @@ CREATE TABLE runs (
     blueprint          INTEGER NOT NULL REFERENCES blueprints (id),
     blueprint_name     TEXT NOT NULL,
     title              TEXT,
+    title_key          TEXT,               -- the title in small letters: what a search compares
     status             TEXT NOT NULL,
     created_at         INTEGER NOT NULL,
     updated_at         INTEGER NOT NULL,
@@ -45,19 +46,21 @@ CREATE TABLE runs (
     initial_data       BLOB NOT NULL       -- the last column: what lists never read lies behind what they do
 ) STRICT;
 
-CREATE INDEX runs_newest ON runs (created_at);
+-- Each list has an index in the order of its page. The first one has what a search looks at, too.
+CREATE INDEX runs_newest ON runs (created_at, run, title_key, run_id);
 CREATE INDEX runs_by_status ON runs (status, created_at);
 CREATE INDEX runs_by_blueprint ON runs (blueprint_name, created_at);
 CREATE INDEX runs_by_both ON runs (blueprint_name, status, created_at);
-CREATE INDEX runs_by_title ON runs (title COLLATE NOCASE, created_at) WHERE title IS NOT NULL;
-CREATE INDEX runs_by_starter ON runs (started_by, created_at);
+CREATE INDEX runs_by_title ON runs (title_key, created_at) WHERE title_key IS NOT NULL;
+CREATE INDEX runs_by_starter ON runs (started_by, created_at) WHERE started_by IS NOT NULL;
 CREATE INDEX runs_active ON runs (run) WHERE owed IS NOT NULL OR status = 'running';
 CREATE INDEX runs_waiting ON runs (created_at) WHERE open_gates > 0;
 
 CREATE TABLE run_tags (
-    tag  TEXT NOT NULL,
-    run  INTEGER NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
-    PRIMARY KEY (tag, run)
+    tag         TEXT NOT NULL,
+    created_at  INTEGER NOT NULL,          -- the run's, so that a page of one tag is in order
+    run         INTEGER NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
+    PRIMARY KEY (tag, created_at, run)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX run_tags_by_run ON run_tags (run);
@@ -98,6 +101,11 @@ CREATE TABLE logs (
     PRIMARY KEY (run, step_index, line)
 ) STRICT, WITHOUT ROWID;
 
+-- A step that is written again brings all of its lines.
+CREATE TRIGGER steps_written_again AFTER UPDATE ON steps BEGIN
+    DELETE FROM logs WHERE run = NEW.run AND step_index = NEW.step_index;
+END;
+
 CREATE TABLE events (
     id        INTEGER PRIMARY KEY,
     run       INTEGER NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
@@ -111,26 +119,30 @@ CREATE TABLE events (
 CREATE INDEX events_by_run ON events (run);
 
 CREATE TABLE gates (
-    run          INTEGER NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
-    node_id      TEXT NOT NULL,
-    visit        INTEGER NOT NULL,
-    kind         TEXT NOT NULL,
-    name         TEXT NOT NULL,
-    step_index   INTEGER NOT NULL,
-    opened_at    INTEGER NOT NULL,
-    message      TEXT NOT NULL,
-    shown        BLOB NOT NULL,
-    digest       TEXT NOT NULL,
-    policy       TEXT NOT NULL,
-    deadline     INTEGER,
-    status       TEXT NOT NULL,
-    closed_at    INTEGER,
-    void_reason  TEXT,
+    run             INTEGER NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
+    node_id         TEXT NOT NULL,
+    visit           INTEGER NOT NULL,
+    kind            TEXT NOT NULL,
+    name            TEXT NOT NULL,
+    step_index      INTEGER NOT NULL,
+    opened_at       INTEGER NOT NULL,
+    message         TEXT NOT NULL,
+    shown           BLOB NOT NULL,
+    digest          TEXT NOT NULL,
+    policy          TEXT NOT NULL,
+    deadline        INTEGER,
+    status          TEXT NOT NULL,
+    closed_at       INTEGER,
+    void_reason     TEXT,
+    blueprint_name  TEXT NOT NULL,         -- the run's, and who decided: so that each list has its index
+    decided_by      TEXT,
     PRIMARY KEY (run, node_id, visit)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX gates_open ON gates (status, opened_at);
-CREATE INDEX gates_closed ON gates (status, closed_at);
+CREATE INDEX gates_open ON gates (opened_at) WHERE status = 'open';
+CREATE INDEX gates_closed ON gates (status, closed_at) WHERE closed_at IS NOT NULL;
+CREATE INDEX gates_closed_of_blueprint ON gates (blueprint_name, status, closed_at) WHERE closed_at IS NOT NULL;
+CREATE INDEX gates_decided_by ON gates (decided_by, closed_at) WHERE decided_by IS NOT NULL;
 
 CREATE TABLE answers (
     id         INTEGER PRIMARY KEY,
@@ -196,7 +208,8 @@ CREATE TRIGGER runs_counted_out AFTER DELETE ON runs BEGIN
         WHERE day = OLD.created_at / 86400000000 AND blueprint_name = OLD.blueprint_name AND status = OLD.status;
 END;
 
-CREATE TRIGGER runs_counted_over AFTER UPDATE OF status ON runs WHEN OLD.status <> NEW.status BEGIN
+CREATE TRIGGER runs_counted_over AFTER UPDATE OF status, blueprint_name, created_at ON runs
+WHEN OLD.status <> NEW.status OR OLD.blueprint_name <> NEW.blueprint_name OR OLD.created_at <> NEW.created_at BEGIN
     UPDATE counts SET n = n - 1 WHERE blueprint_name = OLD.blueprint_name AND status = OLD.status;
     UPDATE day_counts SET n = n - 1
         WHERE day = OLD.created_at / 86400000000 AND blueprint_name = OLD.blueprint_name AND status = OLD.status;
@@ -208,6 +221,10 @@ END;
 
 CREATE TRIGGER gates_counted_in AFTER INSERT ON gates WHEN NEW.status = 'open' BEGIN
     UPDATE runs SET open_gates = open_gates + 1 WHERE run = NEW.run;
+END;
+
+CREATE TRIGGER gates_counted_out AFTER DELETE ON gates WHEN OLD.status = 'open' BEGIN
+    UPDATE runs SET open_gates = open_gates - 1 WHERE run = OLD.run;
 END;
 
 CREATE TRIGGER gates_counted_over AFTER UPDATE OF status ON gates WHEN OLD.status <> NEW.status BEGIN

@@ -1,4 +1,11 @@
--- Everything that NeuroCore asks of its database. A line `-- name: sentence` begins a query.
+-- Everything that NeuroCore asks of its database. A line `-- name: sentence` begins a query. What stands in braces is
+-- put in: {narrow}, a list's columns, here; in sqlite_reads.py {filters}, a WHERE from its fixed table; {order}, ASC or DESC.
+
+-- narrow: The columns of a run in a list; the wide ones are never read there.
+    r.run, r.run_id, r.blueprint_name, r.title, r.status, r.created_at, r.updated_at, r.finished_at,
+    r.duration_ms, r.suspended_at_node, r.suspension_reason, r.current_nodes, r.nodes_done, r.nodes_total, r.started_by,
+    r.known_by, r.replay_of, r.tags, r.epoch, r.owner, r.lease_until, r.owed, r.deaths, r.cancel_requested, r.version,
+    r.legacy, r.error, r.failure, r.blueprint_hash, r.blueprint_path, b.version AS blueprint_version, b.flow_type
 
 -- find_run: The row number and the epoch of a run.
 SELECT run, epoch FROM runs WHERE run_id = ?
@@ -11,44 +18,48 @@ SELECT id FROM blueprints WHERE hash = ?
 
 -- insert_run: A new run; an id that is taken is a conflict.
 INSERT INTO runs (
-    run_id, blueprint, blueprint_name, title, status, created_at, updated_at, finished_at, duration_ms,
+    run_id, blueprint, blueprint_name, title, title_key, status, created_at, updated_at, finished_at, duration_ms,
     suspended_at_node, suspension_reason, current_nodes, nodes_done, nodes_total, started_by, known_by, replay_of,
-    tags, epoch, owner, lease_until, owed, deaths, cancel_requested, version, legacy, error, failure, blueprint_hash,
-    blueprint_path, initial_data
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    tags, epoch, owner, lease_until, owed, deaths, cancel_requested, legacy, error, failure, blueprint_hash,
+    blueprint_path, initial_data, version
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
--- update_run: Replace every column of a run but its place in the order.
+-- update_run: Replace every column of a run but its place in the order; its version is raised in any case.
 UPDATE runs SET
-    run_id = ?, blueprint = ?, blueprint_name = ?, title = ?, status = ?, created_at = ?, updated_at = ?,
+    run_id = ?, blueprint = ?, blueprint_name = ?, title = ?, title_key = ?, status = ?, created_at = ?, updated_at = ?,
     finished_at = ?, duration_ms = ?, suspended_at_node = ?, suspension_reason = ?, current_nodes = ?, nodes_done = ?,
     nodes_total = ?, started_by = ?, known_by = ?, replay_of = ?, tags = ?, epoch = ?, owner = ?, lease_until = ?,
-    owed = ?, deaths = ?, cancel_requested = ?, version = ?, legacy = ?, error = ?, failure = ?, blueprint_hash = ?,
-    blueprint_path = ?, initial_data = ?
+    owed = ?, deaths = ?, cancel_requested = ?, legacy = ?, error = ?, failure = ?, blueprint_hash = ?,
+    blueprint_path = ?, initial_data = ?, version = max(?, version + 1)
 WHERE run = ?
 
 -- insert_tag: One tag of a run.
-INSERT INTO run_tags (tag, run) VALUES (?, ?) ON CONFLICT DO NOTHING
+INSERT INTO run_tags (tag, created_at, run) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
 
 -- delete_tags: Before a run's tags are written anew.
 DELETE FROM run_tags WHERE run = ?
 
 -- claim: The right to drive a run, if nobody raised its epoch in between (promise 3).
 UPDATE runs SET epoch = epoch + 1, owner = ?, owed = NULL, cancel_requested = NULL, status = 'running',
-    updated_at = ?, version = version + 1
+    finished_at = NULL, error = NULL, failure = NULL, updated_at = ?, version = version + 1
 WHERE run_id = ? AND epoch = ?
 RETURNING epoch
 
 -- commit_step: The run's row while it goes on; the epoch keeps out one who lost the claim.
 UPDATE runs SET updated_at = ?, duration_ms = ?, current_nodes = ?, nodes_done = ?, deaths = ?, version = version + 1
-WHERE run = ? AND epoch = ?
-RETURNING cancel_requested, owed, version
+WHERE run = ? AND run_id = ? AND epoch = ?
+RETURNING cancel_requested, owed, version, blueprint_hash
 
 -- commit_run: The run's row when its state changes.
 UPDATE runs SET
     status = ?, updated_at = ?, finished_at = ?, duration_ms = ?, suspended_at_node = ?, suspension_reason = ?,
-    current_nodes = ?, nodes_done = ?, owner = ?, owed = ?, deaths = ?, error = ?, failure = ?, version = version + 1
-WHERE run = ? AND epoch = ?
-RETURNING cancel_requested, owed, version
+    current_nodes = ?, nodes_done = ?, owner = ?, lease_until = ?, owed = ?, deaths = ?, error = ?, failure = ?,
+    version = version + 1
+WHERE run = ? AND run_id = ? AND epoch = ?
+RETURNING cancel_requested, owed, version, blueprint_hash
+
+-- redefine_run: The run goes on with another definition (`--latest`).
+UPDATE runs SET blueprint = ?, blueprint_hash = ?, nodes_total = ? WHERE run = ?
 
 -- is_decided: Whether a decided gate of the run waits to be consumed.
 SELECT EXISTS (SELECT 1 FROM gates WHERE run = ? AND status = 'decided')
@@ -68,7 +79,7 @@ ON CONFLICT (run, step_index) DO UPDATE SET
     context_snapshot = excluded.context_snapshot
 
 -- insert_log: One line that a skill logged.
-INSERT INTO logs (run, step_index, line, at, level, message) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+INSERT INTO logs (run, step_index, line, at, level, message) VALUES (?, ?, ?, ?, ?, ?)
 
 -- insert_event: One entry of a run's activity.
 INSERT INTO events (run, at, kind, who, known_by, data) VALUES (?, ?, ?, ?, ?, ?)
@@ -79,16 +90,16 @@ DELETE FROM events WHERE run = ?
 -- upsert_gate: A gate occurrence as it stands now.
 INSERT INTO gates (
     run, node_id, visit, kind, name, step_index, opened_at, message, shown, digest, policy, deadline, status, closed_at,
-    void_reason
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    void_reason, decided_by, blueprint_name
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT blueprint_name FROM runs WHERE run = ?))
 ON CONFLICT (run, node_id, visit) DO UPDATE SET
     kind = excluded.kind, name = excluded.name, step_index = excluded.step_index, opened_at = excluded.opened_at,
     message = excluded.message, shown = excluded.shown, digest = excluded.digest, policy = excluded.policy,
     deadline = excluded.deadline, status = excluded.status, closed_at = excluded.closed_at,
-    void_reason = excluded.void_reason
+    void_reason = excluded.void_reason, decided_by = coalesce(excluded.decided_by, decided_by)
 
 -- decide_gate: Open becomes decided, once, for the digest the answer was given on (promise 4).
-UPDATE gates SET status = 'decided', closed_at = ?
+UPDATE gates SET status = 'decided', closed_at = ?, decided_by = ?
 WHERE run = ? AND node_id = ? AND visit = ? AND status = 'open' AND (? IS NULL OR digest = ?)
 
 -- void_gate: Open becomes voided, once.
@@ -103,7 +114,7 @@ INSERT INTO answers (run, node_id, visit, approved, by, known_by, at, note, dige
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- owe_decision: A decided run must be driven on (promise 5).
-UPDATE runs SET owed = 'decision', updated_at = ?, version = version + 1 WHERE run = ? AND status IN ('running', 'suspended')
+UPDATE runs SET owed = 'decision', updated_at = ?, version = version + 1 WHERE run = ?
 
 -- set_owed: Mark a run as owed, or not.
 UPDATE runs SET owed = ?, version = version + 1 WHERE run_id = ? RETURNING run
@@ -171,8 +182,39 @@ SELECT g.*, r.run_id FROM gates AS g JOIN runs AS r ON r.run = g.run WHERE r.run
 -- load_answers: A run's answers in the order of their chain.
 SELECT a.* FROM answers AS a JOIN runs AS r ON r.run = a.run WHERE r.run_id = ? ORDER BY a.id
 
+-- gate_answers: The answers at one occurrence, in order.
+SELECT * FROM answers WHERE run = ? AND node_id = ? AND visit = ? ORDER BY id
+
 -- count_open_gates: How many gates and inputs wait for a person.
 SELECT count(*) FROM gates WHERE status = 'open'
+
+-- list_gates: Occurrences of all runs.
+SELECT g.*, r.run_id FROM gates AS g CROSS JOIN runs AS r ON r.run = g.run WHERE {filters} ORDER BY {order} LIMIT :limit
+
+-- page_runs: One page of a list, by key.
+SELECT {narrow} FROM runs AS r CROSS JOIN blueprints AS b ON b.id = r.blueprint
+WHERE {filters} ORDER BY r.created_at {order}, r.run {order} LIMIT :limit
+
+-- page_tagged: One page of the runs that bear a tag, by key.
+SELECT {narrow} FROM run_tags AS t CROSS JOIN runs AS r ON r.run = t.run CROSS JOIN blueprints AS b ON b.id = r.blueprint
+WHERE {filters} ORDER BY t.created_at {order}, t.run {order} LIMIT :limit
+
+-- search_near: What matches among the next runs of a list; a common beginning is found here.
+SELECT {narrow} FROM (
+    SELECT r.created_at, r.run, r.title_key, r.run_id FROM runs AS r
+    WHERE {filters} ORDER BY r.created_at {order}, r.run {order} LIMIT :window
+) AS w CROSS JOIN runs AS r ON r.run = w.run CROSS JOIN blueprints AS b ON b.id = r.blueprint
+WHERE (w.title_key >= :title AND w.title_key < :title_end) OR (w.run_id >= :id AND w.run_id < :id_end) LIMIT :limit
+
+-- search_all: What matches anywhere, by the indexes of titles and ids; a rare beginning is found here.
+SELECT {narrow} FROM (
+    SELECT r.created_at, r.run FROM runs AS r WHERE r.title_key >= :title AND r.title_key < :title_end AND {filters}
+    UNION ALL
+    SELECT r.created_at, r.run FROM runs AS r WHERE r.run_id >= :id AND r.run_id < :id_end AND {filters}
+        AND NOT coalesce(r.title_key >= :title AND r.title_key < :title_end, FALSE)
+    ORDER BY 1 {order}, 2 {order} LIMIT :limit
+) AS w CROSS JOIN runs AS r ON r.run = w.run CROSS JOIN blueprints AS b ON b.id = r.blueprint
+ORDER BY w.created_at {order}, w.run {order}
 
 -- active_runs: What a sweep looks through.
 SELECT {narrow} FROM runs AS r JOIN blueprints AS b ON b.id = r.blueprint
@@ -246,10 +288,10 @@ SELECT run_id FROM runs ORDER BY run
 -- all_tombstones: Every tombstone.
 SELECT run_id, blueprint_name, deleted_at, deleted_by, last_hash FROM tombstones ORDER BY run_id
 
--- request: The answer an idempotency key was given.
-SELECT digest, answer FROM requests WHERE key = ?
+-- load_request: What an idempotency key was answered with.
+SELECT digest, answer FROM requests WHERE key = ? AND at >= ?
 
--- keep_request: Remember the answer to a request.
+-- keep_request: Remember the answer to a request; the first one counts.
 INSERT INTO requests (key, at, digest, answer) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO NOTHING
 
 -- forget_requests: Keys are kept a day.

@@ -1,0 +1,107 @@
+"""What follows from records: the folded context, what a commit makes of a run, whether a run passes a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from neurocore import codec
+from neurocore.errors import ClaimLost
+from neurocore.persistence.records import (
+    Commit,
+    GateRecord,
+    GateStatus,
+    Owed,
+    RunFilter,
+    RunRecord,
+    RunStatus,
+    StepRecord,
+    StepStatus,
+)
+
+
+def merged(stored: RunRecord | None, commit: Commit) -> RunRecord | None:
+    """What the run's record becomes by a commit, or None when `unless_decided` holds it back. Raises ClaimLost."""
+    if stored is None or stored.epoch != commit.run.epoch:
+        raise ClaimLost(f"Run {commit.run.run_id} was taken over by another process; nothing was written.")
+    if commit.unless_decided and any(gate.status == GateStatus.DECIDED for gate in stored.gates):
+        return None
+    run = msgspec.structs.replace(
+        commit.run,
+        gates=merge_gates(stored.gates, commit.gates),
+        events=[*stored.events, *commit.events],
+        version=stored.version + 1,
+        cancel_requested=stored.cancel_requested,
+    )
+    if not run.status.ended and any(gate.status == GateStatus.DECIDED for gate in run.gates):
+        run.owed = Owed.DECISION
+    return run
+
+
+def fold(initial: Mapping[str, bytes], steps: Iterable[StepRecord]) -> dict[str, bytes]:
+    """The context that `steps` leave behind, as encoded values by key; failed steps changed nothing."""
+    context = dict(initial)
+    for step in sorted(steps, key=lambda step: step.commit_index):
+        for key in step.changes.deleted:
+            context.pop(key, None)
+        context.update(step.changes.set)
+    return context
+
+
+def complete(run: RunRecord, steps: Sequence[StepRecord]) -> RunRecord:
+    """Fill in what follows from the steps: `completed_nodes`, and `final_context` as data and metadata."""
+    done = sorted((step for step in steps if step.status is StepStatus.COMPLETED), key=lambda step: step.commit_index)
+    run.completed_nodes = [step.node_id or step.component for step in done]
+    initial = {key: codec.encode(value) for key, value in run.initial_data.items()}
+    data = {key: codec.restore(value) for key, value in fold(initial, steps).items()}
+    run.final_context = {
+        "data": data,
+        "metadata": {
+            "run_id": run.run_id,
+            "status": run.status.value,
+            "suspended": run.status is RunStatus.SUSPENDED,
+            "suspended_at_node": run.suspended_at_node,
+            "suspension_reason": run.suspension_reason,
+            "completed_nodes": run.completed_nodes,
+        },
+    }
+    return run
+
+
+def last_hash(gates: Iterable[GateRecord]) -> str:
+    """The end of a run's chain of answers: the hash that no other answer names as the one before it."""
+    answers = [answer for gate in gates for answer in gate.answers]
+    named = {answer.prev_hash for answer in answers}
+    return next((answer.hash for answer in answers if answer.hash not in named), "")
+
+
+def matches(run: RunRecord, wanted: RunFilter) -> bool:
+    """Whether `run` passes the filter; what SQL stores say in a WHERE."""
+    text = wanted.text
+    return (
+        (not wanted.status or run.status in wanted.status)
+        and (wanted.blueprint is None or run.blueprint_name == wanted.blueprint)
+        and (text is None or run.run_id.startswith(text) or run.title.casefold().startswith(text.casefold()))
+        and (wanted.since is None or run.created_at >= wanted.since)
+        and (wanted.until is None or run.created_at < wanted.until)
+        and (wanted.tag is None or wanted.tag in run.tags)
+        and (wanted.started_by is None or run.started_by == wanted.started_by)
+        and (not wanted.waiting or any(gate.status == GateStatus.OPEN for gate in run.gates))
+    )
+
+
+def cursor(run: RunRecord) -> str:
+    """The place of a run in a list, as text that sorts as the list does."""
+    return f"{run.created_at}~{run.run_id}"
+
+
+def merge_gates(stored: list[GateRecord], new: list[GateRecord]) -> list[GateRecord]:
+    """`new` over `stored` by (node, visit). An answer that is stored is never lost to a writer that had not seen it."""
+    both = {(gate.node_id, gate.visit): gate for gate in stored}
+    for gate in new:
+        key = (gate.node_id, gate.visit)
+        before = both.get(key)
+        keeps = before is not None and before.answers and not gate.answers
+        both[key] = msgspec.structs.replace(gate, answers=before.answers) if keeps and before else gate
+    return list(both.values())

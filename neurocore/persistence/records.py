@@ -1,0 +1,401 @@
+"""What is kept: the records of runs, steps, gates and answers, and the questions and answers of a store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Self
+
+import msgspec
+from msgspec import Struct, field
+
+from neurocore import codec
+
+
+def storable(text: str) -> str:
+    """The text with lone surrogates, which UTF-8 cannot hold, written as escapes; for words, never for values."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def utcnow_iso() -> str:
+    """The current time in UTC, ISO 8601 with microseconds, so that text sorts as time does."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def a_day_ago() -> str:
+    """The time 24 hours back, as `utcnow_iso` writes it."""
+    return (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="microseconds")
+
+
+class RunStatus(StrEnum):
+    """Where a run stands."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SUSPENDED = "suspended"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """True when nothing happens any more unless a person asks for it."""
+        return self in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
+
+
+class StepStatus(StrEnum):
+    """How one execution of a node ended (or that it waits)."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    SUSPENDED = "suspended"
+
+
+class FailureKind(StrEnum):
+    """Of what kind a failed run is."""
+
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    REJECTED = "rejected"
+    INTERRUPTED = "interrupted"
+    LOST = "lost"
+
+
+class GateStatus(StrEnum):
+    """The life of one gate occurrence: open, decided, then done once the loop has consumed it; or voided."""
+
+    OPEN = "open"
+    DECIDED = "decided"
+    DONE = "done"
+    VOIDED = "voided"
+
+
+class Owed(StrEnum):
+    """Why a run that nobody drives must still be driven on."""
+
+    START = "start"
+    DECISION = "decision"
+    RESUME = "resume"
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """Why a run failed. `type` is the exception's class name."""
+
+    kind: FailureKind
+    message: str
+    node: str | None = None
+    type: str | None = None
+
+
+class CurrentNode(Struct, frozen=True, kw_only=True):
+    """A step that is being executed now; it gets its record when it ends."""
+
+    node_id: str
+    visit: int
+    attempt: int
+    started_at: str
+
+
+class Changes(Struct, frozen=True, kw_only=True):
+    """What one step did to the context: encoded values by key (`neurocore.codec`), and deleted keys."""
+
+    set: dict[str, bytes] = {}
+    deleted: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.set or self.deleted)
+
+
+class LogLine(Struct, frozen=True, kw_only=True):
+    """One line that a skill logged while its step ran."""
+
+    at: str
+    level: str
+    message: str
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """One entry of a run's activity, of a kind like `started`, `resumed`, `answered`, `cancelled` or `taken_over`.
+
+    `known_by` says how we know who it was: `claimed` (said so on a command line or by a caller), `typed` (in a form
+    without sign-in), `system` (NeuroCore itself).
+    """
+
+    at: str
+    kind: str
+    who: str | None = None
+    known_by: str | None = None
+    data: dict[str, Any] = {}
+
+
+class GatePolicy(Struct, frozen=True, kw_only=True):
+    """The rules of a gate as they stood when it opened. `note`: `optional`, `required` or `on_reject`."""
+
+    require: bool = True
+    on_reject: str | None = None
+    note: str = "optional"
+    show: tuple[str, ...] | None = None
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """One person's approve or reject at one gate occurrence, chained by hash to the run's answer before it.
+
+    `digest` is the one the answer was given on, or None when the caller left it out (the occurrence as it stood).
+    `data` holds what else was given (form fields, or `resume_data` at an input).
+    """
+
+    node_id: str
+    visit: int
+    approved: bool | None
+    by: str
+    known_by: str
+    at: str
+    note: str | None = None
+    digest: str | None = None
+    data: dict[str, Any] = {}
+    prev_hash: str = ""
+    hash: str = ""
+
+    def sealed(self, run_id: str, prev_hash: str) -> Answer:
+        """This answer with its place in the chain: SHA-256 over the run, the previous hash and every field."""
+        answer = msgspec.structs.replace(
+            self, by=storable(self.by), note=None if self.note is None else storable(self.note), prev_hash=prev_hash
+        )
+        body = [
+            run_id, prev_hash, self.node_id, self.visit, self.approved, answer.by, self.known_by, self.at, answer.note,
+            self.digest, self.data,
+        ]  # fmt: skip
+        digest = hashlib.sha256(codec.canonical(body)).hexdigest()
+        return msgspec.structs.replace(answer, hash=digest)
+
+
+class GateRecord(Struct, kw_only=True):
+    """One gate occurrence, addressed by (run, node, visit).
+
+    `kind` is `gate` (approve or reject) or `input` (a skill called `context.suspend` and waits for data). `shown` is
+    the encoded dict of the values shown; `values` decodes it. `digest` covers run, node, visit, message, policy and
+    shown values.
+    """
+
+    run_id: str
+    node_id: str
+    visit: int
+    kind: str = "gate"
+    name: str = ""
+    step_index: int = 0
+    opened_at: str = ""
+    message: str = ""
+    shown: bytes = b"\x80"
+    digest: str = ""
+    policy: GatePolicy = GatePolicy()
+    deadline: str | None = None
+    status: GateStatus = GateStatus.OPEN
+    closed_at: str | None = None
+    void_reason: str | None = None
+    answers: list[Answer] = []
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values shown to the person, decoded."""
+        values = codec.decode(self.shown)
+        return values if isinstance(values, dict) else {}
+
+    @property
+    def decision(self) -> Answer | None:
+        """The answer that took effect, if there is one (the latest, where a step waited for data several times)."""
+        return self.answers[-1] if self.answers else None
+
+
+def gate_digest(gate: GateRecord) -> str:
+    """SHA-256, hexadecimal, over run, node, visit, message, policy and the values shown, unmasked (promise 6)."""
+    policy = gate.policy
+    parts = [
+        gate.run_id, gate.node_id, gate.visit, gate.message,
+        [policy.require, policy.on_reject, policy.note, list(policy.show or ())], codec.decode(gate.shown),
+    ]  # fmt: skip
+    return hashlib.sha256(codec.canonical(parts)).hexdigest()
+
+
+class Record(Struct, kw_only=True):
+    """What run and step records share: a lossless form that `json.dumps` takes, for backends that store text."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """This record as JSON-ready data; values JSON has no word for are tagged (`codec.to_jsonable`)."""
+        document: dict[str, Any] = codec.to_jsonable(_builtins(self))
+        return document
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+        """The record that `to_dict` was called on; unknown fields are refused by msgspec.ValidationError."""
+        return msgspec.convert(codec.from_jsonable(dict(document)), cls, strict=False)
+
+
+def _builtins(record: Struct) -> dict[str, Any]:
+    """Field by field, with nested structs as dicts and every other value left for the codec."""
+    return {name: _plain(getattr(record, name)) for name in record.__struct_fields__}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Struct) and type(value).__module__ == __name__:
+        return _builtins(value)
+    if isinstance(value, StrEnum) and type(value).__module__ == __name__:
+        return value.value
+    if type(value) is list and value and isinstance(value[0], Struct):
+        return [_plain(item) for item in value]
+    return value
+
+
+class RunRecord(Record, kw_only=True):
+    """The durable record of one run. Times are ISO 8601 in UTC; `duration_ms` is time worked, in milliseconds.
+
+    Records from lists are narrow: `blueprint_snapshot`, `initial_data`, `final_context`, `gates` and `events` may be
+    empty there. `final_context` is the context folded from the initial data and every step's changes.
+    """
+
+    run_id: str
+    blueprint_name: str
+    blueprint_version: str = "1.0"
+    blueprint_path: str | None = None
+    blueprint_snapshot: dict[str, Any] = {}
+    blueprint_hash: str = ""
+    flow_type: str = "sequential"
+    title: str = ""
+    status: RunStatus = RunStatus.RUNNING
+    initial_data: dict[str, Any] = {}
+    final_context: dict[str, Any] | None = None
+    error: str | None = None
+    failure: Failure | None = None
+    suspended_at_node: str | None = None
+    suspension_reason: str | None = None
+    created_at: str = field(default_factory=utcnow_iso)
+    updated_at: str = field(default_factory=utcnow_iso)
+    finished_at: str | None = None
+    duration_ms: float | None = None
+    completed_nodes: list[str] = []
+    current_nodes: list[CurrentNode] = []
+    nodes_done: int = 0
+    nodes_total: int = 0
+    started_by: str | None = None
+    known_by: str | None = None
+    replay_of: str | None = None
+    tags: list[str] = []
+    epoch: int = 0
+    owner: str | None = None
+    lease_until: str | None = None
+    owed: str | None = None
+    deaths: int = 0
+    cancel_requested: str | None = None
+    version: int = 0
+    legacy: str | None = None
+    gates: list[GateRecord] = []
+    events: list[Event] = []
+
+
+class StepRecord(Record, kw_only=True):
+    """One execution of one node: one record per visit and attempt, in the order of `step_index`.
+
+    `commit_index` is the place of its last write in the run's history: folding `changes` in that order gives the
+    context. `edges_taken` are the indexes, in the plan, of the edges this outcome took; None in records of 0.4.
+    `config` has secrets as references. `logs` are kept by stores that can.
+    """
+
+    run_id: str
+    step_index: int
+    component: str
+    node_id: str = ""
+    visit: int = 1
+    attempt: int = 1
+    skill_type: str | None = None
+    skill_version: str | None = None
+    status: StepStatus = StepStatus.COMPLETED
+    reason: str | None = None
+    port: str | None = None
+    edges_taken: list[int] | None = None
+    started_at: str = field(default_factory=utcnow_iso)
+    duration_ms: float | None = None
+    error: str | None = None
+    error_type: str | None = None
+    traceback: str | None = None
+    config: dict[str, Any] = {}
+    output_keys: list[str] = []
+    changes: Changes = Changes()
+    commit_index: int = 0
+    context_snapshot: dict[str, Any] | None = None
+    logs: list[LogLine] = []
+
+
+class Tombstone(Struct, frozen=True, kw_only=True):
+    """What is left of a deleted run."""
+
+    run_id: str
+    blueprint_name: str
+    deleted_at: str
+    deleted_by: str
+    last_hash: str = ""
+
+
+class Signals(Struct, frozen=True, kw_only=True):
+    """What the one who drives a run must notice between two steps."""
+
+    epoch: int
+    cancel_requested: str | None = None
+    owed: str | None = None
+    version: int = 0
+
+
+class Commit(Struct, kw_only=True):
+    """Everything one turn of the loop writes, in one transaction where the backend has one.
+
+    `run` carries the row's new values and the epoch of the writer. `steps`, `gates` and `events` are added or, at the
+    same key, replaced. `sync` asks for a disk sync. With `unless_decided`, nothing is written when a decided gate of
+    this run waits to be consumed, and the returned signals say so.
+    """
+
+    run: RunRecord
+    steps: list[StepRecord] = []
+    gates: list[GateRecord] = []
+    events: list[Event] = []
+    sync: bool = False
+    unless_decided: bool = False
+
+
+class RunFilter(Struct, frozen=True, kw_only=True):
+    """Which runs a list shows; everything given must hold. `text` is a prefix of the title or of the id.
+
+    `since` (inclusive) and `until` (exclusive) are ISO times compared with `created_at`; `waiting` keeps runs with an
+    open gate or input, running ones too.
+    """
+
+    status: tuple[RunStatus, ...] = ()
+    blueprint: str | None = None
+    text: str | None = None
+    since: str | None = None
+    until: str | None = None
+    tag: str | None = None
+    started_by: str | None = None
+    waiting: bool = False
+
+
+class RunPage(Struct, frozen=True, kw_only=True):
+    """One page, newest first. `older` and `newer` are cursors for `RunStore.page_runs`, None where nothing is."""
+
+    runs: list[RunRecord]
+    older: str | None = None
+    newer: str | None = None
+
+
+class GateEntry(Struct, frozen=True, kw_only=True):
+    """A gate occurrence with the (narrow) run it belongs to."""
+
+    run: RunRecord
+    gate: GateRecord
+
+
+class DayCount(Struct, frozen=True, kw_only=True):
+    """How many runs that started on `day` (YYYY-MM-DD, UTC) are in `status`."""
+
+    day: str
+    status: RunStatus
+    count: int
