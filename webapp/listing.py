@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 from flask import current_app
 from markupsafe import Markup, escape
 from msgspec import Struct
+from msgspec.structs import replace
 
 from neurocore.persistence.base import RunRecord, RunStatus
 from webapp.marks import chip, run_url, short_id
-from webapp.services import RowKey, Services
+from webapp.services import RowKey, RowParts, Services
 from webapp.standing import Standing, standing
 from webapp.text import ago, line, moment, time_ago, time_since, took
 
@@ -49,9 +50,10 @@ class Listing:
 
     @property
     def table(self) -> Markup:
-        """The rows of the list of runs as HTML. An ended run's row is made once for each version and told age."""
+        """The rows of the list of runs as HTML."""
         now, base = datetime.now(UTC), run_url("")
-        return _JOINED.join([_row_html(run, stands, base, now, self._kept) for run, stands in self._runs])
+        rows = [_row_html(run, stands, base, now, self._kept) for run, stands in self._runs]
+        return Markup("\n".join(rows))  # noqa: S704 - from a template of ours, which escapes
 
     @property
     def token(self) -> str:
@@ -82,27 +84,23 @@ def _row(run: RunRecord, stands: Standing, base: str, now: datetime) -> Row:
     )
 
 
-_JOINED = Markup("\n")
+_HERE = Markup("\x00")
 _MOST_KEPT = 5_000
 
 
-def _row_html(run: RunRecord, stands: Standing, base: str, now: datetime, kept: dict[RowKey, Markup]) -> Markup:
-    if not run.status.ended or stands.live:
-        return _rendered(_row(run, stands, base, now))
+def _row_html(run: RunRecord, stands: Standing, base: str, now: datetime, kept: dict[RowKey, RowParts]) -> str:
+    """The row, made once for each version and told age; only how long it lasted is put in each time."""
     at = moment(run.created_at)
     key = (run.run_id, run.version, stands.label, ago(at, now) if at else "", base)
-    html = kept.get(key)
-    if html is None:
-        html = _rendered(_row(run, stands, base, now))
+    parts = kept.get(key)
+    if parts is None:
+        row = replace(_row(run, stands, base, now), lasted=_HERE)
+        html = current_app.jinja_env.get_template("runs/_row.html").render(row=row)
+        before, _, after = html.partition("\x00")
         if len(kept) >= _MOST_KEPT:
             kept.clear()
-        kept[key] = html
-    return html
-
-
-def _rendered(row: Row) -> Markup:
-    template = current_app.jinja_env.get_template("runs/_row.html")
-    return Markup(template.render(row=row))  # noqa: S704 - a template of ours, which escapes
+        parts = kept[key] = (before, after)
+    return f"{parts[0]}{lasted(run, stands)}{parts[1]}"
 
 
 def where(run: RunRecord) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -107,6 +108,7 @@ class _Runs(Collector):
         yield info
 
 
+@cache
 def _parts() -> list[dict[str, Any]]:
     """What the wheel ships that others wrote, and what it stands on."""
     shipped = [

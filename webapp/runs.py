@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Blueprint, Response, abort, make_response, redirect, render_template, request, stream_with_context
+from flask import Blueprint, Response, abort, make_response, redirect, render_template, request
 from jinja2_fragments.flask import render_block
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -15,6 +15,7 @@ from neurocore.persistence.base import RunRecord, RunStatus
 from neurocore.runtime.executor import load_run, resolve_run_id
 from neurocore.secrets import mask
 from webapp import listing, live, standing, steps
+from webapp.comparing import Comparing
 from webapp.filters import Filter
 from webapp.marks import run_url
 from webapp.runpage import RunPage
@@ -127,7 +128,7 @@ def download(run_id: str, what: str) -> Response:
         letter for letter in f"{run.run_id[:40]}-{what}" if letter.isascii() and (letter.isalnum() or letter in "-_")
     )
     return Response(
-        stream_with_context(_json(values)),
+        _json(values),
         mimetype="application/json",
         headers={"Content-Disposition": f'attachment; filename="{name}.json"'},
     )
@@ -159,8 +160,6 @@ def _json(values: dict[str, bytes]) -> Iterator[str]:
 @area.get("/runs/<run_id>/compare/<other_id>")
 def compare(run_id: str, other_id: str) -> AnyResponse:
     """What differs between two runs."""
-    from webapp.comparing import Comparing
-
     here = services()
     first, second = _summary(run_id, here), _summary(other_id, here)
     if (first.run_id, second.run_id) != (run_id, other_id):

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 from flask import current_app
-from markupsafe import Markup
 
 from neurocore.blueprint.load import load_blueprint
 from neurocore.blueprint.model import Blueprint
@@ -26,6 +25,7 @@ LIVENESS_HOLDS = 2.0
 
 
 RowKey = tuple[str, int, str, str, str]
+RowParts = tuple[str, str]
 
 
 class Leave:
@@ -53,7 +53,7 @@ class Services:
         self._registry: SkillRegistry | None = None
         self._blueprints: dict[Path, tuple[int, Blueprint | BlueprintError]] = {}
         #: Rows of lists as HTML, by run, version and what else they tell (`webapp.listing`).
-        self.kept_rows: dict[RowKey, Markup] = {}
+        self.kept_rows: dict[RowKey, RowParts] = {}
         self._alive: dict[tuple[str, ...], tuple[float, str]] = {}
 
     # ---------------------------------------------------------------- skills and blueprints

@@ -1,0 +1,128 @@
+"""What a person does to a run beside deciding: found, acted on, and told on the page that still exists."""
+
+from __future__ import annotations
+
+from neurocore.persistence.base import RunStatus
+
+
+def test_a_failed_run_goes_on_by_its_button(site):
+    run_id = site.run(fail="read")
+    assert ">Retry<" in site.page(f"/runs/{run_id}")
+    answer = site.post(f"/runs/{run_id}/resumption", {"by": "ann"})
+    assert answer.status_code == 303
+    assert "resumed by <b>ann</b>" in site.page(f"/runs/{run_id}")
+
+
+def test_a_rejected_run_cannot_be_resumed_and_says_what_to_do_instead(site):
+    run_id = site.run()
+    site.decide(run_id, "reject", note="no")
+    text = site.page(f"/runs/{run_id}")
+    assert "cannot go on" in text
+    answer = site.post(f"/runs/{run_id}/resumption", {"by": "ann"})
+    assert answer.status_code == 409
+    assert "was rejected at gate review" in answer.text
+
+
+def test_a_waiting_run_is_not_resumed_without_its_decision(site):
+    run_id = site.run()
+    answer = site.post(f"/runs/{run_id}/resumption", {"by": "ann"})
+    assert answer.status_code == 409
+    assert "waits for a decision at review" in answer.text
+    assert site.store.load_summary(run_id).epoch == 1, "nothing has driven it"
+
+
+def test_a_replay_is_a_new_run_that_names_the_old_one(site):
+    run_id = site.run(batch="Wages")
+    answer = site.post(f"/runs/{run_id}/replay", {"by": "bob"})
+    assert answer.status_code == 303
+    new = site.store.load_run(answer.headers["Location"].removeprefix("/runs/"))
+    assert (new.replay_of, new.title, new.started_by, new.known_by) == (run_id, "Wages", "bob", "typed")
+    assert "compare" in site.page(f"/runs/{new.run_id}")
+
+
+def test_a_waiting_run_is_cancelled_at_once_with_its_reason(site):
+    run_id = site.run()
+    assert site.post(f"/runs/{run_id}/cancellation", {"by": "ann", "note": "not needed"}).status_code == 303
+    assert site.store.load_summary(run_id).status is RunStatus.CANCELLED
+    text = site.page(f"/runs/{run_id}")
+    assert "cancelled by <b>ann</b>" in text
+    assert "not needed" in text
+
+
+def test_only_ended_runs_can_be_deleted(site):
+    run_id = site.run()
+    answer = site.post(f"/runs/{run_id}/deletion", {"by": "ann"})
+    assert answer.status_code == 409
+    assert "only ended runs" in answer.text
+    site.post(f"/runs/{run_id}/cancellation", {"by": "ann"})
+    answer = site.post(f"/runs/{run_id}/deletion", {"by": "ann"})
+    assert answer.headers["Location"] == "/runs"
+    assert site.client.get(f"/runs/{run_id}").status_code == 410
+
+
+def test_who_does_it_is_asked_once_and_then_remembered(site):
+    first, second = site.run(fail="read"), site.run(fail="read")
+    asked = site.post(f"/runs/{first}/replay")
+    assert asked.status_code == 422
+    assert "Say who you are" in asked.text
+    assert f'action="/runs/{first}/replay"' in asked.text
+    assert site.post(f"/runs/{first}/replay", {"by": "ann"}).status_code == 303
+    assert site.post(f"/runs/{second}/replay").status_code == 303
+
+
+def test_a_run_is_started_from_its_form(site):
+    text = site.page("/blueprints/payout")
+    assert 'name="input.batch"' in text
+    answer = site.post(
+        "/blueprints/payout/runs", {"input.batch": "Bonus", "input.amount": "250", "by": "ann", "run_id": "abc123"}
+    )
+    assert answer.status_code == 303
+    run = site.store.load_run("abc123")
+    assert (run.title, run.initial_data["amount"], run.started_by, run.known_by) == ("Bonus", 250, "ann", "typed")
+
+
+def test_pressing_start_twice_starts_one_run(site):
+    form = {"input.batch": "Bonus", "by": "ann", "run_id": "abc123"}
+    first = site.post("/blueprints/payout/runs", form)
+    second = site.post("/blueprints/payout/runs", form)
+    assert first.headers["Location"] == second.headers["Location"] == "/runs/abc123"
+    assert len(site.store.list_runs()) == 1
+
+
+def test_a_start_form_that_does_not_fit_comes_back_filled_in(site):
+    answer = site.post("/blueprints/payout/runs", {"input.batch": "Bonus", "input.amount": "many", "by": "ann"})
+    assert answer.status_code == 422
+    assert "whole number" in answer.text
+    assert 'value="Bonus"' in answer.text
+    assert 'value="many"' in answer.text
+    assert not site.store.list_runs()
+
+
+def test_data_of_a_blueprint_without_inputs_is_read_as_yaml(site):
+    answer = site.post("/blueprints/asking/runs", {"data": "when: 2026-03-31\ncount: 3", "by": "ann"})
+    assert answer.status_code == 303
+    run = site.store.load_run(answer.headers["Location"].removeprefix("/runs/"))
+    assert run.initial_data["count"] == 3
+    refused = site.post("/blueprints/asking/runs", {"data": "a: [1,", "by": "ann"})
+    assert refused.status_code == 422
+    assert "a: [1,</textarea>" in refused.text
+
+
+def test_a_blueprint_that_cannot_run_says_why_and_offers_no_form(site):
+    (site.root / "blueprints" / "broken.yaml").write_text(
+        "name: broken\ncomponents: []\nflow: {steps: [{component: gone}]}\n"
+    )
+    text = site.page("/blueprints/broken")
+    assert "cannot run" in text
+    assert "gone" in text
+    assert ">Start</button>" not in text
+
+
+def test_blueprints_show_how_their_runs_went(site):
+    first = site.run()
+    site.decide(first, "approve")
+    site.run(fail="read")
+    text = site.page("/blueprints")
+    assert "50%" in text
+    assert "payout" in site.page("/blueprints/payout")
+    assert site.client.get("/blueprints/nothing").status_code == 404

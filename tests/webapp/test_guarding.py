@@ -1,0 +1,174 @@
+"""Secure by construction: who may ask, from where, how much, and what a browser is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from neurocore.errors import ConfigError, UsageError
+from webapp import create_app, permissions
+from webapp.cli import refuse_unless_safe
+from webapp.hosts import host_name, is_loopback
+from webapp.sessions import KEY_FILE, secret_key
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+@pytest.mark.parametrize("path", ["/", "/runs", "/approvals", "/blueprints", "/about", "/runs/nothere", "/healthz"])
+def test_every_answer_carries_the_policy(site, path):
+    answer = site.client.get(path)
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "form-action 'self'" in policy
+    assert "unsafe" not in policy
+    for name, value in HEADERS.items():
+        assert answer.headers[name] == value
+    assert "Strict-Transport-Security" not in answer.headers
+
+
+def test_behind_tls_the_cookie_is_bound_to_the_host_and_https_is_kept(make_site):
+    site = make_site(proxies=1, allowed_hosts=["flows.example"])
+    headers = {"Host": "flows.example", "X-Forwarded-Proto": "https", "X-Forwarded-For": "10.0.0.1"}
+    answer = site.client.get("/blueprints/payout", headers=headers)
+    cookie = answer.headers["Set-Cookie"]
+    assert cookie.startswith("__Host-neurocore=")
+    assert "Secure" in cookie
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert "max-age" in answer.headers["Strict-Transport-Security"]
+
+
+def test_without_configured_proxies_their_headers_are_nothing(site):
+    answer = site.client.get("/blueprints/payout", headers={"X-Forwarded-Proto": "https"})
+    assert answer.headers["Set-Cookie"].startswith("neurocore=")
+    assert "HttpOnly" in answer.headers["Set-Cookie"]
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "10.1.2.3"])
+def test_a_name_that_is_not_ours_is_refused(site, host):
+    answer = site.client.get("/", headers={"Host": host})
+    assert answer.status_code == 400, "DNS rebinding leads nowhere"
+    assert "web.allowed_hosts" in answer.text
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8321", "127.0.0.1:5000", "[::1]:8321", "LOCALHOST."])
+def test_loopback_is_ours_under_every_port(site, host):
+    assert site.client.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+def test_allowed_hosts_and_the_public_address_are_ours(make_site):
+    site = make_site(allowed_hosts=["flows.example", ".inner.example"], public_url="https://pay.example/flows")
+    for host in ("flows.example", "a.inner.example:8000", "pay.example"):
+        assert site.client.get("/healthz", headers={"Host": host}).status_code == 200, host
+    assert site.client.get("/healthz", headers={"Host": "xinner.example"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "https://localhost"},
+    ],
+)
+def test_a_form_of_another_site_does_nothing(site, headers):
+    run_id = site.run()
+    answer = site.post(f"/runs/{run_id}/cancellation", {"by": "eve"}, headers=headers)
+    assert answer.status_code == 403
+    assert not site.store.load_summary(run_id).status.ended
+
+
+def test_our_own_forms_pass(site):
+    run_id = site.run()
+    headers = {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}
+    assert site.post(f"/runs/{run_id}/cancellation", {"by": "ann"}, headers=headers).status_code == 303
+
+
+@pytest.mark.parametrize("token", ["", "wrong"])
+def test_a_form_without_our_token_does_nothing_and_keeps_what_was_typed(site, token):
+    run_id = site.run()
+    answer = site.client.post(
+        f"/runs/{run_id}/decision", data={"csrf_token": token, "note": "my long note", "decision": "approve"}
+    )
+    assert answer.status_code == 400
+    assert "nothing was done" in answer.text
+    assert "my long note" in answer.text
+
+
+def test_every_route_that_changes_something_names_its_action(site):
+    changing = [rule for rule in site.app.url_map.iter_rules() if (rule.methods or set()) - permissions.SAFE_METHODS]
+    assert len(changing) >= 6
+    for rule in changing:
+        assert permissions.action_of(site.app.view_functions[rule.endpoint]) in permissions.ACTIONS, rule.rule
+
+
+def test_the_factory_refuses_to_start_over_a_route_that_names_none(site):
+    site.app.add_url_rule("/forgotten", "forgotten", lambda: "", methods=["POST"])
+    with pytest.raises(RuntimeError, match="POST /forgotten"):
+        permissions.check(site.app)
+
+
+def test_an_action_that_is_not_allowed_is_refused(site, monkeypatch):
+    run_id = site.run()
+    monkeypatch.setattr(permissions, "allowed", lambda name: name != "cancel")
+    assert site.post(f"/runs/{run_id}/cancellation", {"by": "ann"}).status_code == 403
+    assert site.post(f"/runs/{run_id}/replay", {"by": "ann"}).status_code == 303
+
+
+def test_what_is_too_large_is_refused_before_it_is_read(site):
+    run_id = site.run()
+    assert site.post(f"/runs/{run_id}/decision", {"note": "x" * 5_000_000}).status_code == 413
+    assert site.client.get("/runs?q=" + "x" * 9_000).status_code == 414
+    assert site.client.get("/runs?" + "&".join(f"a{i}=1" for i in range(200))).status_code == 414
+    many = site.client.post(f"/runs/{run_id}/decision", data={f"f{i}": "1" for i in range(3000)})
+    assert many.status_code in (400, 413)
+
+
+def test_the_secret_key_is_made_once_and_is_nobody_elses(tmp_path):
+    first = secret_key(tmp_path / "data")
+    assert (tmp_path / "data" / KEY_FILE).stat().st_mode & 0o777 == 0o600
+    assert secret_key(tmp_path / "data") == first
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [KEY_FILE]
+
+
+def test_a_damaged_key_says_what_to_do(tmp_path):
+    (tmp_path / KEY_FILE).write_text("short")
+    with pytest.raises(ConfigError, match="remove it and start again"):
+        secret_key(tmp_path)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "flows.example"])
+def test_listening_beyond_this_machine_is_refused_with_the_two_ways_to_mend_it(host):
+    with pytest.raises(UsageError) as refused:
+        refuse_unless_safe(host, insecure_open=False)
+    assert "127.0.0.1" in str(refused.value)
+    assert "--insecure-open" in str(refused.value)
+    refuse_unless_safe(host, insecure_open=True)
+
+
+def test_loopback_needs_no_word():
+    for host in ("127.0.0.1", "localhost", "::1", "127.8.8.8"):
+        refuse_unless_safe(host, insecure_open=False)
+    assert not is_loopback("0.0.0.0")
+    assert host_name("[::1]:80") == "::1"
+
+
+def test_without_persistence_there_is_nothing_to_show(tmp_path):
+    from neurocore.config import NeuroCoreConfig, Persistence
+
+    with pytest.raises(UsageError, match=r"persistence\.enabled"):
+        create_app(NeuroCoreConfig(project_root=tmp_path, persistence=Persistence(enabled=False)))
+
+
+def test_errors_nobody_meant_show_no_traceback(site, monkeypatch):
+    monkeypatch.setattr(site.store, "page_runs", lambda *args, **kwargs: 1 / 0)
+    answer = site.client.get("/runs")
+    assert answer.status_code == 500
+    assert "Traceback" not in answer.text
+    assert "ZeroDivision" not in answer.text

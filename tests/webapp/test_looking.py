@@ -1,0 +1,248 @@
+"""Looking changes nothing (promise 11), and every page says where one is and what can be done."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from neurocore.runtime.executor import delete_run
+
+
+def _everything(path):
+    connection = sqlite3.connect(path)
+    try:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
+    finally:
+        connection.close()
+
+
+def _addresses(site, run_ids):
+    """Every address the URL map has for GET, with every run filled in."""
+    first, second = run_ids[:2]
+    values = {
+        "run_id": first,
+        "other_id": second,
+        "index": 1,
+        "what": "context",
+        "name": "payout",
+        "filename": "style.css",
+    }
+    with site.app.test_request_context():
+        adapter = site.app.url_map.bind("localhost")
+        for rule in site.app.url_map.iter_rules():
+            if "GET" in (rule.methods or set()) and not rule.rule.startswith("/api/"):
+                yield adapter.build(rule.endpoint, {name: values[name] for name in rule.arguments})
+
+
+def test_no_get_and_no_head_changes_a_byte_of_the_history(site, helpers):
+    waiting, failed = site.run(), site.run(fail="read")
+    before = _everything(site.config.runs_db_path)
+    seen = 0
+    for address in _addresses(site, [waiting, failed]):
+        for headers in ({}, helpers.partial, {"User-Agent": "Slackbot-LinkExpanding 1.0"}):
+            for method in (site.client.get, site.client.head):
+                for query in ("", "?v=0&g=0&tab=activity", "?decision=approve&by=eve", "?part=tab&tab=context"):
+                    answer = method(address + query, headers=headers)
+                    assert answer.status_code < 500, f"{address}{query}: {answer.status_code}"
+                    seen += 1
+    assert seen > 200
+    assert _everything(site.config.runs_db_path) == before, "a GET or HEAD changed the history"
+
+
+def test_no_post_route_answers_to_get(site):
+    run_id = site.run()
+    for verb in ("decision", "resumption", "cancellation", "deletion", "replay"):
+        answer = site.client.get(f"/runs/{run_id}/{verb}")
+        assert answer.status_code == 405, verb
+        assert "POST" in answer.headers["Allow"]
+
+
+def test_a_unique_beginning_leads_to_the_whole_id_with_its_query(site):
+    run_id = site.run()
+    answer = site.client.get(f"/runs/{run_id[:6]}?tab=inputs")
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == f"/runs/{run_id}?tab=inputs"
+
+
+def test_an_ambiguous_beginning_lists_the_candidates(site):
+    first, second = site.run(), site.run()
+    answer = site.client.get("/runs/0")
+    assert answer.status_code == 300
+    assert first in answer.text
+    assert second in answer.text
+
+
+def test_an_unknown_run_says_what_was_looked_for_and_offers_the_list(site):
+    answer = site.client.get("/runs/nothere")
+    assert answer.status_code == 404
+    assert "nothere" in answer.text
+    assert 'href="/runs"' in answer.text
+
+
+def test_a_deleted_run_says_when_and_by_whom(site):
+    run_id = site.run(fail="read")
+    delete_run(run_id, run_store=site.store, by="dora")
+    answer = site.client.get(f"/runs/{run_id}")
+    assert answer.status_code == 410
+    assert "deleted by <b>dora</b>" in answer.text
+
+
+def test_the_empty_project_shows_the_command_that_makes_the_first_run(site):
+    assert "neurocore run" in site.page("/")
+    assert "neurocore run" in site.page("/runs")
+    assert "approval:" in site.page("/approvals")
+
+
+def test_home_shows_what_waits_what_failed_and_the_last_days(site):
+    waiting, failed = site.run(batch="Wages"), site.run(batch="Taxes", fail="read")
+    text = site.page("/")
+    assert text.index("Release 100?") < text.index("Just failed") < text.index("Taxes")
+    assert f"/runs/{waiting}#gate-review-1" in text
+    assert f"/runs/{failed}" in text
+    assert 'class="chart"' in text
+
+
+def test_the_run_page_reads_from_top_to_bottom_as_specified(site):
+    run_id = site.run()
+    site.decide(run_id, "reject", note="no")
+    waiting = site.run(batch="Wages")
+    text = site.page(f"/runs/{waiting}")
+    places = [
+        text.index(mark)
+        for mark in ("<h1>Wages", 'class="card decide"', 'id="timeline"', 'class="flow"', 'class="tabs"')
+    ]
+    assert places == sorted(places)
+
+
+def test_steps_say_what_they_changed_from_what(site):
+    run_id = site.run()
+    site.decide(run_id, "approve")
+    text = site.page(f"/runs/{run_id}/steps/0")
+    assert "payees" in text
+    assert "Idempotency key" in text
+    part = site.page(f"/runs/{run_id}/steps/2", headers={"HX-Request": "true", "HX-Request-Type": "partial"})
+    assert "<html" not in part
+    assert "out.xml" in part
+
+
+def test_a_failed_step_shows_its_error_and_its_traceback_folded(site):
+    run_id = site.run(fail="read", why="the file is empty")
+    text = site.page(f"/runs/{run_id}/steps/0")
+    assert "the file is empty" in text
+    assert '<summary class="dim">Traceback</summary>' in text
+    assert "the file is empty" in site.page(f"/runs/{run_id}")
+
+
+def test_a_failed_step_and_its_retry_are_both_there(site):
+    run_id = site.run(fail="read")
+    site.post(f"/runs/{run_id}/resumption", {"by": "ann"})
+    text = site.page(f"/runs/{run_id}")
+    assert 'id="step-0"' in text
+    assert 'id="step-1"' in text
+    assert "attempt 2" in text
+
+
+@pytest.mark.parametrize("tab", ["activity", "context", "inputs", "blueprint"])
+def test_every_tab_is_an_address_and_a_fragment(site, tab):
+    run_id = site.run()
+    whole = site.page(f"/runs/{run_id}?tab={tab}")
+    part = site.page(f"/runs/{run_id}?tab={tab}&part=tab", headers={"HX-Request": "true", "HX-Request-Type": "partial"})
+    assert f'value="{tab}"' in part
+    assert "<html" not in part
+    assert part.strip() in whole
+
+
+def test_the_blueprint_tab_has_the_exact_yaml(site):
+    run_id = site.run()
+    assert "description: Pays after a person has agreed." in site.page(f"/runs/{run_id}?tab=blueprint")
+
+
+def test_the_context_can_be_downloaded_with_credentials_masked(site):
+    run_id = site.run()
+    answer = site.client.get(f"/runs/{run_id}/download/context")
+    assert answer.mimetype == "application/json"
+    assert answer.json["payees"] == 3
+    assert "attachment" in answer.headers["Content-Disposition"]
+    assert site.client.get(f"/runs/{run_id}/download/nothing").status_code == 404
+
+
+def test_the_list_filters_and_says_so_in_its_links(site):
+    site.run(batch="Wages")
+    site.run(batch="Taxes", fail="read")
+    text = site.page("/runs?status=failed&q=Tax")
+    assert "Taxes" in text
+    assert ">Wages<" not in text
+    assert "status=suspended&amp;q=Tax" in text
+    assert 'value="Tax"' in text
+
+
+def test_a_filter_that_cannot_be_used_says_why_beside_its_field(site):
+    answer = site.client.get("/runs?since=yesterday-ish")
+    assert answer.status_code == 422
+    assert "since takes a date" in answer.text
+    assert 'aria-invalid="true"' in answer.text
+
+
+def test_each_page_names_its_twin_for_programs(site):
+    run_id = site.run()
+    for path, twin in {
+        "/runs?status=failed": "/api/v1/runs?status=failed",
+        f"/runs/{run_id}": f"/api/v1/runs/{run_id}",
+        "/blueprints": "/api/v1/blueprints",
+        "/blueprints/payout": "/api/v1/blueprints/payout",
+    }.items():
+        assert f'<link rel="alternate" type="application/json" href="{twin}">' in site.page(path), path
+
+
+def test_health_and_figures(site):
+    site.run()
+    assert site.client.get("/healthz").json["status"] == "ok"
+    figures = site.page("/metrics")
+    assert 'neurocore_runs{status="suspended"} 1.0' in figures
+    assert "neurocore_open_gates 1.0" in figures
+    assert "neurocore_http_requests_total" in figures
+
+
+def test_about_names_the_promises_and_the_licences(site):
+    text = site.page("/about")
+    assert "Zero-Clause BSD" in text
+    assert text.count("<li>") >= 12
+
+
+def test_long_runs_send_what_is_seen_and_fetch_the_rest(site):
+    from msgspec import structs
+
+    run_id = site.run()
+    first = site.store.load_steps(run_id)[0]
+    for index in range(5, 1005):
+        site.store.save_step(structs.replace(first, step_index=index, commit_index=index, attempt=index))
+    text = site.page(f"/runs/{run_id}")
+    assert text.count('<details class="step ') == 150
+    assert "852 steps between" in text
+    assert len(text) < 250_000
+    assert site.page(f"/runs/{run_id}?steps=all").count('<details class="step ') == 1002
+
+
+def test_two_runs_are_compared_in_inputs_steps_and_definition(site):
+    first = site.run(batch="Wages", amount=100)
+    site.decide(first, "approve")
+    path = site.root / "blueprints" / "payout.yaml"
+    path.write_text(path.read_text().replace("payees: 3", "payees: 4"))
+    second = site.run(batch="Wages", amount=250)
+    text = site.page(f"/runs/{first}/compare/{second}")
+    assert "<del>100</del>" in text
+    assert "<ins>250</ins>" in text
+    assert "<del>3</del>" in text
+    assert "payees: 4" in text
+    assert "not there" in text, "the second run has not come to the last step"
+    assert "They were given the same." in site.page(f"/runs/{first}/compare/{first}")
+
+
+def test_compare_takes_beginnings_of_ids(site):
+    first, second = site.run(), site.run()
+    answer = site.client.get(f"/runs/{first}/compare?with={second[:4]}")
+    assert answer.headers["Location"] == f"/runs/{first}/compare/{second}"
+    answer = site.client.get(f"/runs/{first[:4]}/compare/{second[:4]}")
+    assert answer.headers["Location"] == f"/runs/{first}/compare/{second}"
