@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import re
 from pathlib import Path
@@ -86,7 +87,11 @@ components:
   - {name: end, type: say, config: {set: {done: true}}}
 flow:
   type: graph
-  nodes: [{id: begin, component: begin}, {id: left, component: left}, {id: right, component: right}, {id: end, component: end}]
+  nodes:
+    - {id: begin, component: begin}
+    - {id: left, component: left}
+    - {id: right, component: right}
+    - {id: end, component: end}
   edges:
     - {source: begin, target: left}
     - {source: begin, target: right}
@@ -103,10 +108,8 @@ class Quiet(InlineDispatcher):
     def submit(self, run_id, **options):
         if self.hold:
             return
-        try:
+        with contextlib.suppress(NeuroCoreError):
             super().submit(run_id, **options)
-        except NeuroCoreError:
-            pass
 
 
 class Site:
@@ -132,13 +135,11 @@ class Site:
         """Start a run as the command line would; returns its id."""
         path = self.root / "blueprints" / f"{name}.yaml"
         run_id = f"{len(self.store.list_runs(limit=1000)):02d}{name}".ljust(12, "0")
-        try:
+        with contextlib.suppress(ExecutionError):
             execute_blueprint_tracked(
                 load_blueprint(path), self.registry, self.config, run_store=self.store, initial_data=data,
                 run_id=run_id, blueprint_path=path, started_by="ann",
             )  # fmt: skip
-        except ExecutionError:
-            pass
         return run_id
 
     def gate(self, run_id, node="review"):

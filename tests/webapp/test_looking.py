@@ -32,7 +32,7 @@ def _addresses(site, run_ids):
     with site.app.test_request_context():
         adapter = site.app.url_map.bind("localhost")
         for rule in site.app.url_map.iter_rules():
-            if "GET" in (rule.methods or set()) and not rule.rule.startswith("/api/"):
+            if "GET" in (rule.methods or set()) and rule.endpoint != "static" and not rule.rule.startswith("/api/"):
                 yield adapter.build(rule.endpoint, {name: values[name] for name in rule.arguments})
 
 
