@@ -9,6 +9,7 @@ left.
 from __future__ import annotations
 
 import ast
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -108,8 +109,21 @@ def _parse(text: str) -> ast.expr:
         column = where = None
         if isinstance(error, SyntaxError) and error.offset:
             column = error.offset + len(text) - len(text.lstrip())
-            where = f" at column {column}: {error.msg}"
+            where = f" at column {column}: {error.msg}{_advice(flat)}"
         raise ConditionError(f"The condition `{_short(text)}` cannot be parsed{where or ''}.", column=column) from None
+
+
+_OTHER_LANGUAGES = (
+    (r"&&", "write and for &&"),
+    (r"\|\|", "write or for ||"),
+    (r"!(?!=)", "write not for !"),
+    (r"(?<![=!<>:])=(?!=)", "to compare, write =="),
+)
+
+
+def _advice(text: str) -> str:
+    """What people write who have just come from another language."""
+    return next((f" ({advice})" for pattern, advice in _OTHER_LANGUAGES if re.search(pattern, text)), "")
 
 
 def _short(text: str) -> str:

@@ -142,7 +142,7 @@ def render_title(blueprint: Blueprint, data: Mapping[str, Any]) -> str:
         spec = blueprint.inputs.get(first)
         if isinstance(found, SecretRef) or (spec is not None and spec.secret) or any(map(looks_secret, (first, *rest))):
             return MASK
-        return "" if found is None else str(found)[:MAX_TITLE]
+        return "" if found is None else str(found)[: MAX_TITLE + 1]
 
     text = PLACEHOLDER.sub(value, blueprint.title or "")
     text = "".join(one if one.isascii() or not name_problem(f"a{one}") else "\ufffd" for one in text)
