@@ -6,7 +6,7 @@ PORT ?= 8321
 VENV := .venv
 DEMO := .venv-demo
 BIN := $(VENV)/bin
-PIP := --quiet --disable-pip-version-check --no-input
+PIP := -qq --disable-pip-version-check --no-input
 MADE_FROM := pyproject.toml constraints.txt hatch_build.py package-lock.json
 
 export PYTHON
@@ -61,7 +61,7 @@ clean:           ## Remove what was made here, environments and histories of the
 
 $(VENV)/.ready: $(MADE_FROM)
 	@tools/need.sh venv
-	@echo "Making $(VENV) …"
+	@echo "Making $(VENV), which takes a minute …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install $(PIP) --upgrade "pip>=25.1"
 	@$(BIN)/python -m pip install $(PIP) --constraint constraints.txt --editable '.[all]' --group dev
@@ -70,7 +70,7 @@ $(VENV)/.ready: $(MADE_FROM)
 # Only what the payouts example and the dashboard need.
 $(DEMO)/.ready: $(MADE_FROM)
 	@tools/need.sh venv
-	@echo "Making $(DEMO) …"
+	@echo "Making $(DEMO), which takes half a minute …"
 	@test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)
 	@$(DEMO)/bin/python -m pip install $(PIP) --constraint constraints.txt --editable '.[web,payouts]'
 	@touch $@
