@@ -88,7 +88,7 @@ class PreviewDocument(Struct, kw_only=True):
 
 
 class DifferenceDocument(Struct, kw_only=True):
-    """One key that differs. `kind`: added, removed or changed."""
+    """One value that differs, by its path (`user.name`, `rows[3].iban`). `kind`: added, removed or changed."""
 
     key: str
     kind: str
@@ -309,9 +309,10 @@ class LogsDocument(Struct, kw_only=True):
 
 
 class StepDifferenceDocument(Struct, kw_only=True):
-    """One node in two runs: how each ended (null: it did not come to it), how long it worked, what it set."""
+    """One visit of a node in two runs: how its last attempt ended (null: there was none), and what it set."""
 
     node: str
+    visit: int
     before_status: str | None
     after_status: str | None
     before_ms: float | None
@@ -320,7 +321,11 @@ class StepDifferenceDocument(Struct, kw_only=True):
 
 
 class DiffDocument(Struct, kw_only=True):
-    """`runs diff --json`: what differs between two runs, from the first to the second."""
+    """`runs diff --json`: what differs between two runs, from the first to the second.
+
+    `steps` has every node visit of both, `context` compares how the two ended, `blueprint` is a unified diff of what
+    ran, empty where it is the same.
+    """
 
     before: RunSummary
     after: RunSummary

@@ -213,11 +213,11 @@ def _step(number: int, step: StepRecord, name: str, gutter: int, gate: GateRecor
     status = "voided" if voided and step.status is StepStatus.SUSPENDED else step.status.value
     head = f"  {number:>2} {mark(status)} {name}{' ' * (gutter - width(name))}"
     said = _what_step_did(step, gate)
-    room = columns() - gutter - 8
+    room = columns() - gutter - 9
     first, *rest = said or [""]
     lines = [f"{head}  {cut(first, room)}".rstrip()]
     for one in rest:
-        lines += wrapped(one, room + gutter + 8, " " * (gutter + 8))
+        lines += wrapped(one, room + gutter + 9, " " * (gutter + 9))
     return lines
 
 

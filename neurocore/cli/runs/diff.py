@@ -1,0 +1,102 @@
+"""`neurocore runs diff`: what differs between two runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from neurocore.cli.brief import short_id
+from neurocore.cli.output import columns, emit, mark, out, paint
+from neurocore.cli.project import Project, pass_project
+from neurocore.cli.text import ago, counted, cut, line, took, width
+from neurocore.cli.types import RUN_ID, json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from neurocore.cli.documents import DiffDocument, DifferenceDocument, RunSummary, StepDifferenceDocument
+
+MOST = 40
+
+
+@click.command()
+@click.argument("before", metavar="RUN_ID", type=RUN_ID)
+@click.argument("after", metavar="OTHER_RUN_ID", type=RUN_ID)
+@json_option
+@pass_project
+def diff(project: Project, before: str, after: str, as_json: bool) -> None:
+    """Show what differs between two runs: inputs, what each step set and how long it worked, and the blueprint.
+
+    A node that was tried several times counts with its last attempt.
+    """
+    from neurocore.cli import story
+    from neurocore.cli.compare import compare
+
+    document = compare(
+        project.load(before), project.load(after), project.store, project.config,
+        lambda skill: story.schema_of(skill, project),
+    )  # fmt: skip
+    if as_json:
+        emit(document)
+    else:
+        _print(document, [short_id(one.run_id, project.store) for one in (document.before, document.after)])
+
+
+def _print(document: DiffDocument, names: Sequence[str]) -> None:
+    for sign, name, run in zip("-+", names, (document.before, document.after), strict=True):
+        out(f"{sign} {_described(name, run)}")
+    out(f"\n{paint('Inputs', 'bold')}")
+    _differences(document.inputs, "  ")
+    out(f"\n{paint('Steps', 'bold')}")
+    gutter = min(max((width(_name(step)) for step in document.steps), default=0), 28)
+    for step in document.steps:
+        _step(step, gutter)
+    out(f"\n{paint('Blueprint', 'bold')}")
+    if document.same_blueprint:
+        out("  The same.")
+    for one in document.blueprint:
+        colour = "" if one.startswith(("---", "+++")) else {"+": "green", "-": "red"}.get(one[:1], "")
+        out(f"  {paint(line(one), colour) if colour else line(one)}".rstrip())
+    if not document.same_blueprint and not document.blueprint:
+        out("  The definition differs, its text does not.")
+
+
+def _described(name: str, run: RunSummary) -> str:
+    about = line(run.title or run.blueprint)
+    worked = f", {took(run.duration_ms)} of work" if run.duration_ms is not None else ""
+    rest = f"  {mark(run.status)} {run.status} {ago(run.created_at)}{worked}"
+    return f"{name}  {cut(about, max(12, columns() - len(name) - width(rest) - 4))}{rest}"
+
+
+def _step(step: StepDifferenceDocument, gutter: int) -> None:
+    name = cut(_name(step), gutter)
+    before, after = _went(step.before_status, step.before_ms), _went(step.after_status, step.after_ms)
+    out(f"  {name}{' ' * (gutter - width(name))}  {before} → {after}")
+    _differences(step.differences, "      ", quiet=True)
+
+
+def _name(step: StepDifferenceDocument) -> str:
+    return f"{line(step.node)} (visit {step.visit})" if step.visit > 1 else line(step.node)
+
+
+def _went(status: str | None, milliseconds: float | None) -> str:
+    if status is None:
+        return "not there"
+    milliseconds = milliseconds if milliseconds and milliseconds >= 0.05 else None  # a gate works no time
+    worked = f" {took(milliseconds)}" if milliseconds and status in ("completed", "failed") else ""
+    return f"{mark(status)} {status}{worked}"
+
+
+def _differences(found: Sequence[DifferenceDocument], indent: str, *, quiet: bool = False) -> None:
+    from neurocore.cli.story import change
+
+    if not found and not quiet:
+        out(f"{indent}The same.")
+    gutter = min(max((width(line(one.key)) for one in found), default=0), 28)
+    for one in found[:MOST]:
+        key = cut(line(one.key), gutter)
+        told = change(one.before, one.after, one.kind, columns() - gutter - len(indent) - 2)
+        out(f"{indent}{key}{' ' * (gutter - width(key))}  {told}")
+    if len(found) > MOST:
+        out(f"{indent}… {counted(len(found) - MOST, 'more difference')} (--json has all)")
