@@ -127,7 +127,7 @@ def _plain(value: Any) -> Any:
     if kind is str:
         return value.encode("utf-8", "backslashreplace").decode()
     if kind is int:
-        return value if -(10**300) < value < 10**300 else f"{'-' if value < 0 else ''}0x{abs(value):x}"
+        return value
     if kind is float:
         return value if math.isfinite(value) else _FLOATS.get(value, "NaN")
     if kind is dict:
