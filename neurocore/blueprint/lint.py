@@ -118,7 +118,7 @@ class _Checks:
             try:
                 sentences = list(skill.config_problems({**base, **component.config}))
             except Exception as error:  # a skill's own check is anybody's code
-                sentences = [f"the skill's check of its config raised {type(error).__name__}: {error}"]
+                sentences = [f"the skill's check of its config raised {type(error).__name__}: {error}."]
             for sentence in sentences:
                 yield _error(("components", place, "config"), f"{component.name}: {sentence}")
 
@@ -203,10 +203,11 @@ class _Checks:
         return None
 
     def _unbounded_loops(self) -> Iterator[Finding]:
-        settings = document_of(self.blueprint).marks if self.plan.loops else {}
+        loops = self.plan.loops if self.plan.flow_type == "graph" else ()
+        settings = document_of(self.blueprint).marks if loops else {}
         if not settings or ("flow", "settings", "max_iterations") in settings:
             return
-        for loop in self.plan.loops:
+        for loop in loops:
             if not any(self.plan.nodes[index].max_visits for index in loop):
                 yield _warning(
                     ("flow", "settings"),
