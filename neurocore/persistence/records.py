@@ -251,7 +251,8 @@ class RunRecord(Record, kw_only=True):
     """The durable record of one run. Times are ISO 8601 in UTC; `duration_ms` is time worked, in milliseconds.
 
     Records from lists are narrow: `blueprint_snapshot`, `initial_data`, `final_context`, `gates` and `events` may be
-    empty there. `final_context` is the context folded from the initial data and every step's changes.
+    empty there. `final_context` is the context folded from the initial data and every step's changes. `legacy` says
+    what an older NeuroCore did not keep; `replay_only`, why the run cannot be resumed although it has not completed.
     """
 
     run_id: str
@@ -289,6 +290,7 @@ class RunRecord(Record, kw_only=True):
     cancel_requested: str | None = None
     version: int = 0
     legacy: str | None = None
+    replay_only: str | None = None
     gates: list[GateRecord] = []
     events: list[Event] = []
 

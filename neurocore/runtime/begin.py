@@ -250,5 +250,7 @@ def refuse_unless_resumable(run: RunRecord) -> None:
     again = f"`neurocore runs replay {run.run_id}` starts a new run from the same inputs"
     if run.status in (RunStatus.COMPLETED, RunStatus.CANCELLED):
         raise NotResumable(f"Run {run.run_id} is {run.status.value} and cannot be resumed; {again}.")
+    if run.replay_only:
+        raise NotResumable(f"Run {run.run_id} cannot be resumed: {run.replay_only}; {again}.")
     if run.status is RunStatus.FAILED and run.failure is not None and run.failure.kind is FailureKind.REJECTED:
         raise NotResumable(f"Run {run.run_id} was rejected at gate {run.failure.node} and cannot go on; {again}.")

@@ -39,6 +39,7 @@ CREATE TABLE runs (
     version            INTEGER NOT NULL,
     open_gates         INTEGER NOT NULL DEFAULT 0,
     legacy             TEXT,
+    replay_only        TEXT,
     error              TEXT,
     failure            TEXT,
     blueprint_hash     TEXT,

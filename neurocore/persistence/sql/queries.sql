@@ -5,7 +5,7 @@
     r.run, r.run_id, r.blueprint_name, r.title, r.status, r.created_at, r.updated_at, r.finished_at,
     r.duration_ms, r.suspended_at_node, r.suspension_reason, r.current_nodes, r.nodes_done, r.nodes_total, r.started_by,
     r.known_by, r.replay_of, r.tags, r.epoch, r.owner, r.lease_until, r.owed, r.deaths, r.cancel_requested, r.version,
-    r.legacy, r.error, r.failure, r.blueprint_hash, r.blueprint_path, b.version AS blueprint_version, b.flow_type
+    r.legacy, r.replay_only, r.error, r.failure, r.blueprint_hash, r.blueprint_path, b.version AS blueprint_version, b.flow_type
 
 -- find_run: The row number and the epoch of a run.
 SELECT run, epoch FROM runs WHERE run_id = ?
@@ -20,16 +20,16 @@ SELECT id FROM blueprints WHERE hash = ?
 INSERT INTO runs (
     run_id, blueprint, blueprint_name, title, title_key, status, created_at, updated_at, finished_at, duration_ms,
     suspended_at_node, suspension_reason, current_nodes, nodes_done, nodes_total, started_by, known_by, replay_of,
-    tags, epoch, owner, lease_until, owed, deaths, cancel_requested, legacy, error, failure, blueprint_hash,
+    tags, epoch, owner, lease_until, owed, deaths, cancel_requested, legacy, replay_only, error, failure, blueprint_hash,
     blueprint_path, initial_data, version
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- update_run: Replace every column of a run but its place in the order; its version is raised in any case.
 UPDATE runs SET
     run_id = ?, blueprint = ?, blueprint_name = ?, title = ?, title_key = ?, status = ?, created_at = ?, updated_at = ?,
     finished_at = ?, duration_ms = ?, suspended_at_node = ?, suspension_reason = ?, current_nodes = ?, nodes_done = ?,
     nodes_total = ?, started_by = ?, known_by = ?, replay_of = ?, tags = ?, epoch = ?, owner = ?, lease_until = ?,
-    owed = ?, deaths = ?, cancel_requested = ?, legacy = ?, error = ?, failure = ?, blueprint_hash = ?,
+    owed = ?, deaths = ?, cancel_requested = ?, legacy = ?, replay_only = ?, error = ?, failure = ?, blueprint_hash = ?,
     blueprint_path = ?, initial_data = ?, version = max(?, version + 1)
 WHERE run = ?
 

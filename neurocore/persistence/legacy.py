@@ -1,0 +1,316 @@
+"""A runs.db of NeuroCore 0.4 becomes one of ours: every run and step, and what can still be done with them.
+
+0.4 kept the context only of runs that ended well or were suspended (and per step, when it was told to keep snapshots),
+as JSON; it kept neither ports nor visits, ran conditions only in some flows, wrote the steps of a resumed graph over
+those from before, and called the step that waits skipped, or completed. What follows from what it kept is worked out
+here; where it does not follow, the run says so and can be replayed but not resumed (promise 1 before convenience).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+from msgspec import Struct
+
+from neurocore import codec
+from neurocore.persistence import legacy_flow, migrate
+from neurocore.persistence.derive import fold
+from neurocore.persistence.legacy_flow import Flow
+from neurocore.persistence.records import (
+    Changes,
+    Event,
+    Failure,
+    FailureKind,
+    GatePolicy,
+    GateRecord,
+    RunRecord,
+    RunStatus,
+    StepRecord,
+    StepStatus,
+    gate_digest,
+    utcnow_iso,
+)
+from neurocore.persistence.sqlite_writes import insert_run, write_step
+from neurocore.secrets import looks_secret
+
+KEPT_AS_JSON = "NeuroCore 0.4 recorded this run; values that JSON has no word for were kept as text."
+_REJECTED = "Run rejected at approval gate"
+
+
+def take_over(connection: sqlite3.Connection) -> None:
+    """Bring a 0.4 database to schema 1 within the open transaction."""
+    connection.row_factory = sqlite3.Row
+    connection.execute("ALTER TABLE steps RENAME TO steps_04")
+    connection.execute("ALTER TABLE runs RENAME TO runs_04")
+    migrate.run_script(connection, migrate.schema(1))
+    for row in connection.execute("SELECT * FROM runs_04 ORDER BY created_at, rowid"):
+        old_steps = connection.execute("SELECT * FROM steps_04 WHERE run_id = ? ORDER BY step_index", (row["run_id"],))
+        run, steps = converted(dict(row), [dict(step) for step in old_steps])
+        place = insert_run(connection, run)
+        for step in steps:
+            write_step(connection, place, step)
+    connection.execute("DROP TABLE steps_04")
+    connection.execute("DROP TABLE runs_04")
+    connection.execute("DROP TABLE IF EXISTS checkpoints")
+
+
+def converted(row: dict[str, Any], old_steps: list[dict[str, Any]]) -> tuple[RunRecord, list[StepRecord]]:
+    """One run of 0.4 and its steps as records of ours."""
+    old = _Old.read(row, old_steps)
+    run = _run(row, old)
+    steps = legacy_flow.placed(old.flow, [_step(run.run_id, one) for one in old.steps])
+    steps = _with_overwritten(run, old, steps)
+    if run.status in (RunStatus.SUSPENDED, RunStatus.FAILED):
+        steps = legacy_flow.with_passed_over(run.run_id, old.flow, steps)
+    waiting = _waiting(run, old, steps) if run.status is RunStatus.SUSPENDED else None
+    for place, step in enumerate(steps):
+        step.step_index, step.commit_index = place, place + 1
+    missing = _give_changes(run, old, steps, waiting)
+    ways = legacy_flow.give_edges(old.flow, steps, open_step=waiting)
+    _settle(run, old, steps, waiting, missing or ways)
+    return run, steps
+
+
+# -------------------------------------------------------------------- what 0.4 wrote
+
+
+class _Old(Struct):
+    """The columns of a 0.4 run that are JSON, read."""
+
+    flow: Flow
+    initial: dict[str, Any]
+    data: dict[str, Any] | None
+    metadata: dict[str, Any]
+    steps: list[dict[str, Any]]
+
+    @classmethod
+    def read(cls, row: dict[str, Any], steps: list[dict[str, Any]]) -> _Old:
+        final = _dict(row["final_context"])
+        return cls(
+            flow=Flow.of(_dict(row["blueprint_snapshot"])),
+            initial=_dict(row["initial_data"]),
+            data=_dict(final.get("data")) if "data" in final else None,
+            metadata=_dict(final.get("metadata")),
+            # A resumed graph counted from 0 again, so the time is the order.
+            steps=sorted(steps, key=lambda step: (step["started_at"], step["step_index"])),
+        )
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _run(row: dict[str, Any], old: _Old) -> RunRecord:
+    snapshot = _dict(row["blueprint_snapshot"])
+    status = RunStatus(row["status"])
+    created = row["created_at"] or utcnow_iso()
+    run = RunRecord(
+        run_id=row["run_id"],
+        blueprint_name=row["blueprint_name"],
+        blueprint_version=row["blueprint_version"],
+        blueprint_path=row["blueprint_path"],
+        blueprint_snapshot=snapshot,
+        blueprint_hash=legacy_flow.hash_of(snapshot) if snapshot else "",
+        flow_type=row["flow_type"],
+        status=status,
+        initial_data=old.initial,
+        error=row["error"],
+        suspended_at_node=row["suspended_at_node"],
+        suspension_reason=row["suspension_reason"],
+        created_at=created,
+        updated_at=row["updated_at"] or created,
+        duration_ms=row["duration_ms"],
+        nodes_total=len(old.flow.nodes),
+        legacy=KEPT_AS_JSON,
+        events=[Event(at=created, kind="started")],
+    )
+    run.finished_at = run.updated_at if status.ended else None
+    return run
+
+
+def _step(run_id: str, row: dict[str, Any]) -> StepRecord:
+    try:
+        keys = json.loads(row["output_keys"] or "[]")
+    except ValueError:
+        keys = []
+    return StepRecord(
+        run_id=run_id,
+        step_index=row["step_index"],
+        component=row["component"],
+        skill_type=row["skill_type"],
+        status=StepStatus(row["status"]),
+        started_at=row["started_at"],
+        duration_ms=row["duration_ms"],
+        error=row["error"],
+        output_keys=[key for key in keys if isinstance(key, str)],
+        context_snapshot=_dict(row["context_snapshot"]) or None,
+    )
+
+
+def _with_overwritten(run: RunRecord, old: _Old, steps: list[StepRecord]) -> list[StepRecord]:
+    """Steps that 0.4 knew to be completed and whose rows it had written over when it resumed the run."""
+    there = {step.node_id for step in steps}
+    lost = [
+        StepRecord(
+            run_id=run.run_id,
+            step_index=0,
+            component=old.flow.nodes[node],
+            node_id=node,
+            skill_type=old.flow.types.get(old.flow.nodes[node]),
+            started_at=run.created_at,
+            reason="0.4 wrote over the record of this step when it resumed the run",
+        )
+        for node in dict.fromkeys(old.metadata.get("completed_nodes") or ())
+        if isinstance(node, str) and node in old.flow.nodes and node not in there and old.flow.type == "graph"
+    ]
+    return lost + steps
+
+
+# -------------------------------------------------------------------- what waits
+
+
+def _waiting(run: RunRecord, old: _Old, steps: list[StepRecord]) -> StepRecord | None:
+    """The step a suspended run waits at, as suspended; None when 0.4 went on past it to the end."""
+    name = run.suspended_at_node
+    fits = [step for step in steps if name in (step.node_id, step.component)]
+    named = [node for node, component in old.flow.nodes.items() if name in (node, component)]
+    step = next((one for one in fits if one.status is StepStatus.SKIPPED), fits[-1] if fits else None)
+    if step is None:
+        if not named and not old.flow.nodes:
+            return None
+        node = named[0] if named else next(iter(old.flow.nodes))
+        component = old.flow.nodes[node]
+        step = StepRecord(
+            run_id=run.run_id, step_index=0, component=component, node_id=node,
+            skill_type=old.flow.types.get(component), started_at=run.updated_at,
+        )  # fmt: skip
+        steps.append(step)
+    elif step.status is StepStatus.COMPLETED and old.flow.went_on_past(step, steps):
+        return None
+    step.status = StepStatus.SUSPENDED
+    step.reason = run.suspension_reason
+    steps.remove(step)
+    steps.append(step)
+    return step
+
+
+def _gate(
+    run: RunRecord, old: _Old, step: StepRecord, context: dict[str, bytes], steps: list[StepRecord]
+) -> GateRecord:
+    """The open occurrence at the step that waits: a gate for an approval, else an input."""
+    gate = GateRecord(
+        run_id=run.run_id, node_id=step.node_id, visit=step.visit, name=step.component, step_index=step.step_index,
+        opened_at=run.updated_at,
+    )  # fmt: skip
+    if old.flow.types.get(step.component) != "approval":
+        gate.kind = "input"
+        gate.message = run.suspension_reason or f"{step.component} waits for data"
+    else:
+        config = old.flow.configs.get(step.component, {})
+        before = old.flow.before(step.node_id)
+        shown = [key for one in steps if one.node_id in before for key in one.output_keys]
+        keys = tuple(key for key in dict.fromkeys(shown) if key in context and not looks_secret(key))
+        gate.policy = GatePolicy(require=bool(config.get("require", True)), show=keys)
+        gate.shown = codec.encode({key: codec.decode(context[key]) for key in keys})
+        gate.message = str(config.get("message") or f"Approve {step.component}?")
+    gate.digest = gate_digest(gate)
+    return gate
+
+
+# -------------------------------------------------------------------- what the steps changed
+
+
+def _give_changes(run: RunRecord, old: _Old, steps: list[StepRecord], waiting: StepRecord | None) -> str | None:
+    """Give each step its changes, so that folding them gives the context that 0.4 kept.
+
+    Returns why that cannot be done for a run that could otherwise go on.
+    """
+    done = [step for step in steps if step.status is StepStatus.COMPLETED]
+    snapshots = [_dict((step.context_snapshot or {}).get("data")) for step in done]
+    every = bool(done) and all(step.context_snapshot for step in done)
+    if every:
+        before = _encoded(old.initial)
+        for step, snapshot in zip(done, snapshots, strict=True):
+            after = _encoded(snapshot)
+            step.changes = _difference(before, after)
+            before = after
+    known = set(old.metadata.get("completed_nodes") or ())
+    after_that = any(step.node_id not in known and step.component not in known for step in done)
+    if old.data is not None and not (run.status is RunStatus.FAILED and after_that):
+        _attribute(_encoded(old.initial), _encoded(old.data), steps, done, waiting)
+        return None
+    return None if every or not done else "NeuroCore 0.4 did not keep what its completed steps set"
+
+
+def _attribute(
+    initial: dict[str, bytes],
+    final: dict[str, bytes],
+    steps: list[StepRecord],
+    done: list[StepRecord],
+    waiting: StepRecord | None,
+) -> None:
+    """Each key of the final context to the last completed step that says it provides it; the rest to the last step."""
+    rest = _difference(fold(initial, steps), final)
+    last = waiting or (done[-1] if done else (steps[-1] if steps else None))
+    if not rest or last is None:
+        return
+    for key, value in rest.set.items():
+        owner = next((step for step in reversed(done) if key in step.output_keys), last)
+        owner.changes = Changes(set={**owner.changes.set, key: value}, deleted=owner.changes.deleted)
+    last.changes = Changes(set=last.changes.set, deleted=rest.deleted)
+    left = _difference(fold(initial, steps), final)
+    if left:  # a later step had set the key as well: the last one has the last word
+        last.changes = Changes(set={**last.changes.set, **left.set}, deleted=left.deleted)
+
+
+def _encoded(data: dict[str, Any]) -> dict[str, bytes]:
+    return {str(key): codec.encode(value) for key, value in data.items()}
+
+
+def _difference(before: dict[str, bytes], after: dict[str, bytes]) -> Changes:
+    return Changes(
+        set={key: value for key, value in after.items() if before.get(key) != value},
+        deleted=tuple(key for key in before if key not in after),
+    )
+
+
+# -------------------------------------------------------------------- where the run stands
+
+
+def _settle(
+    run: RunRecord, old: _Old, steps: list[StepRecord], waiting: StepRecord | None, missing: str | None
+) -> None:
+    """The rest of the run's record: its failure, its open gate, and why it cannot go on, if it cannot."""
+    run.nodes_done = len({step.node_id for step in steps if step.status in (StepStatus.COMPLETED, StepStatus.SKIPPED)})
+    if run.status is RunStatus.RUNNING:
+        run.status, run.finished_at = RunStatus.FAILED, run.updated_at
+        run.error = "It was running when NeuroCore 0.4 was last seen, and how far it came is not known."
+        run.failure = Failure(kind=FailureKind.LOST, message=run.error)
+        run.replay_only = "NeuroCore 0.4 did not keep how far it came"
+    elif run.status is RunStatus.FAILED:
+        run.failure = _failure(run, steps)
+        run.replay_only = missing
+    elif run.status is RunStatus.SUSPENDED and waiting is not None:
+        context = fold(_encoded(old.initial), steps)
+        run.suspended_at_node = waiting.node_id
+        run.gates = [_gate(run, old, waiting, context, steps)]
+        run.suspension_reason = run.gates[0].message
+        run.replay_only = missing
+    if run.replay_only:
+        run.legacy = f"{KEPT_AS_JSON} It cannot be resumed, only replayed: {run.replay_only}."
+
+
+def _failure(run: RunRecord, steps: list[StepRecord]) -> Failure:
+    failed = next((step for step in reversed(steps) if step.status is StepStatus.FAILED), None)
+    message = run.error or (failed.error if failed else None) or "It failed."
+    rejected = _REJECTED in message
+    kind = FailureKind.REJECTED if rejected else FailureKind.ERROR
+    type_ = "GateRejected" if rejected else None
+    return Failure(kind=kind, message=message, node=failed.node_id if failed else None, type=type_)

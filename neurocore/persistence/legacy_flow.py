@@ -1,0 +1,170 @@
+"""Where the steps of a 0.4 run stood in its flow, and which ways they took: what 0.4 did not write, worked out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from typing import Any
+
+from msgspec import Struct
+
+from neurocore import codec
+from neurocore.persistence.records import StepRecord, StepStatus
+
+
+class Edge(Struct, frozen=True):
+    """A way of a graph; the index is its place among the edges."""
+
+    index: int
+    source: str
+    target: str
+    port: str | None
+    condition: str | None
+
+
+class Flow(Struct):
+    """The flow of a stored blueprint. `nodes` gives the component of each node id, in order."""
+
+    type: str
+    nodes: dict[str, str]
+    edges: list[Edge]
+    types: dict[str, str]
+    configs: dict[str, dict[str, Any]]
+
+    @classmethod
+    def of(cls, snapshot: dict[str, Any]) -> Flow:
+        """The flow of a blueprint as 0.4 stored it; what does not fit the form is left out."""
+        flow = snapshot.get("flow") if isinstance(snapshot.get("flow"), dict) else {}
+        assert isinstance(flow, dict)
+        components = [one for one in snapshot.get("components") or () if isinstance(one, dict) and "name" in one]
+        nodes: dict[str, str] = {}
+        if flow.get("type") == "graph":
+            nodes = {str(one["id"]): str(one["component"]) for one in flow.get("nodes") or ()}
+        else:
+            seen: Counter[str] = Counter()
+            for one in flow.get("steps") or ():
+                name = str(one["component"])
+                seen[name] += 1
+                nodes[name if seen[name] == 1 else f"{name}#{seen[name]}"] = name
+        return cls(
+            type=str(flow.get("type") or "sequential"),
+            nodes=nodes,
+            edges=[
+                Edge(index, str(one["source"]), str(one["target"]), one.get("port"), one.get("condition"))
+                for index, one in enumerate(flow.get("edges") or ())
+            ],
+            types={str(one["name"]): str(one.get("type")) for one in components},
+            configs={str(one["name"]): one.get("config") or {} for one in components},
+        )
+
+    def before(self, node: str) -> set[str]:
+        """The nodes directly before this one."""
+        if self.type == "graph":
+            return {edge.source for edge in self.edges if edge.target == node}
+        order = list(self.nodes)
+        place = order.index(node) if node in order else 0
+        return {order[place - 1]} if place else set()
+
+    def went_on_past(self, step: StepRecord, steps: list[StepRecord]) -> bool:
+        """Whether completed steps lie behind this one: 0.4's synchronous flows did not stop at a suspension."""
+        done = {one.node_id for one in steps if one.status is StepStatus.COMPLETED and one is not step}
+        if self.type == "graph":
+            return any(edge.source == step.node_id and edge.target in done for edge in self.edges)
+        order = list(self.nodes)
+        return step.node_id in order and any(node in done for node in order[order.index(step.node_id) + 1 :])
+
+    def has_cycle(self) -> bool:
+        """Whether some node of the graph can be reached from itself."""
+        left = {node: {edge.source for edge in self.edges if edge.target == node} for node in self.nodes}
+        while left:
+            free = [node for node, sources in left.items() if not sources & left.keys()]
+            if not free:
+                return True
+            for node in free:
+                del left[node]
+        return False
+
+
+def hash_of(snapshot: dict[str, Any]) -> str:
+    """A hash of a stored definition."""
+    return hashlib.sha256(codec.canonical(snapshot)).hexdigest()
+
+
+def placed(flow: Flow, steps: list[StepRecord]) -> list[StepRecord]:
+    """The steps with their node and visit: 0.4 wrote the place in a chain, the node of a graph, or its component."""
+    order = list(flow.nodes)
+    visits: Counter[str] = Counter()
+    for step in steps:
+        node = step.component
+        if flow.type != "graph":
+            if step.step_index < len(order) and flow.nodes[order[step.step_index]] == step.component:
+                node = order[step.step_index]
+        elif node not in flow.nodes:
+            fits = [one for one, component in flow.nodes.items() if component == step.component]
+            node = min(fits, key=lambda one: visits[one], default=node)
+        visits[node] += 1
+        step.node_id, step.visit = node, visits[node]
+        step.component = flow.nodes.get(node, step.component)
+    return steps
+
+
+def with_passed_over(run_id: str, flow: Flow, steps: list[StepRecord]) -> list[StepRecord]:
+    """With rows for the steps of a chain that were passed over, for which 0.4 wrote none."""
+    if flow.type == "graph" or not steps:
+        return steps
+    order = list(flow.nodes)
+    by_node = {step.node_id: step for step in steps}
+    if any(node not in flow.nodes for node in by_node):
+        return steps
+    last = max(order.index(node) for node in by_node)
+    started = steps[0].started_at
+    result: list[StepRecord] = []
+    for node in order[: last + 1]:
+        if node not in by_node:
+            result.append(
+                StepRecord(
+                    run_id=run_id,
+                    step_index=0,
+                    component=flow.nodes[node],
+                    node_id=node,
+                    status=StepStatus.SKIPPED,
+                    skill_type=flow.types.get(flow.nodes[node]),
+                    started_at=started,
+                    duration_ms=0.0,
+                    reason="its condition did not hold when 0.4 ran it",
+                )  # fmt: skip
+            )
+        else:
+            result.append(by_node[node])
+            started = by_node[node].started_at
+    return result
+
+
+def give_edges(flow: Flow, steps: list[StepRecord], *, open_step: StepRecord | None) -> str | None:
+    """Give each ended step the edges it took. Returns why that cannot be known, if it cannot."""
+    if flow.type != "graph":
+        order = list(flow.nodes)
+        for step in steps:
+            if step.status in (StepStatus.COMPLETED, StepStatus.SKIPPED) and step.node_id in flow.nodes:
+                place = order.index(step.node_id)
+                step.edges_taken = [place] if place < len(order) - 1 else []
+        return None
+    if flow.has_cycle() and any(step.visit > 1 or step is open_step for step in steps):
+        return "NeuroCore 0.4 did not keep which way its loop took"
+    return _graph_edges(flow, steps)
+
+
+def _graph_edges(flow: Flow, steps: list[StepRecord]) -> str | None:
+    """A node that was looked at says of each edge to it what became of it; the others are found out at the resume."""
+    reached = {step.node_id for step in steps}
+    trouble = None
+    for step in steps:
+        if step.status is not StepStatus.COMPLETED:
+            continue
+        outgoing = [edge for edge in flow.edges if edge.source == step.node_id]
+        unknown = [edge for edge in outgoing if edge.target not in reached and (edge.port or edge.condition)]
+        if any(edge.port for edge in unknown):
+            trouble = "NeuroCore 0.4 did not keep by which port its steps left"
+        elif not unknown or any(edge.port for edge in outgoing):
+            step.edges_taken = [edge.index for edge in outgoing if edge not in unknown]
+    return trouble
