@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 from neurocore.persistence.base import Event
 from webapp.marks import run_url, short_id
 from webapp.rendering import Page
-from webapp.text import line, safe
+from webapp.text import html, line, safe
 
 #: How we know who it was, said behind the name.
 KNOWN = {
@@ -23,17 +23,15 @@ def who(name: str | None, known_by: str | None) -> Markup:
     """A name and how we know it."""
     if not name:
         return Markup("somebody")
-    how = KNOWN.get(known_by or "", known_by or "")
-    told = Markup("<b>{}</b>").format(line(name, 200))
-    return told + Markup(' <span class="dim">({})</span>').format(how) if how else told
+    how = KNOWN.get(known_by or "", line(known_by or "", 40))
+    told = html("<b>{}</b>", line(name, 200))
+    return told + html(' <span class="dim">({})</span>', how) if how else told
 
 
 def sentence(event: Event) -> Markup:
     """What happened, as HTML."""
     tell = _SENTENCES.get(event.kind)
-    body = (
-        tell(event) if tell is not None else Markup("{} by {}").format(line(event.kind.replace("_", " ")), _who(event))
-    )
+    body = tell(event) if tell is not None else html("{} by {}", line(event.kind.replace("_", " ")), _who(event))
     return body + _rest(event)
 
 
@@ -43,12 +41,8 @@ def _who(event: Event) -> Markup:
 
 def _replayed(event: Event) -> Markup:
     source = str(event.data.get("from", ""))
-    link = (
-        Markup('<a href="{}" class="mono">{}</a>').format(run_url(source), short_id(source))
-        if source
-        else Markup("a run")
-    )
-    return Markup("replayed by {} from {}").format(_who(event), link)
+    link = html('<a href="{}" class="mono">{}</a>', run_url(source), short_id(source)) if source else Markup("a run")
+    return html("replayed by {} from {}", _who(event), link)
 
 
 def _answered(event: Event) -> Markup:
@@ -59,45 +53,43 @@ def _answered(event: Event) -> Markup:
         else "gave data at"
     )
     visit = event.data.get("visit", 1)
-    gate = Markup("<b>{}</b>").format(line(event.data.get("gate", "?"), 100))
+    gate = html("<b>{}</b>", line(event.data.get("gate", "?"), 100))
     if isinstance(visit, int) and visit > 1:
-        gate += Markup(" (visit {})").format(visit)
-    told = Markup("{} {} {}").format(_who(event), word, gate)
+        gate += html(" (visit {})", visit)
+    told = html("{} {} {}", _who(event), word, gate)
     note = event.data.get("note")
     if note:
-        told += Markup('<blockquote class="text">{}</blockquote>').format(safe(str(note)[:10_000]))
+        told += html('<blockquote class="text">{}</blockquote>', safe(str(note)[:10_000]))
     digest = str(event.data.get("digest") or "")
     if digest and digest != "as it stood":
-        return told + Markup(' <span class="dim mono" title="the digest of what was shown">#{}</span>').format(
-            digest[:8]
-        )
+        return told + html(' <span class="dim mono" title="the digest of what was shown">#{}</span>', digest[:8])
     return told + Markup(' <span class="dim">on what stood there</span>') if digest else told
 
 
 def _cancelled(event: Event) -> Markup:
     note = event.data.get("note")
-    told = Markup("cancelled by {}").format(_who(event))
-    return told + Markup('<blockquote class="text">{}</blockquote>').format(safe(str(note)[:10_000])) if note else told
+    told = html("cancelled by {}", _who(event))
+    return told + html('<blockquote class="text">{}</blockquote>', safe(str(note)[:10_000])) if note else told
 
 
 def _taken_over(event: Event) -> Markup:
     why = "which had died" if event.data.get("because") == "it died" else "by take-over"
-    return Markup("taken over from {}, {}").format(line(event.data.get("from", "its owner")), why)
+    return html("taken over from {}, {}", line(event.data.get("from", "its owner")), why)
 
 
 _SENTENCES: dict[str, Callable[[Event], Markup]] = {
-    "started": lambda event: Markup("started by {}").format(_who(event)),
+    "started": lambda event: html("started by {}", _who(event)),
     "replayed": _replayed,
-    "resumed": lambda event: Markup("resumed by {}").format(_who(event)),
+    "resumed": lambda event: html("resumed by {}", _who(event)),
     "answered": _answered,
     "cancelled": _cancelled,
     "taken_over": _taken_over,
-    "voided": lambda event: Markup("gate <b>{}</b> was voided: what it shows has changed").format(
-        line(event.data.get("gate", "?"), 100)
+    "voided": lambda event: html(
+        "gate <b>{}</b> was voided: what it shows has changed", line(event.data.get("gate", "?"), 100)
     ),
-    "lost": lambda event: Markup("lost: {} died").format(line(event.data.get("from", "its process"))),
-    "warning": lambda event: Markup("warning: {}").format(line(event.data.get("message", ""), 1000)),
-    "latest": lambda event: Markup("{} took the blueprint as its file is now").format(_who(event)),
+    "lost": lambda event: html("lost: {} died", line(event.data.get("from", "its process"))),
+    "warning": lambda event: html("warning: {}", line(event.data.get("message", ""), 1000)),
+    "latest": lambda event: html("{} took the blueprint as its file is now", _who(event)),
 }
 
 #: What a sentence has already said.
@@ -117,8 +109,9 @@ def _rest(event: Event) -> Markup:
     rest = {key: value for key, value in event.data.items() if key not in _TOLD.get(event.kind, ())}
     if not rest:
         return Markup("")
-    return Markup('<details class="fold"><summary class="dim">what was given</summary>{}</details>').format(
-        Page(budget=20_000).mapping(rest)
+    return html(
+        '<details class="fold"><summary class="dim">what was given</summary>{}</details>',
+        Page(budget=20_000).mapping(rest),
     )
 
 

@@ -48,6 +48,7 @@ def decision(run_id: str) -> AnyResponse:
         by=form.get("by", "").strip(), note=_lines(form.get("note", "")), data=_lines(form.get("data", "")),
     )  # fmt: skip
     try:
+        typed.gate = _node_of(run_id, typed.gate, here)
         approved = _approved(form.get("decision"))
         done = decide_gate(
             run_id, approved=approved, by=typed.by, note=typed.note or None, gate=typed.gate, visit=typed.visit,
@@ -72,6 +73,13 @@ def _refused(run_id: str, typed: Typed, error: NeuroCoreError, here: Services) -
         typed.refused = _retold(error)
     page.typed = typed
     return whole_page(page, 409 if isinstance(error, DecisionRefused) else 422)
+
+
+def _node_of(run_id: str, address: str, here: Services) -> str:
+    """The node that a form means (`Panel.address`)."""
+    gates = here.store.load_gates(run_id) if address.startswith("gate-") else []
+    found = (gate.node_id for gate in gates if anchor("gate", gate.node_id, gate.visit) == address)
+    return next(found, address)
 
 
 def _retold(error: NeuroCoreError) -> str:

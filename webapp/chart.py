@@ -9,6 +9,7 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from neurocore.persistence.base import DayCount, RunStatus
+from webapp.text import html
 
 DAYS = 14
 #: From the bottom of a column to its top.
@@ -46,8 +47,10 @@ def days(counts: Iterable[DayCount], today: date | None = None) -> list[Day]:
 def draw(columns: list[Day], runs_url: str) -> Markup:
     """The chart; each column is a link to the runs of its day."""
     most = max((day.total for day in columns), default=0) or 1
-    return Markup('<ol class="chart" aria-label="Runs by day, the last {} days">{}</ol>').format(
-        len(columns), Markup("").join(_column(day, most, runs_url) for day in columns)
+    return html(
+        '<ol class="chart" aria-label="Runs by day, the last {} days">{}</ol>',
+        len(columns),
+        Markup("").join(_column(day, most, runs_url) for day in columns),
     )
 
 
@@ -57,18 +60,26 @@ def _column(day: Day, most: int, runs_url: str) -> Markup:
     for status, count in day.counts.items():
         height = max(2.0, HEIGHT * count / most)
         y = max(0.0, y - height)
-        bars.append(
-            Markup('<rect class="{}" x="0" y="{:.1f}" width="10" height="{:.1f}"/>').format(status.value, y, height)
-        )
-    picture = Markup('<svg viewBox="0 0 10 {}" preserveAspectRatio="none" aria-hidden="true">{}</svg>').format(
-        HEIGHT, Markup("").join(bars)
+        bars.append(html('<rect class="{}" x="0" y="{:.1f}" width="10" height="{:.1f}"/>', status.value, y, height))
+    picture = html(
+        '<svg viewBox="0 0 10 {}" preserveAspectRatio="none" aria-hidden="true">{}</svg>', HEIGHT, Markup("").join(bars)
     )
-    inner = Markup('<span class="total">{}</span>{}<span class="label">{}</span>').format(
-        f"{day.total:,}" if day.total else Markup("&nbsp;"), picture, f"{when:%b} {when.day}"
+    inner = html(
+        '<span class="total">{}</span>{}<span class="label">{}</span>',
+        f"{day.total:,}" if day.total else Markup("&nbsp;"),
+        picture,
+        f"{when:%b} {when.day}",
     )
     if not day.total:
-        return Markup('<li><div class="day">{}</div></li>').format(inner)
+        return html('<li><div class="day">{}</div></li>', inner)
     told = ", ".join(f"{count:,} {status.value}" for status, count in day.counts.items())
-    return Markup('<li><a href="{}?since={}&amp;until={}" title="{}" aria-label="{}: {}">{}</a></li>').format(
-        runs_url, day.day, day.day, told, day.day, told, inner
+    return html(
+        '<li><a href="{}?since={}&amp;until={}" title="{}" aria-label="{}: {}">{}</a></li>',
+        runs_url,
+        day.day,
+        day.day,
+        told,
+        day.day,
+        told,
+        inner,
     )

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from neurocore.secrets import mask
 from webapp.rendering import plain_types, short
-from webapp.text import line, safe
+from webapp.text import html, line, safe
 
 MOST_CHANGES = 200
 MOST_DEPTH = 30
@@ -51,11 +51,11 @@ class Change(Struct, frozen=True):
     def html(self) -> Markup:
         """`before → after` on one line."""
         if self.before is GONE:
-            return Markup("<ins>{}</ins>").format(short(self.after, 160))
+            return html("<ins>{}</ins>", short(self.after, 160))
         if self.after is GONE:
-            return Markup("<del>{}</del>").format(short(self.before, 160))
+            return html("<del>{}</del>", short(self.before, 160))
         before, after = _around(self.before, self.after)
-        return Markup('<del>{}</del> <span aria-hidden="true">→</span> <ins>{}</ins>').format(before, after)
+        return html('<del>{}</del> <span aria-hidden="true">→</span> <ins>{}</ins>', before, after)
 
 
 def changes(before: Any, after: Any, path: str = "") -> list[Change]:

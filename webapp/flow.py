@@ -13,7 +13,7 @@ from neurocore.blueprint.plan import Carry, Plan, PlanEdge
 from neurocore.persistence.base import GateRecord, GateStatus, RunRecord, StepRecord
 from webapp.layout import HEIGHT, Layout, label_width, layered, rail
 from webapp.marks import anchor
-from webapp.text import counted, line, safe
+from webapp.text import counted, html, line, safe
 
 MOST_NODES = 1000
 
@@ -109,13 +109,17 @@ def _is_chain(plan: Plan) -> bool:
 def _draw(flow: Flow) -> Markup:
     plan, layout = flow.plan, flow.layout
     if len(plan.nodes) > MOST_NODES:
-        return Markup('<p class="dim">{} are too many to draw.</p>').format(counted(len(plan.nodes), "node"))
+        return html('<p class="dim">{} are too many to draw.</p>', counted(len(plan.nodes), "node"))
     parts = [_edge(edge, flow) for edge in plan.edges if edge.index in layout.paths]
     parts += [_node(index, flow) for index in range(len(plan.nodes))]
-    return Markup(
+    return html(
         '<svg class="flow" width="{0:.0f}" height="{1:.0f}" viewBox="0 0 {0:.0f} {1:.0f}" role="group" '
-        'aria-label="{2}">{3}</svg>'
-    ).format(layout.width, layout.height, _told(flow), Markup("").join(parts))
+        'aria-label="{2}">{3}</svg>',
+        layout.width,
+        layout.height,
+        _told(flow),
+        Markup("").join(parts),
+    )
 
 
 def _told(flow: Flow) -> str:
@@ -138,31 +142,33 @@ def _node(index: int, flow: Flow) -> Markup:
         told += f"; only if {line(node.condition.text, 200)}"
     visits = Markup("")
     if state.visits > 1:
-        visits = Markup('<text class="visits" x="{:.0f}" y="{:.0f}">×{}</text>').format(
-            box.x + box.width - 6, top - 4, state.visits
+        visits = html(
+            '<text class="visits" x="{:.0f}" y="{:.0f}">×{}</text>', box.x + box.width - 6, top - 4, state.visits
         )
     condition = Markup("")
     if node.condition is not None:
-        condition = Markup('<text class="cond" x="{:.1f}" y="{:.0f}">if {}</text>').format(
-            box.x + box.width / 2, top + HEIGHT + 13, line(node.condition.text, max(8, int(box.width / 6)))
+        condition = html(
+            '<text class="cond" x="{:.1f}" y="{:.0f}">if {}</text>',
+            box.x + box.width / 2,
+            top + HEIGHT + 13,
+            line(node.condition.text, max(8, int(box.width / 6))),
         )
-    body = Markup(
+    body = html(
         '<title>{}</title><rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{}" rx="{}"/>{}'
-        '<text class="name" x="{:.1f}" y="{:.1f}">{}</text>{}{}'
-    ).format(
+        '<text class="name" x="{:.1f}" y="{:.1f}">{}</text>{}{}',
         told, box.x, top, box.width, HEIGHT, HEIGHT // 2 if node.is_gate else 8, _icon(state.state, box.x + 10, box.y),
         box.x + box.width / 2 + (8 if state.state != "plain" else 0), box.y + 4.5, name, visits, condition,
     )  # fmt: skip
     classes = f"node {state.state}{' gate' if node.is_gate else ''}"
     if state.href:
-        return Markup('<a class="{}" href="{}" aria-label="{}">{}</a>').format(classes, state.href, told, body)
-    return Markup('<g class="{}" role="img" aria-label="{}">{}</g>').format(classes, told, body)
+        return html('<a class="{}" href="{}" aria-label="{}">{}</a>', classes, state.href, told, body)
+    return html('<g class="{}" role="img" aria-label="{}">{}</g>', classes, told, body)
 
 
 def _icon(state: str, x: float, y: float) -> Markup:
     if state == "plain":
         return Markup("")
-    return Markup('<use href="#i-{}" x="{:.1f}" y="{:.1f}" width="14" height="14"/>').format(state, x, y - 7)
+    return html('<use href="#i-{}" x="{:.1f}" y="{:.1f}" width="14" height="14"/>', state, x, y - 7)
 
 
 def _edge(edge: PlanEdge, flow: Flow) -> Markup:
@@ -177,12 +183,15 @@ def _edge(edge: PlanEdge, flow: Flow) -> Markup:
     if label:
         (x1, y1), (x2, y2) = places[0], places[1]
         x, y = ((x1 + x2) / 2, y2 - 4) if angular else (x1 + 8, y1 + (y2 - y1) * 0.12 - 5)
-        text = Markup('<text class="label{}" x="{:.1f}" y="{:.1f}"><title>{}</title>{}</text>').format(
-            Markup(" mid") if angular else "", x, y, line(label, 300), line(label, 14)
+        text = html(
+            '<text class="label{}" x="{:.1f}" y="{:.1f}"><title>{}</title>{}</text>',
+            Markup(" mid") if angular else "",
+            x,
+            y,
+            line(label, 300),
+            line(label, 14),
         )
-    return Markup('<g class="{}"><path d="{}"/><path class="head" d="{}"/>{}</g>').format(
-        classes, way, _head(points), text
-    )
+    return html('<g class="{}"><path d="{}"/><path class="head" d="{}"/>{}</g>', classes, way, _head(points), text)
 
 
 def _edge_label(edge: PlanEdge) -> str:

@@ -11,8 +11,12 @@ from flask import Flask, request
 from markupsafe import Markup
 
 from webapp import rendering, text
+from webapp.text import html
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,40}")
+
+#: Names in addresses are cut here; no real one is as long.
+MOST_OF_A_NAME = 300
 
 #: How a step's status is said.
 STEP_WORDS = {
@@ -22,7 +26,7 @@ STEP_WORDS = {
 
 def icon(name: str) -> Markup:
     """An icon of the sprite in the page; decoration only."""
-    return Markup('<svg class="icon" aria-hidden="true"><use href="#i-{}"/></svg>').format(name)
+    return html('<svg class="icon" aria-hidden="true"><use href="#i-{}"/></svg>', name)
 
 
 _CHIP = Markup('<span class="chip {0}"><svg class="icon" aria-hidden="true"><use href="#i-{0}"/></svg>{1}</span>')
@@ -45,7 +49,7 @@ def blueprint_url(name: str) -> str:
 
 
 def _quoted(part: str) -> str:
-    return quote(part.encode("utf-8", "surrogatepass"), safe="")
+    return quote(part[:MOST_OF_A_NAME].encode("utf-8", "surrogatepass"), safe="")
 
 
 def anchor(*parts: object) -> str:

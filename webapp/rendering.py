@@ -20,7 +20,7 @@ from markupsafe import Markup, escape
 
 from neurocore.codec import SecretRef
 from neurocore.secrets import mask
-from webapp.text import counted, line, safe, size
+from webapp.text import counted, html, line, safe, size
 
 LONG_TEXT = 400
 LONG_LINES = 8
@@ -33,6 +33,7 @@ OPEN_DEPTH = 2
 FOLDED_FROM = 700
 MOST_DEPTH = 40
 
+_TABLE = '<table class="records"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>'
 NONE = Markup('<span class="none">none</span>')
 
 
@@ -88,17 +89,21 @@ class Page:
         lines = text.count("\n") + 1
         if len(text) <= LONG_TEXT and lines <= LONG_LINES:
             tag = "div" if lines > 1 else "span"
-            return self._spend(Markup('<{0} class="text">{1}</{0}>').format(tag, safe(text)))
+            return self._spend(html('<{0} class="text">{1}</{0}>', tag, safe(text)))
         shown = text[: min(MOST_TEXT, max(self.left, LONG_TEXT))]
         what = f"{lines:,} lines, {size(len(text))}" if lines > 1 else size(len(text))
         rest = Markup("")
         if len(shown) < len(text):
-            rest = Markup('<p class="rest">… {} more. {}</p>').format(size(len(text) - len(shown)), self._link())
+            rest = html('<p class="rest">… {} more. {}</p>', size(len(text) - len(shown)), self._link())
         return self._spend(
-            Markup(
+            html(
                 '<details class="fold"><summary><span class="text">{}…</span> <span class="dim">{}</span></summary>'
-                '<div class="text">{}</div>{}</details>'
-            ).format(line(text[:LONG_TEXT], 160), what, safe(shown), rest)
+                '<div class="text">{}</div>{}</details>',
+                line(text[:LONG_TEXT], 160),
+                what,
+                safe(shown),
+                rest,
+            )
         )
 
     # ---------------------------------------------------------------- lists
@@ -112,47 +117,44 @@ class Page:
         if all(is_scalar(item) for item in items) and len(items) <= 30:
             parts = [short(item, 60) for item in items]
             if sum(map(len, parts)) < 160:
-                return self._spend(Markup('<span class="text">{}</span>').format(", ".join(parts)))
-        shown = [
-            Markup("<li>{}</li>").format(self.value(item, depth + 1)) for item in self._while_budget(items, ITEMS_SHOWN)
-        ]
-        body = Markup('<ol class="items">{}</ol>').format(Markup("").join(shown))
+                return self._spend(html('<span class="text">{}</span>', ", ".join(parts)))
+        shown = [html("<li>{}</li>", self.value(item, depth + 1)) for item in self._while_budget(items, ITEMS_SHOWN)]
+        body = html('<ol class="items">{}</ol>', Markup("").join(shown))
         body += self._rest(len(items) - len(shown), "item")
         return self._folded(body, counted(len(items), "item"), depth)
 
     def _table(self, rows: Rows, depth: int) -> Markup:
         head = Markup("").join(
-            Markup('<th scope="col"{}>{}</th>').format(_num(numeric), line(column, 60))
+            html('<th scope="col"{}>{}</th>', _num(numeric), line(column, 60))
             for column, numeric in zip(rows.columns, rows.numeric, strict=True)
         )
         first = self._rows(rows, rows.cells[:ROWS_SHOWN], depth)
-        table = Markup('<table class="records"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>')
-        html = Markup('<div class="scroll" tabindex="0" role="group" aria-label="Table">{}</div>').format(
-            table.format(head, Markup("").join(first))
+        whole = html(
+            '<div class="scroll" tabindex="0" role="group" aria-label="Table">{}</div>',
+            html(_TABLE, head, Markup("").join(first)),
         )
         further = rows.cells[ROWS_SHOWN:]
         if further and len(first) == ROWS_SHOWN:
             more = self._rows(rows, further[:ROWS_FOLDED], depth)
-            html += Markup(
+            whole += html(
                 '<details class="fold"><summary>{} more</summary><div class="scroll" tabindex="0" role="group" '
-                'aria-label="More rows">{}</div>{}</details>'
-            ).format(
+                'aria-label="More rows">{}</div>{}</details>',
                 counted(len(further), "row"),
-                table.format(head, Markup("").join(more)),
+                html(_TABLE, head, Markup("").join(more)),
                 self._rest(len(further) - len(more), "row"),
             )
         else:
-            html += self._rest(len(rows.cells) - len(first), "row")
-        return html
+            whole += self._rest(len(rows.cells) - len(first), "row")
+        return whole
 
     def _rows(self, rows: Rows, cells: list[list[Any]], depth: int) -> list[Markup]:
         done = []
         for row in self._while_budget(cells, len(cells)):
             parts = []
             for cell, numeric in zip(row, rows.numeric, strict=True):
-                html = Markup("") if cell is ABSENT else self.value(cell, max(depth, OPEN_DEPTH) + 1)
-                parts.append(Markup("<td{}>{}</td>").format(_num(numeric), html))
-            done.append(Markup("<tr>{}</tr>").format(Markup("").join(parts)))
+                shown = Markup("") if cell is ABSENT else self.value(cell, max(depth, OPEN_DEPTH) + 1)
+                parts.append(html("<td{}>{}</td>", _num(numeric), shown))
+            done.append(html("<tr>{}</tr>", Markup("").join(parts)))
         return done
 
     # ---------------------------------------------------------------- mappings
@@ -165,10 +167,8 @@ class Page:
             return self._spend(figures(values))
         entries = []
         for key, item in self._while_budget(list(values.items()), 500):
-            entries.append(
-                Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(key_text(key), self.value(item, depth + 1))
-            )
-        body = Markup('<dl class="tree">{}</dl>').format(Markup("").join(entries))
+            entries.append(html("<div><dt>{}</dt><dd>{}</dd></div>", key_text(key), self.value(item, depth + 1)))
+        body = html('<dl class="tree">{}</dl>', Markup("").join(entries))
         body += self._rest(len(values) - len(entries), "key")
         return self._folded(body, counted(len(values), "key"), depth)
 
@@ -188,18 +188,18 @@ class Page:
     def _folded(self, body: Markup, what: str, depth: int) -> Markup:
         if depth < OPEN_DEPTH or len(body) < FOLDED_FROM:
             return body
-        return Markup('<details class="fold"><summary class="dim">{}</summary>{}</details>').format(what, body)
+        return html('<details class="fold"><summary class="dim">{}</summary>{}</details>', what, body)
 
     def _rest(self, count: int, noun: str) -> Markup:
         if count <= 0:
             return Markup("")
-        return Markup('<p class="rest">… {} more. {}</p>').format(counted(count, noun), self._link())
+        return html('<p class="rest">… {} more. {}</p>', counted(count, noun), self._link())
 
     def _elsewhere(self, value: Any) -> Markup:
-        return Markup('<span class="rest">{} {}</span>').format(short(value, 60), self._link())
+        return html('<span class="rest">{} {}</span>', short(value, 60), self._link())
 
     def _link(self) -> Markup:
-        return Markup('<a href="{}">Download the whole</a>').format(self.more) if self.more else Markup("")
+        return html('<a href="{}">Download the whole</a>', self.more) if self.more else Markup("")
 
 
 # -------------------------------------------------------------------- single values
@@ -210,14 +210,12 @@ def scalar(value: Any) -> Markup:
     if value is None:
         return NONE
     if isinstance(value, bool):
-        return Markup('<span class="bool">{}</span>').format("yes" if value else "no")
+        return html('<span class="bool">{}</span>', "yes" if value else "no")
     if isinstance(value, (int, float, Decimal)):
-        return Markup('<span class="number">{}</span>').format(number(value))
+        return html('<span class="number">{}</span>', number(value))
     if isinstance(value, SecretRef):
-        return Markup('<code title="taken from the environment when a step starts">{}</code>').format(
-            safe(value.reference)
-        )
-    return Markup('<span class="text">{}</span>').format(short(value, LONG_TEXT))
+        return html('<code title="taken from the environment when a step starts">{}</code>', safe(value.reference))
+    return html('<span class="text">{}</span>', short(value, LONG_TEXT))
 
 
 def number(value: float | Decimal) -> str:
@@ -322,22 +320,23 @@ def figures(values: dict[Any, Any], before: dict[Any, Any] | None = None, heads:
         cells = [_figure(now, "ins" if differs else "")]
         if before is not None:
             cells.append(_figure(then, "del" if differs else "dim"))
-        rows.append(Markup('<tr><th scope="row">{}</th>{}</tr>').format(key_text(key), Markup("").join(cells)))
+        rows.append(html('<tr><th scope="row">{}</th>{}</tr>', key_text(key), Markup("").join(cells)))
     head = Markup("")
     if before is not None:
-        head = Markup(
-            '<thead><tr><td></td><th scope="col" class="num">{}</th><th scope="col" class="num">{}</th></tr></thead>'
-        ).format(*heads)
-    return Markup('<table class="figures">{}<tbody>{}</tbody></table>').format(head, Markup("").join(rows))
+        head = html(
+            '<thead><tr><td></td><th scope="col" class="num">{}</th><th scope="col" class="num">{}</th></tr></thead>',
+            *heads,
+        )
+    return html('<table class="figures">{}<tbody>{}</tbody></table>', head, Markup("").join(rows))
 
 
 def _figure(value: Any, mark: str) -> Markup:
     if value is ABSENT:
         return Markup('<td class="num"></td>')
-    html = scalar(value) if not isinstance(value, str) else Markup('<span class="text">{}</span>').format(safe(value))
+    shown = scalar(value) if not isinstance(value, str) else html('<span class="text">{}</span>', safe(value))
     if mark in ("ins", "del"):
-        html = Markup("<{0}>{1}</{0}>").format(mark, html)
-    return Markup('<td class="num{}">{}</td>').format(Markup(" dim") if mark == "dim" else Markup(""), html)
+        shown = html("<{0}>{1}</{0}>", mark, shown)
+    return html('<td class="num{}">{}</td>', Markup(" dim") if mark == "dim" else Markup(""), shown)
 
 
 def records(items: list[Any]) -> Rows | None:

@@ -22,6 +22,7 @@ from webapp.listing import worked_since
 from webapp.marks import anchor, run_url
 from webapp.services import Services
 from webapp.standing import Choice, Standing, choices, standing, token
+from webapp.text import safe
 from webapp.timeline import Row, Timeline, build
 
 try:
@@ -76,6 +77,13 @@ class Panel(Struct, kw_only=True):
     differences: list[diff.Change]
     typed: Typed | None = None
     since_looked: list[diff.Change] = []
+
+    @property
+    def address(self) -> str:
+        """What the form calls the gate: its node, or this panel's id where a form would change the name."""
+        node = self.gate.node_id
+        carried = len(node) <= 300 and safe(node) == node.strip() and "\n" not in node
+        return node if carried else self.id
 
     @property
     def note_needed(self) -> str:

@@ -112,7 +112,10 @@ class Services:
         now = time.monotonic()
         if held is not None and held[0] > now and held[1] != "lost":
             return held[1]
-        state = liveness(run, self.config)
+        try:
+            state = liveness(run, self.config)
+        except OSError:  # an owner that is no file's name cannot hold a lock
+            state = "lost"
         if len(self._alive) > 2000:
             self._alive.clear()
         self._alive[key] = (now + LIVENESS_HOLDS, state)

@@ -46,6 +46,11 @@ def finalize(value: Any) -> Any:
     return value if isinstance(value, (Markup, int, float)) else safe(str(value))
 
 
+def html(form: str, *values: object) -> Markup:
+    """HTML with values put into its `{}`: text made safe and escaped, markup as it is."""
+    return Markup(form).format(*(finalize(value) for value in values))  # noqa: S704 - `form` is a literal everywhere
+
+
 def line(text: object, limit: int = 200) -> str:
     """The text on one line of at most `limit` characters."""
     whole = text if type(text) is str else str(text)
