@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from neurocore import codec
+from neurocore.errors import StoreError
 from neurocore.persistence import legacy_flow, migrate
 from neurocore.persistence.derive import fold
 from neurocore.persistence.legacy_flow import Flow
@@ -47,7 +48,13 @@ def take_over(connection: sqlite3.Connection) -> None:
     migrate.run_script(connection, migrate.schema(1))
     for row in connection.execute("SELECT * FROM runs_04 ORDER BY created_at, rowid"):
         old_steps = connection.execute("SELECT * FROM steps_04 WHERE run_id = ? ORDER BY step_index", (row["run_id"],))
-        run, steps = converted(dict(row), [dict(step) for step in old_steps])
+        try:
+            run, steps = converted(dict(row), [dict(step) for step in old_steps])
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise StoreError(
+                f"Run {row['run_id']} of NeuroCore 0.4 is not as 0.4 wrote it ({type(error).__name__}: {error}); "
+                "the file was left as it is: delete that run with 0.4, then open it again."
+            ) from error
         place = insert_run(connection, run)
         for step in steps:
             write_step(connection, place, step)
@@ -61,9 +68,8 @@ def converted(row: dict[str, Any], old_steps: list[dict[str, Any]]) -> tuple[Run
     old = _Old.read(row, old_steps)
     run = _run(row, old)
     steps = legacy_flow.placed(old.flow, [_step(run.run_id, one) for one in old.steps])
-    steps = _with_overwritten(run, old, steps)
     if run.status in (RunStatus.SUSPENDED, RunStatus.FAILED):
-        steps = legacy_flow.with_passed_over(run.run_id, old.flow, steps)
+        steps = legacy_flow.with_passed_over(run.run_id, old.flow, _with_overwritten(run, old, steps))
     waiting = _waiting(run, old, steps) if run.status is RunStatus.SUSPENDED else None
     for place, step in enumerate(steps):
         step.step_index, step.commit_index = place, place + 1
@@ -90,8 +96,8 @@ class _Old(Struct):
         final = _dict(row["final_context"])
         return cls(
             flow=Flow.of(_dict(row["blueprint_snapshot"])),
-            initial=_dict(row["initial_data"]),
-            data=_dict(final.get("data")) if "data" in final else None,
+            initial=_storable(_dict(row["initial_data"])),
+            data=_storable(_dict(final.get("data"))) if "data" in final else None,
             metadata=_dict(final.get("metadata")),
             # A resumed graph counted from 0 again, so the time is the order.
             steps=sorted(steps, key=lambda step: (step["started_at"], step["step_index"])),
@@ -105,6 +111,19 @@ def _dict(value: Any) -> dict[str, Any]:
         except ValueError:
             return {}
     return value if isinstance(value, dict) else {}
+
+
+def _storable(data: dict[str, Any]) -> dict[str, Any]:
+    """The data, with what is too large or nested too deep for us as JSON text, as 0.4 had it."""
+    return {key: value if _is_storable(value) else json.dumps(value) for key, value in data.items()}
+
+
+def _is_storable(value: Any) -> bool:
+    try:
+        codec.encode(value)
+    except codec.CodecError:
+        return False
+    return True
 
 
 def _run(row: dict[str, Any], old: _Old) -> RunRecord:
@@ -145,7 +164,8 @@ def _step(run_id: str, row: dict[str, Any]) -> StepRecord:
         step_index=row["step_index"],
         component=row["component"],
         skill_type=row["skill_type"],
-        status=StepStatus(row["status"]),
+        # 0.4 passed nothing over in its records: what it calls skipped is a step that waits (or waited).
+        status=StepStatus.SUSPENDED if row["status"] == "skipped" else StepStatus(row["status"]),
         started_at=row["started_at"],
         duration_ms=row["duration_ms"],
         error=row["error"],
@@ -181,7 +201,7 @@ def _waiting(run: RunRecord, old: _Old, steps: list[StepRecord]) -> StepRecord |
     name = run.suspended_at_node
     fits = [step for step in steps if name in (step.node_id, step.component)]
     named = [node for node, component in old.flow.nodes.items() if name in (node, component)]
-    step = next((one for one in fits if one.status is StepStatus.SKIPPED), fits[-1] if fits else None)
+    step = fits[-1] if fits else None
     if step is None:
         if not named and not old.flow.nodes:
             return None
@@ -298,9 +318,8 @@ def _settle(
         run.failure = _failure(run, steps)
         run.replay_only = missing
     elif run.status is RunStatus.SUSPENDED and waiting is not None:
-        context = fold(_encoded(old.initial), steps)
         run.suspended_at_node = waiting.node_id
-        run.gates = [_gate(run, old, waiting, context, steps)]
+        run.gates = [_gate(run, old, waiting, fold(_encoded(old.initial), steps), steps)]
         run.suspension_reason = run.gates[0].message
         run.replay_only = missing
     if run.replay_only:

@@ -94,6 +94,7 @@ def placed(flow: Flow, steps: list[StepRecord]) -> list[StepRecord]:
     """The steps with their node and visit: 0.4 wrote the place in a chain, the node of a graph, or its component."""
     order = list(flow.nodes)
     visits: Counter[str] = Counter()
+    has_cycle = flow.type == "graph" and flow.has_cycle()
     for step in steps:
         node = step.component
         if flow.type != "graph":
@@ -103,41 +104,44 @@ def placed(flow: Flow, steps: list[StepRecord]) -> list[StepRecord]:
             fits = [one for one, component in flow.nodes.items() if component == step.component]
             node = min(fits, key=lambda one: visits[one], default=node)
         visits[node] += 1
-        step.node_id, step.visit = node, visits[node]
+        step.node_id = node
+        step.visit, step.attempt = (visits[node], 1) if has_cycle else (1, visits[node])
         step.component = flow.nodes.get(node, step.component)
+    if not has_cycle:  # the same node again is the resume of one that had waited
+        for step in steps:
+            if step.status is StepStatus.COMPLETED and step.attempt < visits[step.node_id]:
+                step.status = StepStatus.SUSPENDED
     return steps
 
 
 def with_passed_over(run_id: str, flow: Flow, steps: list[StepRecord]) -> list[StepRecord]:
     """With rows for the steps of a chain that were passed over, for which 0.4 wrote none."""
-    if flow.type == "graph" or not steps:
+    by_node = {step.node_id: step for step in steps}
+    if flow.type == "graph" or not steps or any(node not in flow.nodes for node in by_node):
         return steps
     order = list(flow.nodes)
-    by_node = {step.node_id: step for step in steps}
-    if any(node not in flow.nodes for node in by_node):
-        return steps
     last = max(order.index(node) for node in by_node)
     started = steps[0].started_at
     result: list[StepRecord] = []
     for node in order[: last + 1]:
-        if node not in by_node:
-            result.append(
-                StepRecord(
-                    run_id=run_id,
-                    step_index=0,
-                    component=flow.nodes[node],
-                    node_id=node,
-                    status=StepStatus.SKIPPED,
-                    skill_type=flow.types.get(flow.nodes[node]),
-                    started_at=started,
-                    duration_ms=0.0,
-                    reason="its condition did not hold when 0.4 ran it",
-                )  # fmt: skip
-            )
-        else:
-            result.append(by_node[node])
-            started = by_node[node].started_at
+        step = by_node.get(node) or _passed_over(run_id, flow, node, started)
+        started = step.started_at
+        result.append(step)
     return result
+
+
+def _passed_over(run_id: str, flow: Flow, node: str, at: str) -> StepRecord:
+    return StepRecord(
+        run_id=run_id,
+        step_index=0,
+        component=flow.nodes[node],
+        node_id=node,
+        skill_type=flow.types.get(flow.nodes[node]),
+        status=StepStatus.SKIPPED,
+        reason="its condition did not hold when 0.4 ran it",
+        started_at=at,
+        duration_ms=0.0,
+    )
 
 
 def give_edges(flow: Flow, steps: list[StepRecord], *, open_step: StepRecord | None) -> str | None:

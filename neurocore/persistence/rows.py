@@ -118,8 +118,8 @@ def run_row(run: RunRecord, blueprint: int) -> tuple[Any, ...]:
         run.duration_ms, run.suspended_at_node, run.suspension_reason, nodes_text(run.current_nodes), run.nodes_done,
         run.nodes_total, run.started_by, run.known_by, run.replay_of, json_text(run.tags) if run.tags else None,
         run.epoch, run.owner, _maybe(micros, run.lease_until), run.owed, run.deaths, run.cancel_requested, run.legacy,
-        run.replay_only, run.error, failure_text(run.failure), run.blueprint_hash or None, run.blueprint_path, _packed(initial),
-        run.version,
+        run.replay_only, run.error, failure_text(run.failure), run.blueprint_hash or None, run.blueprint_path,
+        _packed(initial), run.version,
     )  # fmt: skip
 
 
