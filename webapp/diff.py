@@ -9,8 +9,7 @@ from typing import Any
 from markupsafe import Markup
 from msgspec import Struct
 
-from neurocore.secrets import mask
-from webapp.rendering import plain_types, short
+from webapp.rendering import plain_types, short, veiled
 from webapp.text import html, line, safe
 
 MOST_CHANGES = 200
@@ -59,9 +58,9 @@ class Change(Struct, frozen=True):
 
 
 def changes(before: Any, after: Any, path: str = "") -> list[Change]:
-    """Every difference, at most `MOST_CHANGES` of them. Values under keys like credentials are masked first."""
+    """Every difference, at most `MOST_CHANGES` of them. Values under keys like credentials are masked."""
     found: list[Change] = []
-    for change in _walk(mask(before), mask(after), path, 0):
+    for change in _walk(before, after, path, 0):
         found.append(change)
         if len(found) == MOST_CHANGES:
             break
@@ -83,6 +82,7 @@ def _walk(before: Any, after: Any, path: str, depth: int) -> Iterator[Change]:
 
 
 def _mappings(before: dict[Any, Any], after: dict[Any, Any], path: str, depth: int) -> Iterator[Change]:
+    before, after = veiled(before), veiled(after)
     for key in (*before, *(key for key in after if key not in before)):
         place = _joined(path, key)
         if key not in after:

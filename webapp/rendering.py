@@ -19,7 +19,7 @@ import msgspec
 from markupsafe import Markup, escape
 
 from neurocore.codec import SecretRef
-from neurocore.secrets import mask
+from neurocore.secrets import looks_secret, mask
 from webapp.text import counted, html, line, safe, size
 
 LONG_TEXT = 400
@@ -74,12 +74,12 @@ class Page:
 
     def entry(self, key: str, value: Any) -> Markup:
         """The value of a mapping's entry: masked if its key is called like a credential."""
-        return self.value(mask({key: value})[key])
+        return self.value(veiled({key: value})[key])
 
     def beside(self, now: Any, before: Any) -> Markup:
         """Two sets of named figures side by side: this run's and the last approved one's."""
         heads = ("this run", "last approved")
-        return self._spend(figures(mask(plain_types(now)), mask(plain_types(before)), heads))
+        return self._spend(figures(veiled(plain_types(now)), veiled(plain_types(before)), heads))
 
     # ---------------------------------------------------------------- text
 
@@ -162,7 +162,7 @@ class Page:
     def _mapping(self, values: dict[Any, Any], depth: int) -> Markup:
         if not values:
             return Markup('<span class="none">empty</span>')
-        values = mask(values)
+        values = veiled(values)
         if is_figures(values):
             return self._spend(figures(values))
         entries = []
@@ -272,7 +272,7 @@ def _brief(value: list[Any] | dict[Any, Any], limit: int) -> str:
         name = counted(len(value), "item")
     else:
         small = 0 < len(value) <= 6 and all(map(is_scalar, value.values()))
-        parts = [f"{key_text(key)} {short(item, 40)}" for key, item in mask(value).items()] if small else []
+        parts = [f"{key_text(key)} {short(item, 40)}" for key, item in veiled(value).items()] if small else []
         name = counted(len(value), "key")
     text = ", ".join(parts)
     return text if parts and len(text) <= limit else name
@@ -294,6 +294,14 @@ def plain_types(value: Any) -> Any:
     if callable(getattr(value, "model_dump", None)):
         return dict(value.model_dump())
     return value
+
+
+def veiled(values: dict[Any, Any]) -> dict[Any, Any]:
+    """The mapping with what is called like a credential masked. What is inside its values, when that is shown."""
+    return {
+        key: mask({key: item})[key] if isinstance(key, str) and looks_secret(key) else item
+        for key, item in values.items()
+    }
 
 
 def is_scalar(value: Any) -> bool:
@@ -342,7 +350,7 @@ def _figure(value: Any, mark: str) -> Markup:
 def records(items: list[Any]) -> Rows | None:
     """The list as a table when it is one: mappings that share most of a few keys."""
     rows = [
-        mask(plain) if isinstance(plain := plain_types(item), dict) else None
+        veiled(plain) if isinstance(plain := plain_types(item), dict) else None
         for item in items[: ROWS_SHOWN + ROWS_FOLDED]
     ]
     if not rows or not all(rows):

@@ -15,7 +15,6 @@ from neurocore.blueprint.plan import Plan
 from neurocore.errors import NeuroCoreError
 from neurocore.persistence.base import Event, GateRecord, GateStatus, RunRecord, RunStatus, StepRecord
 from neurocore.runtime.begin import plan_of
-from neurocore.secrets import mask
 from webapp import diff, rendering
 from webapp.flow import Flow, of_run
 from webapp.listing import worked_since
@@ -62,7 +61,7 @@ class Shown(Struct, kw_only=True):
     @property
     def beside(self) -> bool:
         """Whether both are a few named figures, to be set side by side."""
-        now, then = mask(rendering.plain_types(self.value)), mask(rendering.plain_types(self.before))
+        now, then = rendering.plain_types(self.value), rendering.plain_types(self.before)
         return all(isinstance(one, dict) and rendering.is_figures(one) for one in (now, then))
 
 

@@ -152,7 +152,7 @@ def _json(values: dict[str, bytes]) -> Iterator[str]:
     """One key after the other, so that a large context is never in memory as text as well."""
     yield "{"
     for place, (key, data) in enumerate(values.items()):
-        value = codec.plain(mask({key: steps.decoded(data)})[key])
+        value = mask({key: codec.plain(steps.decoded(data))})[key]
         yield f"{',' if place else ''}\n{json.dumps(codec.plain(key))}: {json.dumps(value)}"
     yield "\n}\n"
 

@@ -13,7 +13,7 @@ from neurocore.persistence.base import GateRecord, RunRecord, StepRecord, fold
 from neurocore.secrets import mask
 from webapp import diff
 from webapp.marks import run_url
-from webapp.rendering import Page
+from webapp.rendering import Page, veiled
 from webapp.services import Services
 
 #: A key whose old and new value are larger than this together is told by size, not gone through.
@@ -107,4 +107,4 @@ def decoded(data: bytes) -> Any:
 
 
 def _masked(key: str, value: Any) -> Any:
-    return mask({key: value})[key]
+    return veiled({key: value})[key]

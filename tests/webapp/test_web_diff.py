@@ -1,0 +1,78 @@
+"""Before and after, path by path."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from webapp.diff import GONE, MOST_CHANGES, changes
+
+
+def told(before, after):
+    return [(one.path, one.kind) for one in changes(before, after)]
+
+
+def test_nested_values_are_gone_into():
+    before = {"payments": [{"flag": None, "row": 1}, {"flag": None, "row": 2}], "total": 3}
+    after = {"payments": [{"flag": "4x", "row": 1}, {"flag": None, "row": 2}], "total": 3, "new": 1}
+    assert told(before, after) == [("payments[0].flag", "changed"), ("new", "added")]
+
+
+def test_an_item_put_in_front_does_not_change_all_behind_it():
+    assert told(["b", "c"], ["a", "b", "c"]) == [("[0]", "added")]
+    assert told(["a", "b", "c"], ["a", "c"]) == [("[1]", "removed")]
+
+
+def test_types_are_told_apart():
+    assert told({"x": 1}, {"x": True}) == [("x", "changed")]
+    assert told({"x": 1}, {"x": 1.0}) == [("x", "changed")]
+    assert told({"x": float("nan")}, {"x": float("nan")}) == []
+
+
+def test_text_over_lines_is_compared_by_line():
+    (one,) = changes({"letter": "Dear Ann,\nno.\nBye"}, {"letter": "Dear Ann,\nyes.\nBye"})
+    assert ("-", "no.") in one.lines
+    assert ("+", "yes.") in one.lines
+
+
+def test_of_long_text_the_place_that_differs_is_shown():
+    (one,) = changes("x" * 5000 + "OLD", "x" * 5000 + "NEW")
+    assert "OLD" in one.html
+    assert "NEW" in one.html
+    assert len(one.html) < 600
+
+
+def test_credentials_are_masked_in_differences_too():
+    (one,) = changes({"password": None, "user": "a"}, {"password": "sekret123", "user": "a"})
+    assert "sekret123" not in one.html
+
+
+def test_odd_keys_have_a_path():
+    assert told({"a b": 1, 3: 1}, {}) == [("['a b']", "removed"), ("[3]", "removed")]
+
+
+def test_there_is_an_end():
+    assert len(changes({}, {str(n): n for n in range(5000)})) == MOST_CHANGES
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.text("ab", max_size=2),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("kl", max_size=2), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(values)
+@settings(max_examples=100, deadline=None)
+def test_a_value_does_not_differ_from_itself(value):
+    assert changes(value, value) == []
+
+
+@given(values, values)
+@settings(max_examples=200, deadline=None)
+def test_different_values_differ_and_every_difference_can_be_told(before, after):
+    found = changes(before, after)
+    assert bool(found) == (repr(before) != repr(after)) or before == after
+    for one in found:
+        assert one.before is GONE or one.after is GONE or repr(one.before) != repr(one.after)
+        assert one.html

@@ -1,0 +1,84 @@
+"""Live without surprise: the cheapest request, blocks of the same template, and a form that no refresh touches."""
+
+from __future__ import annotations
+
+import re
+
+
+def test_an_unchanged_run_answers_204_without_a_body(site, helpers):
+    run_id = site.run()
+    address = helpers.refresh_of(site.page(f"/runs/{run_id}"))
+    answer = site.client.get(f"{address}&tab=activity", headers=helpers.partial)
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert "Content-Type" not in answer.headers
+    assert "HX-Request" in answer.headers["Vary"]
+
+
+def test_a_changed_run_sends_its_blocks_and_the_panels_only_when_a_gate_opened_or_closed(site, helpers):
+    run_id = site.run()
+    address = helpers.refresh_of(site.page(f"/runs/{run_id}"))
+    stale = re.sub(r"v=[^&]+", "v=0", address)
+    answer = site.client.get(f"{stale}&tab=activity", headers=helpers.partial)
+    assert 'hx-target="#status"' in answer.text
+    assert 'hx-target="#timeline"' in answer.text
+    assert 'hx-target="#tab"' in answer.text
+    assert 'hx-target="#gates"' not in answer.text, "a note that is being typed stands there"
+    assert "<textarea" not in answer.text.replace('id="cancel-note"', "").partition('class="answer"')[2]
+    site.decide(run_id, "approve")
+    answer = site.client.get(f"{address}&tab=context", headers=helpers.partial)
+    assert 'hx-target="#gates"' in answer.text
+    assert 'hx-target="#tab"' not in answer.text, "a tab that somebody reads is left alone"
+
+
+def test_an_ended_run_asks_no_more(site, helpers):
+    run_id = site.run()
+    address = helpers.refresh_of(site.page(f"/runs/{run_id}"))
+    site.decide(run_id, "approve")
+    answer = site.client.get(address, headers=helpers.partial)
+    assert '<div id="live" hidden></div>' in answer.text
+    assert helpers.refresh_of(site.page(f"/runs/{run_id}")) is None
+
+
+def test_a_refresh_is_made_of_the_same_blocks_as_the_page(site, helpers):
+    run_id = site.run()
+    page = site.page(f"/runs/{run_id}")
+    part = site.client.get(f"/runs/{run_id}?v=0&g=0&tab=activity", headers=helpers.partial).text
+    for name in ("gates", "decided", "tab"):
+        block = re.search(
+            rf'<hx-partial hx-target="#{name}" hx-swap="outerMorph">(.*?)</hx-partial>', part, re.DOTALL
+        ).group(1)
+        strip = re.compile(r'name="csrf_token" value="[^"]+"|>[\d.]+ (s|ms|min)[^<]*<|just now')
+        assert strip.sub("", block.strip()) in strip.sub("", page), name
+
+
+def test_lists_refresh_the_same_way(site, helpers):
+    site.run()
+    for path in ("/", "/runs", "/approvals"):
+        text = site.page(path)
+        address = re.search(r'hx-get="([^"]+[?;]v=[^"]+)" hx-trigger="every', text).group(1).replace("&amp;", "&")
+        assert site.client.get(address, headers=helpers.partial).status_code == 204, path
+    site.run()
+    for path in ("/", "/runs", "/approvals"):
+        answer = site.client.get(f"{path}?v=old", headers=helpers.partial)
+        assert answer.status_code == 200
+        assert "<html" not in answer.text
+
+
+def test_a_boosted_or_restored_request_gets_the_whole_page(site):
+    run_id = site.run()
+    headers = {"HX-Request": "true", "HX-Request-Type": "full"}
+    assert "<html" in site.page(f"/runs/{run_id}?v=0", headers=headers)
+
+
+def test_no_form_stands_in_a_block_that_comes_every_second_but_the_buttons(site):
+    text = site.page(f"/runs/{site.run()}")
+    gates = text[text.index('id="gates"') : text.index('id="kept"')]
+    assert 'name="note"' in gates
+    timeline = text[text.index('id="timeline"') : text.index('id="tab"')]
+    assert "<form" not in timeline
+
+
+def test_opened_steps_are_skipped_by_a_morph(site):
+    text = site.page(f"/runs/{site.run()}")
+    assert re.search(r'<div class="body" id="body-0-1" data-src="[^"]+" hx-morph-skip>', text)
+    assert '"morphIgnore":["data-htmx-powered","open"]' in text
