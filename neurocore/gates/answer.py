@@ -91,7 +91,9 @@ def refuse_if_changed(run: RunRecord, gate: GateRecord, digest: str | None, stor
     now = occurrence.as_of(gate, node, context)
     if now.digest != gate.digest:
         _replace(gate, now, store)
-        raise GateChanged(f"What gate {gate.node_id} would let through has changed; look at the new values, then decide.")
+        raise GateChanged(
+            f"What gate {gate.node_id} would let through has changed; look at the new values, then decide."
+        )
 
 
 def _replace(gate: GateRecord, now: GateRecord, store: RunStore) -> None:
