@@ -149,7 +149,8 @@ def _amount(given: str, problems: list[str]) -> Decimal | None:
 
 
 def _shown(row: dict[str, Any], amount: Decimal | str, why: list[str]) -> dict[str, Any]:
+    """A row as the reviewer sees it, what matters most at the left."""
     return {
-        "row": row["row"], "invoice": row["invoice"], "payee": row["payee"], "iban": row["iban"], "amount": amount,
-        "why": "; ".join(why),
+        "row": row["row"], "why": "; ".join(why), "payee": row["payee"], "amount": amount, "invoice": row["invoice"],
+        "iban": row["iban"],
     }  # fmt: skip
