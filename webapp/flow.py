@@ -151,7 +151,7 @@ def _node(index: int, flow: Flow) -> Markup:
             '<text class="cond" x="{:.1f}" y="{:.0f}">if {}</text>',
             box.x + box.width / 2,
             top + HEIGHT + 13,
-            line(node.condition.text, max(8, int(box.width / 6))),
+            line(node.condition.text.replace("context.data.", ""), max(8, int(box.width / 6))),
         )
     body = html(
         '<title>{}</title><rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{}" rx="{}"/>{}'
@@ -198,7 +198,7 @@ def _edge_label(edge: PlanEdge) -> str:
     if edge.port is not None:
         return edge.port
     if edge.condition is not None:
-        return f"if {edge.condition.text}"
+        return f"if {edge.condition.text.replace('context.data.', '')}"
     return "else" if edge.carry is Carry.MISSED else ""
 
 
