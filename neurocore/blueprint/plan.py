@@ -177,17 +177,18 @@ def _graph_edges(blueprint: Blueprint, nodes: list[PlanNode]) -> list[PlanEdge]:
 def _with_rejections(nodes: list[PlanNode], edges: list[PlanEdge]) -> list[PlanEdge]:
     """`on_reject: <node>` as edges: what leaves the gate without a port is for approval, one edge is for rejection."""
     index = {node.id: node.index for node in nodes}
-    for gate in nodes:
-        goal = gate.config.get("on_reject") if gate.is_gate else None
-        if not isinstance(goal, str) or goal not in index:
-            continue
-        to_goal = [e for e in edges if e.source == gate.index and e.target == index[goal] and e.port == REJECTED]
-        edges = [
-            _replace(edge, port=APPROVED) if edge.source == gate.index and edge.port is None else edge for edge in edges
-        ]
-        if not to_goal:
-            edges.append(PlanEdge(index=len(edges), source=gate.index, target=index[goal], port=REJECTED))
-    return edges
+    goals: dict[int, int] = {}
+    for node in nodes:
+        goal = node.config.get("on_reject") if node.is_gate else None
+        if isinstance(goal, str) and goal in index:
+            goals[node.index] = index[goal]
+    drawn = {edge.source for edge in edges if edge.port == REJECTED and goals.get(edge.source) == edge.target}
+    marked = [_replace(edge, port=APPROVED) if edge.source in goals and edge.port is None else edge for edge in edges]
+    missing = [(source, target) for source, target in goals.items() if source not in drawn]
+    return marked + [
+        PlanEdge(index=len(edges) + place, source=source, target=target, port=REJECTED)
+        for place, (source, target) in enumerate(missing)
+    ]
 
 
 def _with_back_edges(count: int, edges: list[PlanEdge]) -> list[PlanEdge]:

@@ -138,9 +138,7 @@ class Progress:
 
     # ---------------------------------------------------------------- looking at one node
 
-    def _look_at(
-        self, node: PlanNode, evaluate: Evaluate, started: Collection[tuple[str, int]], moves: Moves
-    ) -> None:
+    def _look_at(self, node: PlanNode, evaluate: Evaluate, started: Collection[tuple[str, int]], moves: Moves) -> None:
         visit = self._visit[node.index]
         if self._state[node.index] == _DEAD:
             self._skip(node, self._why_dead(), [], moves)

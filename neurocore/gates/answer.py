@@ -8,7 +8,7 @@ from neurocore.blueprint.model import Blueprint
 from neurocore.blueprint.plan import compile_plan
 from neurocore.errors import AlreadyDecided, GateAmbiguous, GateChanged, InputError, NoOpenGate
 from neurocore.gates import occurrence
-from neurocore.persistence.base import Event, GateRecord, GateStatus, RunRecord, RunStore, utcnow_iso
+from neurocore.persistence.base import Event, GateRecord, GateStatus, RunRecord, RunStore, gate_digest, utcnow_iso
 
 MAX_NAME = 200
 MAX_NOTE = 10_000
@@ -54,7 +54,8 @@ def late_answer(
         return last
     word = "approved" if answer.approved else "rejected"
     raise AlreadyDecided(
-        f"Gate {last.node_id} of run {run.run_id} was {word} by {answer.by} at {answer.at}; this answer changes nothing."
+        f"Gate {last.node_id} of run {run.run_id} was {word} by {answer.by} at {answer.at}; "
+        "this answer changes nothing."
     )
 
 
@@ -107,7 +108,7 @@ def _replace(gate: GateRecord, now: GateRecord, store: RunStore) -> None:
     commits = max((one.commit_index for one in store.step_summaries(gate.run_id)), default=0)
     voided = structs.replace(gate, status=GateStatus.VOIDED, closed_at=at, void_reason="what it shows has changed")
     new = structs.replace(now, visit=gate.visit + 1, opened_at=at, step_index=last + 1, answers=[])
-    new.digest = occurrence.gate_digest(new)
+    new.digest = gate_digest(new)
     row = structs.replace(step, step_index=last + 1, visit=new.visit, started_at=at, commit_index=commits + 1)
     event = Event(at=at, kind="voided", who="NeuroCore", known_by="system", data={"gate": gate.node_id})
     store.replace_gate(gate.run_id, voided, new, row, event=event)

@@ -132,7 +132,7 @@ class Attempt:
 
     def _end(self, context: FlowContext, result: Any, instances: Instances) -> None:
         if isinstance(result, FlowContext) and result is not context:
-            for key in result.keys():
+            for key in list(result.keys()):
                 context.set(key, result.get(key))
             if result.get_active_port():
                 context.set_port(result.get_active_port() or "")
@@ -206,7 +206,11 @@ def _traceback(error: BaseException) -> str:
 
 
 def _shorten(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[: limit // 2]}\n… {len(text) - limit} characters left out …\n{text[-limit // 2 :]}"
+    return (
+        text
+        if len(text) <= limit
+        else f"{text[: limit // 2]}\n… {len(text) - limit} characters left out …\n{text[-limit // 2 :]}"
+    )
 
 
 _LEFT_OUT = "… further lines were left out …"

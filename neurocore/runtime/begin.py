@@ -81,10 +81,10 @@ def new_record(
     known_by: str = "claimed",
     replay_of: str | None = None,
 ) -> RunRecord:
-    """The record of a run that has not begun. Raises BlueprintError, InputError or UsageError, and nothing is written."""
+    """The record of a run that has not begun; nothing is written. Raises BlueprintError, InputError or UsageError."""
     if run_id is not None and not _RUN_ID.fullmatch(run_id):
         raise UsageError(f"A run id has 1 to 64 letters, digits, - and _, not {run_id[:80]!r}.")
-    problems = [problem for problem in validate_blueprint(blueprint, registry, config) if problem.severity == "error"]
+    problems = validate_blueprint(blueprint, registry, config, warnings=False)
     if problems:
         sentences = "\n".join(f"  {problem}" for problem in problems)
         raise BlueprintError(f"The blueprint {blueprint.name} cannot run:\n{sentences}", problems)
@@ -235,7 +235,9 @@ def _outcome(drive: Drive, context: FlowContext) -> FlowContext:
     """The context of a run that completed or waits; the error of one that did not (promise: after its commit)."""
     run = drive.run_record
     if run.status is RunStatus.CANCELLED:
-        raise ExecutionError(f"Run {run.run_id} was cancelled by {drive.cancelled_by}.", run_id=run.run_id, kind="cancelled")
+        raise ExecutionError(
+            f"Run {run.run_id} was cancelled by {drive.cancelled_by}.", run_id=run.run_id, kind="cancelled"
+        )
     if run.status is not RunStatus.FAILED or drive.failure is None:
         return context
     failure, answer = drive.failure, drive.rejection

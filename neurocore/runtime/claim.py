@@ -28,7 +28,7 @@ _driving: set[str] = set()
 
 
 def owner_of_this_process(config: NeuroCoreConfig) -> str:
-    """`<token>@<host>:<pid>`, holding the lock of that token from the first call on.
+    """`<token>@<host>:<pid>`, and hold that token's lock from the first call on.
 
     Raises StoreError when the data directory cannot be written.
     """
@@ -43,8 +43,8 @@ def owner_of_this_process(config: NeuroCoreConfig) -> str:
                 lock.acquire(blocking=False)
             except OSError as error:
                 raise StoreError(
-                    f"The folder {directory} cannot be written ({error.strerror or error}), and a run needs a lock file "
-                    "there; make it writable or set paths.data."
+                    f"The folder {directory} cannot be written ({error.strerror or error}), and a run needs a lock "
+                    "file there; make it writable or set paths.data."
                 ) from error
             held = _locks[directory] = (os.getpid(), token, lock)
     return f"{held[1]}@{socket.gethostname()}:{held[0]}"
@@ -113,7 +113,7 @@ def _directory(config: NeuroCoreConfig) -> Path:
 
 
 def _let_go() -> None:
-    for pid, token, lock in _locks.values():
+    for pid, _, lock in _locks.values():
         if pid == os.getpid():
             path = Path(lock.lock_file)
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on, for progress views: `on_event=` of the verbs takes one `RunEvent` after another."""
+"""What a run tells while it goes on: `on_event=` of the verbs takes one `RunEvent` after another."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from msgspec import Struct
 
 
 class RunEvent(Struct, frozen=True, kw_only=True):
-    """One thing that happened. `kind`: run_started, step_started, step_finished, step_retrying, gate_opened,
-    run_suspended, run_finished. `status` is the step's or run's; `duration_ms` the time worked; `total` the number of
+    """One thing that happened in a run.
+
+    `kind`: run_started, step_started, step_finished, step_retrying, gate_opened, run_suspended, run_finished. `status` is the step's or run's; `duration_ms` the time worked; `total` the number of
     nodes of the flow; `error` a sentence.
     """
 

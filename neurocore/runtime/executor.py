@@ -9,7 +9,7 @@ from typing import Any
 from neurocore.blueprint.model import Blueprint
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
-from neurocore.errors import NotResumable, RefusedError, RunAmbiguous, RunNotFound, UsageError
+from neurocore.errors import NotResumable, RefusedError, UsageError
 from neurocore.persistence import build_run_store
 from neurocore.persistence.base import (
     Event,
@@ -25,14 +25,17 @@ from neurocore.persistence.base import (
 )
 from neurocore.persistence.memory import InMemoryRunStore
 from neurocore.runtime import latest as latest_definition
+from neurocore.runtime.actions import actions
 from neurocore.runtime.begin import drive_new, drive_on, new_record, refuse_unless_resumable, system_user
 from neurocore.runtime.claim import busy, is_driven, owner_of_this_process
 from neurocore.runtime.decide import Decision, answer_input, decide_gate
 from neurocore.runtime.events import OnEvent
+from neurocore.runtime.lookup import load_run, resolve_run_id
 from neurocore.skills.registry import SkillRegistry
 
 __all__ = [
     "Decision",
+    "actions",
     "cancel_run",
     "create_replay",
     "create_run",
@@ -153,7 +156,7 @@ def resume_blueprint(
     elif resume_data is not None and run.owed is None and run.status is RunStatus.SUSPENDED:
         raise NotResumable(f"Run {run_id} does not wait for data.")
     blueprint = latest_definition.of_run(run, store, registry, neurocore_config) if latest else None
-    given = {"data": {key: value for key, value in (resume_data or {}).items()}} if resume_data else {}
+    given = {"data": dict(resume_data)} if resume_data else {}
     event = Event(at=utcnow_iso(), kind="resumed", who=who, known_by=known_by, data=given)
     return drive_on(
         run_id, registry, neurocore_config, store, event=event, resume_data=data, blueprint=blueprint,
@@ -240,7 +243,9 @@ def _cancel_idle(run_id: str, by: str, config: NeuroCoreConfig, store: RunStore)
     run.epoch, run.owner, run.owed, run.status = epoch, None, None, RunStatus.CANCELLED
     run.error, run.finished_at, run.updated_at = f"Cancelled by {by}.", now, now
     run.current_nodes, run.suspended_at_node, run.suspension_reason = [], None, None
-    voided = [_void(gate, now) for gate in store.load_gates(run_id) if gate.status in (GateStatus.OPEN, GateStatus.DECIDED)]
+    voided = [
+        _void(gate, now) for gate in store.load_gates(run_id) if gate.status in (GateStatus.OPEN, GateStatus.DECIDED)
+    ]
     store.commit(Commit(run=run, gates=voided, sync=True))
 
 
@@ -288,36 +293,6 @@ def load_and_run(
     return execute_blueprint_tracked(
         blueprint, registry, config, initial_data=initial_data, blueprint_path=blueprint_path
     )
-
-
-def resolve_run_id(prefix: str, run_store: RunStore) -> str:
-    """The whole id that `prefix` begins, looked up over the whole history.
-
-    Raises RunNotFound (with the tombstone where the whole id of a deleted run was given) or RunAmbiguous.
-    """
-    found = run_store.find_runs(prefix, limit=11) if prefix else []
-    if prefix in found or len(found) == 1:
-        return prefix if prefix in found else found[0]
-    if found:
-        some = ", ".join(found[:10]) + (", …" if len(found) > 10 else "")
-        raise RunAmbiguous(f"Several runs begin with {prefix[:80]!r}: {some}; give more of the id.", found[:10])
-    tombstone = run_store.load_tombstone(prefix)
-    if tombstone is not None:
-        raise RunNotFound(
-            f"Run {prefix} of {tombstone.blueprint_name} was deleted by {tombstone.deleted_by} at {tombstone.deleted_at}.",
-            run_id=prefix,
-            tombstone=tombstone,
-        )
-    raise RunNotFound(f"No run's id begins with {prefix[:80]!r}; `neurocore runs list` shows what is there.", run_id=prefix)
-
-
-def load_run(run_id: str, run_store: RunStore) -> RunRecord:
-    """The whole run. Raises RunNotFound."""
-    run = run_store.load_run(run_id)
-    if run is None:
-        resolve_run_id(run_id, run_store)  # says so when it was deleted
-        raise RunNotFound(f"There is no run with the whole id {run_id[:80]!r}.", run_id=run_id)
-    return run
 
 
 def _store(run_store: RunStore | None, config: NeuroCoreConfig) -> RunStore:

@@ -1,4 +1,4 @@
-"""While runs with secrets are driven, what skills print is redacted: `sys.stdout` and `sys.stderr` stand behind a filter.
+"""While runs with secrets are driven, what skills print is redacted: stdout and stderr stand behind a filter.
 
 The filter is put in place when the first secret is resolved and taken away when the last drive that knows one ends.
 """
@@ -14,28 +14,25 @@ from neurocore.secrets import Redactor
 _lock = threading.Lock()
 _watched: dict[int, Redactor] = {}
 _all = Redactor(())
-_real: tuple[Any, Any] | None = None
+_real: list[tuple[Any, Any]] = []  # the streams as they were; empty while nothing is watched
 
 
 def watch(redactor: Redactor) -> None:
     """From now on, print none of this redactor's values."""
-    global _real
     with _lock:
         _watched[id(redactor)] = redactor
         _all.add(redactor.values)
-        if _real is None:
-            _real = (sys.stdout, sys.stderr)
+        if not _real:
+            _real.append((sys.stdout, sys.stderr))
             sys.stdout, sys.stderr = _all.stream(sys.stdout), _all.stream(sys.stderr)
 
 
 def unwatch(redactor: Redactor) -> None:
     """This drive is over; the last one takes the filter away."""
-    global _real
     with _lock:
-        if _watched.pop(id(redactor), None) is None or _watched or _real is None:
+        if _watched.pop(id(redactor), None) is None or _watched or not _real:
             return
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        sys.stdout, sys.stderr = _real
-        _real = None
+        sys.stdout, sys.stderr = _real.pop()
         _all.clear()

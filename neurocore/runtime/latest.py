@@ -31,7 +31,7 @@ def of_run(run: RunRecord, store: RunStore, registry: SkillRegistry, config: Neu
     Raises RefusedError naming the nodes that are not.
     """
     blueprint = of_file(run)
-    problems = [problem for problem in validate_blueprint(blueprint, registry, config) if problem.severity == "error"]
+    problems = validate_blueprint(blueprint, registry, config, warnings=False)
     if problems:
         raise BlueprintError(
             f"{run.blueprint_path} cannot run: {'; '.join(str(problem) for problem in problems)}", problems

@@ -40,8 +40,8 @@ from neurocore.persistence.base import (
 from neurocore.runtime import guard
 from neurocore.runtime.attempt import Attempt, capture_logs, left_behind
 from neurocore.runtime.events import OnEvent, RunEvent
-from neurocore.runtime.skills import Instances
 from neurocore.runtime.retry import RetryPolicy
+from neurocore.runtime.skills import Instances
 from neurocore.runtime.turn import Turn
 from neurocore.runtime.workers import Workers
 from neurocore.skills.registry import SkillRegistry
@@ -215,7 +215,11 @@ class Drive:
     def _late(self, now: float) -> Attempt | None:
         """A sync attempt whose time is up: it is left behind on its thread and recorded as timed out."""
         for attempt in self.running.values():
-            if attempt.deadline is not None and now >= attempt.deadline and isinstance(attempt.cancel, threading.Thread):
+            if (
+                attempt.deadline is not None
+                and now >= attempt.deadline
+                and isinstance(attempt.cancel, threading.Thread)
+            ):
                 self.workers.abandon(attempt)
                 attempt.time_out()
                 return attempt
@@ -281,7 +285,7 @@ class Drive:
         if (attempt.run_id, attempt.node.id) in left_behind:
             return None  # its thread still works: a second one beside it would do the work twice
         self.retries[key] = used + 1
-        return float(min(policy.delay * 2**used, policy.max_delay) * (0.5 + random.random() / 2))
+        return float(min(policy.delay * 2**used, policy.max_delay) * (0.5 + random.random() / 2))  # noqa: S311 - jitter, no secret
 
     def delay(self, seconds: float, node: PlanNode, visit: int) -> None:
         """Try the node again after so many seconds."""
@@ -311,9 +315,14 @@ class Drive:
             run = self.run_record
             self.on_event(
                 RunEvent(
-                    kind=kind, run_id=run.run_id, at=utcnow_iso(), status=status, error=error, total=total,
+                    kind=kind,
+                    run_id=run.run_id,
+                    at=utcnow_iso(),
+                    status=status,
+                    error=error,
+                    total=total,
                     duration_ms=run.duration_ms,
-                )  # fmt: skip
+                )
             )
 
     def tell_step(self, kind: str, attempt: Attempt) -> None:
@@ -321,10 +330,16 @@ class Drive:
         if self.on_event:
             self.on_event(
                 RunEvent(
-                    kind=kind, run_id=attempt.run_id, at=utcnow_iso(), node_id=attempt.node.id, visit=attempt.visit,
-                    attempt=attempt.number, status=attempt.status or None, error=attempt.error,
+                    kind=kind,
+                    run_id=attempt.run_id,
+                    at=utcnow_iso(),
+                    node_id=attempt.node.id,
+                    visit=attempt.visit,
+                    attempt=attempt.number,
+                    status=attempt.status or None,
+                    error=attempt.error,
                     duration_ms=attempt.duration_ms if attempt.status else None,
-                )  # fmt: skip
+                )
             )
 
     # ---------------------------------------------------------------- leaving

@@ -24,8 +24,10 @@ from neurocore.runtime.dispatch import Dispatcher
 
 
 class SweepReport(Struct):
-    """What a sweep did: ids of runs that were `owed`, that were `lost` (their process died), that it `failed`
-    (`runtime.on_lost: fail`), and the sentences of `errors` that handing in raised.
+    """What a sweep did.
+
+    Ids of runs that were `owed`, that were `lost` (their process died), that it `failed` (`runtime.on_lost: fail`),
+    and the sentences of `errors` that handing in raised.
     """
 
     owed: list[str] = []

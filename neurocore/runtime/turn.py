@@ -265,8 +265,8 @@ class Turn:
             differs = drive.base.get(key) != attempt.changed.get(key)
             if written and written[0] > attempt.base_commit and differs and drive.plan.settings.on_conflict != "last":
                 raise ExecutionError(
-                    f"Steps {written[1]} and {attempt.node.id} ran at the same time and both wrote {key!r}, differently; "
-                    "let one of them write another key, or set on_conflict: last.",
+                    f"Steps {written[1]} and {attempt.node.id} ran at the same time and both wrote {key!r}, "
+                    "differently; let one of them write another key, or set on_conflict: last.",
                     run_id=attempt.run_id,
                     node=attempt.node.id,
                 )

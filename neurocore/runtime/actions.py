@@ -1,0 +1,34 @@
+"""What may be done with a run in the state it is in, and why not: for faces that offer actions."""
+
+from __future__ import annotations
+
+from neurocore.config import NeuroCoreConfig
+from neurocore.errors import NotResumable
+from neurocore.persistence.base import GateStatus, RunRecord, RunStatus, RunStore
+from neurocore.runtime.begin import refuse_unless_resumable
+from neurocore.runtime.claim import is_driven, owner_label
+
+
+def actions(run: RunRecord, config: NeuroCoreConfig, run_store: RunStore) -> dict[str, str | None]:
+    """`decide`, `resume`, `replay`, `cancel` and `delete`, each with None where allowed, else with the reason."""
+    open_gates = [gate for gate in run_store.load_gates(run.run_id) if gate.status is GateStatus.OPEN]
+    ended = run.status.ended
+    return {
+        "decide": None if open_gates and not ended else "no gate of this run is open",
+        "resume": _no_resume(run, config, waits=bool(open_gates)),
+        "replay": None,
+        "cancel": f"it is {run.status.value} already" if ended else None,
+        "delete": None if ended else f"it is {run.status.value}; cancel it first",
+    }
+
+
+def _no_resume(run: RunRecord, config: NeuroCoreConfig, *, waits: bool) -> str | None:
+    try:
+        refuse_unless_resumable(run)
+    except NotResumable as error:
+        return str(error).partition(";")[0]
+    if is_driven(run, config):
+        return f"{owner_label(run.owner)} drives it"
+    if run.status is RunStatus.SUSPENDED and run.owed is None and waits:
+        return f"it waits for an answer at {run.suspended_at_node}"
+    return None

@@ -1,0 +1,39 @@
+"""From what a person gives to the run that is meant."""
+
+from __future__ import annotations
+
+from neurocore.errors import RunAmbiguous, RunNotFound
+from neurocore.persistence.base import RunRecord, RunStore
+
+
+def resolve_run_id(prefix: str, run_store: RunStore) -> str:
+    """The whole id that `prefix` begins, looked up over the whole history.
+
+    Raises RunNotFound (with the tombstone where the whole id of a deleted run was given) or RunAmbiguous.
+    """
+    found = run_store.find_runs(prefix, limit=11) if prefix else []
+    if prefix in found or len(found) == 1:
+        return prefix if prefix in found else found[0]
+    if found:
+        some = ", ".join(found[:10]) + (", …" if len(found) > 10 else "")
+        raise RunAmbiguous(f"Several runs begin with {prefix[:80]!r}: {some}; give more of the id.", found[:10])
+    tombstone = run_store.load_tombstone(prefix)
+    if tombstone is not None:
+        raise RunNotFound(
+            f"Run {prefix} of {tombstone.blueprint_name} was deleted by {tombstone.deleted_by} "
+            f"at {tombstone.deleted_at}.",
+            run_id=prefix,
+            tombstone=tombstone,
+        )
+    raise RunNotFound(
+        f"No run's id begins with {prefix[:80]!r}; `neurocore runs list` shows what is there.", run_id=prefix
+    )
+
+
+def load_run(run_id: str, run_store: RunStore) -> RunRecord:
+    """The whole run. Raises RunNotFound."""
+    run = run_store.load_run(run_id)
+    if run is None:
+        resolve_run_id(run_id, run_store)  # says so when it was deleted
+        raise RunNotFound(f"There is no run with the whole id {run_id[:80]!r}.", run_id=run_id)
+    return run
