@@ -99,7 +99,7 @@ def gate_lines(gate: GateRecord, run: RunRecord, project: Project, *, indent: st
     if outlook is not None:
         lines.append("")
         for word, colour, one in (("Approve", "green", outlook.approve), ("Reject", "red", outlook.reject)):
-            sentence = wrapped(line(one.sentence), room - 9, "", "")
+            sentence = wrapped(f"→ {line(one.sentence)}", room - width(indent) - 8, "", "  ")
             lines.append(f"{indent}{paint(word.ljust(7), colour)} {sentence[0]}")
             lines += [f"{indent}        {rest}" for rest in sentence[1:]]
     if gate.policy.note != "optional":
@@ -118,7 +118,7 @@ def outlooks(run: RunRecord, gate: GateRecord, project: Project) -> Any:
         from neurocore.gates.preview import preview
 
         return preview(run.run_id, project.store, gate=gate.node_id, visit=gate.visit)
-    except (NeuroCoreError, ImportError):
+    except NeuroCoreError:
         return None
 
 
@@ -130,7 +130,7 @@ def last_approved(run: RunRecord, gate: GateRecord, project: Project) -> Any:
         from neurocore.gates.compare import last_approved as find
 
         return find(run.run_id, gate.node_id, project.store)
-    except (NeuroCoreError, ImportError):
+    except NeuroCoreError:
         return None
 
 
@@ -142,7 +142,15 @@ def change(before: Any, after: Any, kind: str, room: int) -> str:
     if kind == "removed":
         return f"(gone) {short(before, room - 7)}"
     old, new = short(before, half), short(after, half)
+    if isinstance(before, str) and isinstance(after, str) and old.endswith("…") and new.endswith("…"):
+        start = _where_they_part(before, after) - half // 2
+        old, new = (cut(f"…{line(text[start:])}" if start > 0 else line(text), half) for text in (before, after))
     return f"{old} → {new}" if old != new else f"{new} (changed inside)"
+
+
+def _where_they_part(before: str, after: str) -> int:
+    pairs = zip(before, after, strict=False)
+    return next((place for place, (old, new) in enumerate(pairs) if old != new), min(len(before), len(after)))
 
 
 # ---------------------------------------------------------------- the parts

@@ -326,4 +326,13 @@ def next_commands(run: RunRecord, gates: Sequence[GateRecord], state_now: str, n
 
 
 def _can_be_tried_again(run: RunRecord) -> bool:
-    return run.status is RunStatus.FAILED and not (run.failure and run.failure.kind == "rejected")
+    if run.status is not RunStatus.FAILED:
+        return False
+    from neurocore.errors import NotResumable
+    from neurocore.runtime.begin import refuse_unless_resumable
+
+    try:
+        refuse_unless_resumable(run)
+    except NotResumable:
+        return False
+    return True

@@ -23,7 +23,9 @@ def test_every_line_fits_80_columns(project):
     project.ok("runs", "approve", run_id, "--by", "bob", "--note", "It is all as it should be, and more " * 9)
 
     for args in ((), ("--full",)):
-        told = project.ok("runs", "inspect", run_id, *args).split("\nBlueprint\n")[0]  # the YAML stays as it was written
+        told = project.ok("runs", "inspect", run_id, *args).split("\nBlueprint\n")[
+            0
+        ]  # the YAML stays as it was written
         assert [one for one in told.splitlines() if len(one) > 80] == []
 
 
@@ -153,3 +155,53 @@ def test_a_secret_input_is_shown_as_its_reference_everywhere(project):
     told = project.ok("runs", "inspect", run_id, "--full") + project.ok("runs", "inspect", run_id, "--full", "--json")
     assert "supersecretvalue" not in told
     assert "${BANK_TOKEN}" in told
+
+
+def test_an_open_gate_says_what_each_answer_leads_to(project):
+    told = project.ok("runs", "inspect", project.run())
+
+    assert "Approve → runs book" in told
+    assert "Reject  → the run ends failed" in told
+
+
+def test_an_open_gate_says_what_differs_from_the_last_approved_run(project):
+    first = project.run("gated", "--data", "batch=may")
+    project.ok("runs", "approve", first, "--by", "bob")
+
+    second = project.run("gated", "--data", "batch=june")
+    told = project.ok("runs", "inspect", second)
+
+    assert f"Changed since the last approval (run {first[:8]}, by bob" in told
+    assert "batch  may → june" in told
+    same = project.ok("runs", "inspect", project.run("gated", "--data", "batch=may"))
+    assert "The same values as were last approved" in same
+
+
+def test_diff_shows_inputs_steps_and_the_blueprint(project):
+    first = project.run("gated", "--data", "batch=may")
+    file = project.root / "blueprints" / "gated.yaml"
+    file.write_text(file.read_text().replace("Release {{ batch }}?", "Really release {{ batch }}?"))
+    second = project.run("gated", "--data", "batch=june")
+    project.ok("runs", "approve", second)
+
+    told = project.ok("runs", "diff", first, second)
+    document = project.json("runs", "diff", first, second)
+
+    assert "batch  may → june" in told
+    assert "Really release" in told
+    assert [one["key"] for one in document["inputs"]] == ["batch"]
+    assert {step["node"]: step["before_status"] for step in document["steps"]} == {
+        "load": "completed", "review": "suspended", "book": None,
+    }  # fmt: skip
+    assert document["same_blueprint"] is False
+    assert "The same." in project.ok("runs", "diff", first, first)
+
+
+def test_a_text_that_differs_late_is_shown_where_it_differs(project):
+    first = project.run("plain", "--data", f"rows={'x' * 300}a{'y' * 300}")
+    second = project.run("plain", "--data", f"rows={'x' * 300}b{'y' * 300}")
+
+    told = project.ok("runs", "diff", first, second)
+
+    assert "xxay" in told
+    assert "xxby" in told

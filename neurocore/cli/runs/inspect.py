@@ -36,10 +36,7 @@ def _document(run: RunRecord, project: Project, full: bool) -> InspectDocument:
     from neurocore.cli.brief import state
     from neurocore.cli.documents import InspectDocument
 
-    try:
-        from neurocore.runtime.executor import actions
-    except ImportError:
-        actions = lambda *a: {}
+    from neurocore.runtime.actions import actions
 
     store, config = project.store, project.config
     gates = store.load_gates(run.run_id)
