@@ -13,6 +13,8 @@ from neurocore import codec
 from neurocore.blueprint.model import Blueprint
 from neurocore.blueprint.plan import Plan
 from neurocore.errors import NeuroCoreError
+from neurocore.gates.compare import LastApproved, last_approved
+from neurocore.gates.preview import Preview, preview
 from neurocore.persistence.base import Event, GateRecord, GateStatus, RunRecord, RunStatus, StepRecord
 from neurocore.runtime.begin import plan_of
 from webapp import diff, rendering
@@ -23,13 +25,6 @@ from webapp.services import Services
 from webapp.standing import Choice, Standing, choices, standing, token
 from webapp.text import safe
 from webapp.timeline import Row, Timeline, build
-
-try:
-    from neurocore.gates.compare import LastApproved, last_approved
-    from neurocore.gates.preview import Preview, preview
-except ImportError:  # TODO until they land
-    LastApproved = Preview = Any
-    last_approved = preview = lambda *args, **kwargs: None
 
 #: Of a long run the first and the last steps are sent, the rest when asked for.
 FIRST_STEPS, LAST_STEPS = 40, 110
@@ -74,6 +69,7 @@ class Panel(Struct, kw_only=True):
     outlook: Preview | None
     last: LastApproved | None
     differences: list[diff.Change]
+    same: bool = False
     typed: Typed | None = None
     since_looked: list[diff.Change] = []
 
@@ -240,7 +236,8 @@ class RunPage:
 
     def _panel(self, gate: GateRecord) -> Panel:
         values = _values(gate)
-        last = _or_none(lambda: last_approved(self.run.run_id, gate.node_id, self.store))
+        last: LastApproved | None = _or_none(lambda: last_approved(self.run.run_id, gate.node_id, self.store))
+        before = _values(last.gate) if last is not None else {}
         typed = self.typed if self.typed and (self.typed.gate, self.typed.visit) == (gate.node_id, gate.visit) else None
         looked: list[diff.Change] = []
         if self.typed is not None and typed is None and self.typed.gate == gate.node_id:
@@ -250,14 +247,16 @@ class RunPage:
             if old is not None:
                 before, after = _values(old), values
                 looked = diff.changes({"message": old.message, **before}, {"message": gate.message, **after})
-        shown = [Shown(key=key, value=value, before=_before(last, key, value)) for key, value in values.items()]
+        shown = [Shown(key=key, value=value, before=before.get(key, diff.GONE)) for key, value in values.items()]
+        beside = {one.key for one in shown if one.beside}
         return Panel(
             gate=gate,
             id=anchor("gate", gate.node_id, gate.visit),
             values=shown,
             outlook=_or_none(lambda: preview(self.run.run_id, self.store, gate=gate.node_id, visit=gate.visit)),
             last=last,
-            differences=_differences(last, {one.key for one in shown if one.beside}),
+            differences=diff.changes(_without(beside, before), _without(beside, values)) if last is not None else [],
+            same=last is not None and before == values,
             typed=typed,
             since_looked=looked,
         )
@@ -325,26 +324,9 @@ def _decoded(data: bytes) -> Any:
         return f"This value cannot be read any more: {error}"
 
 
-def _before(last: LastApproved | None, key: str, value: Any) -> Any:
-    if last is None:
-        return diff.GONE
-    changed = next((one for one in last.differences if one.key == key), None)
-    return value if changed is None else diff.GONE if changed.kind == "added" else changed.before
-
-
-def _differences(last: LastApproved | None, beside: set[str]) -> list[diff.Change]:
-    """The differences that are not seen already, because the figures stand side by side."""
-    found: list[diff.Change] = []
-    for one in last.differences if last is not None else ():
-        if one.key in beside:
-            continue
-        before = diff.GONE if one.kind == "added" else one.before
-        after = diff.GONE if one.kind == "removed" else one.after
-        if one.kind == "changed":
-            found += diff.changes({one.key: before}, {one.key: after})
-        else:
-            found.append(diff.Change(one.key, before, after))
-    return found[: diff.MOST_CHANGES]
+def _without(keys: set[str], values: dict[str, Any]) -> dict[str, Any]:
+    """The values without the figures that stand side by side already."""
+    return {key: value for key, value in values.items() if key not in keys}
 
 
 def _or_none(ask: Any) -> Any:

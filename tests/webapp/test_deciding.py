@@ -182,3 +182,39 @@ def test_a_decision_without_a_word_says_what_to_press(site):
     assert answer.status_code == 422
     assert "Press Approve or Reject" in answer.text
     assert site.gate(run_id).status is GateStatus.OPEN
+
+
+def test_what_each_button_leads_to_is_said(site):
+    text = site.page(f"/runs/{site.run()}")
+    assert "<b>Approve</b> → runs write, then completed" in text
+    assert "<b>Reject</b> → the run ends failed; write will not run" in text
+
+
+def test_figures_stand_beside_those_of_the_last_approved_run(site):
+    blueprint = site.root / "blueprints" / "payout.yaml"
+    with_totals = blueprint.read_text().replace("{set: {payees: 3}}", "{set: {totals: {sum: 31077.5, payees: 3}}}")
+    blueprint.write_text(with_totals.replace("show: [amount, payees]", "show: [amount, totals]"))
+    first = site.run(amount=100)
+    site.decide(first, "approve", by="carla")
+    blueprint.write_text(blueprint.read_text().replace("31077.5", "48210.5"))
+    text = site.page(f"/runs/{site.run(amount=200)}")
+    assert '<th scope="col" class="num">last approved</th>' in text
+    assert '<ins><span class="number">48,210.5</span></ins>' in text
+    assert '<del><span class="number">31,077.5</span></del>' in text
+    assert "<del>100</del>" in text, "what is no set of figures is listed as a difference"
+    assert "approved by carla" in text
+
+
+def test_when_nothing_differs_from_the_last_approved_run_that_is_said(site):
+    site.decide(site.run(), "approve")
+    assert "It shows exactly the same." in site.page(f"/runs/{site.run()}")
+
+
+def test_what_helps_to_decide_never_keeps_anybody_from_deciding(site, monkeypatch):
+    from webapp import runpage
+
+    monkeypatch.setattr(runpage, "preview", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr(runpage, "last_approved", lambda *args, **kwargs: 1 / 0)
+    run_id = site.run()
+    assert ">Approve</button>" in site.page(f"/runs/{run_id}")
+    assert site.decide(run_id, "approve").status_code == 303

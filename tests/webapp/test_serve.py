@@ -1,0 +1,97 @@
+"""`neurocore serve` as a real process: it says where it is, sweeps, and stops cleanly."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from neurocore.persistence.base import RunStatus
+
+
+@pytest.fixture
+def serve(site):
+    """Start it in the project's folder; returns the process and its address."""
+    (site.root / "neurocore.yaml").write_text("project: {name: tested}\n")
+    started = []
+
+    def start(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "neurocore", "serve", "--port", "0", *arguments],
+            cwd=site.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "NO_COLOR": "1"},
+        )  # fmt: skip
+        started.append(process)
+        return process, process.stdout.readline().strip()
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def get(address, **headers):
+    with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=20) as answer:
+        return answer.status, answer.read().decode(), dict(answer.headers)
+
+
+def test_it_says_where_it_is_and_what_waits_and_stops_on_sigterm(site, serve):
+    run_id = site.run(batch="Wages")
+    process, address = serve()
+    status, body, headers = get(f"{address}healthz")
+    assert status == 200
+    assert json.loads(body)["status"] == "ok"
+    assert "Server" not in headers
+    assert "Wages" in get(f"{address}runs")[1]
+    process.send_signal(signal.SIGTERM)
+    _, talk = process.communicate(timeout=30)
+    assert process.returncode == 0, talk
+    assert "1 gate waits for a decision" in talk
+    assert f"runs/{run_id}" in talk
+
+
+def test_it_takes_up_what_was_decided_and_never_resumed(site, serve):
+    run_id = site.run()
+    site.dispatcher.hold = True
+    site.decide(run_id, "approve")
+    assert site.store.load_summary(run_id).owed
+    _, address = serve()
+    while 'neurocore_runs{status="completed"} 1.0' not in get(f"{address}metrics")[1]:
+        pass  # bounded by the test's time limit
+    assert site.store.load_summary(run_id).status is RunStatus.COMPLETED
+
+
+def test_without_dispatch_it_only_shows_and_records(site, serve):
+    run_id = site.run()
+    site.dispatcher.hold = True
+    site.decide(run_id, "approve")
+    _, address = serve("--no-dispatch")
+    for _ in range(20):
+        get(f"{address}healthz")
+    assert "Recorded, and not yet driven on." in get(f"{address}runs/{run_id}")[1]
+    assert site.store.load_summary(run_id).owed
+
+
+def test_a_port_that_is_taken_is_said_in_one_sentence(serve):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        process, _ = serve("--port", str(held.getsockname()[1]))
+        _, talk = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "cannot be listened on" in talk
+    assert "Traceback" not in talk
+
+
+def test_listening_beyond_this_machine_is_refused(serve):
+    process, _ = serve("--host", "0.0.0.0")
+    _, talk = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "--insecure-open" in talk
