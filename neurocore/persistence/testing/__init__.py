@@ -1,0 +1,36 @@
+"""The contract of a run store as tests that anybody's backend can take, and a report of what it offers beyond.
+
+Under pytest, subclass `RunStoreContract`; `make_store` is called before each test, and again where a test reopens:
+
+    class TestMyStore(RunStoreContract):
+        def make_store(self) -> RunStore:
+            return MyStore(self.folder)
+
+Without pytest, `python -m neurocore.persistence.testing my_package:MyStore` prints the report; the callable is given a
+fresh folder. The contract is what NeuroCore relies on, so a backend that passes works with all of it.
+"""
+
+from neurocore.persistence.testing.contract import Contract
+from neurocore.persistence.testing.driving import Driving
+from neurocore.persistence.testing.gates import Gates
+from neurocore.persistence.testing.history import History
+from neurocore.persistence.testing.lists import Lists
+from neurocore.persistence.testing.report import ABILITIES, Report, examine
+from neurocore.persistence.testing.six import Six
+
+__all__ = [
+    "ABILITIES",
+    "Contract",
+    "Driving",
+    "Gates",
+    "History",
+    "Lists",
+    "Report",
+    "RunStoreContract",
+    "Six",
+    "examine",
+]
+
+
+class RunStoreContract(Six, Driving, Gates, Lists, History):
+    """All of the contract: the six methods, and everything that is built on them or done better."""

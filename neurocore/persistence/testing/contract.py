@@ -1,0 +1,141 @@
+"""What the parts of the contract share: a store for each test, and records to put into it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+from neurocore import codec
+from neurocore.persistence.base import (
+    Answer,
+    Changes,
+    Event,
+    GateRecord,
+    GateStatus,
+    RunRecord,
+    RunStatus,
+    RunStore,
+    StepRecord,
+    gate_digest,
+)
+
+_START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Contract:
+    """A part of the contract. `folder` is fresh for each test; `durable`: a store reopened there is the same."""
+
+    durable: ClassVar[bool] = True
+    folder: Path
+    store: RunStore
+
+    def make_store(self) -> RunStore:
+        """The backend, its data below `self.folder`; written by whoever takes the contract."""
+        raise NotImplementedError
+
+    def setup_method(self) -> None:
+        """Called before each test, by pytest or by `examine`."""
+        self.folder = Path(tempfile.mkdtemp(prefix="run-store-"))
+        self.store = self.make_store()
+
+    def teardown_method(self) -> None:
+        """Called after each test."""
+        self.store.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def reopened(self) -> RunStore:
+        """The store as another process would find it; the same one where it lives in memory."""
+        if self.durable:
+            self.store.close()
+            self.store = self.make_store()
+        return self.store
+
+
+def at(minute: float) -> str:
+    """An ISO time, so many minutes into a certain day."""
+    return (_START + timedelta(minutes=minute)).isoformat(timespec="microseconds")
+
+
+def run(run_id: str, *, minute: float = 0, **fields: Any) -> RunRecord:
+    """A run that was created in that minute."""
+    given = {
+        "blueprint_name": "payouts",
+        "blueprint_hash": "a" * 64,
+        "blueprint_snapshot": {"name": "payouts", "flow": {"type": "sequential"}},
+        "created_at": at(minute),
+        "updated_at": at(minute),
+        **fields,
+    }
+    return RunRecord(run_id=run_id, **given)
+
+
+def step(run_id: str, index: int, *, sets: dict[str, Any] | None = None, **fields: Any) -> StepRecord:
+    """A completed step that sets these values."""
+    changes = Changes(set={key: codec.encode(value) for key, value in (sets or {}).items()})
+    given = {
+        "component": f"node{index}",
+        "node_id": f"node{index}",
+        "started_at": at(index),
+        "changes": changes,
+        "output_keys": list(sets or {}),
+        "commit_index": index + 1,
+        **fields,
+    }
+    return StepRecord(run_id=run_id, step_index=index, **given)
+
+
+def gate(run_id: str, node_id: str = "review", *, visit: int = 1, minute: float = 0, **fields: Any) -> GateRecord:
+    """An open gate that shows one value."""
+    shown = codec.encode({"total": 12.5})
+    made = GateRecord(
+        run_id=run_id, node_id=node_id, visit=visit, name=node_id, opened_at=at(minute), message="Pay?", shown=shown
+    )
+    made.digest = gate_digest(made)
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
+def answer(node_id: str = "review", *, visit: int = 1, by: str = "ada", minute: float = 5, **fields: Any) -> Answer:
+    """An approval."""
+    given = {"approved": True, "known_by": "claimed", "at": at(minute), **fields}
+    return Answer(node_id=node_id, visit=visit, by=by, **given)
+
+
+def event(kind: str = "answered", *, minute: float = 5, who: str = "ada", **data: Any) -> Event:
+    """An entry of the activity."""
+    return Event(at=at(minute), kind=kind, who=who, known_by="claimed", data=data)
+
+
+def waiting(run_id: str, *nodes: str, minute: float = 0, **fields: Any) -> RunRecord:
+    """A suspended run with open gates."""
+    names = nodes or ("review",)
+    gates = [gate(run_id, name, minute=minute + place) for place, name in enumerate(names)]
+    return run(run_id, minute=minute, status=RunStatus.SUSPENDED, suspended_at_node=names[0], gates=gates, **fields)
+
+
+def found(store: RunStore, run_id: str) -> RunRecord:
+    """The run, which must be there."""
+    loaded = store.load_run(run_id)
+    assert loaded is not None, f"run {run_id} is not there"
+    return loaded
+
+
+def status_of(store: RunStore, run_id: str, node_id: str = "review", visit: int = 1) -> GateStatus:
+    """How the gate occurrence stands."""
+    return next(one.status for one in store.load_gates(run_id) if (one.node_id, one.visit) == (node_id, visit))
+
+
+@contextlib.contextmanager
+def refused(kind: type[BaseException]) -> Iterator[None]:
+    """The block must raise `kind`."""
+    try:
+        yield
+    except kind:
+        return
+    raise AssertionError(f"{kind.__name__} was not raised")
