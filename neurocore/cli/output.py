@@ -15,6 +15,7 @@ __all__ = [
     "columns",
     "complain",
     "emit",
+    "fits",
     "is_terminal",
     "mark",
     "out",
@@ -171,6 +172,11 @@ def table(heads: Sequence[Column], rows: Sequence[Sequence[str | Cell]], *, room
     lines = [_row(heads, [Cell(head.name.upper(), "dim") for head in heads], widths)]
     lines.extend(_row(heads, row, widths) for row in cells)
     return "\n".join(lines)
+
+
+def fits(heads: Sequence[Column], rows: Sequence[Sequence[str]], room: int, *, shrunk: bool) -> bool:
+    """Whether the table has its place in the room with every column, as it is or `shrunk` as far as columns may be."""
+    return not _too_wide(heads, [[Cell(cell) for cell in row] for row in rows], room, shrunk=shrunk)
 
 
 def _too_wide(heads: Sequence[Column], rows: Sequence[Sequence[Cell]], room: int, *, shrunk: bool) -> bool:

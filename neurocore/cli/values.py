@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from neurocore.cli.output import Column, table
+from neurocore.cli.output import Column, fits, table
 from neurocore.cli.text import counted, cut, line, number, safe, short, width, wrapped
 
 #: Without `--full`, a value takes at most so many lines.
 MOST_LINES = 12
+
+#: The width to which a column of text may shrink; where that is not enough, the last columns are left out.
+LEAST = 20
 
 
 def named(values: dict[str, Any], *, indent: str, room: int, most: int | None = MOST_LINES) -> list[str]:
@@ -72,17 +75,33 @@ def _table(value: list[dict[str, Any]], indent: str, room: int, most: int | None
     rows = _some(value, most)
     keys = list(dict.fromkeys(key for item in rows for key in item))
     numeric = {key for key in keys if all(_is_number(item.get(key)) for item in rows)}
-    text = table(
-        [
-            Column(line(key), right=key in numeric, least=6, goes="last" if place > 1 else "")
-            for place, key in enumerate(keys)
-        ],
-        [["" if item.get(key) is None else short(item[key], 40) for key in keys] for item in rows],
-        room=room - len(indent),
-    )
+    heads = {key: Column(line(key), right=key in numeric, least=0 if key in numeric else LEAST) for key in keys}
+    cells = {
+        key: ["" if item.get(key) is None else short(item[key], 80 if most else 100_000) for item in rows]
+        for key in keys
+    }
+    space = room - width(indent)
+
+    def fitting(kept: list[str], *, shrunk: bool) -> bool:
+        return fits([heads[key] for key in kept], _rows(cells, kept), space, shrunk=shrunk)
+
+    if most is None and not fitting(keys, shrunk=False):
+        return [one for item in rows for one in _item(item, indent, room, most)]  # nothing is cut with --full
+    kept = list(keys)
+    while len(kept) > 2 and not fitting(kept, shrunk=True):
+        kept.pop()
+    text = table([heads[key] for key in kept], _rows(cells, kept), room=space)
     lines = [f"{indent}{one}" for one in text.split("\n")]
-    left = len(value) - len(rows)
-    return [*lines, f"{indent}… {counted(left, 'more row')} (--full shows all)"] if left > 0 else lines
+    return [*lines, *_left_out(len(value) - len(rows), [line(key) for key in keys[len(kept) :]], indent)]
+
+
+def _rows(cells: dict[str, list[str]], kept: list[str]) -> list[tuple[str, ...]]:
+    return list(zip(*(cells[key] for key in kept), strict=True))
+
+
+def _left_out(rows: int, keys: list[str], indent: str) -> list[str]:
+    parts = ([counted(rows, "more row")] if rows > 0 else []) + ([", ".join(keys)] if keys else [])
+    return [f"{indent}… {' and '.join(parts)} (--full shows all)"] if parts else []
 
 
 def _some(value: list[Any], most: int | None) -> list[Any]:

@@ -35,7 +35,6 @@ def _document(run: RunRecord, project: Project, full: bool) -> InspectDocument:
     from neurocore.cli import story, views
     from neurocore.cli.brief import state
     from neurocore.cli.documents import InspectDocument
-
     from neurocore.runtime.actions import actions
 
     store, config = project.store, project.config

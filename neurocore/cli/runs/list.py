@@ -98,7 +98,8 @@ def _print(project: Project, runs: list[RunRecord]) -> None:
         )
     heads = [
         Column("run"), Column("status"), Column("blueprint", least=10), Column("about", least=12), Column("started"),
-        Column("worked", right=True), Column("steps", right=True), Column("by", least=6, goes="first"),
+        Column("worked", right=True, goes="last"), Column("steps", right=True, goes="last"),
+        Column("by", least=6, goes="first"),
     ]  # fmt: skip
     if not any(run.title for run in runs):
         del heads[3]
