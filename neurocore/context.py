@@ -264,7 +264,7 @@ class ContextData:
 
     def to_dict(self) -> dict[str, Any]:
         """A plain dict of everything; a secret stays a reference."""
-        return {key: self._context._peek(key) for key in self._context.keys()}
+        return {key: self._context._peek(key) for key in self}
 
     def __repr__(self) -> str:
         return f"ContextData({self._context.keys()!r})"
@@ -315,15 +315,18 @@ class DotDict:
 
     def keys(self) -> KeysView[str]:
         """The keys."""
-        return self._dict.keys()
+        keys: KeysView[str] = self._dict.keys()
+        return keys
 
     def values(self) -> ValuesView[Any]:
         """The values."""
-        return self._dict.values()
+        values: ValuesView[Any] = self._dict.values()
+        return values
 
     def items(self) -> ItemsView[str, Any]:
         """Pairs of key and value."""
-        return self._dict.items()
+        items: ItemsView[str, Any] = self._dict.items()
+        return items
 
     def to_dict(self) -> dict[str, Any]:
         """A shallow copy as a plain dict."""

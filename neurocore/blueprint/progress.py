@@ -6,8 +6,8 @@ stood; conditions are not evaluated again on the way. Each outcome costs as much
 run is.
 
 Loops go round by round: a round ends when every node in it is decided. If edges that close the cycle were taken, their
-targets and all they lead to within the loop begin a new visit; if none was, the edges out of the loop are decided, taken
-if any visit took them.
+targets and all they lead to within the loop begin a new visit; if none was, the edges out of the loop are decided,
+taken if any visit took them.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ class Attempt:
 
     def time_out(self) -> None:
         """End as timed out, whatever the skill still does."""
-        seconds = (self.deadline or 0.0) - self.clock
+        seconds = self.node.timeout or (self.deadline or 0.0) - self.clock
         self.status, self.timed_out = "failed", True
         self.changed, self.deleted, self.port = {}, [], None
         self.error_type = "TimeoutError"

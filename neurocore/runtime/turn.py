@@ -467,6 +467,10 @@ class Turn:
                 break
         run.version = signals.version
         drive.heed(signals)
+        if drive.cancelled_by and self.starts:
+            # The request came while the step before ran: what this turn was about to start does not start.
+            self.starts, self.steps, self.gates, self.events = [], {}, {}, []
+            self.commit()
 
     def _status(self) -> RunStatus:
         drive = self.drive

@@ -1,0 +1,238 @@
+"""What runs, in which order, and what is passed over: sequential, conditional and graph flows."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from neurocore import FlowContext
+from neurocore.errors import ExecutionError
+from tests.runtime.worlds import World, chain
+
+
+def count(context: FlowContext) -> None:
+    context.set("n", (context.get("n") or 0) + 1)
+
+
+def test_a_chain_runs_its_steps_in_order_and_records_each(world: World) -> None:
+    world.skill("work", count)
+    context = world.run(chain("a", "b", "c"))
+    assert context.get("n") == 3
+    assert context.metadata.completed_nodes == ["a", "b", "c"]
+    assert world.story(context.metadata.run_id) == ["a 1.1 completed", "b 1.1 completed", "c 1.1 completed"]
+    assert world.only_run().status == "completed"
+
+
+def test_a_step_whose_condition_is_false_is_skipped_with_the_reason(world: World) -> None:
+    world.skill("work", count)
+    context = world.run(chain("a", "b: condition: context.data.n > 5", "c"))
+    assert world.calls == ["a", "c"]
+    skipped = world.steps(context.metadata.run_id)[1]
+    assert skipped.status == "skipped"
+    assert skipped.reason == "condition is false: context.data.n > 5"
+
+
+def test_a_condition_that_cannot_be_evaluated_fails_the_step_it_belongs_to(world: World) -> None:
+    world.skill("work", lambda context: context.set("n", "text"))
+    with pytest.raises(ExecutionError, match="Step b failed"):
+        world.run(chain("a", "b: condition: context.data.n > 5", "c"))
+    assert world.calls == ["a"]
+    assert world.story(world.only_run().run_id) == ["a 1.1 completed", "b 1.1 failed"]
+
+
+def test_a_conditional_flow_runs_the_first_step_that_matches(world: World) -> None:
+    world.skill("work")
+    text = chain("a: condition: context.data.x == 1", "b: condition: context.data.x == 2", "c", "d")
+    context = world.run(text.replace("type: sequential", "type: conditional"), initial_data={"x": 2})
+    assert world.calls == ["b"]
+    reasons = {step.node_id: step.reason for step in world.steps(context.metadata.run_id)}
+    assert reasons["a"] == "condition is false: context.data.x == 1"
+    assert reasons["c"] == reasons["d"] == "an earlier step was chosen: b"
+
+
+GRAPH = """
+name: graph
+components: [{names}]
+flow:
+  type: graph
+  settings: {settings}
+  nodes: [{nodes}]
+  edges: [{edges}]
+"""
+
+
+def graph(
+    edges: str, *, settings: str = "{}", types: dict[str, str] | None = None, extra: dict[str, str] | None = None
+) -> str:
+    """`a>b c>d[port] e>f?condition` as a graph blueprint; node ids are component names."""
+    types, extra = types or {}, extra or {}
+    ids: list[str] = []
+    rows = []
+    for edge in edges.split(" "):
+        way, _, condition = edge.partition("?")
+        way, _, port = way.partition("[")
+        source, _, target = way.partition(">")
+        ids += [one for one in (source, target) if one and one not in ids]
+        if target:
+            parts = [f"source: {source}", f"target: {target}"]
+            parts += [f"port: {port.rstrip(']')}"] if port else []
+            parts += [f"condition: '{condition.replace('~', ' ')}'"] if condition else []
+            rows.append(f"{{{', '.join(parts)}}}")
+    return GRAPH.format(
+        names=", ".join(f"{{name: {one}, type: {types.get(one, 'work')}}}" for one in ids),
+        nodes=", ".join(f"{{id: {one}, component: {one}{extra.get(one, '')}}}" for one in ids),
+        edges=", ".join(rows),
+        settings=settings,
+    )
+
+
+def test_branches_really_run_at_the_same_time(world: World) -> None:
+    meet = threading.Barrier(2, timeout=20)
+    world.skill("work")
+    world.skill("meets", lambda context: meet.wait())
+    world.run(graph("a>b a>c b>d c>d", types={"b": "meets", "c": "meets"}))
+    assert world.calls[0] == "a" and world.calls[-1] == "d"
+
+
+def test_a_node_with_two_incoming_edges_runs_once_after_both(world: World) -> None:
+    world.skill("work")
+    world.run(graph("a>b a>c b>d c>d"))
+    assert sorted(world.calls) == ["a", "b", "c", "d"]
+    assert world.calls[-1] == "d"
+
+
+def test_join_any_goes_at_the_first_edge_taken(world: World) -> None:
+    go = threading.Event()
+    world.skill("work")
+    world.skill("waits", lambda context: go.wait(20))
+    world.skill("opens", lambda context: go.set())
+    world.run(graph("a>slow a>quick slow>d quick>d", types={"slow": "waits", "d": "opens"}, extra={"d": ", join: any"}))
+    assert world.calls.count("d") == 1, "d runs once, and while slow is still waiting for it"
+
+
+def test_a_port_chooses_the_edges_that_name_it(world: World) -> None:
+    world.skill("work")
+    world.skill("chooses", lambda context: context.set_port("left"))
+    context = world.run(graph("a>l[left] a>r[right] a>always", types={"a": "chooses"}))
+    assert set(world.calls) == {"a", "l", "always"}
+    assert "r 1.1 skipped" in world.story(context.metadata.run_id)
+
+
+def test_a_dead_branch_is_skipped_to_its_end(world: World) -> None:
+    world.skill("work")
+    world.run(graph("a>b?context.data.x==1 b>c a>d"), initial_data={"x": 2})
+    assert set(world.calls) == {"a", "d"}
+
+
+def test_a_loop_goes_round_until_its_condition_fails_and_then_leaves(world: World) -> None:
+    world.skill("work", count)
+    context = world.run(graph("start>body body>check check>body?context.data.n<7 check>after"))
+    assert world.calls == ["start", "body", "check", "body", "check", "body", "check", "after"]
+    assert "body 3.1 completed" in world.story(context.metadata.run_id)
+
+
+@pytest.mark.parametrize(("action", "ends"), [("fail", "failed"), ("exit", "completed"), ("warn", "completed")])
+def test_a_loop_is_bounded(world: World, action: str, ends: str) -> None:
+    world.skill("work", count)
+    text = graph("a>b b>a?context.data.n<1000 b>after", settings=f"{{max_iterations: 3, on_max_iterations: {action}}}")
+    if ends == "failed":
+        with pytest.raises(ExecutionError, match="did not come to rest within 3 rounds"):
+            world.run(text)
+    else:
+        world.run(text)
+        assert world.calls[-1] == "after"
+    assert world.only_run().status == ends
+    assert world.calls.count("b") == 3
+
+
+@pytest.mark.parametrize(("policy", "status"), [("skip", "skipped"), ("continue", "failed")])
+def test_a_tolerated_failure_lets_the_run_go_on(world: World, policy: str, status: str) -> None:
+    world.skill("work")
+    world.skill("fails", lambda context: 1 / 0)
+    text = chain("a", f"b: on_error: {policy}", "c").replace("name: b, type: work", "name: b, type: fails")
+    context = world.run(text)
+    assert world.calls == ["a", "b", "c"]
+    row = world.steps(context.metadata.run_id)[1]
+    assert (row.status, row.error) == (status, "division by zero")
+
+
+def test_what_a_failed_step_changed_is_discarded(world: World) -> None:
+    def work(context: FlowContext) -> None:
+        context.set("half", "done")
+        raise ValueError("no")
+
+    world.skill("work", work)
+    with pytest.raises(ExecutionError, match="Step a failed: no"):
+        world.run(chain("a"))
+    run = world.only_run()
+    assert run.final_context is not None and run.final_context["data"] == {}
+    assert run.failure is not None and (run.failure.kind, run.failure.type) == ("error", "ValueError")
+
+
+def test_a_failure_lets_siblings_finish_and_starts_nothing_new(world: World) -> None:
+    failed = threading.Event()
+
+    def fails(context: FlowContext) -> None:
+        failed.set()
+        raise ValueError("no")
+
+    world.skill("work")
+    world.skill("fails", fails)
+    world.skill("slow", lambda context: (failed.wait(20), context.set("slow", "done")))
+    with pytest.raises(ExecutionError, match="Step bad failed"):
+        world.run(graph("a>bad a>good good>late", types={"bad": "fails", "good": "slow"}))
+    run = world.only_run()
+    assert "late" not in world.calls
+    assert run.final_context is not None and run.final_context["data"] == {"slow": "done"}
+
+
+def test_two_branches_that_write_one_key_differently_fail_the_later_one(world: World) -> None:
+    meet = threading.Barrier(2, timeout=20)
+
+    def work(name: str) -> Any:
+        def write(context: FlowContext) -> None:
+            context.set("key", name)
+            meet.wait()
+
+        return write
+
+    world.skill("work")
+    world.skill("one", work("one"))
+    world.skill("other", work("other"))
+    text = graph("a>b a>c", types={"b": "one", "c": "other"})
+    with pytest.raises(ExecutionError, match="both wrote 'key'"):
+        world.run(text)
+    world.run(text.replace("settings: {}", "settings: {on_conflict: last}"))
+
+
+def test_outputs_that_are_missing_fail_the_run_at_its_end(world: World) -> None:
+    world.skill("work")
+    with pytest.raises(ExecutionError, match="report: The flow ended without setting this output"):
+        world.run(chain("a", extra="outputs: {report: {type: string}}\n"))
+
+
+def test_a_component_may_stand_at_two_nodes(world: World) -> None:
+    world.skill("work", count)
+    context = world.run(chain("a", "b", "a"))
+    assert context.metadata.completed_nodes == ["a", "b", "a#2"]
+    assert context.get("n") == 3
+
+
+def test_an_async_skill_runs_like_any_other(world: World) -> None:
+    world.async_skill("work", count)
+    context = world.run(chain("a", "b"))
+    assert context.get("n") == 2
+
+
+def test_the_context_gives_private_copies_and_notices_nested_changes(world: World) -> None:
+    world.skill("make", lambda context: context.set("user", {"tags": ["a"]}))
+    world.skill("change", lambda context: context.get("user")["tags"].append("b"))
+    world.skill("look", lambda context: context.get("user"))
+    text = chain("x", "y", "z")
+    for name, kind in (("x", "make"), ("y", "change"), ("z", "look")):
+        text = text.replace(f"name: {name}, type: work", f"name: {name}, type: {kind}")
+    context = world.run(text)
+    assert context.data.user.tags == ["a", "b"]
+    assert [step.output_keys for step in world.steps(context.metadata.run_id)] == [["user"], ["user"], []]

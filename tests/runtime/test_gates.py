@@ -1,0 +1,347 @@
+"""Promises 4 to 7 at the gate: one outcome, never lost, what was approved and nothing else, one gate once."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from neurocore import FlowContext, codec
+from neurocore.errors import (
+    AlreadyDecided,
+    GateAmbiguous,
+    GateChanged,
+    GateRejected,
+    InputError,
+    NoOpenGate,
+    NotResumable,
+    UsageError,
+)
+from neurocore.gates.compare import compare_runs, last_approved
+from neurocore.gates.preview import preview
+from neurocore.persistence.base import last_hash
+from neurocore.runtime.dispatch import InlineDispatcher
+from neurocore.runtime.executor import cancel_run, decide_gate, replay_run
+from neurocore.runtime.sweep import sweep_once
+from tests.runtime.test_flows import graph
+from tests.runtime.worlds import World, chain
+
+GATE = "approval: {name: ok, message: 'Send {{ n }}?'}"
+
+
+def at_gate(world: World, *steps: str) -> str:
+    """A run that waits at the gate `ok` after a step that set n."""
+    world.skill("work", lambda context: context.set("n", (context.get("n") or 0) + 1))
+    return world.run(chain(*(steps or ("a", GATE, "b")))).metadata.run_id
+
+
+def decide(world: World, run_id: str, **options: Any) -> Any:
+    """Answer as ann."""
+    return decide_gate(run_id, **{"approved": True, "by": "ann", "run_store": world.store, **options})
+
+
+def test_a_gate_freezes_its_message_its_values_and_their_digest(world: World) -> None:
+    run_id = at_gate(world)
+    (gate,) = world.store.load_gates(run_id)
+    assert (gate.message, gate.values, gate.status) == ("Send 1?", {"n": 1}, "open")
+    assert len(gate.digest) == 64
+    run = world.record(run_id)
+    assert (run.status, run.suspended_at_node, run.suspension_reason) == ("suspended", "ok", "Send 1?")
+
+
+def test_an_approval_is_recorded_before_the_run_goes_on_and_goes_on_once(world: World) -> None:
+    run_id = at_gate(world)
+    decision = decide(world, run_id, note="fine")
+    assert (decision.effect, decision.dispatched) == ("took_effect", False)
+    assert world.calls == ["a"], "deciding without a dispatcher resumes nothing"
+    run = world.record(run_id)
+    assert (run.status, run.owed) == ("suspended", "decision")
+    context = world.resume(run_id)
+    assert world.calls == ["a", "b"]
+    assert context.get("approval")["by"] == "ann" and context.get("approvals")["ok"]["note"] == "fine"
+    with pytest.raises(NotResumable, match="is completed"):
+        world.resume(run_id)
+    assert world.calls == ["a", "b"]
+
+
+def test_the_dispatcher_drives_the_run_on(world: World) -> None:
+    run_id = at_gate(world)
+    dispatcher = InlineDispatcher(world.registry, world.config, world.store)
+    assert decide(world, run_id, dispatch=dispatcher).dispatched
+    assert world.record(run_id).status == "completed"
+
+
+def test_the_sweep_finds_what_was_decided_and_never_resumed(world: World) -> None:
+    run_id = at_gate(world)
+    decide(world, run_id)
+    report = sweep_once(
+        world.config, run_store=world.store, dispatch=InlineDispatcher(world.registry, world.config, world.store)
+    )
+    assert report.owed == [run_id]
+    assert world.record(run_id).status == "completed"
+
+
+def test_the_same_answer_again_is_a_success_that_changes_nothing(world: World) -> None:
+    run_id = at_gate(world)
+    first = decide(world, run_id)
+    again = decide(world, run_id)
+    assert again.effect == "repeated" and again.answer.hash == first.answer.hash
+    (gate,) = world.store.load_gates(run_id)
+    assert len(gate.answers) == 1
+
+
+@pytest.mark.parametrize("late", [{"approved": False, "note": "no"}, {"by": "bob"}, {"known_by": "typed"}])
+def test_any_other_late_answer_is_refused_naming_who_decided(world: World, late: dict[str, Any]) -> None:
+    run_id = at_gate(world)
+    decide(world, run_id)
+    with pytest.raises(AlreadyDecided, match="was approved by ann at "):
+        decide(world, run_id, **late)
+
+
+def test_a_rejection_ends_the_run_and_names_gate_reviewer_and_note(world: World) -> None:
+    run_id = at_gate(world)
+    decide(world, run_id, approved=False, note="too much")
+    with pytest.raises(GateRejected, match="Rejected at gate ok by ann: too much") as caught:
+        world.resume(run_id)
+    assert (caught.value.by, caught.value.note, caught.value.node) == ("ann", "too much", "ok")
+    run = world.record(run_id)
+    assert run.failure is not None and (run.status, run.failure.kind) == ("failed", "rejected")
+    with pytest.raises(NotResumable, match="was rejected at gate ok"):
+        world.resume(run_id)
+    assert world.calls == ["a"]
+
+
+def test_a_rejection_may_lead_down_another_path(world: World) -> None:
+    run_id = at_gate(world, "a", "approval: {name: ok, on_reject: tell}", "b", "tell", "end")
+    decide(world, run_id, approved=False)
+    world.resume(run_id)
+    assert world.calls == ["a", "tell", "end"]
+    skipped = [step for step in world.steps(run_id) if step.node_id == "b"]
+    assert skipped[0].reason == "passed over after a rejection"
+
+
+def test_without_require_the_flow_reads_the_answer_itself(world: World) -> None:
+    gate = "approval: {name: ok, require: false}"
+    run_id = at_gate(world, "a", gate, 'b: condition: "context.data.approval.approved"', "c")
+    decide(world, run_id, approved=False)
+    world.resume(run_id)
+    assert world.calls == ["a", "c"]
+
+
+def test_resume_data_at_a_gate_is_an_answer_like_any_other(world: World) -> None:
+    run_id = at_gate(world)
+    with pytest.raises(NotResumable, match="neurocore runs approve"):
+        world.resume(run_id)
+    with pytest.raises(UsageError, match="approved: true or false"):
+        world.resume(run_id, resume_data={"approved": "yes"})
+    with pytest.raises(UsageError, match="colour"):
+        world.resume(run_id, resume_data={"approved": True, "colour": "red"})
+    context = world.resume(run_id, resume_data={"approved": True, "by": "cy", "note": "n"})
+    assert context.get("approval")["by"] == "cy"
+    assert not context.has("colour") and not context.has("resume_data")
+
+
+@pytest.mark.parametrize(
+    ("rule", "approved", "needed"),
+    [("required", True, True), ("required", False, True), ("on_reject", True, False), ("on_reject", False, True),
+     ("optional", False, False)],
+)  # fmt: skip
+def test_a_gate_may_ask_for_a_note(world: World, rule: str, approved: bool, needed: bool) -> None:
+    run_id = at_gate(world, "a", f"approval: {{name: ok, note: {rule}}}", "b")
+    if needed:
+        with pytest.raises(InputError) as caught:
+            decide(world, run_id, approved=approved, note="  ")
+        assert list(caught.value.problems) == ["note"]
+        assert world.store.load_gates(run_id)[0].status == "open"
+    decide(world, run_id, approved=approved, note="because")
+
+
+@pytest.mark.parametrize("name", ["", "   ", "a\nb", "x" * 201])
+def test_an_answer_needs_somebody(world: World, name: str) -> None:
+    run_id = at_gate(world)
+    with pytest.raises(InputError) as caught:
+        decide(world, run_id, by=name)
+    assert list(caught.value.problems) == ["by"]
+
+
+def test_an_answer_on_another_digest_is_refused(world: World) -> None:
+    run_id = at_gate(world)
+    with pytest.raises(GateChanged, match="look again"):
+        decide(world, run_id, digest="0" * 64)
+    decide(world, run_id, digest=world.store.load_gates(run_id)[0].digest)
+
+
+def test_an_approval_opens_one_gate_once(world: World) -> None:
+    run_id = at_gate(world, "a", GATE, "b", "approval: {name: second}", "c")
+    decide(world, run_id)
+    context = world.resume(run_id)
+    assert context.metadata.suspended_at_node == "second"
+    assert world.calls == ["a", "b"]
+    with pytest.raises(NotResumable):
+        world.resume(run_id)
+
+
+def test_each_visit_of_a_gate_in_a_loop_needs_its_own_approval(world: World) -> None:
+    world.skill("work", lambda context: context.set("n", (context.get("n") or 0) + 1))
+    text = graph("a>ok ok>a?context.data.n<3 ok>after", types={"ok": "approval"})
+    run_id = world.run(text).metadata.run_id
+    for visit in (1, 2, 3):
+        gate = world.store.load_gates(run_id)[-1]
+        assert (gate.visit, gate.status) == (visit, "open")
+        decide(world, run_id, gate="ok", visit=visit)
+        world.resume(run_id)
+    assert world.calls == ["a", "a", "a", "after"]
+
+
+def test_a_replay_takes_no_approval_along(world: World) -> None:
+    run_id = at_gate(world)
+    decide(world, run_id)
+    world.resume(run_id)
+    context = replay_run(run_id, world.registry, world.config, run_store=world.store)
+    assert context.metadata.suspended
+
+
+def test_several_open_gates_must_be_named(world: World) -> None:
+    world.skill("work")
+    text = graph("a>left a>right left>l right>r", types={"left": "approval", "right": "approval"})
+    run_id = world.run(text).metadata.run_id
+    with pytest.raises(GateAmbiguous) as caught:
+        decide(world, run_id)
+    assert len(caught.value.gates) == 2
+    decide(world, run_id, gate="right")
+    world.resume(run_id)
+    assert world.calls == ["a", "r"]
+    assert world.record(run_id).suspended_at_node == "left"
+    decide(world, run_id, gate="left", by="bob")
+    context = world.resume(run_id)
+    assert set(context.get("approvals")) == {"left", "right"}
+
+
+def test_a_rejection_voids_the_other_gates(world: World) -> None:
+    world.skill("work")
+    text = graph("a>left a>right left>l right>r", types={"left": "approval", "right": "approval"})
+    run_id = world.run(text).metadata.run_id
+    decide(world, run_id, gate="right", approved=False)
+    with pytest.raises(GateRejected):
+        world.resume(run_id)
+    status = {gate.node_id: gate.status for gate in world.store.load_gates(run_id)}
+    assert status == {"left": "voided", "right": "done"}
+    with pytest.raises(NoOpenGate, match="voided"):
+        decide(world, run_id, gate="left")
+
+
+def test_a_gate_can_be_answered_while_a_branch_beside_it_runs(world: World) -> None:
+    world.skill("work")
+
+    def beside(context: FlowContext) -> None:
+        world.store.load_gates(context.metadata.run_id)
+        decide(world, context.metadata.run_id)
+
+    world.skill("decides", beside)
+    text = graph("a>ok a>side ok>after", types={"ok": "approval", "side": "decides"})
+    context = world.run(text)
+    assert not context.metadata.suspended
+    assert "after" in world.calls
+
+
+def test_a_gate_whose_values_change_while_it_is_open_is_voided_and_asked_again(world: World) -> None:
+    opened = threading.Event()
+
+    def change(context: FlowContext) -> None:
+        context.set("n", 2)
+
+    world.skill("work", lambda context: context.set("n", 1))
+    world.skill("change", change)
+    del opened
+    text = graph("a>ok a>side ok>after", types={"ok": "approval", "side": "change"})
+    run_id = world.run(text).metadata.run_id
+    first, second = world.store.load_gates(run_id)
+    assert (first.status, first.values) == ("voided", {"n": 1})
+    assert (second.status, second.visit, second.values) == ("open", 2, {"n": 2})
+    with pytest.raises(GateChanged):
+        decide(world, run_id, digest=first.digest)
+    decide(world, run_id, digest=second.digest)
+    assert world.resume(run_id).metadata.status == "completed"
+
+
+def test_a_context_that_was_tampered_with_refuses_the_answer_and_opens_another_gate(world: World) -> None:
+    run_id = at_gate(world)
+    step = world.steps(run_id)[0]
+    world.store.save_step(structs.replace(step, changes=structs.replace(step.changes, set={"n": codec.encode(99)})))
+    with pytest.raises(GateChanged, match="look at the new values"):
+        decide(world, run_id)
+    gate = world.store.load_gates(run_id)[-1]
+    assert (gate.message, gate.status) == ("Send 99?", "open")
+    decide(world, run_id, digest=gate.digest)
+    assert world.resume(run_id).metadata.status == "completed"
+
+
+def test_answers_are_chained_by_hash(world: World) -> None:
+    run_id = at_gate(world, "a", GATE, "approval: {name: second}", "b")
+    first = decide(world, run_id).answer
+    world.resume(run_id)
+    second = decide(world, run_id, gate="second").answer
+    assert first.prev_hash == "" and second.prev_hash == first.hash
+    assert first.sealed(run_id, "").hash == first.hash
+    assert last_hash(world.store.load_gates(run_id)) == second.hash
+
+
+def test_a_cancelled_run_takes_no_answers(world: World) -> None:
+    run_id = at_gate(world)
+    cancel_run(run_id, run_store=world.store, config=world.config, by="bob")
+    assert world.record(run_id).status == "cancelled"
+    with pytest.raises(NoOpenGate):
+        decide(world, run_id)
+
+
+def test_a_failure_beside_an_open_gate_voids_it_and_resume_asks_again(world: World) -> None:
+    world.skill("work")
+    fails = [True]
+
+    def flaky(context: FlowContext) -> None:
+        if fails.pop() if fails else False:
+            raise ValueError("no")
+
+    world.skill("flaky", flaky)
+    text = graph("a>ok a>side ok>after", types={"ok": "approval", "side": "flaky"})
+    with pytest.raises(Exception, match="Step side failed"):
+        world.run(text)
+    run_id = world.only_run().run_id
+    context = world.resume(run_id)
+    assert context.metadata.suspended
+    gate = world.store.load_gates(run_id)[-1]
+    assert (gate.visit, gate.status) == (2, "open")
+    decide(world, run_id)
+    world.resume(run_id)
+    assert world.calls.count("after") == 1
+
+
+def test_the_preview_says_what_each_answer_leads_to(world: World) -> None:
+    run_id = at_gate(world, "a", GATE, "b", "c: condition: context.data.n > 9", "d")
+    outlook = preview(run_id, world.store)
+    assert outlook.approve.runs == ["b", "d"] and outlook.approve.maybe == ["c"]
+    assert outlook.approve.ends == "completed"
+    assert outlook.reject.ends == "failed" and outlook.reject.skips == ["b", "c", "d"]
+
+
+def test_the_preview_of_another_path(world: World) -> None:
+    run_id = at_gate(world, "a", "approval: {name: ok, on_reject: tell}", "b", "tell", "approval: {name: last}", "end")
+    outlook = preview(run_id, world.store)
+    assert outlook.approve.runs == ["b", "tell", "last"] and outlook.approve.ends == "waits at last"
+    assert outlook.reject.runs == ["tell", "last"] and outlook.reject.skips == ["b"]
+
+
+def test_what_differs_from_the_last_approved(world: World) -> None:
+    world.skill("work", lambda context: context.set("sum", {"total": context.get("x"), "currency": "EUR"}))
+    text = chain("a", "approval: {name: ok}", "b")
+    first = world.run(text, initial_data={"x": 1}).metadata.run_id
+    decide(world, first)
+    world.resume(first)
+    second = world.run(text, initial_data={"x": 2}).metadata.run_id
+    found = last_approved(second, "ok", world.store)
+    assert found is not None and found.run.run_id == first
+    assert [(one.key, one.before, one.after, one.kind) for one in found.differences] == [("sum.total", 1, 2, "changed")]
+    compared = compare_runs(first, second, world.store)
+    assert [one.key for one in compared.inputs] == ["x"]

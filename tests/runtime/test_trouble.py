@@ -1,0 +1,253 @@
+"""Retries, time-outs, cancellation, resuming, and values that cannot be kept."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from neurocore import FlowContext
+from neurocore.errors import CodecError, ExecutionError, NotResumable, RunBusyError, RunNotFound, UsageError
+from neurocore.runtime.executor import cancel_run, delete_run, replay_run, resolve_run_id
+from tests.runtime.worlds import World, chain
+
+
+class Flaky:
+    """Fails so many times, then works."""
+
+    def __init__(self, failures: int) -> None:
+        self.left = failures
+        self.keys: list[str] = []
+        self.attempts: list[int] = []
+
+    def __call__(self, context: FlowContext) -> None:
+        self.keys.append(context.idempotency_key)
+        self.attempts.append(context.attempt)
+        if self.left:
+            self.left -= 1
+            raise ConnectionError("not yet")
+        context.set("done", True)
+
+
+def test_a_retry_adds_a_record_for_each_attempt_under_one_idempotency_key(world: World) -> None:
+    flaky = Flaky(2)
+    world.skill("work", flaky, max_retries=3, retry_delay_base=0.001)
+    context = world.run(chain("a"))
+    assert world.story(context.metadata.run_id) == ["a 1.1 failed", "a 1.2 failed", "a 1.3 completed"]
+    assert flaky.attempts == [1, 2, 3]
+    assert len(set(flaky.keys)) == 1
+
+
+def test_a_blueprint_s_retry_goes_over_the_skill_s_own(world: World) -> None:
+    world.skill("work", Flaky(5), max_retries=9, retry_delay_base=0.001)
+    with pytest.raises(ExecutionError, match="not yet"):
+        world.run(chain("a: 'retry': {max: 1, delay: 0.001}"))
+    assert len(world.calls) == 2
+
+
+def test_only_the_named_exceptions_are_tried_again(world: World) -> None:
+    world.skill("work", Flaky(1))
+    with pytest.raises(ExecutionError):
+        world.run(chain("a: 'retry': {max: 3, delay: 0.001, 'on': [ValueError]}"))
+    assert len(world.calls) == 1
+    world.skill("other", Flaky(1))
+    world.run(chain("a: 'retry': {max: 3, delay: 0.001, 'on': [OSError]}", types="other"))
+
+
+def test_resume_runs_what_failed_and_nothing_that_was_done(world: World) -> None:
+    flaky = Flaky(1)
+    world.skill("work")
+    world.skill("flaky", flaky)
+    text = chain("a", "b", "c").replace("name: b, type: work", "name: b, type: flaky")
+    with pytest.raises(ExecutionError):
+        world.run(text)
+    run_id = world.only_run().run_id
+    context = world.resume(run_id)
+    assert world.calls == ["a", "b", "b", "c"]
+    assert world.story(run_id) == ["a 1.1 completed", "b 1.1 failed", "b 1.2 completed", "c 1.1 completed"]
+    assert context.get("done") is True
+    assert len(set(flaky.keys)) == 1
+
+
+def test_resume_data_on_a_failed_run_is_seen_by_the_step_that_is_tried_again_alone(world: World) -> None:
+    seen: list[object] = []
+
+    def work(context: FlowContext) -> None:
+        seen.append(context.resume_data)
+        if len(seen) == 1:
+            raise ValueError("first")
+
+    world.skill("work", work)
+    with pytest.raises(ExecutionError):
+        world.run(chain("a", "b"))
+    context = world.resume(world.only_run().run_id, resume_data={"hint": 7})
+    assert seen == [None, {"hint": 7}, None]
+    assert not context.has("resume_data") and not context.has("hint")
+
+
+def test_a_skill_may_suspend_and_go_on_with_what_it_is_given(world: World) -> None:
+    def work(context: FlowContext) -> None:
+        if context.resume_data is None:
+            context.set("asked", True)
+            context.suspend("whatever", "which colour?")
+        else:
+            context.set("colour", context.resume_data["colour"])
+
+    world.skill("work", work)
+    context = world.run(chain("a"))
+    assert context.metadata.suspended and context.metadata.suspended_at_node == "a"
+    assert context.metadata.suspension_reason == "which colour?"
+    run_id = context.metadata.run_id
+    with pytest.raises(NotResumable, match="waits for data at a"):
+        world.resume(run_id)
+    context = world.resume(run_id, resume_data={"colour": "red"})
+    assert context.data.to_dict() == {"asked": True, "colour": "red"}
+    assert world.story(run_id) == ["a 1.1 completed"]
+
+
+def test_an_async_step_that_takes_too_long_is_cancelled(world: World) -> None:
+    cancelled = threading.Event()
+
+    async def work(context: FlowContext) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    world.async_skill("work", work)
+    with pytest.raises(ExecutionError, match="did not end within 0.05 s") as caught:
+        world.run(chain("a: timeout: 0.05"))
+    assert caught.value.kind == "timeout"
+    assert cancelled.is_set()
+
+
+def test_a_sync_step_that_takes_too_long_is_left_behind_and_its_changes_dropped(world: World) -> None:
+    go, left = threading.Event(), threading.Event()
+
+    def work(context: FlowContext) -> None:
+        go.wait(20)
+        context.set("late", True)
+        left.set()
+
+    world.skill("work", work)
+    with pytest.raises(ExecutionError, match="did not end within"):
+        world.run(chain("a: timeout: 0.05"))
+    go.set()
+    assert left.wait(20)
+    run = world.only_run()
+    assert run.final_context is not None and run.final_context["data"] == {}
+    assert run.failure is not None and run.failure.kind == "timeout"
+
+
+def test_the_whole_run_has_a_time(world: World) -> None:
+    async def work(context: FlowContext) -> None:
+        await asyncio.sleep(60)
+
+    world.async_skill("work", work)
+    text = chain("a").replace("type: sequential", "type: sequential\n  settings: {timeout_seconds: 0.05}")
+    with pytest.raises(ExecutionError, match=r"The run did not end within its 0.05 s of work; it was at a."):
+        world.run(text)
+
+
+def test_a_run_that_is_driven_is_cancelled_between_steps(world: World) -> None:
+    def work(context: FlowContext) -> None:
+        if len(world.calls) == 1:
+            cancel_run(context.metadata.run_id, run_store=world.store, config=world.config, by="ann", note="enough")
+
+    world.skill("work", work)
+    with pytest.raises(ExecutionError, match="cancelled by ann"):
+        world.run(chain("a", "b"))
+    assert world.calls == ["a"]
+    run = world.only_run()
+    assert run.status == "cancelled"
+    with pytest.raises(NotResumable, match="is cancelled"):
+        world.resume(run.run_id)
+
+
+def test_a_cancelled_async_step_ends_at_once(world: World) -> None:
+    async def work(context: FlowContext) -> None:
+        cancel_run(context.metadata.run_id, run_store=world.store, config=world.config, by="ann")
+        await asyncio.sleep(60)
+
+    world.async_skill("work", work)
+    with pytest.raises(ExecutionError, match="cancelled"):
+        world.run(chain("a", "b"))
+    assert world.only_run().status == "cancelled"
+
+
+def test_a_run_that_this_process_drives_is_busy_for_others(world: World) -> None:
+    refused: list[str] = []
+
+    def work(context: FlowContext) -> None:
+        try:
+            world.resume(context.metadata.run_id)
+        except RunBusyError as error:
+            refused.append(error.owner)
+
+    world.skill("work", work)
+    world.run(chain("a"))
+    assert len(refused) == 1 and refused[0].startswith("process ")
+
+
+def test_a_replay_is_a_new_run_from_the_same_inputs(world: World) -> None:
+    world.skill("work", lambda context: context.set("twice", context.get("x") * 2))
+    first = world.run(chain("a"), initial_data={"x": {1, 2}.__len__()})
+    second = replay_run(first.metadata.run_id, world.registry, world.config, run_store=world.store)
+    assert second.get("twice") == 4
+    record = world.record(second.metadata.run_id)
+    assert record.replay_of == first.metadata.run_id
+    assert record.run_id != first.metadata.run_id
+
+
+def test_a_value_that_cannot_be_restored_fails_the_step_and_names_the_key(world: World) -> None:
+    world.skill("work", lambda context: context.set("file", {"handle": [threading.Lock()]}))
+    with pytest.raises(ExecutionError, match=r"Step a cannot be recorded: the value at file.handle\[0\]") as caught:
+        world.run(chain("a"))
+    assert isinstance(caught.value.__cause__, CodecError)
+
+
+def test_an_ended_run_can_be_deleted_and_leaves_a_tombstone(world: World) -> None:
+    world.skill("work")
+    run_id = world.run(chain("a")).metadata.run_id
+    delete_run(run_id, run_store=world.store, by="ann")
+    assert world.store.load_run(run_id) is None
+    with pytest.raises(RunNotFound, match="was deleted by ann") as caught:
+        resolve_run_id(run_id, world.store)
+    assert caught.value.tombstone.deleted_by == "ann"
+
+
+def test_a_run_id_is_taken_as_given_or_refused(world: World) -> None:
+    world.skill("work")
+    assert world.run(chain("a"), run_id="mine-1").metadata.run_id == "mine-1"
+    for wrong in ("../x", "a%", "", "x" * 65, "a b", "'"):
+        with pytest.raises(UsageError, match="run id"):
+            world.run(chain("a"), run_id=wrong)
+    assert len(world.store.list_runs()) == 1
+
+
+def test_setup_and_teardown_surround_the_steps_of_a_node(world: World) -> None:
+    from neurocore import Skill, SkillMeta
+
+    told: list[str] = []
+
+    class Careful(Skill):
+        skill_meta = SkillMeta(name="careful")
+
+        def setup(self, context: FlowContext) -> None:
+            told.append(f"setup {self.name}")
+
+        def process(self, context: FlowContext) -> FlowContext:
+            told.append(f"process {self.name}")
+            if self.name == "b":
+                raise ValueError("no")
+            return context
+
+        def teardown(self, context: FlowContext) -> None:
+            told.append(f"teardown {self.name}")
+
+    world.registry.register(Careful)
+    with pytest.raises(ExecutionError):
+        world.run(chain("a", "b", types="careful"))
+    assert told == ["setup a", "process a", "setup b", "process b", "teardown a", "teardown b"]
