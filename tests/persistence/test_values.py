@@ -1,0 +1,75 @@
+"""Every type of value through every backend of ours (promise 9)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from neurocore import codec
+from neurocore.persistence import InMemoryRunStore, SQLiteRunStore
+from neurocore.persistence.base import Commit, LogLine, RunFilter, RunStatus
+from neurocore.persistence.testing.contract import answer, event, found, gate, run, step
+from tests.persistence.json_store import JsonFolderStore
+from tests.values import same, texts, values
+
+BACKENDS = {
+    "sqlite": lambda folder: SQLiteRunStore(folder / "runs.db"),
+    "memory": lambda folder: InMemoryRunStore(),
+    "json": JsonFolderStore,
+}
+
+
+@pytest.fixture(params=BACKENDS)
+def store(request, tmp_path):
+    made = BACKENDS[request.param](tmp_path)
+    yield made
+    made.close()
+
+
+@given(data=st.dictionaries(texts, values, max_size=3), changed=st.dictionaries(texts, values, max_size=3))
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_value_comes_back_from_every_store(store, data, changed):
+    store.delete_run("r1")
+    store.create_run(run("r1", initial_data=data))
+    mine = found(store, "r1")
+    mine.status = RunStatus.COMPLETED
+    store.commit(Commit(run=mine, steps=[step("r1", 0, sets=changed, config=data)], events=[event(**{"data": data})]))
+
+    back = found(store, "r1")
+    (one,) = store.load_steps("r1")
+    assert same(back.initial_data, data)
+    assert same(one.config, data)
+    assert same(back.events[0].data, {"data": data})
+    assert one.output_keys == list(changed)
+    context = {key: codec.decode(value) for key, value in store.load_context("r1").items()}
+    assert same(context, {**data, **changed})
+    assert back.final_context is not None
+    assert same(back.final_context["data"], context)
+
+
+@given(text=texts)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_words_of_any_kind_are_no_trouble_anywhere(store, text):
+    store.delete_run("r1")
+    opened = gate("r1", text or "node", name=text, message=text)
+    mine = run(
+        "r1", title=text, blueprint_name=text or "b", tags=[text], started_by=text, error=text, replay_of=text,
+        suspension_reason=text, suspended_at_node=text, blueprint_path=text, gates=[opened],
+    )  # fmt: skip
+    store.create_run(mine)
+    row = step(
+        "r1", 0, component=text, node_id=text, reason=text, error=text, traceback=text, port=text, output_keys=[text],
+        logs=[LogLine(at=opened.opened_at, level="info", message=text)],
+    )  # fmt: skip
+    store.commit(Commit(run=mine, steps=[row], events=[event(text, who=text)]))
+    node = store.load_gates("r1")[0].node_id
+    assert store.answer_gate("r1", answer(node, by=text, note=text), event=event(who=text))
+    back = found(store, "r1")
+    assert text.isascii() is False or (back.title, back.tags, back.started_by) == (text, [text], text)
+    decision = back.gates[0].decision
+    assert decision is not None
+    assert decision.sealed("r1", "").hash == decision.hash
+    wanted = RunFilter(blueprint=text or "b", text=text[:3], tag=text, started_by=text)
+    assert len(store.page_runs(wanted).runs) <= 1
+    assert store.load_run(text) is None or text == "r1"
