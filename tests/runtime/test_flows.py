@@ -93,7 +93,8 @@ def test_branches_really_run_at_the_same_time(world: World) -> None:
     world.skill("work")
     world.skill("meets", lambda context: meet.wait())
     world.run(graph("a>b a>c b>d c>d", types={"b": "meets", "c": "meets"}))
-    assert world.calls[0] == "a" and world.calls[-1] == "d"
+    assert world.calls[0] == "a"
+    assert world.calls[-1] == "d"
 
 
 def test_a_node_with_two_incoming_edges_runs_once_after_both(world: World) -> None:
@@ -167,8 +168,10 @@ def test_what_a_failed_step_changed_is_discarded(world: World) -> None:
     with pytest.raises(ExecutionError, match="Step a failed: no"):
         world.run(chain("a"))
     run = world.only_run()
-    assert run.final_context is not None and run.final_context["data"] == {}
-    assert run.failure is not None and (run.failure.kind, run.failure.type) == ("error", "ValueError")
+    assert run.final_context is not None
+    assert run.final_context["data"] == {}
+    assert run.failure is not None
+    assert (run.failure.kind, run.failure.type) == ("error", "ValueError")
 
 
 def test_a_failure_lets_siblings_finish_and_starts_nothing_new(world: World) -> None:
@@ -180,12 +183,18 @@ def test_a_failure_lets_siblings_finish_and_starts_nothing_new(world: World) -> 
 
     world.skill("work")
     world.skill("fails", fails)
-    world.skill("slow", lambda context: (failed.wait(20), context.set("slow", "done")))
+
+    def slow(context: FlowContext) -> None:
+        failed.wait(20)
+        context.set("slow", "done")
+
+    world.skill("slow", slow)
     with pytest.raises(ExecutionError, match="Step bad failed"):
         world.run(graph("a>bad a>good good>late", types={"bad": "fails", "good": "slow"}))
     run = world.only_run()
     assert "late" not in world.calls
-    assert run.final_context is not None and run.final_context["data"] == {"slow": "done"}
+    assert run.final_context is not None
+    assert run.final_context["data"] == {"slow": "done"}
 
 
 def test_two_branches_that_write_one_key_differently_fail_the_later_one(world: World) -> None:

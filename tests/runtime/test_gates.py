@@ -60,7 +60,8 @@ def test_an_approval_is_recorded_before_the_run_goes_on_and_goes_on_once(world: 
     assert (run.status, run.owed) == ("suspended", "decision")
     context = world.resume(run_id)
     assert world.calls == ["a", "b"]
-    assert context.get("approval")["by"] == "ann" and context.get("approvals")["ok"]["note"] == "fine"
+    assert context.get("approval")["by"] == "ann"
+    assert context.get("approvals")["ok"]["note"] == "fine"
     with pytest.raises(NotResumable, match="is completed"):
         world.resume(run_id)
     assert world.calls == ["a", "b"]
@@ -87,7 +88,8 @@ def test_the_same_answer_again_is_a_success_that_changes_nothing(world: World) -
     run_id = at_gate(world)
     first = decide(world, run_id)
     again = decide(world, run_id)
-    assert again.effect == "repeated" and again.answer.hash == first.answer.hash
+    assert again.effect == "repeated"
+    assert again.answer.hash == first.answer.hash
     (gate,) = world.store.load_gates(run_id)
     assert len(gate.answers) == 1
 
@@ -107,7 +109,8 @@ def test_a_rejection_ends_the_run_and_names_gate_reviewer_and_note(world: World)
         world.resume(run_id)
     assert (caught.value.by, caught.value.note, caught.value.node) == ("ann", "too much", "ok")
     run = world.record(run_id)
-    assert run.failure is not None and (run.status, run.failure.kind) == ("failed", "rejected")
+    assert run.failure is not None
+    assert (run.status, run.failure.kind) == ("failed", "rejected")
     with pytest.raises(NotResumable, match="was rejected at gate ok"):
         world.resume(run_id)
     assert world.calls == ["a"]
@@ -140,7 +143,8 @@ def test_resume_data_at_a_gate_is_an_answer_like_any_other(world: World) -> None
         world.resume(run_id, resume_data={"approved": True, "colour": "red"})
     context = world.resume(run_id, resume_data={"approved": True, "by": "cy", "note": "n"})
     assert context.get("approval")["by"] == "cy"
-    assert not context.has("colour") and not context.has("resume_data")
+    assert not context.has("colour")
+    assert not context.has("resume_data")
 
 
 @pytest.mark.parametrize(
@@ -283,7 +287,8 @@ def test_answers_are_chained_by_hash(world: World) -> None:
     first = decide(world, run_id).answer
     world.resume(run_id)
     second = decide(world, run_id, gate="second").answer
-    assert first.prev_hash == "" and second.prev_hash == first.hash
+    assert first.prev_hash == ""
+    assert second.prev_hash == first.hash
     assert first.sealed(run_id, "").hash == first.hash
     assert last_hash(world.store.load_gates(run_id)) == second.hash
 
@@ -321,16 +326,20 @@ def test_a_failure_beside_an_open_gate_voids_it_and_resume_asks_again(world: Wor
 def test_the_preview_says_what_each_answer_leads_to(world: World) -> None:
     run_id = at_gate(world, "a", GATE, "b", "c: condition: context.data.n > 9", "d")
     outlook = preview(run_id, world.store)
-    assert outlook.approve.runs == ["b", "d"] and outlook.approve.maybe == ["c"]
+    assert outlook.approve.runs == ["b", "d"]
+    assert outlook.approve.maybe == ["c"]
     assert outlook.approve.ends == "completed"
-    assert outlook.reject.ends == "failed" and outlook.reject.skips == ["b", "c", "d"]
+    assert outlook.reject.ends == "failed"
+    assert outlook.reject.skips == ["b", "c", "d"]
 
 
 def test_the_preview_of_another_path(world: World) -> None:
     run_id = at_gate(world, "a", "approval: {name: ok, on_reject: tell}", "b", "tell", "approval: {name: last}", "end")
     outlook = preview(run_id, world.store)
-    assert outlook.approve.runs == ["b", "tell", "last"] and outlook.approve.ends == "waits at last"
-    assert outlook.reject.runs == ["tell", "last"] and outlook.reject.skips == ["b"]
+    assert outlook.approve.runs == ["b", "tell", "last"]
+    assert outlook.approve.ends == "waits at last"
+    assert outlook.reject.runs == ["tell", "last"]
+    assert outlook.reject.skips == ["b"]
 
 
 def test_what_differs_from_the_last_approved(world: World) -> None:
@@ -341,7 +350,8 @@ def test_what_differs_from_the_last_approved(world: World) -> None:
     world.resume(first)
     second = world.run(text, initial_data={"x": 2}).metadata.run_id
     found = last_approved(second, "ok", world.store)
-    assert found is not None and found.run.run_id == first
+    assert found is not None
+    assert found.run.run_id == first
     assert [(one.key, one.before, one.after, one.kind) for one in found.differences] == [("sum.total", 1, 2, "changed")]
     compared = compare_runs(first, second, world.store)
     assert [one.key for one in compared.inputs] == ["x"]

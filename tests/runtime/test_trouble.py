@@ -83,7 +83,8 @@ def test_resume_data_on_a_failed_run_is_seen_by_the_step_that_is_tried_again_alo
         world.run(chain("a", "b"))
     context = world.resume(world.only_run().run_id, resume_data={"hint": 7})
     assert seen == [None, {"hint": 7}, None]
-    assert not context.has("resume_data") and not context.has("hint")
+    assert not context.has("resume_data")
+    assert not context.has("hint")
 
 
 def test_a_skill_may_suspend_and_go_on_with_what_it_is_given(world: World) -> None:
@@ -96,7 +97,8 @@ def test_a_skill_may_suspend_and_go_on_with_what_it_is_given(world: World) -> No
 
     world.skill("work", work)
     context = world.run(chain("a"))
-    assert context.metadata.suspended and context.metadata.suspended_at_node == "a"
+    assert context.metadata.suspended
+    assert context.metadata.suspended_at_node == "a"
     assert context.metadata.suspension_reason == "which colour?"
     run_id = context.metadata.run_id
     with pytest.raises(NotResumable, match="waits for data at a"):
@@ -117,7 +119,7 @@ def test_an_async_step_that_takes_too_long_is_cancelled(world: World) -> None:
             raise
 
     world.async_skill("work", work)
-    with pytest.raises(ExecutionError, match="did not end within 0.05 s") as caught:
+    with pytest.raises(ExecutionError, match=r"did not end within 0\.05 s") as caught:
         world.run(chain("a: timeout: 0.05"))
     assert caught.value.kind == "timeout"
     assert cancelled.is_set()
@@ -137,8 +139,10 @@ def test_a_sync_step_that_takes_too_long_is_left_behind_and_its_changes_dropped(
     go.set()
     assert left.wait(20)
     run = world.only_run()
-    assert run.final_context is not None and run.final_context["data"] == {}
-    assert run.failure is not None and run.failure.kind == "timeout"
+    assert run.final_context is not None
+    assert run.final_context["data"] == {}
+    assert run.failure is not None
+    assert run.failure.kind == "timeout"
 
 
 def test_the_whole_run_has_a_time(world: World) -> None:
@@ -188,7 +192,8 @@ def test_a_run_that_this_process_drives_is_busy_for_others(world: World) -> None
 
     world.skill("work", work)
     world.run(chain("a"))
-    assert len(refused) == 1 and refused[0].startswith("process ")
+    assert len(refused) == 1
+    assert refused[0].startswith("process ")
 
 
 def test_a_replay_is_a_new_run_from_the_same_inputs(world: World) -> None:
