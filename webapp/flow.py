@@ -9,13 +9,14 @@ from itertools import pairwise
 from markupsafe import Markup
 from msgspec import Struct
 
-from neurocore.blueprint.plan import Carry, Plan, PlanEdge
+from neurocore.blueprint.plan import Carry, Plan, PlanEdge, PlanNode
 from neurocore.persistence.base import GateRecord, GateStatus, RunRecord, StepRecord
-from webapp.layout import HEIGHT, Layout, label_width, layered, rail
+from webapp.layout import HEIGHT, Box, Layout, label_width, layered, rail
 from webapp.marks import anchor
-from webapp.text import counted, html, line, safe
+from webapp.text import counted, html, line
 
-MOST_NODES = 1000
+#: A larger picture is sent when it is asked for.
+MOST_NODES = 250
 
 WORDS = {
     "completed": "completed",
@@ -36,24 +37,77 @@ class NodeState(Struct, frozen=True):
     href: str | None = None
 
 
+class Sheet:
+    """What is the same in every picture of one definition: where things stand, and their pieces by state, made once."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        widths = [label_width(line(node.id, 22)) for node in plan.nodes]
+        if _is_chain(plan):
+            below = 36 if any(node.condition is not None for node in plan.nodes) else 24
+            self.layout = rail(widths, below=below)
+        else:
+            self.layout = layered(plan, widths)
+        self._nodes: dict[tuple[int, str], tuple[str, str]] = {}
+        self._edges: dict[tuple[int, str], str] = {}
+
+    def node(self, index: int, state: NodeState) -> str:
+        """A node as a link to its step, or on its own."""
+        piece = self._nodes.get((index, state.state))
+        if piece is None:
+            piece = self._nodes[index, state.state] = _node(
+                self.plan.nodes[index], self.layout.boxes[index], state.state
+            )
+        classes, body = piece
+        if state.visits > 1:
+            box = self.layout.boxes[index]
+            place = f'x="{box.x + box.width - 6:.0f}" y="{box.y - HEIGHT / 2 - 4:.0f}"'
+            body = f'{body}<text class="visits" {place}>×{state.visits}</text>'
+        if state.href:
+            return f'<a class="{classes}" href="{state.href}">{body}</a>'
+        return f'<g class="{classes}" role="img">{body}</g>'
+
+    def edge(self, edge: PlanEdge, state: str) -> str:
+        """An edge with its head and label."""
+        piece = self._edges.get((edge.index, state))
+        if piece is None:
+            piece = self._edges[edge.index, state] = _edge(edge, self.layout, state)
+        return piece
+
+
 class Flow(Struct, frozen=True):
     """What is to be drawn."""
 
-    plan: Plan
-    layout: Layout
+    sheet: Sheet
     nodes: dict[str, NodeState]
     edges: dict[int, str]
 
     @property
+    def large(self) -> bool:
+        """Whether it is sent only when it is asked for."""
+        return len(self.nodes) > MOST_NODES
+
+    @property
     def svg(self) -> Markup:
         """The picture."""
-        return _draw(self)
+        sheet = self.sheet
+        parts = [
+            sheet.edge(edge, self.edges.get(edge.index, "open"))
+            for edge in sheet.plan.edges
+            if edge.index in sheet.layout.paths
+        ]
+        parts += [sheet.node(node.index, self.nodes[node.id]) for node in sheet.plan.nodes]
+        return html(
+            '<svg class="flow" width="{0:.0f}" height="{1:.0f}" viewBox="0 0 {0:.0f} {1:.0f}" role="group" '
+            'aria-label="{2}">{3}</svg>',
+            sheet.layout.width, sheet.layout.height, _told(self), Markup("".join(parts)),  # noqa: S704 - escaped pieces
+        )  # fmt: skip
 
 
 def of_blueprint(plan: Plan, key: str) -> Flow:
     """The flow on its own; `key` is the definition's hash."""
     nodes = {node.id: NodeState("plain") for node in plan.nodes}
-    return Flow(plan, _layout(key, _Held(plan)), nodes, {})
+    return Flow(_sheet(key, _Held(plan)), nodes, {})
 
 
 def of_run(plan: Plan, run: RunRecord, steps: Sequence[StepRecord], gates: Sequence[GateRecord]) -> Flow:
@@ -75,7 +129,7 @@ def of_run(plan: Plan, run: RunRecord, steps: Sequence[StepRecord], gates: Seque
     for current in () if run.status.ended else run.current_nodes:
         if current.node_id in nodes:
             nodes[current.node_id] = NodeState("running", current.visit, f"#{anchor('now', current.node_id)}")
-    return Flow(plan, _layout(run.blueprint_hash or run.run_id, _Held(plan)), nodes, edges)
+    return Flow(_sheet(run.blueprint_hash or run.run_id, _Held(plan)), nodes, edges)
 
 
 class _Held:
@@ -91,12 +145,9 @@ class _Held:
         return isinstance(other, _Held) and [n.id for n in self.plan.nodes] == [n.id for n in other.plan.nodes]
 
 
-@lru_cache(maxsize=200)
-def _layout(_key: str, held: _Held) -> Layout:
-    widths = [label_width(line(node.id, 22)) for node in held.plan.nodes]
-    if not _is_chain(held.plan):
-        return layered(held.plan, widths)
-    return rail(widths, below=36 if any(node.condition is not None for node in held.plan.nodes) else 24)
+@lru_cache(maxsize=100)
+def _sheet(_key: str, held: _Held) -> Sheet:
+    return Sheet(held.plan)
 
 
 def _is_chain(plan: Plan) -> bool:
@@ -104,22 +155,6 @@ def _is_chain(plan: Plan) -> bool:
 
 
 # -------------------------------------------------------------------- drawing
-
-
-def _draw(flow: Flow) -> Markup:
-    plan, layout = flow.plan, flow.layout
-    if len(plan.nodes) > MOST_NODES:
-        return html('<p class="dim">{} are too many to draw.</p>', counted(len(plan.nodes), "node"))
-    parts = [_edge(edge, flow) for edge in plan.edges if edge.index in layout.paths]
-    parts += [_node(index, flow) for index in range(len(plan.nodes))]
-    return html(
-        '<svg class="flow" width="{0:.0f}" height="{1:.0f}" viewBox="0 0 {0:.0f} {1:.0f}" role="group" '
-        'aria-label="{2}">{3}</svg>',
-        layout.width,
-        layout.height,
-        _told(flow),
-        Markup("").join(parts),
-    )
 
 
 def _told(flow: Flow) -> str:
@@ -130,39 +165,29 @@ def _told(flow: Flow) -> str:
     return f"The flow: {counted(len(flow.nodes), 'node')}{f' ({states})' if states else ''}"
 
 
-def _node(index: int, flow: Flow) -> Markup:
-    node, box = flow.plan.nodes[index], flow.layout.boxes[index]
-    state = flow.nodes[node.id]
-    name = line(node.id, 22)
-    top = box.y - HEIGHT / 2
-    told = f"{safe(node.id[:300])}: {node.type}{', a gate' if node.is_gate else ''}"
-    if WORDS[state.state]:
-        told += f", {WORDS[state.state]}"
-    if node.condition is not None:
-        told += f"; only if {line(node.condition.text, 200)}"
-    visits = Markup("")
-    if state.visits > 1:
-        visits = html(
-            '<text class="visits" x="{:.0f}" y="{:.0f}">×{}</text>', box.x + box.width - 6, top - 4, state.visits
-        )
+def _node(node: PlanNode, box: Box, state: str) -> tuple[str, str]:
+    """Its classes, and what is drawn, with what the pointer is told as its title (its name for screen readers, too)."""
+    middle, top = box.x + box.width / 2, box.y - HEIGHT / 2
     condition = Markup("")
     if node.condition is not None:
-        condition = html(
-            '<text class="cond" x="{:.1f}" y="{:.0f}">if {}</text>',
-            box.x + box.width / 2,
-            top + HEIGHT + 13,
-            line(node.condition.text.replace("context.data.", ""), max(8, int(box.width / 6))),
-        )
+        text = line(node.condition.text.replace("context.data.", ""), max(8, int(box.width / 6)))
+        place = Markup('x="{:.1f}" y="{:.0f}"').format(middle, top + HEIGHT + 13)
+        condition = html('<text class="cond" {}>if {}</text>', place, text)
     body = html(
         '<title>{}</title><rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{}" rx="{}"/>{}'
-        '<text class="name" x="{:.1f}" y="{:.1f}">{}</text>{}{}',
-        told, box.x, top, box.width, HEIGHT, HEIGHT // 2 if node.is_gate else 8, _icon(state.state, box.x + 10, box.y),
-        box.x + box.width / 2 + (8 if state.state != "plain" else 0), box.y + 4.5, name, visits, condition,
+        '<text class="name" x="{:.1f}" y="{:.1f}">{}</text>{}',
+        _title(node, state), box.x, top, box.width, HEIGHT, HEIGHT // 2 if node.is_gate else 8,
+        _icon(state, box.x + 10, box.y), middle + (8 if state != "plain" else 0), box.y + 4.5, line(node.id, 22),
+        condition,
     )  # fmt: skip
-    classes = f"node {state.state}{' gate' if node.is_gate else ''}"
-    if state.href:
-        return html('<a class="{}" href="{}" aria-label="{}">{}</a>', classes, state.href, told, body)
-    return html('<g class="{}" role="img" aria-label="{}">{}</g>', classes, told, body)
+    return f"node {state}{' gate' if node.is_gate else ''}", str(body)
+
+
+def _title(node: PlanNode, state: str) -> str:
+    told = f"{line(node.id, 300)}: {line(node.type, 100)}{', a gate' if node.is_gate else ''}"
+    if WORDS[state]:
+        told += f", {WORDS[state]}"
+    return f"{told}; only if {line(node.condition.text, 200)}" if node.condition is not None else told
 
 
 def _icon(state: str, x: float, y: float) -> Markup:
@@ -171,27 +196,22 @@ def _icon(state: str, x: float, y: float) -> Markup:
     return html('<use href="#i-{}" x="{:.1f}" y="{:.1f}" width="14" height="14"/>', state, x, y - 7)
 
 
-def _edge(edge: PlanEdge, flow: Flow) -> Markup:
-    points = flow.layout.paths[edge.index]
-    state = flow.edges.get(edge.index, "open") if flow.edges else "open"
-    classes = f"edge {state}{' back' if edge.back else ''}"
-    angular = edge.back or (flow.layout.rail and len(points) > 2)
+def _edge(edge: PlanEdge, layout: Layout, state: str) -> str:
+    points = layout.paths[edge.index]
+    angular = edge.back or (layout.rail and len(points) > 2)
     way = _angular(points) if angular else _curved(points)
-    places = list(points[2:4]) if edge.back else points
-    label = _edge_label(edge)
-    text = Markup("")
+    label, text = _edge_label(edge), Markup("")
     if label:
-        (x1, y1), (x2, y2) = places[0], places[1]
+        (x1, y1), (x2, y2) = points[2:4] if edge.back else points[:2]
         x, y = ((x1 + x2) / 2, y2 - 4) if angular else (x1 + 8, y1 + (y2 - y1) * 0.12 - 5)
+        classes = "label mid" if angular else "label"
         text = html(
-            '<text class="label{}" x="{:.1f}" y="{:.1f}"><title>{}</title>{}</text>',
-            Markup(" mid") if angular else "",
-            x,
-            y,
-            line(label, 300),
-            line(label, 14),
-        )
-    return html('<g class="{}"><path d="{}"/><path class="head" d="{}"/>{}</g>', classes, way, _head(points), text)
+            '<text class="{}" x="{:.1f}" y="{:.1f}"><title>{}</title>{}</text>',
+            classes, x, y, line(label, 300), line(label, 14),
+        )  # fmt: skip
+    classes = f"edge {state}{' back' if edge.back else ''}"
+    head = _head(points)
+    return str(html('<g class="{}"><path d="{}"/><path class="head" d="{}"/>{}</g>', classes, way, head, text))
 
 
 def _edge_label(edge: PlanEdge) -> str:

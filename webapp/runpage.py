@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
+from markupsafe import Markup
 from msgspec import Struct
 
 from neurocore import codec
@@ -23,6 +24,7 @@ from webapp.listing import worked_since
 from webapp.marks import anchor, run_url
 from webapp.services import Services
 from webapp.standing import Choice, Standing, choices, standing, token
+from webapp.steprows import rows_html
 from webapp.text import safe
 from webapp.timeline import Row, Timeline, build
 
@@ -89,12 +91,21 @@ class Panel(Struct, kw_only=True):
 class RunPage:
     """The run's page; every property is worked out once."""
 
-    def __init__(self, run: RunRecord, services: Services, *, tab: str = "activity", all_steps: bool = False) -> None:
+    def __init__(
+        self,
+        run: RunRecord,
+        services: Services,
+        *,
+        tab: str = "activity",
+        all_steps: bool = False,
+        picture: bool = False,
+    ) -> None:
         self.run = run
         self.services = services
         self.store = services.store
         self.tab = tab if tab in TABS else "activity"
         self.all_steps = all_steps
+        self.picture = picture
         self.typed: Typed | None = None
 
     @cached_property
@@ -169,9 +180,9 @@ class RunPage:
             next((one for one in reversed(self.steps) if node in (one.node_id, one.component)), None) if node else None
         )
 
-    def row_id(self, row: Row) -> str:
-        """The id that links lead to."""
-        return f"step-{row.step.step_index}" if row.step else anchor("now", row.node_id)
+    def rows_html(self, rows: list[Row]) -> Markup:
+        """These rows of the timeline."""
+        return rows_html(self.run, rows, self.services)
 
     @property
     def link(self) -> str:

@@ -72,10 +72,18 @@ def show(run_id: str) -> AnyResponse:
     asked = request.args
     if live.wants_block() and "v" in asked:
         return refresh(run, here)
-    page = RunPage(run, here, tab=asked.get("tab", "activity"), all_steps=asked.get("steps") == "all")
+    page = RunPage(
+        run, here, tab=asked.get("tab", "activity"), all_steps=asked.get("steps") == "all", picture="picture" in asked
+    )
     if live.wants_block() and asked.get("part") in ("tab", "timeline"):
         return live.varying(make_response(render_block("runs/run.html", asked["part"], page=page)))
     return whole_page(page)
+
+
+def _run_page(run: RunRecord, here: Services, tab: str) -> RunPage:
+    asked = request.args
+    everything = asked.get("steps") == "all"
+    return RunPage(run, here, tab=asked.get("tab", tab), all_steps=everything, picture="picture" in asked)
 
 
 def whole_page(page: RunPage, status: int = 200) -> Response:
@@ -88,7 +96,9 @@ def refresh(run: RunRecord, here: Services) -> Response:
     asked = request.args
     if asked["v"] == standing.token(run, here):
         return live.unchanged()
-    page = RunPage(run, here, tab=asked.get("tab", ""), all_steps=asked.get("steps") == "all")
+    page = RunPage(
+        run, here, tab=asked.get("tab", ""), all_steps=asked.get("steps") == "all", picture="picture" in asked
+    )
     names = list(LIVE_BLOCKS)
     if asked.get("g") != page.gates_token:
         names.append("gates")

@@ -92,9 +92,12 @@ def _set(key: str, old: bytes | None, new: bytes) -> KeyChange:
 
 def _before(run: RunRecord, step: StepRecord, services: Services, keys: set[str]) -> dict[str, bytes]:
     """What these keys were just before the step's commit."""
-    whole = services.store.load_run(run.run_id)
-    initial = {key: codec.encode(value) for key, value in (whole or run).initial_data.items() if key in keys}
     earlier = [one for one in services.store.load_steps(run.run_id) if one.commit_index < step.commit_index]
+    touched = {key for one in earlier for key in (*one.changes.set, *one.changes.deleted)}
+    initial: dict[str, bytes] = {}
+    if keys - touched:  # only then the wide row is read
+        whole = services.store.load_run(run.run_id) or run
+        initial = {key: codec.encode(value) for key, value in whole.initial_data.items() if key in keys}
     return {key: data for key, data in fold(initial, earlier).items() if key in keys}
 
 

@@ -73,18 +73,18 @@ def build(
     """The timeline of a run as it stands `now`."""
     at = (now or datetime.now(UTC)).timestamp() * 1000
     by_place = {(gate.node_id, gate.visit): gate for gate in gates}
-    rows = [_recorded(step, by_place.get((step.node_id or step.component, step.visit)), at) for step in steps]
+    rows = [_recorded(step, by_place.get((step.node_id or step.component, step.visit))) for step in steps]
     rows += [_current(node, at) for node in run.current_nodes if not run.status.ended]
     start = _ms(run.created_at) or at
     end = _ms(run.finished_at) or at
     if run.status.value == "failed" and not run.finished_at:
         end = _ms(run.updated_at) or at
-    scale = Scale([worked for row in rows for worked in _work(row, at)], start, end)
-    waits = []
-    for row in rows:
-        row.bars = _bars(row, scale, at)
-        waits += _waits(row, at)
-    waited = sum(end - begin for begin, end in _union(waits))
+    works, waits = [_work(row, at) for row in rows], [_wait(row, at) for row in rows]
+    scale = Scale([work for work in works if work is not None], start, end)
+    for row, work, wait in zip(rows, works, waits, strict=True):
+        row.bars = _bars(row, work, wait, scale)
+        row.waited_ms = wait[1] - wait[0] if wait is not None else None
+    waited = sum(end - begin for begin, end in _union(wait for wait in waits if wait is not None))
     return Timeline(rows=rows, started_at=run.created_at, ended_at=run.finished_at, waited_ms=waited, total=len(rows))
 
 
@@ -136,14 +136,11 @@ class Scale:
 # -------------------------------------------------------------------- rows
 
 
-def _recorded(step: StepRecord, gate: GateRecord | None, now: float) -> Row:
-    row = Row(
+def _recorded(step: StepRecord, gate: GateRecord | None) -> Row:
+    return Row(
         node_id=step.node_id or step.component, visit=step.visit, attempt=step.attempt, status=step.status.value,
         started_at=step.started_at, step=step, gate=gate, worked_ms=step.duration_ms,
     )  # fmt: skip
-    waits = _waits(row, now)
-    row.waited_ms = sum(stop - begin for begin, stop in waits) if waits else None
-    return row
 
 
 def _current(node: CurrentNode, now: float) -> Row:
@@ -153,34 +150,31 @@ def _current(node: CurrentNode, now: float) -> Row:
     )  # fmt: skip
 
 
-def _bars(row: Row, scale: Scale, now: float) -> list[Bar]:
-    if row.status == "skipped" and not row.waited_ms:
-        return []
-    kind = row.status if row.status != "suspended" else "completed"
-    bars = [scale.bar(begin, stop, "waiting") for begin, stop in _waits(row, now)]
-    if row.gate is None or row.gate.kind != "gate":
-        bars = [scale.bar(begin, stop, kind) for begin, stop in _work(row, now)] + bars
+def _bars(row: Row, work: Interval | None, wait: Interval | None, scale: Scale) -> list[Bar]:
+    bars = []
+    if work is not None and (row.gate is None or row.gate.kind != "gate"):
+        bars.append(scale.bar(*work, "completed" if row.status == "suspended" else row.status))
+    if wait is not None:
+        bars.append(scale.bar(*wait, "waiting"))
     return bars
 
 
-def _work(row: Row, now: float) -> list[Interval]:
-    begin = _ms(row.started_at)
-    if begin is None or row.status == "skipped":
-        return []
-    if row.status == "running":
-        return [(begin, max(begin, now))]
-    return [(begin, begin + (row.worked_ms or 0.0))]
+def _work(row: Row, now: float) -> Interval | None:
+    begin = _ms(row.started_at) if row.status != "skipped" else None
+    if begin is None:
+        return None
+    return begin, max(begin, now) if row.status == "running" else begin + (row.worked_ms or 0.0)
 
 
-def _waits(row: Row, now: float) -> list[Interval]:
+def _wait(row: Row, now: float) -> Interval | None:
     gate = row.gate
     if gate is None or (row.step is not None and row.step.status is StepStatus.SKIPPED and not gate.closed_at):
-        return []
+        return None
     begin = _ms(gate.opened_at)
     if begin is None:
-        return []
-    stop = _ms(gate.closed_at) if gate.closed_at else now
-    return [(begin, max(begin, stop or now))]
+        return None
+    stop = (_ms(gate.closed_at) if gate.closed_at else now) or now
+    return begin, max(begin, stop)
 
 
 # -------------------------------------------------------------------- intervals

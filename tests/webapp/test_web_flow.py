@@ -99,4 +99,4 @@ def test_nodes_are_coloured_by_state_and_lead_to_their_step():
 
 def test_the_layout_is_kept_by_definition():
     plan = random_graph(30, 2)
-    assert flow.of_blueprint(plan, "k3").layout is flow.of_blueprint(plan, "k3").layout
+    assert flow.of_blueprint(plan, "k3").sheet is flow.of_blueprint(plan, "k3").sheet

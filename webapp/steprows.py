@@ -1,0 +1,54 @@
+"""The rows of the timeline as HTML. What a recorded step's row says is made once; its bars move with the scale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flask import current_app
+from markupsafe import Markup
+
+from neurocore.persistence.base import RunRecord
+from webapp.marks import anchor, run_url
+from webapp.services import Services
+from webapp.timeline import Bar, Row
+
+_HERE = Markup("\x00")
+_MOST_KEPT = 5_000
+
+
+def rows_html(run: RunRecord, rows: Iterable[Row], services: Services) -> Markup:
+    """A list item for each row."""
+    base = run_url(run.run_id, "steps")
+    return Markup("".join([_row(run, row, base, services) for row in rows]))  # noqa: S704 - templates of ours, escaped
+
+
+def row_id(row: Row) -> str:
+    """The id that links lead to."""
+    return f"step-{row.step.step_index}" if row.step else anchor("now", row.node_id)
+
+
+def _row(run: RunRecord, row: Row, base: str, services: Services) -> str:
+    if row.step is None or row.waiting:
+        before, after = _rendered(row, base)
+    else:
+        gate = row.gate.status.value if row.gate else ""
+        key = (f"{run.run_id}/{row.key}", row.step.visit, gate, f"{row.waited_ms or 0:.0f}", base)
+        kept = services.kept_rows.get(key)
+        if kept is None:
+            if len(services.kept_rows) >= _MOST_KEPT:
+                services.kept_rows.clear()
+            kept = services.kept_rows[key] = _rendered(row, base)
+        before, after = kept
+    return f"{before}{''.join([_bar(bar) for bar in row.bars])}{after}"
+
+
+def _rendered(row: Row, base: str) -> tuple[str, str]:
+    template = current_app.jinja_env.get_template("runs/_step.html")
+    before, _, after = template.render(row=row, id=row_id(row), base=base, bars=_HERE).partition("\x00")
+    return before, after
+
+
+def _bar(bar: Bar) -> str:
+    fill = ' fill="url(#hatch)"' if bar.kind == "waiting" else ""
+    breaks = "".join(f'<path class="break" d="M{x - 3} 11L{x + 1} -1M{x + 3} 11L{x + 7} -1"/>' for x in bar.breaks)
+    return f'<rect class="{bar.kind}" x="{bar.x}" width="{bar.width}" height="10"{fill}/>{breaks}'
