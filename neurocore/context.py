@@ -247,7 +247,8 @@ class ContextData:
 
     def keys(self) -> list[str]:
         """Every key that is set."""
-        return self._context.keys()
+        keys: list[str] = self._context.keys()
+        return keys
 
     def values(self) -> list[Any]:
         """Every value, secrets as references."""

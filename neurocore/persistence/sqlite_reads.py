@@ -82,6 +82,11 @@ class SQLiteReads(RunStore):
             except ValueError as error:
                 raise Damaged(str(error)) from error
 
+    @property
+    def database(self) -> Database:
+        """The file, for those who look after it (`neurocore.persistence.admin`)."""
+        return self._db
+
     # ---------------------------------------------------------------- one run
 
     def load_run(self, run_id: str) -> RunRecord | None:

@@ -13,6 +13,7 @@ import traceback
 import types
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TypeGuard
 
 from neurocore.config import NeuroCoreConfig
 from neurocore.skills.base import Skill
@@ -68,7 +69,7 @@ def _from_folder(registry: SkillRegistry, folder: Path) -> None:
             registry.register(cls, source=str(file))
 
 
-def _is_own_skill(cls: type, module: str) -> bool:
+def _is_own_skill(cls: type, module: str) -> TypeGuard[type[Skill]]:
     return issubclass(cls, Skill) and cls.__module__ == module and "skill_meta" in vars(cls)
 
 

@@ -71,7 +71,9 @@ class SkillRegistry:
     def _taken(self, name: str, source: str, cls: type[Skill] | None) -> bool:
         if name not in self:
             return False
-        if self._classes.get(name) is not cls or cls is None:
-            if self._sources.get(name) != source and source != "built in":
-                self.problems.append(f"{source} brings a skill {name!r}, which {self._sources.get(name)} has already; the first is used.")
+        other = self._classes.get(name) is not cls or cls is None
+        if other and self._sources.get(name) != source and source != "built in":
+            self.problems.append(
+                f"{source} brings a skill {name!r}, which {self._sources.get(name)} has already; the first is used."
+            )
         return True

@@ -24,7 +24,7 @@ def config_problems(schema: dict[str, Any], config: dict[str, Any]) -> list[str]
     except SchemaError as error:
         return [f"its config_schema is no JSON Schema: {error.message}."]
     validator = Draft202012Validator({"type": "object", **schema})
-    return [_sentence(error, schema) for error in validator.iter_errors(config) if not _is_reference(error)]
+    return [_sentence(error) for error in validator.iter_errors(config) if not _is_reference(error)]
 
 
 def _is_reference(error: Any) -> bool:
@@ -33,7 +33,7 @@ def _is_reference(error: Any) -> bool:
     )
 
 
-def _sentence(error: Any, schema: dict[str, Any]) -> str:
+def _sentence(error: Any) -> str:
     where = ".".join(str(part) for part in error.absolute_path)
     if error.validator == "required":
         missing = next((name for name in error.validator_value if name not in error.instance), "?")

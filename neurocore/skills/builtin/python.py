@@ -61,7 +61,8 @@ class PythonSkill(Skill):
             for part in name.split("."):
                 found = getattr(found, part)
         except (ImportError, AttributeError) as error:
-            raise SkillError(f"{self.name}: the function {self.config['function']} cannot be imported: {error}.") from error
+            path = self.config["function"]
+            raise SkillError(f"{self.name}: the function {path} cannot be imported: {error}.") from error
         if not callable(found):
             raise SkillError(f"{self.name}: {self.config['function']} is no function.")
         function: Callable[..., Any] = found

@@ -1,0 +1,281 @@
+"""`neurocore db`: the history as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from neurocore.cli.errors import DONE, FAILED
+from neurocore.cli.output import emit, is_terminal, out, say
+from neurocore.cli.project import Project, pass_project
+from neurocore.cli.text import ago, counted, line, near, safe, when
+from neurocore.cli.types import AGE, by_option, json_option
+from neurocore.errors import NeuroCoreError, UsageError
+
+if TYPE_CHECKING:
+    from neurocore.persistence.base import RunStore
+
+_STDIO = Path("-")
+
+
+@click.group()
+def db() -> None:
+    """Check, back up, prune and move the history."""
+
+
+@db.command()
+@click.option("--mend", is_flag=True, help="Make the counts anew where they are wrong; nothing else can be made up.")
+@json_option
+@pass_project
+def check(project: Project, mend: bool, as_json: bool) -> int:
+    """Check that the database is sound: its file, the steps' order, the counts, and each run's chain of answers.
+
+    Ends 1 when something does not hold.
+    """
+    from neurocore.persistence import admin
+
+    found = admin.check(project.store, mend=mend)
+    if as_json:
+        from neurocore.cli.documents import CheckDocument
+
+        emit(
+            CheckDocument(
+                ok=not found.problems, store=_name(project), problems=list(found.problems), mended=list(found.mended)
+            )
+        )
+    else:
+        for sentence in found.mended:
+            out(f"Mended: {safe(sentence)}")
+        for sentence in found.problems:
+            out(f"Wrong: {safe(sentence)}")
+        out("All that was checked holds." if not found.problems else f"{counted(len(found.problems), 'problem')}.")
+    return FAILED if found.problems else DONE
+
+
+@db.command()
+@json_option
+@pass_project
+def stats(project: Project, as_json: bool) -> None:
+    """Say how large the history is, and of what it is made."""
+    from neurocore.persistence import admin
+
+    store = project.store
+    found = admin.stats(store)
+    by_status = {status.value: count for status, count in store.status_counts().items() if count}
+    by_blueprint = dict(sorted(store.blueprint_counts().items(), key=lambda item: -item[1]))
+    if as_json:
+        from neurocore.cli.documents import StatsDocument
+
+        emit(
+            StatsDocument(
+                store=_name(project), runs=found.runs, steps=found.steps, open_gates=found.open_gates,
+                by_status=by_status, by_blueprint=by_blueprint, oldest=found.oldest, newest=found.newest,
+                bytes=found.bytes, schema_version=found.schema_version,
+            )
+        )  # fmt: skip
+        return
+    facts = {
+        "store": line(_name(project)),
+        "runs": f"{found.runs:,}" + (f" ({_listed(by_status)})" if by_status else ""),
+        "blueprints": _listed(dict(list(by_blueprint.items())[:10])) or "none",
+        "steps": f"{found.steps:,}" if found.steps is not None else "",
+        "waiting": counted(found.open_gates, "open gate") if found.open_gates else "nothing",
+        "oldest": f"{ago(found.oldest)} ({when(found.oldest)})" if found.oldest else "",
+        "newest": f"{ago(found.newest)} ({when(found.newest)})" if found.newest else "",
+        "size": _size(found.bytes) if found.bytes is not None else "",
+        "schema": str(found.schema_version or ""),
+    }
+    for name, value in facts.items():
+        if value:
+            out(f"{name:<11} {value}")
+
+
+@db.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+@pass_project
+def backup(project: Project, file: Path, as_json: bool) -> None:
+    """Copy the database to FILE while it is in use, whole as of one moment. A file that is there is never overwritten."""
+    from neurocore.persistence import admin
+
+    _insist_on_sqlite(project, "backup", "use `neurocore db export` instead")
+    size = admin.backup(project.store, file)
+    if as_json:
+        from neurocore.cli.documents import BackupDocument
+
+        emit(BackupDocument(file=str(file.resolve()), bytes=size))
+    else:
+        out(f"Copied the history to {line(near(file))} ({_size(size)}).")
+
+
+@db.command()
+@click.option("--keep", type=AGE, metavar="AGE", help="Keep runs that started within this time: 90d, 12h, 2w.")
+@click.option("--keep-last", type=click.IntRange(min=0), default=0, metavar="N", help="Keep the N newest runs anyway.")
+@click.option("--dry-run", is_flag=True, help="Delete nothing; say what would be deleted.")
+@by_option
+@json_option
+@pass_project
+def prune(
+    project: Project, keep: timedelta | None, keep_last: int, dry_run: bool, by: str | None, as_json: bool
+) -> None:
+    """Delete old runs that have ended, a few at a time; those that wait, run or are owed stay, however old.
+
+    Each leaves who deleted it, and when. One of --keep and --keep-last is needed.
+    """
+    from neurocore.persistence import admin
+    from neurocore.runtime.begin import system_user
+
+    if keep is None and not keep_last:
+        raise UsageError("Say what to keep: --keep 90d, --keep-last 1000, or both.")
+    try:
+        before = (datetime.now(UTC) - (keep or timedelta())).isoformat(timespec="microseconds")
+    except OverflowError as error:
+        raise UsageError("--keep reaches back before the calendar begins; name a shorter time.") from error
+    found = admin.prune(
+        project.store, before=before, keep_last=keep_last, by=by if by is not None else system_user(), dry_run=dry_run,
+        on_batch=(lambda count: say(f"{count:,} deleted …")) if is_terminal(sys.stderr) and not dry_run else None,
+    )  # fmt: skip
+    if as_json:
+        from neurocore.cli.documents import PruneDocument
+
+        emit(PruneDocument(dry_run=dry_run, runs=found.runs, oldest=found.oldest, newest=found.newest))
+        return
+    span = f", started {when(found.oldest)} to {when(found.newest)}" if found.runs else ""
+    out(f"{'Would delete' if dry_run else 'Deleted'} {counted(found.runs, 'ended run')}{span}.")
+
+
+@db.command("export")
+@click.argument("file", type=click.Path(path_type=Path), default="-")
+@json_option
+@pass_project
+def export(project: Project, file: Path, as_json: bool) -> None:
+    """Write every run to FILE (or stdout) as JSON lines, whole and exact, for `neurocore db import`.
+
+    Nothing is masked in it: it is the history itself. Secrets are in it as references only, as they are stored. A file
+    that is there is never overwritten.
+    """
+    from neurocore.persistence import admin
+
+    if file == _STDIO and as_json:
+        raise UsageError("The export itself goes to stdout; name a FILE to get a --json document about it.")
+    if file == _STDIO:
+        admin.export_history(project.store, sys.stdout)
+        return
+    with _new_file(file) as stream:
+        moved = admin.export_history(project.store, stream)
+    if as_json:
+        from neurocore.cli.documents import ExportDocument
+
+        emit(ExportDocument(file=str(file.resolve()), runs=moved.runs, steps=moved.steps))
+    else:
+        out(f"Wrote {counted(moved.runs, 'run')} with {counted(moved.steps, 'step')} to {line(near(file))}.")
+
+
+@db.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+@pass_project
+def import_(project: Project, file: Path, as_json: bool) -> None:
+    """Bring in the runs of an export (- is stdin). A run that is there already stays as it is."""
+    from neurocore.persistence import admin
+
+    if file == _STDIO:
+        moved = admin.import_history(project.store, sys.stdin)
+    else:
+        try:
+            with file.open(encoding="utf-8") as stream:
+                moved = admin.import_history(project.store, stream)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+            raise UsageError(f"{file} cannot be read: {reason}.") from error
+    if as_json:
+        from neurocore.cli.documents import ImportDocument
+
+        emit(ImportDocument(runs=moved.runs, steps=moved.steps, skipped=moved.skipped))
+        return
+    there = f"; {counted(moved.skipped, 'run')} there already" if moved.skipped else ""
+    out(f"Brought in {counted(moved.runs, 'run')} with {counted(moved.steps, 'step')}{there}.")
+
+
+@db.command()
+@json_option
+@pass_project
+def migrate(project: Project, as_json: bool) -> None:
+    """Bring the database up to this version's schema. Every command does so when it first opens an older one.
+
+    A database of NeuroCore 0.4 is copied beside itself first.
+    """
+    from neurocore.persistence import admin
+    from neurocore.persistence.migrate import copy_path
+
+    path = project.config.runs_db_path
+    is_sqlite = project.config.persistence.enabled and project.config.persistence.backend == "sqlite"
+    was_there = is_sqlite and path.exists()
+    before = admin.schema_version(path) if was_there else None
+    _insist_on_sqlite(project, "migrate", "nothing needs to be brought up to date")
+    after = admin.schema_version(path)
+    copy = copy_path(path) if before == 0 and copy_path(path).exists() else None
+    if as_json:
+        from neurocore.cli.documents import MigrateDocument
+
+        emit(
+            MigrateDocument(before=after if before is None else before, after=after, backup=str(copy) if copy else None)
+        )
+    elif before is None:
+        out(f"Made a new database (schema {after}).")
+    elif before == after:
+        out(f"Up to date (schema {after}).")
+    else:
+        kept = f"; a copy of what it was is {line(near(copy))}" if copy else ""
+        out(f"Brought from schema {before} to {after}{kept}.")
+
+
+def _insist_on_sqlite(project: Project, what: str, instead: str) -> RunStore:
+    from neurocore.persistence.sqlite import SQLiteRunStore
+
+    store = project.store
+    if not isinstance(store, SQLiteRunStore):
+        raise UsageError(
+            f"`db {what}` is for SQLite files, and this history is kept by {type(store).__name__}; {instead}."
+        )
+    return store
+
+
+def _name(project: Project) -> str:
+    path = getattr(project.store, "path", None)
+    return f"{type(project.store).__name__} {path}" if path is not None else type(project.store).__name__
+
+
+@contextlib.contextmanager
+def _new_file(file: Path) -> Iterator[TextIO]:
+    """A file that is there whole when the block has ended well, and not at all otherwise."""
+    if file.exists():
+        raise UsageError(f"{file} is there already; name another file, so that nothing is overwritten.")
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as stream:
+            yield stream
+        partial.replace(file)
+    except OSError as error:
+        raise NeuroCoreError(f"{file} cannot be written: {error.strerror or error}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {line(name)}" for name, count in counts.items())
+
+
+def _size(size: int) -> str:
+    if size < 1024:
+        return counted(size, "byte")
+    for unit, factor in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size} bytes"
