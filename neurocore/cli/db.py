@@ -101,7 +101,7 @@ def stats(project: Project, as_json: bool) -> None:
 @json_option
 @pass_project
 def backup(project: Project, file: Path, as_json: bool) -> None:
-    """Copy the database to FILE while it is in use, whole as of one moment. A file that is there is never overwritten."""
+    """Copy the database to FILE while it is in use, whole as of one moment; no file is overwritten."""
     from neurocore.persistence import admin
 
     _insist_on_sqlite(project, "backup", "use `neurocore db export` instead")
