@@ -26,6 +26,7 @@ from neurocore.persistence.records import (
     FailureKind,
     GatePolicy,
     GateRecord,
+    Owed,
     RunRecord,
     RunStatus,
     StepRecord,
@@ -69,12 +70,13 @@ def converted(row: dict[str, Any], old_steps: list[dict[str, Any]]) -> tuple[Run
     run = _run(row, old)
     steps = legacy_flow.placed(old.flow, [_step(run.run_id, one) for one in old.steps])
     if run.status in (RunStatus.SUSPENDED, RunStatus.FAILED):
-        steps = legacy_flow.with_passed_over(run.run_id, old.flow, _with_overwritten(run, old, steps))
+        steps = _with_overwritten(run, old, steps)
+        steps = legacy_flow.with_passed_over(run.run_id, old.flow, steps, old.metadata.get("skipped_components") or ())
     waiting = _waiting(run, old, steps) if run.status is RunStatus.SUSPENDED else None
     for place, step in enumerate(steps):
         step.step_index, step.commit_index = place, place + 1
     missing = _give_changes(run, old, steps, waiting)
-    ways = legacy_flow.give_edges(old.flow, steps, open_step=waiting)
+    ways = legacy_flow.give_edges(old.flow, steps)
     _settle(run, old, steps, waiting, missing or ways)
     return run, steps
 
@@ -278,7 +280,9 @@ def _attribute(
 ) -> None:
     """Each key of the final context to the last completed step that says it provides it; the rest to the last step."""
     rest = _difference(fold(initial, steps), final)
-    last = waiting or (done[-1] if done else (steps[-1] if steps else None))
+    # A gate's own changes are written when it completes; a step that waits for data keeps those it made so far.
+    waits_for_data = waiting is not None and waiting.skill_type != "approval"
+    last = waiting if waits_for_data else (done[-1] if done else (steps[-1] if steps else None))
     if not rest or last is None:
         return
     for key, value in rest.set.items():
@@ -319,9 +323,15 @@ def _settle(
         run.replay_only = missing
     elif run.status is RunStatus.SUSPENDED and waiting is not None:
         run.suspended_at_node = waiting.node_id
-        run.gates = [_gate(run, old, waiting, fold(_encoded(old.initial), steps), steps)]
-        run.suspension_reason = run.gates[0].message
         run.replay_only = missing
+        if not missing:
+            run.gates = [_gate(run, old, waiting, fold(_encoded(old.initial), steps), steps)]
+            run.suspension_reason = run.gates[0].message
+    elif run.status is RunStatus.SUSPENDED:
+        run.legacy = f"{KEPT_AS_JSON} It did not stop where it was suspended: every step has run, and a resume ends it."
+        run.owed = Owed.RESUME
+    if run.status is not RunStatus.SUSPENDED:
+        run.suspended_at_node = run.suspension_reason = None
     if run.replay_only:
         run.legacy = f"{KEPT_AS_JSON} It cannot be resumed, only replayed: {run.replay_only}."
 

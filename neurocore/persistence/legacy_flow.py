@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 from msgspec import Struct
@@ -68,21 +69,30 @@ class Flow(Struct):
     def went_on_past(self, step: StepRecord, steps: list[StepRecord]) -> bool:
         """Whether completed steps lie behind this one: 0.4's synchronous flows did not stop at a suspension."""
         done = {one.node_id for one in steps if one.status is StepStatus.COMPLETED and one is not step}
-        if self.type == "graph":
-            return any(edge.source == step.node_id and edge.target in done for edge in self.edges)
         order = list(self.nodes)
-        return step.node_id in order and any(node in done for node in order[order.index(step.node_id) + 1 :])
+        return (
+            self.type != "graph"
+            and step.node_id in order
+            and any(node in done for node in order[order.index(step.node_id) + 1 :])
+        )
+
+    def ways_to(self, node: str) -> int:
+        """How many edges lead to a node."""
+        return sum(edge.target == node for edge in self.edges)
 
     def has_cycle(self) -> bool:
         """Whether some node of the graph can be reached from itself."""
+        return len(self.order()) < len(self.nodes)
+
+    def order(self) -> list[str]:
+        """The nodes, none before one that leads to it; those of a cycle and behind it are left out."""
         left = {node: {edge.source for edge in self.edges if edge.target == node} for node in self.nodes}
-        while left:
-            free = [node for node, sources in left.items() if not sources & left.keys()]
-            if not free:
-                return True
+        order: list[str] = []
+        while free := [node for node, sources in left.items() if not sources & left.keys()]:
+            order += free
             for node in free:
                 del left[node]
-        return False
+        return order
 
 
 def hash_of(snapshot: dict[str, Any]) -> str:
@@ -114,20 +124,22 @@ def placed(flow: Flow, steps: list[StepRecord]) -> list[StepRecord]:
     return steps
 
 
-def with_passed_over(run_id: str, flow: Flow, steps: list[StepRecord]) -> list[StepRecord]:
-    """With rows for the steps of a chain that were passed over, for which 0.4 wrote none."""
-    by_node = {step.node_id: step for step in steps}
-    if flow.type == "graph" or not steps or any(node not in flow.nodes for node in by_node):
+def with_passed_over(run_id: str, flow: Flow, steps: list[StepRecord], named: Collection[str]) -> list[StepRecord]:
+    """With rows for the places that were passed over, for which 0.4 wrote none; in the order of the flow.
+
+    `named` are the components that 0.4 said it had passed over, which it only kept with the context.
+    """
+    if not steps or any(step.node_id not in flow.nodes for step in steps) or flow.has_cycle():
         return steps
-    order = list(flow.nodes)
-    last = max(order.index(node) for node in by_node)
-    started = steps[0].started_at
-    result: list[StepRecord] = []
-    for node in order[: last + 1]:
-        step = by_node.get(node) or _passed_over(run_id, flow, node, started)
-        started = step.started_at
-        result.append(step)
-    return result
+    order = flow.order()
+    reached = {step.node_id for step in steps}
+    if flow.type == "graph":
+        passed = {node for node, component in flow.nodes.items() if component in named} - reached
+    else:
+        passed = set(order[: max(order.index(node) for node in reached)]) - reached
+    started = min(step.started_at for step in steps)
+    rows = [*steps, *(_passed_over(run_id, flow, node, started) for node in passed)]
+    return sorted(rows, key=lambda step: (order.index(step.node_id), step.attempt))
 
 
 def _passed_over(run_id: str, flow: Flow, node: str, at: str) -> StepRecord:
@@ -144,7 +156,7 @@ def _passed_over(run_id: str, flow: Flow, node: str, at: str) -> StepRecord:
     )
 
 
-def give_edges(flow: Flow, steps: list[StepRecord], *, open_step: StepRecord | None) -> str | None:
+def give_edges(flow: Flow, steps: list[StepRecord]) -> str | None:
     """Give each ended step the edges it took. Returns why that cannot be known, if it cannot."""
     if flow.type != "graph":
         order = list(flow.nodes)
@@ -153,22 +165,33 @@ def give_edges(flow: Flow, steps: list[StepRecord], *, open_step: StepRecord | N
                 place = order.index(step.node_id)
                 step.edges_taken = [place] if place < len(order) - 1 else []
         return None
-    if flow.has_cycle() and any(step.visit > 1 or step is open_step for step in steps):
+    if any(step.visit > 1 for step in steps):
         return "NeuroCore 0.4 did not keep which way its loop took"
     return _graph_edges(flow, steps)
 
 
 def _graph_edges(flow: Flow, steps: list[StepRecord]) -> str | None:
     """A node that was looked at says of each edge to it what became of it; the others are found out at the resume."""
-    reached = {step.node_id for step in steps}
+    skipped = {step.node_id for step in steps if step.status is StepStatus.SKIPPED}
+    reached = {step.node_id for step in steps} - skipped
     trouble = None
     for step in steps:
+        if step.status is StepStatus.SKIPPED:
+            step.edges_taken = []
         if step.status is not StepStatus.COMPLETED:
             continue
         outgoing = [edge for edge in flow.edges if edge.source == step.node_id]
-        unknown = [edge for edge in outgoing if edge.target not in reached and (edge.port or edge.condition)]
+        ports = {edge.port for edge in outgoing if edge.target in reached and flow.ways_to(edge.target) == 1} - {None}
+        unknown = [
+            edge
+            for edge in outgoing
+            if edge.target not in reached | skipped
+            and (edge.condition or edge.port)
+            and not (ports and edge.port and edge.port not in ports)
+        ]
+        taken = [edge.index for edge in outgoing if edge.target in reached or not (edge.condition or edge.port)]
         if any(edge.port for edge in unknown):
             trouble = "NeuroCore 0.4 did not keep by which port its steps left"
         elif not unknown or any(edge.port for edge in outgoing):
-            step.edges_taken = [edge.index for edge in outgoing if edge not in unknown]
+            step.edges_taken = taken
     return trouble

@@ -54,7 +54,6 @@ class InMemoryRunStore(RunStore):
             if kept is None:
                 raise RunNotFound(f"There is no run {step.run_id} that a step could belong to.", run_id=step.run_id)
             kept.steps[step.step_index] = _copied(step)
-            kept.run.version += 1
 
     def load_run(self, run_id: str) -> RunRecord | None:
         """A copy of the run, its context folded."""

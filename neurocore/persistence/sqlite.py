@@ -70,7 +70,6 @@ class SQLiteRunStore(SQLiteReads):
             if found is None:
                 raise RunNotFound(f"There is no run {step.run_id} that a step could belong to.", run_id=step.run_id)
             write_step(connection, found["run"], step)
-            execute(connection, "touch", (found["run"],))
 
     def delete_run(self, run_id: str) -> None:
         """Remove a run and all that belongs to it."""
@@ -202,11 +201,6 @@ class SQLiteRunStore(SQLiteReads):
         execute(connection, "insert_tombstone", values)
         execute(connection, "delete_run", (run_id,))
         self._places.pop(run_id, None)
-
-    @property
-    def database(self) -> Database:
-        """The file itself, for what is done to a database as a whole (`neurocore.persistence.admin`)."""
-        return self._db
 
     # ---------------------------------------------------------------- writing rows
 
