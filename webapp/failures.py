@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from flask import Flask, Response, make_response, render_template, request
+from flask import Flask, Response, current_app, make_response, render_template, request
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
@@ -89,7 +89,11 @@ def init_app(app: Flask) -> None:
 
 
 def page(status: int, sentence: str, **more: Any) -> Response:
-    """The page of a refusal."""
+    """The page of a refusal; below /api/ the API says it in its own form (`app.extensions["neurocore.problem"]`)."""
+    problem = current_app.extensions.get("neurocore.problem")
+    if problem is not None and request.path.startswith("/api/"):
+        answer: Response = problem(status, sentence)
+        return answer
     if request.endpoint in ("ops.healthz", "ops.metrics"):
         return make_response((f"{sentence}\n", status, {"Content-Type": "text/plain; charset=utf-8"}))
     heading = HEADINGS.get(status, "This did not work")

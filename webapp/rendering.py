@@ -298,10 +298,11 @@ def plain_types(value: Any) -> Any:
 
 def veiled(values: dict[Any, Any]) -> dict[Any, Any]:
     """The mapping with what is called like a credential masked. What is inside its values, when that is shown."""
-    return {
-        key: mask({key: item})[key] if isinstance(key, str) and looks_secret(key) else item
-        for key, item in values.items()
-    }
+    return {key: mask({key: item})[key] if _is_credential(key) else item for key, item in values.items()}
+
+
+def _is_credential(key: Any) -> bool:
+    return isinstance(key, str) and looks_secret(key[:200])
 
 
 def is_scalar(value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Any
@@ -16,7 +17,7 @@ from neurocore.blueprint.plan import Plan
 from neurocore.errors import NeuroCoreError
 from neurocore.gates.compare import LastApproved, last_approved
 from neurocore.gates.preview import Preview, preview
-from neurocore.persistence.base import Event, GateRecord, GateStatus, RunRecord, RunStatus, StepRecord
+from neurocore.persistence.base import Event, GateRecord, GateStatus, RunRecord, StepRecord, last_hash
 from neurocore.runtime.begin import plan_of
 from webapp import diff, rendering
 from webapp.flow import Flow, of_run
@@ -27,6 +28,8 @@ from webapp.standing import Choice, Standing, choices, standing, token
 from webapp.steprows import rows_html
 from webapp.text import safe
 from webapp.timeline import Row, Timeline, build
+
+_log = logging.getLogger(__name__)
 
 #: Of a long run the first and the last steps are sent, the rest when asked for.
 FIRST_STEPS, LAST_STEPS = 40, 110
@@ -213,6 +216,16 @@ class RunPage:
         return sorted(closed, key=lambda gate: gate.closed_at or "", reverse=True)[:DECIDED_SHOWN]
 
     @property
+    def all_decided(self) -> list[GateRecord]:
+        """Every occurrence that is closed, in the order they opened, with all answers."""
+        return [gate for gate in self.gates if gate.status is not GateStatus.OPEN]
+
+    @property
+    def chain_end(self) -> str:
+        """The last hash of the run's answers."""
+        return last_hash(self.gates)
+
+    @property
     def gates_token(self) -> str:
         """Changes when a gate opens, is decided or voided; and only then do the panels change their place."""
         parts = [f"{gate.node_id}/{gate.visit}/{gate.digest}" for gate in self.open_gates]
@@ -344,13 +357,8 @@ def _or_none(ask: Any) -> Any:
     """What helps to decide must not keep anybody from deciding: where it cannot be worked out, it is not shown."""
     try:
         return ask()
+    except NeuroCoreError as error:  # such as a definition that cannot be read any more
+        _log.info("A part of a decision panel is left out: %s", error)
     except Exception:
-        import logging
-
-        logging.getLogger(__name__).exception("A part of a decision panel could not be worked out.")
-        return None
-
-
-def ended(status: RunStatus) -> bool:
-    """Whether nothing happens any more by itself."""
-    return status.ended
+        _log.exception("A part of a decision panel could not be worked out.")
+    return None

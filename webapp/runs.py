@@ -11,17 +11,21 @@ from jinja2_fragments.flask import render_block
 from werkzeug.wrappers import Response as AnyResponse
 
 from neurocore import codec
-from neurocore.persistence.base import RunRecord, RunStatus
+from neurocore.persistence.base import RunRecord, RunStatus, utcnow_iso
 from neurocore.runtime.executor import load_run, resolve_run_id
 from neurocore.secrets import mask
 from webapp import listing, live, standing, steps
 from webapp.comparing import Comparing
 from webapp.filters import Filter
 from webapp.marks import run_url
+from webapp.rendering import Page
 from webapp.runpage import RunPage
 from webapp.services import Services, services
 
 area = Blueprint("runs", __name__)
+
+PRINTED_STEPS = 200
+PRINTED_VALUES = 400_000
 
 LIVE_BLOCKS = ("status", "decided", "timeline")
 
@@ -124,6 +128,19 @@ def step(run_id: str, index: int) -> AnyResponse:
     if live.wants_block():
         return live.varying(make_response(render_block("runs/step.html", "body", view=view, alone=False)))
     return live.varying(make_response(render_template("runs/step.html", view=view, alone=True)))
+
+
+@area.get("/runs/<run_id>/print")
+def whole_record(run_id: str) -> AnyResponse:
+    """Everything of a run on one page, for paper and audit files."""
+    here = services()
+    run = _summary(run_id, here)
+    page = RunPage(run, here)
+    found = here.store.load_steps(run.run_id)
+    values = Page(budget=PRINTED_VALUES, more=run_url(run.run_id, "download", "context"))
+    views = steps.views(run, found, here, limit=PRINTED_STEPS, page=values)
+    context = {"page": page, "views": views, "left_out": len(found) - len(views), "now": utcnow_iso()}
+    return make_response(render_template("runs/print.html", **context))
 
 
 @area.get("/runs/<run_id>/download/<what>")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from neurocore.errors import NotResumable
-from neurocore.persistence.base import FailureKind, GateStatus, Owed, RunRecord, RunStatus
+from neurocore.persistence.base import FailureKind, Owed, RunRecord, RunStatus
 from neurocore.runtime.begin import refuse_unless_resumable
 from neurocore.runtime.claim import owner_label
 from webapp.services import Services
@@ -103,8 +103,3 @@ def _resume(run: RunRecord, services: Services) -> Choice | None:
 
 def _no_replay(run: RunRecord) -> str | None:
     return None if run.blueprint_hash or not run.legacy else "0.4 did not keep its blueprint"
-
-
-def gate_open(status: GateStatus) -> bool:
-    """Whether a form belongs to it."""
-    return status is GateStatus.OPEN

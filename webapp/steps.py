@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -9,7 +10,7 @@ from msgspec import Struct
 from neurocore import codec
 from neurocore.context import idempotency_key
 from neurocore.errors import NeuroCoreError
-from neurocore.persistence.base import GateRecord, RunRecord, StepRecord, fold
+from neurocore.persistence.base import GateRecord, RunRecord, StepRecord
 from neurocore.secrets import mask
 from webapp import diff
 from webapp.marks import run_url
@@ -50,29 +51,80 @@ class StepView(Struct, kw_only=True):
 
 def view(run: RunRecord, step: StepRecord, services: Services) -> StepView:
     """Gather one step; what its keys were before is folded from the steps committed before it."""
-    node = step.node_id or step.component
+    steps = services.store.load_steps(run.run_id)
+    found = views(run, steps, services, only=step.step_index)
+    return found[0] if found else _view(run, step, {}, [], services, None)
+
+
+def views(
+    run: RunRecord,
+    steps: Sequence[StepRecord],
+    services: Services,
+    *,
+    only: int | None = None,
+    limit: int | None = None,
+    page: Page | None = None,
+) -> list[StepView]:
+    """Gather the steps (or one of them, or the first few) in their order, in one walk; `page` is a shared budget."""
     gates = services.store.load_gates(run.run_id)
+    context = _Context(run, services)
+    found = {}
+    last = sorted(one.step_index for one in steps)[: limit or None]
+    shown = set(last) if only is None else {only}
+    for step in sorted(steps, key=lambda one: one.commit_index):
+        if step.step_index in shown:
+            keys = (*step.changes.set, *step.changes.deleted)
+            before = {key: value for key in keys if (value := context.get(key)) is not None}
+            found[step.step_index] = _view(run, step, before, gates, services, page)
+        context.apply(step)
+    return [found[index] for index in sorted(found)]
+
+
+class _Context:
+    """The encoded context as it grows step by step; the initial data are read only if somebody asks for one of them."""
+
+    def __init__(self, run: RunRecord, services: Services) -> None:
+        self._run = run
+        self._services = services
+        self._values: dict[str, bytes | None] = {}
+        self._initial: dict[str, Any] | None = None
+
+    def get(self, key: str) -> bytes | None:
+        if key in self._values:
+            return self._values[key]
+        if self._initial is None:
+            self._initial = (self._services.store.load_run(self._run.run_id) or self._run).initial_data
+        return codec.encode(self._initial[key]) if key in self._initial else None
+
+    def apply(self, step: StepRecord) -> None:
+        self._values.update(dict.fromkeys(step.changes.deleted))
+        self._values.update(step.changes.set)
+
+
+def _view(
+    run: RunRecord,
+    step: StepRecord,
+    before: dict[str, bytes],
+    gates: list[GateRecord],
+    services: Services,
+    page: Page | None,
+) -> StepView:
+    node = step.node_id or step.component
     skill = services.registry.get(step.skill_type or "")
     schema = skill.skill_meta.config_schema if skill is not None else None
     return StepView(
         run=run,
         step=step,
-        changes=_changes(run, step, services),
+        changes=_changes(step, before),
         config=mask(step.config, schema),
         idempotency_key=idempotency_key(run.run_id, node, step.visit),
         gate=next((gate for gate in gates if (gate.node_id, gate.visit) == (node, step.visit)), None),
-        page=Page(more=run_url(run.run_id, "download", f"step-{step.step_index}")),
+        page=page or Page(more=run_url(run.run_id, "download", f"step-{step.step_index}")),
     )
 
 
-def _changes(run: RunRecord, step: StepRecord, services: Services) -> list[KeyChange]:
-    keys = {*step.changes.set, *step.changes.deleted}
-    if not keys:
-        return []
-    before = _before(run, step, services, keys)
-    found = []
-    for key, data in step.changes.set.items():
-        found.append(_set(key, before.get(key), data))
+def _changes(step: StepRecord, before: dict[str, bytes]) -> list[KeyChange]:
+    found = [_set(key, before.get(key), data) for key, data in step.changes.set.items()]
     deleted = (key for key in step.changes.deleted if key in before)
     return found + [KeyChange(key=key, kind="deleted", before=_masked(key, decoded(before[key]))) for key in deleted]
 
@@ -88,17 +140,6 @@ def _set(key: str, old: bytes | None, new: bytes) -> KeyChange:
     before = _masked(key, decoded(old))
     differences = diff.changes(before, after, key)
     return KeyChange(key=key, kind="changed", before=before, after=after, differences=differences, size=len(new))
-
-
-def _before(run: RunRecord, step: StepRecord, services: Services, keys: set[str]) -> dict[str, bytes]:
-    """What these keys were just before the step's commit."""
-    earlier = [one for one in services.store.load_steps(run.run_id) if one.commit_index < step.commit_index]
-    touched = {key for one in earlier for key in (*one.changes.set, *one.changes.deleted)}
-    initial: dict[str, bytes] = {}
-    if keys - touched:  # only then the wide row is read
-        whole = services.store.load_run(run.run_id) or run
-        initial = {key: codec.encode(value) for key, value in whole.initial_data.items() if key in keys}
-    return {key: data for key, data in fold(initial, earlier).items() if key in keys}
 
 
 def decoded(data: bytes) -> Any:

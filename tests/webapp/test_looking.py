@@ -246,3 +246,19 @@ def test_compare_takes_beginnings_of_ids(site):
     assert answer.headers["Location"] == f"/runs/{first}/compare/{second}"
     answer = site.client.get(f"/runs/{first[:4]}/compare/{second[:4]}")
     assert answer.headers["Location"] == f"/runs/{first}/compare/{second}"
+
+
+def test_the_whole_record_is_on_one_page_for_paper(site):
+    run_id = site.run(batch="Wages")
+    site.decide(run_id, "approve", note="checked twice")
+    text = site.page(f"/runs/{run_id}/print")
+    for mark in (
+        "checked twice",
+        "out.xml",
+        "given on",
+        "the chain of its answers ends in",
+        "Idempotency key",
+        "inputs:",
+    ):
+        assert mark in text, mark
+    assert '<details class="step' not in text
