@@ -289,10 +289,10 @@ def test_a_secret_stays_the_text_that_was_given() -> None:
     ],
 )
 def test_hostile_data_is_one_sentence_within_a_second(pairs: list[str], sentence: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(UsageError) as caught:
         read_data_option(pairs)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert sentence in str(caught.value)
 
 

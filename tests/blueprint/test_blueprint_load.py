@@ -201,9 +201,9 @@ def test_a_file_that_is_not_there_is_one_sentence_with_the_nearest_name(tmp_path
 def test_ten_thousand_wrong_references_are_refused_quickly_and_briefly() -> None:
     steps = "".join(f"  - component: componentt{place}\n" for place in range(10_000))
     names = "".join(f"  - {{name: component{place}, type: t}}\n" for place in range(2_000))
-    started = time.perf_counter()
+    started = time.process_time()
     found = problems_of(f"name: x\ncomponents:\n{names}flow:\n  steps:\n{steps}")
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     assert len(found) == 101
 
 

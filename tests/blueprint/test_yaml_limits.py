@@ -43,16 +43,16 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_yaml_is_refused_within_a_second(name: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     document = parse(HOSTILE[name])
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert document.problems, f"{name} was read as {str(document.data)[:100]}"
 
 
 def test_a_number_with_colons_is_text_and_takes_no_time() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert parse("a: " + "1:" * 300_000 + "1").data["a"].startswith("1:1:")
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,220 @@
+"""What is built in does what docs/skills.md says: command, http, template, python, delay."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from neurocore import FlowContext, Skill
+from neurocore.errors import SkillError
+from neurocore.llm.provider import LLMMessage, build_provider
+from neurocore.skills.builtin.command import CommandSkill
+from neurocore.skills.builtin.delay import DelaySkill
+from neurocore.skills.builtin.http import HttpSkill
+from neurocore.skills.builtin.python import PythonSkill
+from neurocore.skills.builtin.template import TemplateSkill
+from neurocore.skills.loader import BUILTIN, discover_skills
+
+
+def made(kind: type[Skill], **config: Any) -> Any:
+    """An initialised instance; its configuration must fit its schema."""
+    skill = kind(name="it")
+    skill.init(config)
+    assert skill.validate_config() == []
+    return skill
+
+
+def python(code: str, **config: Any) -> Any:
+    """A command that runs a line of Python."""
+    return made(CommandSkill, argv=[sys.executable, "-c", code], **config)
+
+
+def test_a_command_runs_without_a_shell_and_fills_in_its_arguments() -> None:
+    context = FlowContext({"name": "a b; echo $HOME"})
+    skill = made(CommandSkill, argv=[sys.executable, "-c", "import sys; print(sys.argv[1])", "{{ name }}"])
+    skill.process(context)
+    assert context.get("it")["stdout"] == "a b; echo $HOME\n"
+    assert context.get("it")["exit_code"] == 0
+
+
+def test_a_command_sees_only_the_environment_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEAKY", "x")
+    monkeypatch.setenv("PASSED", "y")
+    context = FlowContext()
+    python("import os; print(sorted(os.environ))", pass_env=["PASSED"], env={"GIVEN": "z"}).process(context)
+    names = context.get("it")["stdout"]
+    assert "LEAKY" not in names
+    assert "PASSED" in names
+    assert "GIVEN" in names
+    assert "NEUROCORE_IDEMPOTENCY_KEY" in names
+
+
+def test_a_command_that_takes_too_long_is_killed_with_its_children() -> None:
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    with pytest.raises(SkillError, match=r"did not end within 0\.3 s and was killed"):
+        python(code, timeout=0.3).process(FlowContext())
+
+
+def test_what_a_command_prints_beyond_the_limit_is_dropped() -> None:
+    context = FlowContext()
+    python("print('x' * 100_000)", max_output=1000).process(context)
+    assert (len(context.get("it")["stdout"]), context.get("it")["truncated"]) == (1000, True)
+
+
+def test_an_exit_code_that_is_not_fine_fails_the_step() -> None:
+    with pytest.raises(SkillError, match="ended with exit code 3: gone wrong"):
+        python("import sys; sys.stderr.write('gone wrong'); sys.exit(3)").process(FlowContext())
+    context = FlowContext()
+    python("import sys; sys.exit(3)", ok_codes=[0, 3]).process(context)
+    assert context.get("it")["exit_code"] == 3
+
+
+def test_a_command_that_is_not_there_is_told() -> None:
+    with pytest.raises(SkillError, match="cannot start 'no-such-program'"):
+        made(CommandSkill, argv=["no-such-program"]).process(FlowContext())
+
+
+def test_a_template_goes_to_a_key_or_to_a_file_below_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    context = FlowContext({"name": "Ada", "rows": [1, 2]})
+    made(TemplateSkill, template="Hi {{ name }}: {{ rows | sum }}", output="text").process(context)
+    assert context.get("text") == "Hi Ada: 3"
+    made(TemplateSkill, template="x", file="out/{{ name }}.txt").process(context)
+    assert (tmp_path / "out" / "Ada.txt").read_text() == "x"
+    for wrong in ("../x.txt", "/etc/x", "."):
+        with pytest.raises(SkillError, match="writes below"):
+            made(TemplateSkill, template="x", file=wrong).process(context)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''.__class__.__mro__ }}", "{{ 9 ** 9 ** 9 }}", "{{ 'a' * 999999999 }}", "{{ missing }}", "{% for %}",
+        "{% for i in range(10000000) %}{{ i }}{% endfor %}", "{{ name.__init__.__globals__ }}",
+    ],
+)  # fmt: skip
+def test_a_hostile_template_is_refused(template: str) -> None:
+    with pytest.raises(SkillError):
+        made(TemplateSkill, template=template).process(FlowContext({"name": "x"}))
+
+
+def test_a_function_is_called_with_context_keys_and_values() -> None:
+    context = FlowContext({"n": 16})
+    made(PythonSkill, function="math:isqrt", output="root", values={}).config["arguments"] = {}
+    skill = made(PythonSkill, function="builtins:dict", arguments={"x": "n"}, values={"y": 2}, output="both")
+    skill.process(context)
+    assert context.get("both") == {"x": 16, "y": 2}
+    with pytest.raises(SkillError, match="needs the context key 'gone'"):
+        made(PythonSkill, function="builtins:dict", arguments={"x": "gone"}).process(context)
+    with pytest.raises(SkillError, match="cannot be imported"):
+        made(PythonSkill, function="math:no_such").process(context)
+
+
+def test_a_delay_waits_on_the_event_loop() -> None:
+    asyncio.run(made(DelaySkill, seconds=0).process(FlowContext()))
+    assert DelaySkill.config_problems({"seconds": -1})
+
+
+class _Answers(BaseHTTPRequestHandler):
+    seen: ClassVar[list[tuple[str, dict[str, str], bytes]]] = []
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.seen.append((self.path, dict(self.headers), body))
+        if self.path.endswith("/chat/completions"):
+            self._send(
+                200, {"choices": [{"message": {"content": "hello"}}], "model": "m", "usage": {"prompt_tokens": 3}}
+            )
+        else:
+            self._send(200, {"got": json.loads(body or b"null")})
+
+    def do_GET(self) -> None:
+        self.seen.append((self.path, dict(self.headers), b""))
+        self._send(404 if self.path == "/missing" else 200, {"path": self.path, "pad": "x" * 5000})
+
+    def _send(self, status: int, document: Any) -> None:
+        data = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the base class
+        """Say nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """A server on this machine; its address."""
+    _Answers.seen = []
+    httpd = HTTPServer(("127.0.0.1", 0), _Answers)
+    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{httpd.server_port}"
+    httpd.shutdown()
+    thread.join()
+    httpd.server_close()
+
+
+def test_a_request_carries_the_idempotency_key_and_reads_json(server: str) -> None:
+    context = FlowContext({"order": {"n": 1}})
+    context.metadata.run_id, context.node_id = "run", "pay"
+    asyncio.run(made(HttpSkill, url=f"{server}/pay", method="POST", json_from="order").process(context))
+    assert context.get("it")["body"] == {"got": {"n": 1}}
+    assert _Answers.seen[0][1]["Idempotency-Key"] == context.idempotency_key
+
+
+def test_a_request_that_is_refused_or_answers_too_much_fails(server: str) -> None:
+    with pytest.raises(SkillError, match="answered 404"):
+        asyncio.run(made(HttpSkill, url=f"{server}/missing").process(FlowContext()))
+    with pytest.raises(SkillError, match="larger than 1,000 bytes"):
+        asyncio.run(made(HttpSkill, url=f"{server}/big", max_bytes=1000).process(FlowContext()))
+    with pytest.raises(SkillError, match="the request to http://127"):
+        asyncio.run(made(HttpSkill, url="http://127.0.0.1:1/").process(FlowContext()))
+
+
+def test_a_language_model_is_asked_over_any_compatible_endpoint(server: str) -> None:
+    provider = build_provider({"llm_provider": "own", "llm_model": "m", "llm_base_url": server, "llm_api_key": "k"})
+    assert provider is not None
+    answer = asyncio.run(provider.complete([LLMMessage(role="user", content="hi")], system="be kind"))
+    assert (answer.content, answer.input_tokens) == ("hello", 3)
+    assert json.loads(_Answers.seen[0][2])["messages"][0] == {"role": "system", "content": "be kind"}
+    assert build_provider({}) is None
+    with pytest.raises(SkillError, match=r"needs llm\.base_url"):
+        build_provider({"llm_provider": "own", "llm_model": "m"})
+
+
+def test_every_built_in_skill_says_what_it_is() -> None:
+    registry = discover_skills()
+    for name in BUILTIN:
+        meta = registry.require(name).skill_meta
+        assert (meta.name, meta.author) == (name, "NeuroCore")
+        assert meta.description
+        assert meta.config_schema
+
+
+def test_a_broken_file_is_reported_and_hides_no_other(tmp_path: Path) -> None:
+    good = "from neurocore import Skill, SkillMeta\nclass Good(Skill):\n    skill_meta = SkillMeta(name='good')\n"
+    (tmp_path / "good.py").write_text(good)
+    (tmp_path / "broken.py").write_text("x = (\n")
+    (tmp_path / "raises.py").write_text("\n\n1 / 0\n")
+    (tmp_path / "twin.py").write_text(good)
+    registry = discover_skills(skills_dir=tmp_path)
+    assert registry.get("good") is not None
+    text = "\n".join(registry.problems)
+    assert "broken.py:" in text
+    assert "raises.py:3: ZeroDivisionError" in text
+    assert "twin.py brings a skill 'good'" in text
+    with pytest.raises(SkillError, match="did you mean 'good'"):
+        registry.require("goood")
