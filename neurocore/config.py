@@ -242,7 +242,11 @@ def _convert(data: dict[str, Any], origins: dict[str, str], file: Path) -> _File
     level = str(data.get("logging", {}).get("level", "info")) if isinstance(data.get("logging"), dict) else "info"
     if level.lower() not in ("debug", "info", "warning", "error"):
         document.problems.append(
-            Problem(message=f"Expected debug, info, warning or error, not {level!r}.", path=dotted(("logging", "level")), file=str(file))
+            Problem(
+                message=f"Expected debug, info, warning or error, not {level!r}.",
+                path=dotted(("logging", "level")),
+                file=str(file),
+            )
         )
     if document.problems or parts is None:
         raise ConfigError("\n".join(map(str, document.problems)))
@@ -270,10 +274,10 @@ def _dotenv(path: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}.") from error
     for number, line in enumerate(lines, 1):
-        line = line.strip().removeprefix("export ").strip()
-        if not line or line.startswith("#"):
+        entry = line.strip().removeprefix("export ").strip()
+        if not entry or entry.startswith("#"):
             continue
-        name, equals, value = line.partition("=")
+        name, equals, value = entry.partition("=")
         name, value = name.strip(), value.strip()
         if not equals or not name.isidentifier():
             raise ConfigError(f"{path}:{number}: expected NAME=value.")

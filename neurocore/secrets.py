@@ -1,4 +1,4 @@
-"""Secrets stay out (promise 10): references, their resolution, redaction of what is written, masking of what is shown."""
+"""Secrets stay out (promise 10): references, resolution, redaction of what is written, masking of what is shown."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def resolve(value: Any, environ: Mapping[str, str]) -> tuple[Any, dict[str, str]
     def replaced(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in environ:
-            raise ConfigError(f"The environment has no {name}, which ${{{name}}} refers to; set it, or put it into .env.")
+            raise ConfigError(
+                f"The environment has no {name}, which ${{{name}}} refers to; set it, or put it into .env."
+            )
         used[name] = environ[name]
         return environ[name]
 
@@ -79,7 +81,8 @@ class Redactor:
         new = {value for value in values if value} - self.values
         if new:
             self.values |= new
-            forms = {form for value in self.values for form in (value, *value.splitlines()) if len(form) > 3 or form == value}
+            lines = (line for value in self.values for line in value.splitlines() if len(line) > 3)
+            forms = {*self.values, *lines}
             longest_first = sorted(forms, key=len, reverse=True)
             self._pattern = re.compile("|".join(map(re.escape, longest_first)))
             self._exact = [v.encode("utf-8", "surrogatepass") for v in self.values if len(v) >= MIN_EXACT]

@@ -48,7 +48,9 @@ class LLMProvider(Protocol):
 class OpenAICompatibleProvider:
     """Any endpoint that speaks `POST <base_url>/chat/completions`."""
 
-    def __init__(self, *, model: str, base_url: str, api_key: str = "", provider: str = "openai", timeout: float = 120) -> None:
+    def __init__(
+        self, *, model: str, base_url: str, api_key: str = "", provider: str = "openai", timeout: float = 120
+    ) -> None:
         self.model = model
         self.provider_name = provider
         self._url = f"{base_url.rstrip('/')}/chat/completions"
@@ -88,9 +90,11 @@ class OpenAICompatibleProvider:
                 output_tokens=usage.get("completion_tokens", 0),
             )
         except httpx.HTTPStatusError as error:
-            raise SkillError(f"The language model answered {error.response.status_code}: {error.response.text[:300]}") from error
+            said = error.response.text[:300]
+            raise SkillError(f"The language model answered {error.response.status_code}: {said}") from error
         except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
-            raise SkillError(f"The language model at {self._url} gave no answer: {type(error).__name__}: {error}") from error
+            why = f"{type(error).__name__}: {error}"
+            raise SkillError(f"The language model at {self._url} gave no answer: {why}") from error
 
 
 KNOWN_ENDPOINTS = {
