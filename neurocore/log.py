@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,13 +13,30 @@ if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
 
 
+#: Takes the values of secrets out of what is logged while runs that know some are driven (`runtime.guard` sets it).
+redactors: list[Callable[[str], str]] = []
+
+
+def _redacted(text: str) -> str:
+    for redact in redactors:
+        text = redact(text)
+    return text
+
+
+class _Plain(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return _redacted(super().format(record))
+
+
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         document = {
             "at": self.formatTime(record), "level": record.levelname.lower(), "logger": record.name,
-            "message": record.getMessage(), **({"error": self.formatException(record.exc_info)} if record.exc_info else {}),
+            "message": record.getMessage(),
         }  # fmt: skip
-        return msgspec.json.encode(document).decode()
+        if record.exc_info:
+            document["error"] = self.formatException(record.exc_info)
+        return msgspec.json.encode({key: _redacted(text) for key, text in document.items()}).decode()
 
 
 class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
@@ -50,7 +68,7 @@ def set_up(config: NeuroCoreConfig, *, console: bool = False) -> None:
         path = config.logs_dir / config.logging.file
         path.parent.mkdir(parents=True, exist_ok=True)
         _ours.append(logging.FileHandler(path, encoding="utf-8"))
-    plain = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    plain = _Plain("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     for handler in _ours:
         handler.setFormatter(_Json() if config.logging.format == "json" else plain)
         root.addHandler(handler)

@@ -91,7 +91,7 @@ def guarded(command: Callable[[], object], *, debug: Callable[[], bool]) -> int:
 
 
 def _usage(error: click.ClickException) -> int:
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # click 8.1 has none
         say(error.format_message())
     elif isinstance(error, click.UsageError) and error.ctx is not None:
         complain(error.format_message())

@@ -1,4 +1,4 @@
-"""While runs with secrets are driven, what skills print is redacted: stdout and stderr stand behind a filter.
+"""While runs with secrets are driven, what skills print and log is redacted: stdout and stderr stand behind a filter.
 
 The filter is put in place when the first secret is resolved and taken away when the last drive that knows one ends.
 """
@@ -9,6 +9,7 @@ import sys
 import threading
 from typing import Any
 
+from neurocore import log
 from neurocore.secrets import Redactor
 
 _lock = threading.Lock()
@@ -25,6 +26,7 @@ def watch(redactor: Redactor) -> None:
         if not _real:
             _real.append((sys.stdout, sys.stderr))
             sys.stdout, sys.stderr = _all.stream(sys.stdout), _all.stream(sys.stderr)
+            log.redactors.append(_all.text)
 
 
 def unwatch(redactor: Redactor) -> None:
@@ -35,4 +37,5 @@ def unwatch(redactor: Redactor) -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         sys.stdout, sys.stderr = _real.pop()
+        log.redactors.clear()
         _all.clear()

@@ -172,7 +172,11 @@ def _at_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    root = tmp_path / "work"
+    return make_project(tmp_path / "work")
+
+
+def make_project(root: Path) -> Project:
+    """A project with the blueprints and skills above."""
     (root / "skills").mkdir(parents=True)
     (root / "blueprints").mkdir()
     (root / "neurocore.yaml").write_text("project: {name: work}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import jsonschema
@@ -10,6 +11,8 @@ import pytest
 
 from neurocore.cli import reference
 from neurocore.cli.documents import DOCUMENTS, document_schema
+
+from .conftest import Project, make_project
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -22,8 +25,9 @@ def fits(name: str, document: object) -> None:
     jsonschema.validate(document, schema)
 
 
-@pytest.fixture
-def history(project):
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    project = make_project(tmp_path_factory.mktemp("documents") / "work")
     project.ok("run", "gated", "--run-id", "waiting", "--tag", "t", "--by", "ada")
     project.ok("run", "plain", "--run-id", "done", "--data", "mode=log")
     project.ok("run", "plain", "--run-id", "failed", "--data", "mode=fail", code=1)
@@ -31,6 +35,13 @@ def history(project):
     project.ok("run", "gated", "--run-id", "rejected")
     project.ok("runs", "approve", "rejected", "--reject", "--note", "no")
     return project
+
+
+@pytest.fixture
+def history(made_once, tmp_path):
+    """A copy of the project with its history, to do with as a test likes."""
+    shutil.copytree(made_once.root, tmp_path / "copy")
+    return Project(tmp_path / "copy")
 
 
 CALLS = [

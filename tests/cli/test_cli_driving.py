@@ -1,0 +1,195 @@
+"""Several gates, sweeps that keep at it, and secrets that stay out of what is said."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+
+TWO_GATES = """
+name: two
+components:
+  - {name: legal, type: approval, config: {message: "Is it legal?"}}
+  - {name: money, type: approval, config: {message: "Is it paid?"}}
+  - {name: load, type: count}
+flow:
+  type: graph
+  nodes: [{id: legal, component: legal}, {id: money, component: money}, {id: load, component: load}]
+  edges: [{source: legal, target: load}, {source: money, target: load}]
+"""
+
+LEAKY = """
+import logging
+import sys
+
+from neurocore import Skill, SkillMeta
+
+
+class Leaky(Skill):
+    skill_meta = SkillMeta(name="leaky")
+
+    def process(self, context):
+        token = self.config["token"]
+        print("token", token)
+        print("token", token, file=sys.stderr)
+        logging.getLogger("leaky").error("token %s", token)
+        if context.get("mode") == "raise":
+            raise ValueError(f"{token} was not accepted")
+        if context.get("mode") == "return":
+            context.set("kept", token)
+        return context
+"""
+
+
+@pytest.fixture
+def two(project):
+    (project.root / "blueprints" / "two.yaml").write_text(TWO_GATES)
+    project.ok("run", "two", "--run-id", "both")
+    return project
+
+
+def test_an_answer_that_names_no_gate_while_several_are_open_is_refused_with_their_names(two):
+    result = two.call("runs", "approve", "both")
+
+    assert result.exit_code == 4
+    assert "legal" in result.stderr
+    assert "money" in result.stderr
+
+
+def test_each_gate_has_its_own_answer_and_inspect_says_how_to_give_it(two):
+    told = two.ok("runs", "inspect", "both")
+    assert "neurocore runs approve both --gate legal" in told
+    assert "neurocore runs approve both --gate money" in told
+
+    first = two.json("runs", "approve", "both", "--gate", "legal", "--visit", "1")
+    assert [wait["node"] for wait in first["waits"]] == ["money"]
+    assert first["next"][0] == "neurocore runs approve both"
+    assert two.json("runs", "approve", "both", "--gate", "money")["status"] == "completed"
+
+
+def test_a_gate_that_is_not_there_is_refused(two):
+    assert two.call("runs", "approve", "both", "--gate", "nothing").exit_code == 4
+    assert two.call("runs", "approve", "both", "--gate", "legal", "--visit", "7").exit_code == 4
+
+
+def test_a_sweep_with_nothing_to_do_says_so(project):
+    assert "Nothing is owed" in project.ok("runs", "sweep")
+
+
+def test_a_sweep_that_keeps_at_it_goes_on_with_what_comes_and_ends_well_on_sigterm(project):
+    run_id = project.run()
+    sweeper = project.spawn("runs", "sweep", "--watch", "--interval", "0.1", "--json")
+    try:
+        project.ok("runs", "approve", run_id, "--no-resume")
+        assert sweeper.stdout is not None
+        line = sweeper.stdout.readline()
+        assert run_id in line
+        followed = project.script("runs", "watch", run_id, "--follow", code=0)
+        assert "completed" in followed.stdout
+    finally:
+        sweeper.send_signal(signal.SIGTERM)
+        _, said = sweeper.communicate(timeout=30)
+    assert (sweeper.returncode, said) == (0, "")
+
+
+def test_watching_on_goes_beyond_the_gate(project):
+    run_id = project.run()
+    seen: list[str] = []
+    watcher = project.spawn("runs", "watch", run_id, "--follow")
+
+    def read() -> None:
+        assert watcher.stderr is not None
+        for line in watcher.stderr:
+            seen.append(line)
+            if "watching on" in line:
+                waits.set()
+
+    waits = threading.Event()
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert waits.wait(30)
+    project.ok("runs", "approve", run_id)
+    assert watcher.wait(timeout=30) == 0
+    reader.join(timeout=30)
+    assert watcher.stdout is not None
+    assert watcher.stderr is not None
+    with watcher.stdout, watcher.stderr:
+        assert "completed" in watcher.stdout.read()
+    assert any("book completed" in line for line in seen)
+
+
+def test_a_failed_step_is_tried_again_by_resume_with_what_is_given(project):
+    run_id = project.run("plain", "--data", "mode=fail-once", code=1)
+
+    document = project.json("runs", "resume", run_id, "--data", "hint=try the other bank")
+
+    assert document["status"] == "completed"
+    assert "hint" in str(project.json("runs", "inspect", run_id)["events"])
+
+
+def test_latest_takes_the_file_as_it_is_now(project):
+    run_id = project.run()
+    file = project.root / "blueprints" / "gated.yaml"
+    file.write_text(file.read_text().replace('title: "Payments', 'description: New.\ntitle: "Payments'))
+    project.ok("runs", "approve", run_id, "--no-resume")
+
+    hashes = [project.json("runs", "inspect", run_id)["run"]["blueprint_hash"]]
+    project.call("runs", "resume", run_id, "--latest")
+    hashes.append(project.json("runs", "inspect", run_id)["run"]["blueprint_hash"])
+
+    assert hashes[0] != hashes[1]
+    old = project.json("runs", "replay", run_id)
+    assert old["status"] == "suspended"
+
+
+@pytest.mark.parametrize("mode", ["fine", "raise", "return"])
+def test_no_output_and_no_file_has_the_value_of_a_secret(project, mode):
+    secret = "s3cr3t-value-of-the-bank"
+    (project.root / ".env").write_text(f"BANK={secret}\n")
+    (project.root / "neurocore.yaml").write_text("logging: {file: app.log, level: debug}\n")
+    (project.root / "skills" / "leaky.py").write_text(LEAKY)
+    (project.root / "blueprints" / "leaky.yaml").write_text(
+        "name: leaky\ncomponents: [{name: a, type: leaky, config: {token: '${BANK}'}}]\n"
+        "flow: {steps: [{component: a}]}\n"
+    )
+
+    done = project.script("run", "leaky", "--run-id", "leak", "--data", f"mode={mode}")
+    said = done.stdout + done.stderr
+    for args in (("runs", "inspect", "leak", "--full"), ("runs", "inspect", "leak", "--full", "--json"),
+                 ("runs", "logs", "leak"), ("runs", "list"), ("db", "export"), ("config", "show")):  # fmt: skip
+        result = project.call(*args)
+        said += result.stdout + result.stderr
+
+    assert done.returncode == (0 if mode == "fine" else 1)
+    assert secret not in said
+    leaks = [
+        path for path in project.root.rglob("*")
+        if path.is_file() and path.name != ".env" and secret.encode() in path.read_bytes()
+    ]  # fmt: skip
+    assert leaks == []
+
+
+def test_who_did_what_is_recorded_as_claimed(project):
+    run_id = project.run("gated", "--by", "ada")
+    project.ok("runs", "approve", run_id, "--by", "bob")
+
+    document = project.json("runs", "inspect", run_id)
+
+    assert document["run"]["started_by"] == "ada"
+    assert [(answer["by"], answer["known_by"]) for answer in document["gates"][0]["answers"]] == [("bob", "claimed")]
+    assert {event["who"] for event in document["events"]} >= {"ada", "bob"}
+
+
+def test_without_by_it_is_the_operating_systems_user(project):
+    import getpass
+
+    assert project.json("runs", "inspect", project.run())["run"]["started_by"] == getpass.getuser()
+
+
+@pytest.mark.parametrize("by", ["", "   ", "a\nb", "x" * 300])
+def test_a_name_that_is_none_decides_nothing(project, by):
+    run_id = project.run()
+
+    assert project.call("runs", "approve", run_id, "--by", by).exit_code == 2
+    assert project.json("runs", "inspect", run_id)["gates"][0]["status"] == "open"
