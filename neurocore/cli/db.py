@@ -189,11 +189,11 @@ def import_(project: Project, file: Path, as_json: bool) -> None:
         moved = admin.import_history(project.store, sys.stdin)
     else:
         try:
-            with file.open(encoding="utf-8") as stream:
+            # What is no text at all is for the import to refuse, naming the line.
+            with file.open(encoding="utf-8", errors="surrogateescape") as stream:
                 moved = admin.import_history(project.store, stream)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
-            raise UsageError(f"{file} cannot be read: {reason}.") from error
+        except OSError as error:
+            raise UsageError(f"{file} cannot be read: {error.strerror or error}.") from error
     if as_json:
         from neurocore.cli.documents import ImportDocument
 
