@@ -1,28 +1,29 @@
 """Looking after a history: check it, measure it, copy it, prune it, move it.
 
-Export and import take any backend; check, stats, backup and prune know the SQLite file and fall back to what the six
-methods can say where the backend is another.
+Any backend can be checked, measured, pruned, exported and imported by what the contract gives; the SQLite file is
+checked deeper, copied while it is in use, pruned by its indexes, and an import into it happens whole or not at all.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any, TextIO
 
-from msgspec import Struct, ValidationError, structs
+import msgspec
+from msgspec import Struct, structs
 
-from neurocore import codec
 from neurocore.errors import CodecError, StoreError, UsageError
 from neurocore.persistence import rows
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.derive import last_hash
-from neurocore.persistence.records import RunRecord, StepRecord, Tombstone, utcnow_iso
+from neurocore.persistence.records import GateRecord, RunRecord, StepRecord, Tombstone, utcnow_iso
 from neurocore.persistence.sqlite import SQLiteRunStore
+from neurocore.persistence.sqlite_writes import insert_run, write_step
 
 _Q = rows.queries()
 _MANY = 2**31 - 1
@@ -67,6 +68,9 @@ class Pruned(Struct, kw_only=True):
     newest: str | None = None
 
 
+# -------------------------------------------------------------------- checking
+
+
 def check(store: RunStore, *, mend: bool = False) -> Check:
     """Whether the file is sound and our own rules hold: steps in order, counts right, the chain of answers whole.
 
@@ -74,50 +78,54 @@ def check(store: RunStore, *, mend: bool = False) -> Check:
     """
     found = Check(problems=[], mended=[])
     if isinstance(store, SQLiteRunStore):
-        with store.database.read() as connection:
-            found.problems += [
-                f"SQLite: {row[0]}" for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"
-            ]
-            found.problems += [
-                f"SQLite: row {row[1]} of {row[0]} belongs to no row of {row[2]}."
-                for row in connection.execute("PRAGMA foreign_key_check")
-            ]
-        gaps = store.database.rows(_Q["gaps_in_steps"])
-        found.problems += [f"Run {row[0]}: its steps do not count from 0 without a gap." for row in gaps]
+        found.problems += _damage(store)
         _check_counts(store, found, mend)
-        run_ids: Iterable[str] = [row[0] for row in store.database.rows(_Q["runs_with_answers"])]
+        found.problems += [f"Run {row[0]}: its steps have gaps." for row in store.database.rows(_Q["gaps_in_steps"])]
+        run_ids: Iterable[str] = (row[0] for row in store.database.rows(_Q["runs_with_answers"]))
     else:
-        run_ids = _ids(store)
+        run_ids = list(_ids(store))
         found.problems += [problem for run_id in run_ids for problem in _check_steps(store, run_id)]
-    found.problems += [problem for run_id in run_ids for problem in _check_chain(store, run_id)]
+    found.problems += [problem for run_id in run_ids for problem in _check_chain(run_id, store.load_gates(run_id))]
     return found
 
 
+def _damage(store: SQLiteRunStore) -> Iterator[str]:
+    with store.database.read() as connection:
+        for row in connection.execute("PRAGMA integrity_check"):
+            if row[0] != "ok":
+                yield f"SQLite: {row[0]}"
+        for row in connection.execute("PRAGMA foreign_key_check"):
+            yield f"SQLite: row {row[1]} of {row[0]} belongs to no row of {row[2]}."
+
+
 def _check_counts(store: SQLiteRunStore, found: Check, mend: bool) -> None:
-    wrong = [name for name in ("wrong_counts", "missing_counts", "wrong_day_counts") if store.database.rows(_Q[name])]
-    if not wrong:
-        return
-    if not mend:
-        found.problems.append("The counts by status and blueprint differ from the runs; --mend makes them anew.")
-        return
-    with store.database.write(sync=True) as connection:
-        for name in ("clear_counts", "clear_day_counts", "fill_counts", "fill_day_counts"):
-            connection.execute(_Q[name])
-    found.mended.append("The counts by status and blueprint were made anew from the runs.")
+    with store.database.snapshot():
+        wrong = [name for name in _COUNTS if store.database.rows(_Q[name])]
+    if wrong and not mend:
+        found.problems.append("The counts by status, blueprint and day differ from the runs; --mend makes them anew.")
+    elif wrong:
+        with store.database.write(sync=True) as connection:
+            for name in _MENDING:
+                connection.execute(_Q[name])
+        found.mended.append("The counts by status, blueprint and day were made anew from the runs.")
+
+
+_COUNTS = ("wrong_counts", "missing_counts", "wrong_day_counts", "missing_day_counts", "wrong_open_gates")
+_MENDING = ("clear_counts", "clear_day_counts", "fill_counts", "fill_day_counts", "mend_open_gates")
 
 
 def _check_steps(store: RunStore, run_id: str) -> Iterator[str]:
     indexes = [step.step_index for step in store.step_summaries(run_id)]
     if indexes != list(range(len(indexes))):
-        yield f"Run {run_id}: its steps do not count from 0 without a gap."
+        yield f"Run {run_id}: its steps have gaps."
 
 
-def _check_chain(store: RunStore, run_id: str) -> Iterator[str]:
-    answers = [answer for gate in store.load_gates(run_id) for answer in gate.answers]
-    by_previous = {answer.prev_hash: answer for answer in answers}
+def _check_chain(run_id: str, gates: list[GateRecord]) -> Iterator[str]:
+    answers = [answer for gate in gates for answer in gate.answers]
+    following = {answer.prev_hash: answer for answer in answers}
     previous, walked = "", 0
-    while previous in by_previous and walked < len(answers):
-        answer = by_previous[previous]
+    while previous in following and walked < len(answers):
+        answer = following[previous]
         if answer.sealed(run_id, previous).hash != answer.hash:
             yield f"Run {run_id}: the answer of {answer.by} at {answer.node_id} was changed after it was recorded."
             return
@@ -126,25 +134,28 @@ def _check_chain(store: RunStore, run_id: str) -> Iterator[str]:
         yield f"Run {run_id}: its chain of answers is broken after {walked} of {len(answers)}."
 
 
+# -------------------------------------------------------------------- measuring and copying
+
+
 def stats(store: RunStore) -> Stats:
     """How large a history is."""
-    counts = store.status_counts()
-    newest = store.list_runs(limit=1)
+    runs, open_gates = sum(store.status_counts().values()), store.count_open_gates()
     if isinstance(store, SQLiteRunStore):
-        with store.database.read() as connection:
-            steps = connection.execute("SELECT count(*) FROM steps").fetchone()[0]
-            first = connection.execute("SELECT min(created_at) FROM runs").fetchone()[0]
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-        size = sum(path.stat().st_size for path in _files(store.path) if path.exists())
+        (row,) = store.database.rows(_Q["size"])
+        (version,) = store.database.rows("PRAGMA user_version")
         return Stats(
-            runs=sum(counts.values()), steps=steps, open_gates=store.count_open_gates(),
-            oldest=None if first is None else rows.iso(first), newest=newest[0].created_at if newest else None,
-            bytes=size, schema_version=version,
-        )  # fmt: skip
+            runs=runs,
+            steps=row["steps"],
+            open_gates=open_gates,
+            oldest=None if row["oldest"] is None else rows.iso(row["oldest"]),
+            newest=None if row["newest"] is None else rows.iso(row["newest"]),
+            bytes=sum(path.stat().st_size for path in _files(store.path) if path.exists()),
+            schema_version=version[0],
+        )
     times = [run.created_at for run in store.list_runs(limit=_MANY)]
     return Stats(
-        runs=sum(counts.values()), steps=None, open_gates=store.count_open_gates(), oldest=min(times, default=None),
-        newest=max(times, default=None), bytes=None, schema_version=None,
+        runs=runs, steps=None, open_gates=open_gates, oldest=min(times, default=None), newest=max(times, default=None),
+        bytes=None, schema_version=None,
     )  # fmt: skip
 
 
@@ -164,13 +175,34 @@ def backup(store: RunStore, target: Path) -> int:
     partial = target.with_name(f".{target.name}.partial")
     try:
         partial.unlink(missing_ok=True)
-        with store.database.read() as connection, closing(sqlite3.connect(partial)) as copy:
-            connection.backup(copy, pages=4096)
+        with contextlib.closing(sqlite3.connect(partial)) as copy:
+            store.database.reader().backup(
+                copy
+            )  # all pages at once: of one moment, while others go on writing into the WAL
+            copy.execute("PRAGMA journal_mode = DELETE")
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
         partial.replace(target)
         return target.stat().st_size
     except (OSError, sqlite3.Error) as error:
-        partial.unlink(missing_ok=True)
         raise StoreError(f"The backup {target} cannot be written: {error}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def schema_version(path: Path) -> int:
+    """The schema of a SQLite history, without bringing it up to date; 0 for a file of 0.4 or one that is not there."""
+    if not path.exists():
+        return 0
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            return int(connection.execute("PRAGMA user_version").fetchone()[0])
+    except sqlite3.Error as error:
+        raise StoreError(f"The run history {path} cannot be read: {error}.") from error
+
+
+# -------------------------------------------------------------------- pruning
 
 
 def prune(
@@ -186,50 +218,85 @@ def prune(
 
     Small batches, each run leaving its tombstone; `on_batch` hears how many are gone.
     """
-    wanted = _ended(store, before, keep_last)
-    pruned = Pruned(
-        runs=len(wanted),
-        oldest=wanted[0].created_at if wanted else None,
-        newest=wanted[-1].created_at if wanted else None,
-    )
+    pruned = Pruned()
     if dry_run:
+        for _, created_at in _ended(store, before, keep_last, limit=-1):
+            _count(pruned, created_at)
         return pruned
-    for place in range(0, len(wanted), BATCH):
-        for run in wanted[place : place + BATCH]:
-            tombstone = Tombstone(
-                run_id=run.run_id, blueprint_name=run.blueprint_name, deleted_at=utcnow_iso(), deleted_by=by,
-                last_hash=last_hash(store.load_gates(run.run_id)),
-            )  # fmt: skip
-            store.bury_run(run.run_id, tombstone)
+    while True:
+        batch = list(_ended(store, before, keep_last, limit=BATCH))
+        if not batch:
+            break
+        gone = pruned.runs
+        _bury(store, batch, by, pruned)
         if on_batch:
-            on_batch(min(place + BATCH, len(wanted)))
-    if isinstance(store, SQLiteRunStore) and wanted:
+            on_batch(pruned.runs)
+        if pruned.runs == gone:
+            break  # each of them was gone (or alive again) when its turn came
+    if isinstance(store, SQLiteRunStore) and pruned.runs:
         with store.database.write() as connection:
             connection.execute(_Q["drop_unused_blueprints"])
     return pruned
 
 
-def _ended(store: RunStore, before: str, keep_last: int) -> list[RunRecord]:
-    """What a prune deletes, oldest first."""
+def _bury(store: RunStore, batch: list[tuple[str, str]], by: str, pruned: Pruned) -> None:
+    """Bury a batch: in one transaction where there are transactions. Who began to resume a run meanwhile keeps it."""
+    if not isinstance(store, SQLiteRunStore):
+        for run_id, created_at in batch:
+            run = store.load_summary(run_id)
+            if run is not None and run.status.ended:
+                store.bury_run(run_id, _tombstone(store, run.blueprint_name, run_id, by))
+                _count(pruned, created_at)
+        return
+    with store.database.write(sync=True) as connection:
+        for run_id, created_at in batch:
+            row = connection.execute(_Q["ended_run"], (run_id,)).fetchone()
+            if row is not None:
+                store.bury_within(connection, run_id, _tombstone(store, row["blueprint_name"], run_id, by))
+                _count(pruned, created_at)
+
+
+def _tombstone(store: RunStore, blueprint_name: str, run_id: str, by: str) -> Tombstone:
+    return Tombstone(
+        run_id=run_id, blueprint_name=blueprint_name, deleted_at=utcnow_iso(), deleted_by=by,
+        last_hash=last_hash(store.load_gates(run_id)),
+    )  # fmt: skip
+
+
+def _count(pruned: Pruned, created_at: str) -> None:
+    pruned.runs += 1
+    pruned.oldest = pruned.oldest or created_at
+    pruned.newest = created_at
+
+
+def _ended(store: RunStore, before: str, keep_last: int, *, limit: int) -> Iterator[tuple[str, str]]:
+    """Ids and times of what a prune deletes, oldest first."""
     if isinstance(store, SQLiteRunStore):
-        found = store.database.rows(_Q["ended_before"], (rows.micros(before), keep_last, -1))
-        summaries = (store.load_summary(row[0]) for row in found)
-        return [run for run in summaries if run is not None]
-    runs = store.list_runs(limit=_MANY)[keep_last:]
-    return [run for run in reversed(runs) if run.status.ended and run.created_at < before]
+        for row in store.database.rows(_Q["ended_before"], (rows.micros(before), keep_last, limit)):
+            yield row["run_id"], rows.iso(row["created_at"])
+        return
+    runs = store.list_runs(limit=_MANY)
+    runs.sort(key=lambda run: run.created_at, reverse=True)
+    wanted = [run for run in reversed(runs[keep_last:]) if run.status.ended and run.created_at < before]
+    for run in wanted[: None if limit < 0 else limit]:
+        yield run.run_id, run.created_at
+
+
+# -------------------------------------------------------------------- moving
 
 
 def export_history(store: RunStore, file: TextIO) -> Moved:
-    """Write a history as JSON lines, whole and exact: a head, then each run followed by its steps, then tombstones."""
+    """Write a history as JSON lines, whole and exact: a head, each run followed by its steps, then the tombstones."""
     moved = Moved()
     _line(file, {"format": FORMAT, "version": 1})
     for run_id in _ids(store):
-        run = store.load_run(run_id)
+        with _snapshot(store):
+            run, steps = store.load_run(run_id), store.load_steps(run_id)
         if run is None:
             continue  # deleted while this export went on
-        _line(file, {"run": structs.replace(run, final_context=None).to_dict()})
+        _line(file, {"run": structs.replace(run, final_context=None, completed_nodes=[]).to_dict()})
         moved.runs += 1
-        for step in store.load_steps(run_id):
+        for step in steps:
             _line(file, {"step": step.to_dict()})
             moved.steps += 1
     if isinstance(store, SQLiteRunStore):
@@ -239,44 +306,123 @@ def export_history(store: RunStore, file: TextIO) -> Moved:
 
 
 def import_history(store: RunStore, lines: Iterable[str]) -> Moved:
-    """Bring in what `export_history` wrote. A run that is there already stays as it is.
+    """Bring in what `export_history` wrote, whole or not at all. A run that is there already stays as it is.
 
-    Every line is read before anything is written. Raises UsageError naming the line that cannot be read.
+    Nobody drives an imported run; one that was running is found by the sweep. Raises UsageError naming the line that
+    cannot be read.
     """
-    runs: list[tuple[RunRecord, list[StepRecord]]] = []
-    for number, text in enumerate(lines, 1):
-        if not text.strip():
-            continue
-        try:
-            _take(json.loads(text), number, runs)
-        except (ValueError, TypeError, KeyError, IndexError, ValidationError, CodecError) as error:
-            raise UsageError(
-                f"Line {number} of the export cannot be read, so nothing was imported: {error}."
-            ) from error
+    if isinstance(store, SQLiteRunStore):
+        with store.database.write(sync=True) as connection:
+            return _take_all(_read(lines), _IntoSQLite(store, connection))
+    return _take_all(list(_read(lines)), _IntoAny(store))  # all is read before anything is written
+
+
+def _take_all(records: Iterable[RunRecord | StepRecord | Tombstone], target: _IntoSQLite | _IntoAny) -> Moved:
     moved = Moved()
-    for run, steps in runs:
-        if store.load_summary(run.run_id) is not None:
-            moved.skipped += 1
-            continue
-        store.save_run(structs.replace(run, owner=None))
-        for step in steps:
-            store.save_step(step)
-        moved.runs += 1
-        moved.steps += len(steps)
+    wanted = False
+    for record in records:
+        if isinstance(record, Tombstone):
+            target.tombstone(record)
+        elif isinstance(record, RunRecord):
+            wanted = not target.has(record.run_id)
+            moved.runs += wanted
+            moved.skipped += not wanted
+            if wanted:
+                target.run(structs.replace(record, owner=None))
+        elif wanted:
+            moved.steps += 1
+            target.step(record)
     return moved
 
 
-def _take(document: Any, number: int, runs: list[tuple[RunRecord, list[StepRecord]]]) -> None:
+class _IntoSQLite:
+    """One transaction for a whole import."""
+
+    def __init__(self, store: SQLiteRunStore, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._place = 0
+        self._bury = store.bury_within
+
+    def has(self, run_id: str) -> bool:
+        return self._connection.execute(_Q["find_run"], (run_id,)).fetchone() is not None
+
+    def run(self, run: RunRecord) -> None:
+        self._place = insert_run(self._connection, run)
+
+    def step(self, step: StepRecord) -> None:
+        write_step(self._connection, self._place, step)
+
+    def tombstone(self, tombstone: Tombstone) -> None:
+        if not self.has(tombstone.run_id):
+            self._bury(self._connection, tombstone.run_id, tombstone)
+
+
+class _IntoAny:
+    """The methods that every backend has."""
+
+    def __init__(self, store: RunStore) -> None:
+        self._store = store
+
+    def has(self, run_id: str) -> bool:
+        return self._store.load_summary(run_id) is not None
+
+    def run(self, run: RunRecord) -> None:
+        self._store.save_run(run)
+
+    def step(self, step: StepRecord) -> None:
+        self._store.save_step(step)
+
+    def tombstone(self, tombstone: Tombstone) -> None:
+        if not self.has(tombstone.run_id):
+            self._store.bury_run(tombstone.run_id, tombstone)
+
+
+def _read(lines: Iterable[str]) -> Iterator[RunRecord | StepRecord | Tombstone]:
+    run_id = None
+    number = 0
+    for number, text in enumerate(_texts(lines), 1):
+        try:
+            record = _record(json.loads(text), number)
+            if isinstance(record, RunRecord):
+                run_id = record.run_id
+            elif isinstance(record, StepRecord) and record.run_id != run_id:
+                raise ValueError("a step stands behind another run than its own")
+        except (ValueError, TypeError, KeyError, RecursionError, msgspec.MsgspecError, CodecError) as error:
+            raise UsageError(
+                f"Line {number} of the export cannot be read, so nothing was imported: {error}."
+            ) from error
+        if record is not None:
+            yield record
+    if number == 0:
+        raise UsageError("The export is empty: it has not even a head.")
+
+
+def _texts(lines: Iterable[str]) -> Iterator[str]:
+    try:
+        yield from lines
+    except UnicodeDecodeError as error:
+        raise UsageError("The export is no text in UTF-8, so nothing was imported.") from error
+
+
+def _record(document: Any, number: int) -> RunRecord | StepRecord | Tombstone | None:
+    if not isinstance(document, dict) or (number > 1 and len(document) != 1):
+        raise ValueError("it is no line of an export")
     if number == 1:
         if document.get("format") != FORMAT or document.get("version") != 1:
             raise ValueError("it is no export of a history, or one of a newer version")
-    elif "run" in document:
-        runs.append((RunRecord.from_dict(document["run"]), []))
-    elif "step" in document:
-        step = StepRecord.from_dict(document["step"])
-        if runs[-1][0].run_id != step.run_id:
-            raise ValueError("a step stands behind another run than its own")
-        runs[-1][1].append(step)
+        return None
+    ((kind, content),) = document.items()
+    if kind == "run":
+        return RunRecord.from_dict(content)
+    if kind == "step":
+        return StepRecord.from_dict(content)
+    if kind == "tombstone":
+        return msgspec.convert(content, Tombstone)
+    raise ValueError(f"nothing is known of {kind!r}")
+
+
+def _snapshot(store: RunStore) -> contextlib.AbstractContextManager[None]:
+    return store.database.snapshot() if isinstance(store, SQLiteRunStore) else contextlib.nullcontext()
 
 
 def _ids(store: RunStore) -> list[str]:
@@ -286,16 +432,5 @@ def _ids(store: RunStore) -> list[str]:
 
 
 def _line(file: TextIO, document: Any) -> None:
-    file.write(json.dumps(codec.to_jsonable(document) if "tombstone" in document else document, separators=(",", ":")))
+    file.write(json.dumps(document, separators=(",", ":")))
     file.write("\n")
-
-
-def schema_version(path: Path) -> int:
-    """The schema of a SQLite history, without bringing it up to date; 0 for a file of 0.4 or one that is not there."""
-    if not path.exists():
-        return 0
-    try:
-        with closing(sqlite3.connect(f"file:{os.fspath(path.resolve())}?mode=ro", uri=True)) as connection:
-            return int(connection.execute("PRAGMA user_version").fetchone()[0])
-    except sqlite3.Error as error:
-        raise StoreError(f"The run history {path} cannot be read: {error}.") from error

@@ -54,18 +54,18 @@ class Database:
     def read(self) -> Iterator[sqlite3.Connection]:
         """This thread's reading connection, what goes wrong told in a sentence."""
         with Telling(self.path):
-            yield self._reader()
+            yield self.reader()
 
     def rows(self, sql: str, parameters: Any = ()) -> list[sqlite3.Row]:
         """Every row of a query."""
         with Telling(self.path):
-            found: list[sqlite3.Row] = patiently(lambda: self._reader().execute(sql, parameters).fetchall(), [])
+            found: list[sqlite3.Row] = patiently(lambda: self.reader().execute(sql, parameters).fetchall(), [])
             return found
 
     def row(self, sql: str, parameters: Any = ()) -> sqlite3.Row | None:
         """The first row of a query."""
         with Telling(self.path):
-            found: sqlite3.Row | None = patiently(lambda: self._reader().execute(sql, parameters).fetchone(), None)
+            found: sqlite3.Row | None = patiently(lambda: self.reader().execute(sql, parameters).fetchone(), None)
             return found
 
     def snapshot(self) -> Snapshot:
@@ -117,7 +117,8 @@ class Database:
                 f"The run history {self.path} was removed or replaced while in use; restore it, then restart."
             )
 
-    def _reader(self) -> sqlite3.Connection:
+    def reader(self) -> sqlite3.Connection:
+        """This thread's reading connection."""
         self.check()
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:

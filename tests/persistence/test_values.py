@@ -34,7 +34,7 @@ def test_every_value_comes_back_from_every_store(store, data, changed):
     store.create_run(run("r1", initial_data=data))
     mine = found(store, "r1")
     mine.status = RunStatus.COMPLETED
-    store.commit(Commit(run=mine, steps=[step("r1", 0, sets=changed, config=data)], events=[event(**{"data": data})]))
+    store.commit(Commit(run=mine, steps=[step("r1", 0, sets=changed, config=data)], events=[event(data=data)]))
 
     back = found(store, "r1")
     (one,) = store.load_steps("r1")

@@ -248,6 +248,18 @@ EXCEPT SELECT created_at / 86400000000, blueprint_name, status, count(*) FROM ru
 SELECT blueprint_name, status, count(*) FROM runs GROUP BY blueprint_name, status
 EXCEPT SELECT blueprint_name, status, n FROM counts
 
+-- missing_day_counts: Rows that are not counted by day.
+SELECT created_at / 86400000000, blueprint_name, status, count(*) FROM runs GROUP BY 1, 2, 3
+EXCEPT SELECT day, blueprint_name, status, n FROM day_counts
+
+-- wrong_open_gates: Runs whose number of open gates differs from their gates.
+SELECT run_id FROM runs
+WHERE open_gates <> (SELECT count(*) FROM gates AS g WHERE g.run = runs.run AND g.status = 'open') LIMIT 1
+
+-- mend_open_gates: The number of open gates, from the gates.
+UPDATE runs SET open_gates = (SELECT count(*) FROM gates AS g WHERE g.run = runs.run AND g.status = 'open')
+WHERE open_gates <> (SELECT count(*) FROM gates AS g WHERE g.run = runs.run AND g.status = 'open')
+
 -- clear_counts: Before the counts are made anew.
 DELETE FROM counts
 
@@ -269,18 +281,20 @@ GROUP BY s.run HAVING min(s.step_index) <> 0 OR max(s.step_index) <> count(*) - 
 SELECT DISTINCT r.run_id FROM answers AS a JOIN runs AS r ON r.run = a.run
 
 -- ended_before: Ended runs that may be pruned, oldest first, leaving the newest out.
-SELECT run_id FROM runs
-WHERE status IN ('completed', 'failed', 'cancelled') AND created_at < ?
-    AND run NOT IN (SELECT run FROM runs ORDER BY created_at DESC LIMIT ?)
-ORDER BY created_at LIMIT ?
+SELECT run_id, created_at FROM runs
+WHERE created_at < ? AND status IN ('completed', 'failed', 'cancelled') AND owed IS NULL
+    AND (created_at, run) <= (SELECT created_at, run FROM runs ORDER BY created_at DESC, run DESC LIMIT 1 OFFSET ?)
+ORDER BY created_at, run LIMIT ?
 
--- count_ended_before: How many runs a prune would delete.
-SELECT count(*) FROM runs
-WHERE status IN ('completed', 'failed', 'cancelled') AND created_at < ?
-    AND run NOT IN (SELECT run FROM runs ORDER BY created_at DESC LIMIT ?)
+-- ended_run: The blueprint of a run that has ended, to see once more that it has.
+SELECT blueprint_name FROM runs WHERE run_id = ? AND status IN ('completed', 'failed', 'cancelled')
 
 -- drop_unused_blueprints: Definitions that no run has any more.
 DELETE FROM blueprints WHERE id NOT IN (SELECT blueprint FROM runs)
+
+-- size: How much there is.
+SELECT (SELECT count(*) FROM steps) AS steps, (SELECT min(created_at) FROM runs) AS oldest,
+    (SELECT max(created_at) FROM runs) AS newest
 
 -- all_run_ids: Every run, oldest first.
 SELECT run_id FROM runs ORDER BY run

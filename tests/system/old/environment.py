@@ -11,8 +11,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[2]
+HERE = Path(__file__).resolve().parent / "fixtures"
+ROOT = HERE.parents[3]
 VERSION = "0.4.0"
 
 
