@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Blueprint, flash, make_response, redirect, render_template, request
+from flask import Blueprint as Area
+from flask import flash, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
+from neurocore.blueprint.model import Blueprint
 from neurocore.errors import (
     AlreadyDecided,
     DecisionRefused,
@@ -22,7 +26,7 @@ from neurocore.gates.answer import MAX_NAME, MAX_NOTE
 from neurocore.persistence.base import GateStatus, RunRecord
 from neurocore.runtime.begin import refuse_unless_resumable
 from neurocore.runtime.claim import busy
-from neurocore.runtime.executor import cancel_run, create_replay, decide_gate, delete_run, load_run
+from neurocore.runtime.executor import cancel_run, create_run, decide_gate, delete_run, load_run
 from webapp.marks import anchor, run_url
 from webapp.permissions import action
 from webapp.runpage import RunPage, Typed
@@ -30,7 +34,7 @@ from webapp.runs import whole_page
 from webapp.services import Services, services
 from webapp.sessions import remember, remembered
 
-area = Blueprint("changing", __name__)
+area = Area("changing", __name__)
 
 #: How we know who it was: they typed it into a form, and nobody verified it.
 TYPED = "typed"
@@ -141,18 +145,22 @@ def resumption(run_id: str) -> AnyResponse:
 @area.post("/runs/<run_id>/replay")
 @action("replay")
 def replay(run_id: str) -> AnyResponse:
-    """A new run from the same inputs and definition."""
+    """A new run from the same inputs and definition. The form names its id, so pressing twice makes one."""
     here = services()
     run = load_run(run_id, here.store)
     by = _name(run, "replay")
     if not isinstance(by, str):
         return by
-    new = create_replay(
-        run_id, here.registry, here.config, run_store=here.store, started_by=by, known_by=TYPED, tags=run.tags
-    )
-    here.dispatcher.submit(new.run_id)
-    flash("This is a new run from the same inputs.", "ok")
-    return redirect(run_url(new.run_id), 303)
+    new_id = request.form.get("new_id") or uuid.uuid4().hex
+    with contextlib.suppress(ValueError):  # the same form was sent before, and its run is there
+        create_run(
+            Blueprint.from_snapshot(run.blueprint_snapshot), here.registry, here.config, run_store=here.store,
+            initial_data=run.initial_data, run_id=new_id, blueprint_path=run.blueprint_path, tags=run.tags,
+            started_by=by, known_by=TYPED, replay_of=run_id,
+        )  # fmt: skip
+        here.dispatcher.submit(new_id)
+        flash("This is a new run from the same inputs.", "ok")
+    return redirect(run_url(new_id), 303)
 
 
 @area.post("/runs/<run_id>/cancellation")

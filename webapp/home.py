@@ -49,6 +49,7 @@ def _token(shown: dict[str, Any], here: Services) -> str:
 def _told(shown: dict[str, Any], token: str, here: Services) -> dict[str, Any]:
     days = chart.days(shown["days"])
     runs_url = f"{request.script_root}/runs"
+    empty = not any(day.total for day in days) and not here.store.page_runs(limit=1).runs
     return {
         "token": token,
         "gates": shown["gates"][:WAITING],
@@ -58,7 +59,7 @@ def _told(shown: dict[str, Any], token: str, here: Services) -> dict[str, Any]:
         "days": days,
         "chart": chart.draw(days, runs_url),
         "statuses": chart.ORDER,
-        "empty": not any(day.total for day in days) and not here.store.page_runs(limit=1).runs,
+        "empty": empty,
         "config": here.config,
-        "blueprints": sorted(here.blueprint_files())[:3],
+        "blueprints": sorted(here.blueprint_files())[:3] if empty else [],
     }

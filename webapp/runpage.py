@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import uuid
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Any
@@ -110,6 +111,11 @@ class RunPage:
         self.all_steps = all_steps
         self.picture = picture
         self.typed: Typed | None = None
+
+    @cached_property
+    def new_id(self) -> str:
+        """The id that a replay from this page gets."""
+        return uuid.uuid4().hex
 
     @cached_property
     def standing(self) -> Standing:

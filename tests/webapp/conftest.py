@@ -20,6 +20,8 @@ from neurocore.skills.loader import discover_skills
 from webapp import create_app
 
 SKILLS = '''
+import time
+
 from neurocore import Skill, SkillMeta
 
 
@@ -36,6 +38,15 @@ class Say(Skill):
         return context
 
 
+class Nap(Skill):
+    """Holds its thread longer than anybody waits."""
+
+    skill_meta = SkillMeta(name="nap", version="1.0")
+
+    def process(self, context):
+        time.sleep(600)
+
+
 class Ask(Skill):
     """Waits for data once."""
 
@@ -49,6 +60,12 @@ class Ask(Skill):
         context.set("given", dict(given))
         return context
 '''
+
+NAP = """
+name: nap
+components: [{name: sleep, type: nap}]
+flow: {steps: [{component: sleep}]}
+"""
 
 PAYOUT = """
 name: payout
@@ -119,7 +136,7 @@ class Site:
         (root / "skills").mkdir()
         (root / "blueprints").mkdir()
         (root / "skills" / "words.py").write_text(SKILLS)
-        for name, text in {"payout": PAYOUT, "asking": ASKING, "two": TWO_GATES}.items():
+        for name, text in {"payout": PAYOUT, "asking": ASKING, "two": TWO_GATES, "nap": NAP}.items():
             (root / "blueprints" / f"{name}.yaml").write_text(text)
         from neurocore.config import Web
 

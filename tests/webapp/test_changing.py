@@ -40,6 +40,15 @@ def test_a_replay_is_a_new_run_that_names_the_old_one(site):
     assert "compare" in site.page(f"/runs/{new.run_id}")
 
 
+def test_pressing_replay_twice_makes_one_run(site):
+    run_id = site.run()
+    form = {"by": "bob", "new_id": "b" * 32}
+    assert 'name="new_id"' in site.page(f"/runs/{run_id}")
+    assert site.post(f"/runs/{run_id}/replay", form).headers["Location"] == f"/runs/{'b' * 32}"
+    assert site.post(f"/runs/{run_id}/replay", form).headers["Location"] == f"/runs/{'b' * 32}"
+    assert len(site.store.list_runs()) == 2
+
+
 def test_a_waiting_run_is_cancelled_at_once_with_its_reason(site):
     run_id = site.run()
     assert site.post(f"/runs/{run_id}/cancellation", {"by": "ann", "note": "not needed"}).status_code == 303

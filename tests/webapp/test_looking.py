@@ -6,6 +6,7 @@ import sqlite3
 
 import pytest
 
+from neurocore.persistence.base import RunRecord, RunStore, StepRecord
 from neurocore.runtime.executor import delete_run
 
 
@@ -262,3 +263,62 @@ def test_the_whole_record_is_on_one_page_for_paper(site):
     ):
         assert mark in text, mark
     assert '<details class="step' not in text
+
+
+class SixMethods(RunStore):
+    """A backend that implements only what it must."""
+
+    def __init__(self):
+        self.runs, self.steps = {}, {}
+
+    def save_run(self, run):
+        self.runs[run.run_id] = run.to_dict()
+        return run.run_id
+
+    def save_step(self, step):
+        self.steps.setdefault(step.run_id, {})[step.step_index] = step.to_dict()
+
+    def load_run(self, run_id):
+        return RunRecord.from_dict(self.runs[run_id]) if run_id in self.runs else None
+
+    def load_steps(self, run_id):
+        return [StepRecord.from_dict(step) for _, step in sorted(self.steps.get(run_id, {}).items())]
+
+    def list_runs(self, *, status=None, blueprint=None, limit=50):
+        runs = [RunRecord.from_dict(run) for run in self.runs.values()]
+        fitting = [run for run in runs if status in (None, run.status) and blueprint in (None, run.blueprint_name)]
+        return sorted(fitting, key=lambda run: run.created_at, reverse=True)[:limit]
+
+    def delete_run(self, run_id):
+        self.runs.pop(run_id, None)
+
+
+def test_a_store_with_six_methods_shows_and_decides_everything(make_site):
+    site = make_site(store=SixMethods())
+    run_id, other = site.run(batch="Wages"), site.run(fail="read")
+    for path in (
+        "/",
+        "/runs",
+        "/runs?status=failed&q=Mar",
+        "/approvals",
+        "/blueprints",
+        "/blueprints/payout",
+        "/about",
+    ):
+        site.page(path)
+    assert "keeps writers of one process apart only" in site.page("/about")
+    for path in ("", "?tab=context", "?tab=inputs", "?tab=blueprint", "/steps/0", f"/compare/{other}", "/print"):
+        site.page(f"/runs/{run_id}{path}")
+    assert site.decide(run_id, "approve", note="fine").status_code == 303
+    assert "The run went on and completed." in site.page(f"/runs/{run_id}")
+    assert site.post(f"/runs/{run_id}/deletion", {"by": "ann"}).status_code == 303
+    assert site.client.get(f"/runs/{run_id}").status_code == 404, "it keeps no tombstones"
+
+
+def test_a_run_of_0_4_says_what_was_not_kept(site):
+    run_id = site.run(fail="read")
+    from msgspec import structs
+
+    run = site.store.load_run(run_id)
+    site.store.save_run(structs.replace(run, legacy="NeuroCore 0.4 kept no outputs of single steps."))
+    assert "NeuroCore 0.4 kept no outputs of single steps." in site.page(f"/runs/{run_id}")

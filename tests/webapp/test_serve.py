@@ -12,7 +12,10 @@ import urllib.request
 
 import pytest
 
+from neurocore.blueprint.load import load_blueprint
 from neurocore.persistence.base import RunStatus
+from neurocore.runtime.executor import create_run
+from neurocore.runtime.sweep import liveness
 
 
 @pytest.fixture
@@ -95,3 +98,21 @@ def test_listening_beyond_this_machine_is_refused(serve):
     _, talk = process.communicate(timeout=30)
     assert process.returncode == 2
     assert "--insecure-open" in talk
+
+
+def test_a_step_that_does_not_end_in_time_does_not_hold_the_server_and_its_run_is_found_again(site, serve):
+    run = create_run(
+        load_blueprint(site.root / "blueprints" / "nap.yaml"),
+        site.registry,
+        site.config,
+        run_store=site.store,
+        run_id="nap1",
+    )
+    process, _ = serve("--grace", "0.1")
+    while not site.store.load_summary(run.run_id).current_nodes:
+        pass  # bounded by the test's time limit
+    process.send_signal(signal.SIGTERM)
+    _, talk = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "the next sweep takes their runs up again" in talk
+    assert liveness(site.store.load_summary(run.run_id), site.config) in ("lost", "owed")
