@@ -74,7 +74,8 @@ class OpenAICompatibleProvider:
         conversation = [{"role": "system", "content": system}] if system else []
         conversation += [{"role": message.role, "content": message.content} for message in messages]
         body = {
-            "model": self.model, "messages": conversation, "max_tokens": max_tokens, "temperature": temperature, **kwargs,
+            "model": self.model, "messages": conversation, "max_tokens": max_tokens, "temperature": temperature,
+            **kwargs,
         }  # fmt: skip
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         try:
