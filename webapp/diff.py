@@ -16,6 +16,7 @@ MOST_CHANGES = 200
 MOST_DEPTH = 30
 MOST_ALIGNED = 2_000
 MOST_LINES = 80
+TOLD_ONE_BY_ONE = 6
 
 GONE: Any = type("Gone", (), {"__repr__": lambda self: "GONE"})()
 
@@ -106,10 +107,19 @@ def _lists(before: list[Any], after: list[Any], path: str, depth: int) -> Iterat
     for kind, a, b, c, d in matcher.get_opcodes():
         if kind == "equal":
             continue
+        if kind != "replace" and b - a + d - c > TOLD_ONE_BY_ONE:
+            yield _block(before[a:b], after[c:d], path, c if kind == "insert" else a)
+            continue
         for offset in range(max(b - a, d - c)):
             old = before[a + offset] if a + offset < b else GONE
             new = after[c + offset] if c + offset < d else GONE
             yield from _item(old, new, f"{path}[{c + offset if new is not GONE else a + offset}]", depth)
+
+
+def _block(gone: list[Any], new: list[Any], path: str, first: int) -> Change:
+    """Many items put in or taken out in one place, told together."""
+    last = first + max(len(gone), len(new)) - 1
+    return Change(f"{path}[{first}–{last}]", gone or GONE, new or GONE)
 
 
 def _item(old: Any, new: Any, path: str, depth: int) -> Iterator[Change]:

@@ -23,6 +23,12 @@ def test_an_item_put_in_front_does_not_change_all_behind_it():
     assert told(["a", "b", "c"], ["a", "c"]) == [("[1]", "removed")]
 
 
+def test_many_items_in_one_place_are_told_together():
+    (one,) = changes({"rows": [{"row": 0}]}, {"rows": [{"row": n} for n in range(80)]})
+    assert (one.path, one.kind) == ("rows[1–79]", "added")
+    assert "79 items" in one.html
+
+
 def test_types_are_told_apart():
     assert told({"x": 1}, {"x": True}) == [("x", "changed")]
     assert told({"x": 1}, {"x": 1.0}) == [("x", "changed")]
