@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,9 +85,9 @@ def cli(ctx: click.Context, directory: Path | None, debug: bool) -> None:
     A first project: `neurocore init hello`, then what it says.
     """
     Root.debug = Root.debug or debug
+    ctx.obj = Project("neurocore" if directory is None else f"neurocore -C {shlex.quote(str(directory))}")
     if directory is not None:
         _go_to(ctx, directory)
-    ctx.obj = Project()
     ctx.call_on_close(ctx.obj.close)
 
 

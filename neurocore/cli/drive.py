@@ -13,8 +13,8 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from neurocore.cli import errors
-from neurocore.cli.live import View, view
-from neurocore.cli.output import complain, emit, out
+from neurocore.cli.live import Terminal, View, view
+from neurocore.cli.output import complain, emit, out, say
 from neurocore.cli.project import Project
 from neurocore.errors import ExecutionError, NeuroCoreError
 
@@ -46,9 +46,11 @@ def drive(project: Project, verb: Callable[[View], object], *, run_id: str | Non
             if shown.run_id is None:
                 raise
         except KeyboardInterrupt as error:
-            raise _interrupted(shown.run_id) from error
+            raise _interrupted(project, shown.run_id) from error
         except Terminated as error:
             raise _handed_back(project, shown.run_id, error.number) from error
+    if isinstance(shown, Terminal):
+        say()
     if shown.run_id is None:
         raise NeuroCoreError("The run ended without saying which it was.")
     return shown.run_id
@@ -65,7 +67,7 @@ def report(project: Project, run_id: str, *, as_json: bool, decision: Decision |
         complain(run.error or "The run failed.")
     try:
         if as_json:
-            emit(views.outcome(run, project.store, project.config, decision=decision))
+            emit(views.outcome(run, project.store, project.config, project.called, decision=decision))
         else:
             out("\n".join(story.ending(run, project, decision=decision)))
     except BrokenPipeError:
@@ -97,13 +99,13 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _interrupted(run_id: str | None) -> errors.Interrupted:
+def _interrupted(project: Project, run_id: str | None) -> errors.Interrupted:
     if run_id is None:
         return errors.Interrupted("Stopped before the run began.")
     from neurocore.cli.brief import short_id
 
     return errors.Interrupted(
-        f"Stopped. What is done is kept; to go on from there:\n  neurocore runs resume {short_id(run_id)}"
+        f"Stopped. What is done is kept; to go on from there:\n  {project.called} runs resume {short_id(run_id)}"
     )
 
 
@@ -121,6 +123,6 @@ def _handed_back(project: Project, run_id: str | None, number: int) -> errors.In
             project.store.set_owed(run_id, Owed.RESUME, event=event)
     return errors.Interrupted(
         f"Stopped by {name}. What is done is kept; the sweep goes on from there, or now:\n"
-        f"  neurocore runs resume {short_id(run_id)}",
+        f"  {project.called} runs resume {short_id(run_id)}",
         128 + number,
     )

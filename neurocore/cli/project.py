@@ -20,7 +20,10 @@ SUFFIXES = ("", ".yaml", ".yml", ".flow.yaml", ".flow.yml")
 
 
 class Project:
-    """What `click.Context.obj` is."""
+    """What `click.Context.obj` is. `called` is how to call `neurocore` again for the same project."""
+
+    def __init__(self, called: str = "neurocore") -> None:
+        self.called = called
 
     @cached_property
     def config(self) -> NeuroCoreConfig:

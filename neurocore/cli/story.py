@@ -29,15 +29,14 @@ def ending(run: RunRecord, project: Project, *, decision: Decision | None = None
     state = state_of(run, project.config, project.store)
     lines = [_decided(decision)] if decision is not None else []
     sign, words = standing(run, state)
-    room = columns() - width(f"{words} · run {run.run_id}") - 6
-    about = cut(line(run.title) or line(run.blueprint_name), max(16, room))
-    lines.append(f"{mark(sign)} {paint(words, 'bold')} · {about} · run {run.run_id}")
+    about = cut(line(run.title) or line(run.blueprint_name), max(16, columns() - width(words) - 5))
+    lines += [f"{mark(sign)} {paint(words, 'bold')} · {about}", f"  run {run.run_id}"]
     waiting = views.open_gates(gates, run)
     for gate in waiting:
         lines += ["", *gate_lines(gate, run, project, indent="  ")]
     if not waiting:
         lines += _outputs(run, project)
-    commands = views.next_commands(run, gates, state, short_id(run.run_id, project.store))
+    commands = views.next_commands(run, gates, state, short_id(run.run_id, project.store), project.called)
     return [*lines, *_next(commands if run.status is not RunStatus.COMPLETED else [])]
 
 
@@ -55,9 +54,9 @@ def story(run: RunRecord, project: Project, *, full: bool = False) -> list[str]:
         lines += _context(run, project, room)
         lines += _activity(events, room)
         lines += _definition(run, project)
-    commands = views.next_commands(run, gates, state, short_id(run.run_id, store))
+    commands = views.next_commands(run, gates, state, short_id(run.run_id, store), project.called)
     if not full:
-        commands.append(f"neurocore runs inspect {short_id(run.run_id, store)} --full")
+        commands.append(f"{project.called} runs inspect {short_id(run.run_id, store)} --full")
     return [*lines, *_next(commands)]
 
 

@@ -278,7 +278,7 @@ def open_gates(gates: Sequence[GateRecord], run: RunRecord) -> list[GateRecord]:
 
 
 def outcome(
-    run: RunRecord, store: RunStore, config: NeuroCoreConfig, *, decision: Decision | None = None
+    run: RunRecord, store: RunStore, config: NeuroCoreConfig, program: str, *, decision: Decision | None = None
 ) -> OutcomeDocument:
     """Where a run stands when a command that drove it ends."""
     gates = store.load_gates(run.run_id)
@@ -290,7 +290,7 @@ def outcome(
             WaitDocument(node=one.node_id, visit=one.visit, kind=one.kind, message=one.message, digest=one.digest)
             for one in open_gates(gates, run)
         ],
-        next=next_commands(run, gates, base["state"], run.run_id),
+        next=next_commands(run, gates, base["state"], run.run_id, program),
         decision=_decision(decision) if decision else None,
     )
 
@@ -303,25 +303,25 @@ def _decision(decision: Decision) -> DecisionDocument:
     )  # fmt: skip
 
 
-def next_commands(run: RunRecord, gates: Sequence[GateRecord], state_now: str, name: str) -> list[str]:
-    """What can be typed now, the most likely first; `name` is how the run is called in them."""
+def next_commands(run: RunRecord, gates: Sequence[GateRecord], state_now: str, name: str, program: str) -> list[str]:
+    """What can be typed now, the likeliest first; `program` is how this one was called, `name` how to call the run."""
     waiting = open_gates(gates, run)
     commands: list[str] = []
     for one in waiting:
         if one.kind == "input":
-            commands.append(f"neurocore runs resume {name} --data KEY=VALUE")
+            commands.append(f"{program} runs resume {name} --data KEY=VALUE")
             continue
         which = f" --gate {one.node_id}" if sum(gate.kind == "gate" for gate in waiting) > 1 else ""
         note = "" if one.policy.note != "required" else ' --note "…"'
         why = "" if one.policy.note == "optional" else ' --note "…"'
-        commands.append(f"neurocore runs approve {name}{which}{note}")
-        commands.append(f"neurocore runs approve {name}{which} --reject{why}")
+        commands.append(f"{program} runs approve {name}{which}{note}")
+        commands.append(f"{program} runs approve {name}{which} --reject{why}")
     if state_now == "driven":
-        commands.append(f"neurocore runs watch {name}")
+        commands.append(f"{program} runs watch {name}")
     elif state_now in ("owed", "lost") or _can_be_tried_again(run):
-        commands.append(f"neurocore runs resume {name}")
+        commands.append(f"{program} runs resume {name}")
     if run.status.ended:
-        commands.append(f"neurocore runs replay {name}")
+        commands.append(f"{program} runs replay {name}")
     return commands
 
 

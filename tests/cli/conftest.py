@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -113,7 +114,8 @@ class Project:
 
     def call(self, *args: str, input: str | None = None, env: dict[str, str] | None = None) -> Result:
         """Call in this process."""
-        return CliRunner(env=env).invoke(cli, ["-C", str(self.root), *args], input=input)
+        with contextlib.chdir(self.root):
+            return CliRunner(env=env).invoke(cli, args, input=input)
 
     def ok(self, *args: str, code: int = 0) -> str:
         """Call, insist on the exit code, and return stdout."""

@@ -249,8 +249,15 @@ def test_a_project_is_found_from_a_folder_below_it(project, runner):
 
 def test_the_folder_is_where_it_was_after_a_call_in_another(project, runner):
     before = Path.cwd()
-    project.ok("runs", "list")
+    assert runner("-C", str(project.root), "runs", "list").exit_code == 0
     assert Path.cwd() == before
+
+
+def test_what_to_type_next_works_from_where_one_is(project, runner):
+    told = runner("-C", str(project.root), "run", "gated", "--run-id", "far").stdout
+
+    assert f"  neurocore -C {project.root} runs approve far" in told
+    assert "  neurocore runs approve far" in project.ok("runs", "inspect", "far")
 
 
 def test_a_blueprint_can_be_named_by_path_by_file_name_or_by_its_own_name(project):

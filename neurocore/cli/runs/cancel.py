@@ -30,7 +30,7 @@ def cancel(project: Project, run_id: str, note: str | None, by: str | None, as_j
         whole, run_store=project.store, by=by if by is not None else system_user(), config=project.config, note=note
     )
     if as_json:
-        emit(views.outcome(run, project.store, project.config))
+        emit(views.outcome(run, project.store, project.config, project.called))
         return
     if not run.status.ended:
         say(f"Asked {owner_label(run.owner)} to stop; it does so when the step that runs has ended.")

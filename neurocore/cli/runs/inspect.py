@@ -57,7 +57,7 @@ def _document(run: RunRecord, project: Project, full: bool) -> InspectDocument:
             for gate in gates
         ],
         events=[views.event(event) for event in store.load_events(run.run_id)],
-        next=views.next_commands(run, gates, state(run, config, store), run.run_id),
+        next=views.next_commands(run, gates, state(run, config, store), run.run_id, project.called),
         refused={verb: reason for verb, reason in actions(run, config, store).items() if reason is not None},
         blueprint_source=views.definition(run, schema)[0] if full else None,
     )
