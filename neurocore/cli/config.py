@@ -16,7 +16,7 @@ from neurocore.cli.types import json_option
 from neurocore.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from neurocore.cli.documents import SettingDocument
+    from neurocore.cli.reports import SettingDocument
     from neurocore.config import NeuroCoreConfig
 
 _PASSWORD_IN_URL = re.compile(r"(\w+://[^/\s:@]*:)(?!\$\{)[^@/\s]+(?=@)")
@@ -48,7 +48,7 @@ def show(project: Project, names: tuple[str, ...], as_json: bool) -> None:
     chosen = [one for one in settings if not names or any(_chosen(one.name, name) for name in names)]
     file = project.config.project_root / "neurocore.yaml"
     if as_json:
-        from neurocore.cli.documents import ConfigDocument
+        from neurocore.cli.reports import ConfigDocument
 
         emit(
             ConfigDocument(
@@ -75,7 +75,7 @@ def show(project: Project, names: tuple[str, ...], as_json: bool) -> None:
 
 def settings_of(config: NeuroCoreConfig) -> Iterator[SettingDocument]:
     """Every setting in the order of the sections, masked; a skill's section key by key."""
-    from neurocore.cli.documents import SettingDocument
+    from neurocore.cli.reports import SettingDocument
     from neurocore.config import SECTIONS
 
     for section in SECTIONS:

@@ -42,7 +42,7 @@ def check(project: Project, mend: bool, as_json: bool) -> int:
 
     found = admin.check(project.store, mend=mend)
     if as_json:
-        from neurocore.cli.documents import CheckDocument
+        from neurocore.cli.reports import CheckDocument
 
         emit(
             CheckDocument(
@@ -70,7 +70,7 @@ def stats(project: Project, as_json: bool) -> None:
     by_status = {status.value: count for status, count in store.status_counts().items() if count}
     by_blueprint = dict(sorted(store.blueprint_counts().items(), key=lambda item: -item[1]))
     if as_json:
-        from neurocore.cli.documents import StatsDocument
+        from neurocore.cli.reports import StatsDocument
 
         emit(
             StatsDocument(
@@ -107,7 +107,7 @@ def backup(project: Project, file: Path, as_json: bool) -> None:
     _insist_on_sqlite(project, "backup", "use `neurocore db export` instead")
     size = admin.backup(project.store, file)
     if as_json:
-        from neurocore.cli.documents import BackupDocument
+        from neurocore.cli.reports import BackupDocument
 
         emit(BackupDocument(file=str(file.resolve()), bytes=size))
     else:
@@ -142,7 +142,7 @@ def prune(
         on_batch=(lambda count: say(f"{count:,} deleted …")) if is_terminal(sys.stderr) and not dry_run else None,
     )  # fmt: skip
     if as_json:
-        from neurocore.cli.documents import PruneDocument
+        from neurocore.cli.reports import PruneDocument
 
         emit(PruneDocument(dry_run=dry_run, runs=found.runs, oldest=found.oldest, newest=found.newest))
         return
@@ -170,7 +170,7 @@ def export(project: Project, file: Path, as_json: bool) -> None:
     with _new_file(file) as stream:
         moved = admin.export_history(project.store, stream)
     if as_json:
-        from neurocore.cli.documents import ExportDocument
+        from neurocore.cli.reports import ExportDocument
 
         emit(ExportDocument(file=str(file.resolve()), runs=moved.runs, steps=moved.steps))
     else:
@@ -195,7 +195,7 @@ def import_(project: Project, file: Path, as_json: bool) -> None:
         except OSError as error:
             raise UsageError(f"{file} cannot be read: {error.strerror or error}.") from error
     if as_json:
-        from neurocore.cli.documents import ImportDocument
+        from neurocore.cli.reports import ImportDocument
 
         emit(ImportDocument(runs=moved.runs, steps=moved.steps, skipped=moved.skipped))
         return
@@ -222,7 +222,7 @@ def migrate(project: Project, as_json: bool) -> None:
     after = admin.schema_version(path)
     copy = copy_path(path) if before == 0 and copy_path(path).exists() else None
     if as_json:
-        from neurocore.cli.documents import MigrateDocument
+        from neurocore.cli.reports import MigrateDocument
 
         emit(
             MigrateDocument(before=after if before is None else before, after=after, backup=str(copy) if copy else None)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from neurocore.cli.documents import DoctorDocument, FindingDocument
 from neurocore.cli.errors import DONE, FAILED
 from neurocore.cli.output import columns, emit, out, paint
 from neurocore.cli.project import Project, pass_project
+from neurocore.cli.reports import DoctorDocument, FindingDocument
 from neurocore.cli.text import counted, line, near, safe, wrapped
 from neurocore.cli.types import json_option
 from neurocore.errors import ConfigError, NeuroCoreError

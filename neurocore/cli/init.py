@@ -34,7 +34,7 @@ def init(directory: Path, name: str | None, as_json: bool) -> None:
     files = project_files(name or root.resolve().name or "my-project")
     write(root, files)
     if as_json:
-        from neurocore.cli.documents import InitDocument
+        from neurocore.cli.reports import InitDocument
 
         emit(InitDocument(directory=str(root.resolve()), files=list(files)))
         return

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from neurocore.cli.app import cli
-from neurocore.cli.documents import DOCUMENTS, document_schema
+from neurocore.cli.schemas import DOCUMENTS, document_schema
 
 BEGIN, END = "<!-- made from the code: begin -->", "<!-- made from the code: end -->"
 

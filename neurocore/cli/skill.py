@@ -16,7 +16,7 @@ from neurocore.cli.types import SKILL, json_option
 from neurocore.errors import NotFoundError, RefusedError, UsageError
 
 if TYPE_CHECKING:
-    from neurocore.cli.documents import SkillDocument
+    from neurocore.cli.reports import SkillDocument
     from neurocore.skills.base import Skill
 
 
@@ -35,7 +35,7 @@ def list_(project: Project, as_json: bool) -> None:
     registry = discover_skills(project.config)
     found = [(name, registry.get(name)) for name in registry.names()]
     if as_json:
-        from neurocore.cli.documents import SkillsDocument, SkillSummary
+        from neurocore.cli.reports import SkillsDocument, SkillSummary
 
         skills = [
             SkillSummary(
@@ -118,7 +118,7 @@ def _relative(folder: Path, root: Path) -> str:
 
 
 def _document(project: Project, name: str, cls: type[Skill], source: str) -> SkillDocument:
-    from neurocore.cli.documents import SkillDocument
+    from neurocore.cli.reports import SkillDocument
     from neurocore.cli.views import shown
     from neurocore.skills.base import is_async_skill
 

@@ -95,7 +95,7 @@ def _print(file: Path, name: str | None, problems: list[Any]) -> None:
 
 
 def _emit(checked: list[tuple[Path, str | None, list[Any]]], sound: bool, strict: bool) -> None:
-    from neurocore.cli.documents import CheckedDocument, ProblemDocument, ValidateDocument
+    from neurocore.cli.reports import CheckedDocument, ProblemDocument, ValidateDocument
 
     documents = [
         CheckedDocument(

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from neurocore.cli import reference
-from neurocore.cli.documents import DOCUMENTS, document_schema
+from neurocore.cli.schemas import DOCUMENTS, document_schema
 
 from .conftest import Project, make_project
 

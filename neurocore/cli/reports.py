@@ -1,0 +1,169 @@
+"""The `--json` documents about blueprints, skills, settings, the project and the history as a whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+
+class ProblemDocument(Struct, kw_only=True):
+    """One finding in a file. `severity`: error or warning."""
+
+    severity: str
+    message: str
+    path: str
+    line: int | None
+    column: int | None
+
+
+class CheckedDocument(Struct, kw_only=True):
+    """One blueprint that was checked; `ok` says that nothing keeps it from running."""
+
+    file: str
+    name: str | None
+    ok: bool
+    problems: list[ProblemDocument]
+
+
+class ValidateDocument(Struct, kw_only=True):
+    """`validate --json`."""
+
+    ok: bool
+    blueprints: list[CheckedDocument]
+
+
+class SkillSummary(Struct, kw_only=True):
+    """A skill in the list. `source`: a file, a package, or `built in`."""
+
+    name: str
+    version: str
+    description: str
+    tags: list[str]
+    source: str
+
+
+class SkillsDocument(Struct, kw_only=True):
+    """`skill list --json`; `problems` are the files and packages that could not be loaded."""
+
+    skills: list[SkillSummary]
+    problems: list[str]
+
+
+class SkillDocument(SkillSummary, kw_only=True):
+    """`skill info --json`. `config` is what neurocore.yaml sets, masked."""
+
+    author: str
+    documentation: str
+    requires: list[str]
+    provides: list[str]
+    consumes: list[str]
+    is_gate: bool
+    is_async: bool
+    requires_llm: bool
+    max_retries: int
+    config_schema: dict[str, Any]
+    config: dict[str, Any]
+
+
+class SettingDocument(Struct, kw_only=True):
+    """One setting. `origin`: a file with its line, an environment variable, or `default`."""
+
+    name: str
+    value: Any
+    origin: str
+
+
+class ConfigDocument(Struct, kw_only=True):
+    """`config show --json`; `file` is null where the project has no neurocore.yaml."""
+
+    project_root: str
+    file: str | None
+    settings: list[SettingDocument]
+
+
+class FindingDocument(Struct, kw_only=True):
+    """One thing that `doctor` looked at. `level`: ok, warning or error; `mend` says what to do."""
+
+    level: str
+    subject: str
+    message: str
+    mend: str | None = None
+
+
+class DoctorDocument(Struct, kw_only=True):
+    """`doctor --json`; `ok` is false when a finding is an error."""
+
+    ok: bool
+    findings: list[FindingDocument]
+
+
+class CheckDocument(Struct, kw_only=True):
+    """`db check --json`: what does not hold (empty: all does), and what `--mend` put right."""
+
+    ok: bool
+    store: str
+    problems: list[str]
+    mended: list[str]
+
+
+class StatsDocument(Struct, kw_only=True):
+    """`db stats --json`. `bytes` is the size on disk, null where there is no file."""
+
+    store: str
+    runs: int
+    steps: int | None
+    open_gates: int
+    by_status: dict[str, int]
+    by_blueprint: dict[str, int]
+    oldest: str | None
+    newest: str | None
+    bytes: int | None
+    schema_version: int | None
+
+
+class BackupDocument(Struct, kw_only=True):
+    """`db backup --json`."""
+
+    file: str
+    bytes: int
+
+
+class PruneDocument(Struct, kw_only=True):
+    """`db prune --json`: how many ended runs were deleted, or would be with `--dry-run`."""
+
+    dry_run: bool
+    runs: int
+    oldest: str | None
+    newest: str | None
+
+
+class ExportDocument(Struct, kw_only=True):
+    """`db export --json` (to a file)."""
+
+    file: str
+    runs: int
+    steps: int
+
+
+class ImportDocument(Struct, kw_only=True):
+    """`db import --json`: runs brought in, and runs that were there already and stay as they are."""
+
+    runs: int
+    steps: int
+    skipped: int
+
+
+class MigrateDocument(Struct, kw_only=True):
+    """`db migrate --json`: schema versions before and after (the same: there was nothing to do)."""
+
+    before: int
+    after: int
+    backup: str | None
+
+
+class InitDocument(Struct, kw_only=True):
+    """`init --json`: the folder and the files written in it."""
+
+    directory: str
+    files: list[str]

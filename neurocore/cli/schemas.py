@@ -1,0 +1,67 @@
+"""Which command prints which `--json` document, and the JSON Schema of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from neurocore.cli.documents import (
+    DeletedDocument,
+    DiffDocument,
+    InspectDocument,
+    LogsDocument,
+    OutcomeDocument,
+    RunsDocument,
+    SweepDocument,
+)
+from neurocore.cli.reports import (
+    BackupDocument,
+    CheckDocument,
+    ConfigDocument,
+    DoctorDocument,
+    ExportDocument,
+    ImportDocument,
+    InitDocument,
+    MigrateDocument,
+    PruneDocument,
+    SkillDocument,
+    SkillsDocument,
+    StatsDocument,
+    ValidateDocument,
+)
+
+#: Each document's name (its file in docs/schemas is `<name>.json`) and the commands that print it.
+DOCUMENTS: dict[str, tuple[type[Struct], tuple[str, ...]]] = {
+    "init": (InitDocument, ("init",)),
+    "outcome": (
+        OutcomeDocument, ("run", "runs resume", "runs replay", "runs approve", "runs watch", "runs cancel"),
+    ),
+    "validate": (ValidateDocument, ("validate",)),
+    "skills": (SkillsDocument, ("skill list",)),
+    "skill": (SkillDocument, ("skill info",)),
+    "runs": (RunsDocument, ("runs list",)),
+    "inspect": (InspectDocument, ("runs inspect",)),
+    "logs": (LogsDocument, ("runs logs",)),
+    "diff": (DiffDocument, ("runs diff",)),
+    "sweep": (SweepDocument, ("runs sweep",)),
+    "deleted": (DeletedDocument, ("runs delete",)),
+    "config": (ConfigDocument, ("config show",)),
+    "doctor": (DoctorDocument, ("doctor",)),
+    "check": (CheckDocument, ("db check",)),
+    "stats": (StatsDocument, ("db stats",)),
+    "backup": (BackupDocument, ("db backup",)),
+    "prune": (PruneDocument, ("db prune",)),
+    "export": (ExportDocument, ("db export",)),
+    "import": (ImportDocument, ("db import",)),
+    "migrate": (MigrateDocument, ("db migrate",)),
+}  # fmt: skip
+
+
+def document_schema(name: str) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of the document."""
+    import msgspec
+
+    kind, commands = DOCUMENTS[name]
+    title = ", ".join(f"neurocore {command} --json" for command in commands)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **msgspec.json.schema(kind)}
