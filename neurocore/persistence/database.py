@@ -279,7 +279,8 @@ def tell(path: Path, error: BaseException) -> None:
     if isinstance(error, OSError):
         raise StoreError(f"The run history {path} cannot be opened: {error.strerror or error}.") from error
     if isinstance(error, (msgspec.MsgspecError, UnicodeDecodeError, Damaged)):
-        raise StoreError(f"The run history {path} is damaged ({error}); restore a backup of it.") from error
+        text = " ".join(str(error).split())[:200]
+        raise StoreError(f"The run history {path} is damaged ({text}); restore a backup of it.") from error
 
 
 def _is_busy(error: sqlite3.OperationalError) -> bool:
@@ -292,7 +293,7 @@ def _identify(path: Path) -> tuple[int, int]:
 
 
 def _sentence(path: Path, error: sqlite3.Error) -> str:
-    text = str(error)
+    text = " ".join(str(error).split())[:200]
     if "disk is full" in text:
         return f"The disk of {path} is full and nothing was written: make room there, then resume."
     if "disk I/O" in text:

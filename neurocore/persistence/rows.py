@@ -18,6 +18,7 @@ from neurocore.persistence.records import (
     Answer,
     Changes,
     CurrentNode,
+    DayCount,
     Event,
     Failure,
     GatePolicy,
@@ -111,7 +112,6 @@ def definition_of(run: RunRecord) -> tuple[str, str]:
 
 def run_row(run: RunRecord, blueprint: int) -> tuple[Any, ...]:
     """The columns of `insert_run`."""
-    initial = {key: codec.encode(value) for key, value in run.initial_data.items()}
     return (
         run.run_id, blueprint, run.blueprint_name, run.title or None, search_key(run.title) if run.title else None,
         str(run.status), micros(run.created_at), micros(run.updated_at), _maybe(micros, run.finished_at),
@@ -119,8 +119,13 @@ def run_row(run: RunRecord, blueprint: int) -> tuple[Any, ...]:
         run.nodes_total, run.started_by, run.known_by, run.replay_of, json_text(run.tags) if run.tags else None,
         run.epoch, run.owner, _maybe(micros, run.lease_until), run.owed, run.deaths, run.cancel_requested, run.legacy,
         run.replay_only, run.error, failure_text(run.failure), run.blueprint_hash or None, run.blueprint_path,
-        _packed(initial), run.version,
+        run.version,
     )  # fmt: skip
+
+
+def inputs_of(run: RunRecord) -> bytes:
+    """What a run was given, as it is stored: encoded values by key."""
+    return _packed({key: codec.encode(value) for key, value in run.initial_data.items()})
 
 
 def search_key(title: str) -> str:
@@ -274,6 +279,12 @@ def changes_of(data: bytes | None) -> Changes:
     except msgspec.ValidationError:
         new, deleted = codec.decode(data)
     return Changes(set=new, deleted=tuple(deleted))
+
+
+def day_of(row: sqlite3.Row) -> DayCount:
+    """How many runs of a day are in a status."""
+    day, status, count = row
+    return DayCount(day=iso(day * 86_400_000_000)[:10], status=RunStatus(status), count=count)
 
 
 def event_row(run: int, event: Event) -> tuple[Any, ...]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 from msgspec import structs
 
 from neurocore.persistence import rows
@@ -34,6 +34,7 @@ from neurocore.persistence.database import Damaged, Database, Telling
 _Q = rows.queries()
 _DAY = 86_400_000_000
 _END = "\U0010ffff"
+_Made = TypeVar("_Made")
 #: How many runs of a list a search looks at before it asks the indexes of titles and ids; more where that index has
 #: all that is looked at.
 _WINDOW, _WIDE_WINDOW = 1_500, 8_000
@@ -68,18 +69,12 @@ class SQLiteReads(RunStore):
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def _run(self, row: sqlite3.Row) -> RunRecord:
+    def _made(self, make: Callable[..., _Made], *given: Any) -> _Made:
+        """What `make` makes of rows. Raises StoreError for one that nothing of ours has written."""
         with Telling(self._db.path):
             try:
-                return rows.run_of(row)
-            except ValueError as error:
-                raise Damaged(str(error)) from error
-
-    def _step(self, run_id: str, row: sqlite3.Row) -> StepRecord:
-        with Telling(self._db.path):
-            try:
-                return rows.step_of(run_id, row)
-            except ValueError as error:
+                return make(*given)
+            except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, msgspec.MsgspecError) as error:
                 raise Damaged(str(error)) from error
 
     @property
@@ -95,14 +90,14 @@ class SQLiteReads(RunStore):
             row = self._db.row(_Q["load_run"], (run_id,))
             if row is None:
                 return None
-            run = rows.widen(self._run(row), row)
+            run = self._made(rows.widen, self._made(rows.run_of, row), row)
             run.gates, run.events = self.load_gates(run_id), self.load_events(run_id)
             return complete(run, self._load_steps(run_id))
 
     def load_summary(self, run_id: str) -> RunRecord | None:
         """The run's row alone."""
         row = self._db.row(_Q["load_summary"], (run_id,))
-        return None if row is None else self._run(row)
+        return None if row is None else self._made(rows.run_of, row)
 
     def load_steps(self, run_id: str) -> list[StepRecord]:
         """Every step with what it logged."""
@@ -110,13 +105,12 @@ class SQLiteReads(RunStore):
             steps = self._load_steps(run_id)
             by_index = {step.step_index: step for step in steps}
             for row in self._db.rows(_Q["load_logs"], (run_id,)):
-                by_index[row["step_index"]].logs.append(rows.log_of(row))
+                by_index[row["step_index"]].logs.append(self._made(rows.log_of, row))
             return steps
 
     def _load_steps(self, run_id: str) -> list[StepRecord]:
-        with Telling(self._db.path):
-            found = self._db.rows(_Q["load_steps"], (run_id,))
-            return [rows.widen_step(self._step(run_id, row), row) for row in found]
+        found = self._db.rows(_Q["load_steps"], (run_id,))
+        return [self._made(rows.widen_step, self._made(rows.step_of, run_id, row), row) for row in found]
 
     def load_step(self, run_id: str, step_index: int) -> StepRecord | None:
         """One step with what it logged."""
@@ -124,28 +118,28 @@ class SQLiteReads(RunStore):
             row = self._db.row(_Q["load_step"], (run_id, step_index))
             if row is None:
                 return None
-            step = rows.widen_step(self._step(run_id, row), row)
+            step = self._made(rows.widen_step, self._made(rows.step_of, run_id, row), row)
             step.logs = self.load_logs(run_id, step_index)
             return step
 
     def load_logs(self, run_id: str, step_index: int) -> list[LogLine]:
         """What one step logged."""
-        return [rows.log_of(row) for row in self._db.rows(_Q["load_step_logs"], (run_id, step_index))]
+        return [self._made(rows.log_of, row) for row in self._db.rows(_Q["load_step_logs"], (run_id, step_index))]
 
     def step_summaries(self, run_id: str, *, after: int = -1, limit: int | None = None) -> list[StepRecord]:
         """Steps beyond an index without their wide columns."""
         found = self._db.rows(_Q["step_summaries"], (run_id, after, -1 if limit is None else limit))
-        return [self._step(run_id, row) for row in found]
+        return [self._made(rows.step_of, run_id, row) for row in found]
 
     def load_events(self, run_id: str) -> list[Event]:
         """The run's activity."""
-        return [rows.event_of(row) for row in self._db.rows(_Q["load_events"], (run_id,))]
+        return [self._made(rows.event_of, row) for row in self._db.rows(_Q["load_events"], (run_id,))]
 
     def load_gates(self, run_id: str) -> list[GateRecord]:
         """The run's gate occurrences with their answers."""
         with self._db.snapshot():  # an answer must not come without its gate's new status
             found = self._db.rows(_Q["load_gates"], (run_id,))
-            return rows.gates_of(found, self._db.rows(_Q["load_answers"], (run_id,)) if found else [])
+            return self._made(rows.gates_of, found, self._db.rows(_Q["load_answers"], (run_id,)) if found else [])
 
     def load_context(self, run_id: str) -> dict[str, bytes]:
         """The committed context, encoded values by key; nothing is decoded on the way."""
@@ -153,9 +147,9 @@ class SQLiteReads(RunStore):
             row = self._db.row(_Q["load_initial_data"], (run_id,))
             if row is None:
                 return {}
-            context = dict(rows.initial_of(row["initial_data"]))
+            context = dict(self._made(rows.initial_of, row["initial_data"]))
             for step in self._db.rows(_Q["load_changes"], (run_id,)):
-                changes = rows.changes_of(step["changes"])
+                changes = self._made(rows.changes_of, step["changes"])
                 for key in changes.deleted:
                     context.pop(key, None)
                 context.update(changes.set)
@@ -187,7 +181,7 @@ class SQLiteReads(RunStore):
     ) -> list[RunRecord]:
         """Narrow runs, newest first."""
         wanted = RunFilter(status=(status,) if status else (), blueprint=blueprint)
-        return [self._run(row) for row in self._keyed(wanted, None, None, limit)]
+        return [self._made(rows.run_of, row) for row in self._keyed(wanted, None, None, limit)]
 
     def page_runs(
         self, filter: RunFilter | None = None, *, before: str | None = None, after: str | None = None, limit: int = 50
@@ -212,7 +206,9 @@ class SQLiteReads(RunStore):
         older = more if after is None else True
         newer = more if after is not None else before is not None
         return RunPage(
-            runs=[self._run(row) for row in found], older=last if older else None, newer=first if newer else None
+            runs=[self._made(rows.run_of, row) for row in found],
+            older=last if older else None,
+            newer=first if newer else None,
         )
 
     def _keyed(self, wanted: RunFilter, before: str | None, after: str | None, limit: int) -> list[sqlite3.Row]:
@@ -250,7 +246,7 @@ class SQLiteReads(RunStore):
 
     def active_runs(self) -> list[RunRecord]:
         """Runs that are running or owed."""
-        return [self._run(row) for row in self._db.rows(_Q["active_runs"])]
+        return [self._made(rows.run_of, row) for row in self._db.rows(_Q["active_runs"])]
 
     def status_counts(self, *, blueprint: str | None = None) -> dict[RunStatus, int]:
         """How many runs are in each status."""
@@ -258,7 +254,7 @@ class SQLiteReads(RunStore):
             found = self._db.rows(_Q["status_counts"])
         else:
             found = self._db.rows(_Q["status_counts_of_blueprint"], (blueprint,))
-        return {RunStatus(row[0]): row[1] for row in found}
+        return {self._made(RunStatus, row[0]): row[1] for row in found}
 
     def blueprint_counts(self, *, status: RunStatus | None = None) -> dict[str, int]:
         """How many runs each blueprint has."""
@@ -267,13 +263,7 @@ class SQLiteReads(RunStore):
     def day_counts(self, *, since: str, blueprint: str | None = None) -> list[DayCount]:
         """Runs by the day they started and by status."""
         first = rows.micros(f"{since[:10]}T00:00:00+00:00") // _DAY
-        epoch = datetime(1970, 1, 1, tzinfo=UTC)
-        return [
-            DayCount(
-                day=f"{epoch + timedelta(days=row['day']):%Y-%m-%d}", status=RunStatus(row["status"]), count=row[2]
-            )
-            for row in self._db.rows(_Q["day_counts"], (first, blueprint, blueprint))
-        ]
+        return [self._made(rows.day_of, row) for row in self._db.rows(_Q["day_counts"], (first, blueprint, blueprint))]
 
     # ---------------------------------------------------------------- gates of many runs
 
@@ -310,7 +300,7 @@ class SQLiteReads(RunStore):
     def _entry(self, row: sqlite3.Row) -> GateEntry | None:
         run = self.load_summary(row["run_id"])
         answers = self._db.rows(_Q["gate_answers"], (row["run"], row["node_id"], row["visit"]))
-        return None if run is None else GateEntry(run=run, gate=rows.gates_of([row], answers)[0])
+        return None if run is None else GateEntry(run=run, gate=self._made(rows.gates_of, [row], answers)[0])
 
 
 def _asked(wanted: RunFilter) -> dict[str, Any]:

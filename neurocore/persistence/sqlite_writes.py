@@ -20,7 +20,8 @@ def insert_run(connection: sqlite3.Connection, run: RunRecord) -> int:
 
 
 def insert_belongings(connection: sqlite3.Connection, place: int, run: RunRecord) -> None:
-    """Tags, activity, gates and answers of a run that is saved whole."""
+    """What a run that is saved whole was given, its tags, activity, gates and answers."""
+    execute(connection, "keep_inputs", (place, rows.inputs_of(run)))
     created = rows.micros(run.created_at)
     for tag in run.tags:
         execute(connection, "insert_tag", (tag, created, place))

@@ -43,8 +43,7 @@ CREATE TABLE runs (
     error              TEXT,
     failure            TEXT,
     blueprint_hash     TEXT,
-    blueprint_path     TEXT,
-    initial_data       BLOB NOT NULL       -- the last column: what lists never read lies behind what they do
+    blueprint_path     TEXT
 ) STRICT;
 
 -- Each list has an index in the order of its page. The first one has what a search looks at, too.
@@ -56,6 +55,12 @@ CREATE INDEX runs_by_title ON runs (title_key, created_at) WHERE title_key IS NO
 CREATE INDEX runs_by_starter ON runs (started_by, created_at) WHERE started_by IS NOT NULL;
 CREATE INDEX runs_active ON runs (run) WHERE owed IS NOT NULL OR status = 'running';
 CREATE INDEX runs_waiting ON runs (created_at) WHERE open_gates > 0;
+
+-- What a run was given, apart from its row: every step writes the row anew, and must not write this with it.
+CREATE TABLE run_inputs (
+    run           INTEGER PRIMARY KEY REFERENCES runs (run) ON DELETE CASCADE,
+    initial_data  BLOB NOT NULL
+) STRICT;
 
 CREATE TABLE run_tags (
     tag         TEXT NOT NULL,

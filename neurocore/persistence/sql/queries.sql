@@ -21,8 +21,8 @@ INSERT INTO runs (
     run_id, blueprint, blueprint_name, title, title_key, status, created_at, updated_at, finished_at, duration_ms,
     suspended_at_node, suspension_reason, current_nodes, nodes_done, nodes_total, started_by, known_by, replay_of,
     tags, epoch, owner, lease_until, owed, deaths, cancel_requested, legacy, replay_only, error, failure, blueprint_hash,
-    blueprint_path, initial_data, version
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    blueprint_path, version
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- update_run: Replace every column of a run but its place in the order; its version is raised in any case.
 UPDATE runs SET
@@ -30,8 +30,12 @@ UPDATE runs SET
     finished_at = ?, duration_ms = ?, suspended_at_node = ?, suspension_reason = ?, current_nodes = ?, nodes_done = ?,
     nodes_total = ?, started_by = ?, known_by = ?, replay_of = ?, tags = ?, epoch = ?, owner = ?, lease_until = ?,
     owed = ?, deaths = ?, cancel_requested = ?, legacy = ?, replay_only = ?, error = ?, failure = ?, blueprint_hash = ?,
-    blueprint_path = ?, initial_data = ?, version = max(?, version + 1)
+    blueprint_path = ?, version = max(?, version + 1)
 WHERE run = ?
+
+-- keep_inputs: What a run was given.
+INSERT INTO run_inputs (run, initial_data) VALUES (?, ?)
+ON CONFLICT (run) DO UPDATE SET initial_data = excluded.initial_data
 
 -- insert_tag: One tag of a run.
 INSERT INTO run_tags (tag, created_at, run) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
@@ -139,14 +143,14 @@ ON CONFLICT (run_id) DO NOTHING
 SELECT run_id, blueprint_name, deleted_at, deleted_by, last_hash FROM tombstones WHERE run_id = ?
 
 -- load_run: The whole row of a run with its definition.
-SELECT r.*, b.definition, b.version AS blueprint_version, b.flow_type
-FROM runs AS r JOIN blueprints AS b ON b.id = r.blueprint WHERE r.run_id = ?
+SELECT r.*, i.initial_data, b.definition, b.version AS blueprint_version, b.flow_type
+FROM runs AS r JOIN run_inputs AS i ON i.run = r.run JOIN blueprints AS b ON b.id = r.blueprint WHERE r.run_id = ?
 
 -- load_summary: A run's row without its wide columns.
 SELECT {narrow} FROM runs AS r JOIN blueprints AS b ON b.id = r.blueprint WHERE r.run_id = ?
 
 -- load_initial_data: What a run was given.
-SELECT run, initial_data FROM runs WHERE run_id = ?
+SELECT i.run, i.initial_data FROM run_inputs AS i JOIN runs AS r ON r.run = i.run WHERE r.run_id = ?
 
 -- load_steps: Every step of a run, in order.
 SELECT s.* FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = ? ORDER BY s.step_index
