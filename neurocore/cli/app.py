@@ -49,7 +49,11 @@ class Root(LazyGroup):
 
 
 def _streams_take_anything() -> None:
-    """A lone surrogate or a letter the terminal's encoding lacks is written out, and never ends a command."""
+    """What the terminal's encoding lacks is written out, and a stream that was closed (`>&-`) swallows what comes."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  (for as long as the process lives)
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         encoding = (getattr(stream, "encoding", None) or "").lower()
         if "utf" in encoding and hasattr(stream, "reconfigure"):

@@ -46,9 +46,9 @@ def drive(project: Project, verb: Callable[[View], object], *, run_id: str | Non
             if shown.run_id is None:
                 raise
         except KeyboardInterrupt as error:
-            raise _interrupted(project, shown.run_id) from error
+            raise interrupted(project, shown.run_id) from error
         except Terminated as error:
-            raise _handed_back(project, shown.run_id, error.number) from error
+            raise handed_back(project, shown.run_id, error.number) from error
     if isinstance(shown, Terminal):
         say()
     if shown.run_id is None:
@@ -99,7 +99,8 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _interrupted(project: Project, run_id: str | None) -> errors.Interrupted:
+def interrupted(project: Project, run_id: str | None) -> errors.Interrupted:
+    """What to raise after Ctrl-C, when the loop has recorded that."""
     if run_id is None:
         return errors.Interrupted("Stopped before the run began.")
     from neurocore.cli.brief import short_id
@@ -109,20 +110,27 @@ def _interrupted(project: Project, run_id: str | None) -> errors.Interrupted:
     )
 
 
-def _handed_back(project: Project, run_id: str | None, number: int) -> errors.Interrupted:
+def handed_back(project: Project, run_id: str | None, number: int) -> errors.Interrupted:
+    """What to raise after a signal, with the run marked as owed."""
     from neurocore.cli.brief import short_id
-    from neurocore.persistence.base import Event, Owed, utcnow_iso
 
     name = signal.Signals(number).name
     if run_id is None:
         return errors.Interrupted(f"Stopped by {name} before the run began.", 128 + number)
-    event = Event(at=utcnow_iso(), kind="stopped", who="NeuroCore", known_by="system", data={"signal": name})
-    with contextlib.suppress(NeuroCoreError):
-        run = project.store.load_summary(run_id)
-        if run is not None and run.status.value == "running":
-            project.store.set_owed(run_id, Owed.RESUME, event=event)
+    hand_back(project, run_id, name)
     return errors.Interrupted(
         f"Stopped by {name}. What is done is kept; the sweep goes on from there, or now:\n"
         f"  {project.called} runs resume {short_id(run_id)}",
         128 + number,
     )
+
+
+def hand_back(project: Project, run_id: str, why: str) -> None:
+    """Mark a run that this process drove as owed, so that its end is no death of the run's step."""
+    from neurocore.persistence.base import Event, Owed, utcnow_iso
+
+    event = Event(at=utcnow_iso(), kind="stopped", who="NeuroCore", known_by="system", data={"because": why})
+    with contextlib.suppress(NeuroCoreError):
+        run = project.store.load_summary(run_id)
+        if run is not None and run.status.value == "running":
+            project.store.set_owed(run_id, Owed.RESUME, event=event)

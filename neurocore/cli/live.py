@@ -117,16 +117,32 @@ def told(event: RunEvent) -> tuple[str, str, str, str] | None:
 @contextlib.contextmanager
 def view(*, quiet: bool = False) -> Iterator[View]:
     """The view that fits stderr, while the block runs."""
-    if quiet:
-        with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_everything_to_stderr())
+        if quiet:
             yield View()
-    elif is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb":
-        terminal = Terminal()
-        with contextlib.redirect_stdout(sys.stderr), terminal.live:
+        elif is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb":
+            terminal = Terminal()
+            stack.enter_context(terminal.live)
             yield terminal
-    else:
-        with contextlib.redirect_stdout(sys.stderr):
+        else:
             yield Lines()
+
+
+@contextlib.contextmanager
+def _everything_to_stderr() -> Iterator[None]:
+    """What is printed goes to stderr, and so does what a program that a skill starts writes to its stdout."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # where there are no such descriptors
+            real, error = sys.__stdout__, sys.__stderr__
+            if real is not None and error is not None:
+                real.flush()
+                kept = os.dup(real.fileno())
+                stack.callback(os.close, kept)
+                os.dup2(error.fileno(), real.fileno())
+                stack.callback(os.dup2, kept, real.fileno())
+        yield
 
 
 def _name(event: RunEvent) -> str:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -192,3 +193,12 @@ def make_project(root: Path) -> Project:
 def runner() -> Callable[..., Result]:
     """The command line in this process, in no project."""
     return lambda *args, **kwargs: CliRunner().invoke(cli, list(args), **kwargs)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
+    """Until the skill says it has come so far."""
+    deadline = time.monotonic() + 30
+    while not path.exists():
+        assert process.poll() is None, f"it ended with {process.returncode} before it came so far"
+        assert time.monotonic() < deadline, f"{path.name} did not appear"
+        time.sleep(0.01)

@@ -7,6 +7,8 @@ import threading
 
 import pytest
 
+from .conftest import wait_for
+
 TWO_GATES = """
 name: two
 components:
@@ -91,6 +93,38 @@ def test_a_sweep_that_keeps_at_it_goes_on_with_what_comes_and_ends_well_on_sigte
         sweeper.send_signal(signal.SIGTERM)
         _, said = sweeper.communicate(timeout=30)
     assert (sweeper.returncode, said) == (0, "")
+
+
+def test_a_sweep_that_is_stopped_hands_back_what_does_not_end_in_time(project):
+    (project.root / "go").write_text("")
+    run_id = project.run("gated", "--data", "mode=wait")
+    (project.root / "go").unlink()
+    project.ok("runs", "approve", run_id, "--no-resume")
+    sweeper = project.spawn("runs", "sweep", "--watch", "--interval", "0.1", "--grace", "0")
+    wait_for(project.root / "waiting", sweeper)
+    sweeper.send_signal(signal.SIGTERM)
+    _, said = sweeper.communicate(timeout=30)
+
+    assert sweeper.returncode == 0, said
+    assert "did not end in time" in said
+    run = project.json("runs", "inspect", run_id)["run"]
+    assert (run["status"], run["state"]) == ("running", "owed")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_one_sweep_that_is_stopped_leaves_a_run_that_goes_on(project, number):
+    run_id = project.run("gated", "--data", "mode=wait")
+    project.ok("runs", "approve", run_id, "--no-resume")
+    sweeper = project.spawn("runs", "sweep")
+    wait_for(project.root / "waiting", sweeper)
+    sweeper.send_signal(number)
+    _, said = sweeper.communicate(timeout=30)
+
+    assert sweeper.returncode == 128 + number
+    assert f"neurocore runs resume {run_id[:8]}" in said
+    assert "Traceback" not in said
+    (project.root / "go").write_text("")
+    assert project.json("runs", "resume", run_id)["status"] == "completed"
 
 
 def test_watching_on_goes_beyond_the_gate(project):

@@ -10,22 +10,12 @@ import select
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
-from .conftest import command, environment
+from .conftest import command, environment, wait_for
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-
-
-def wait_for(path: Path, process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
-    """Until the skill says it has come so far."""
-    deadline = time.monotonic() + 30
-    while not path.exists():
-        assert process.poll() is None, f"it ended with {process.returncode} before it came so far"
-        assert time.monotonic() < deadline, f"{path.name} did not appear"
-        time.sleep(0.01)
 
 
 def on_a_terminal(project, *args: str, keys: bytes = b"", until: str = "", **env: str) -> tuple[str, int]:
@@ -70,6 +60,32 @@ def test_data_goes_to_stdout_and_talk_to_stderr(project):
     assert json.loads(done.stdout)["status"] == "completed"
     assert "printed by the skill" in done.stderr
     assert "act completed" in done.stderr
+
+
+def test_what_a_program_of_a_skill_writes_to_its_stdout_stays_out_of_the_data(project):
+    (project.root / "skills" / "shell.py").write_text(
+        "import subprocess\nfrom neurocore import Skill, SkillMeta\n"
+        "class Shell(Skill):\n    skill_meta = SkillMeta(name='shell')\n"
+        "    def process(self, context):\n        subprocess.run(['echo', 'from a program'], check=True)\n"
+        "        return context\n"
+    )
+    (project.root / "blueprints" / "shell.yaml").write_text(
+        "name: shell\ncomponents: [{name: a, type: shell}]\nflow: {steps: [{component: a}]}\n"
+    )
+    done = project.script("run", "shell", "--json", code=0)
+
+    assert json.loads(done.stdout)["status"] == "completed"
+    assert "from a program" in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+def test_a_stream_that_was_closed_changes_nothing(project, closed):
+    shell = f"{' '.join(command('run', 'plain', '--run-id', 'closed'))} {closed}"
+
+    done = subprocess.run(["bash", "-c", shell], cwd=project.root, env=environment(), check=False, timeout=60)
+
+    assert done.returncode == 0
+    assert project.json("runs", "inspect", "closed")["run"]["status"] == "completed"
 
 
 def test_quiet_says_nothing_but_errors(project):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
+import msgspec
 
-from neurocore.cli.drive import Terminated, stoppable
+from neurocore.cli.drive import Terminated, hand_back, handed_back, interrupted, stoppable
 from neurocore.cli.live import view
-from neurocore.cli.output import emit, out, warn
+from neurocore.cli.output import emit, out, say
 from neurocore.cli.project import Project, pass_project
-from neurocore.cli.text import line, safe, safe_json
+from neurocore.cli.text import counted, line, safe_json
 from neurocore.cli.types import json_option
 
 if TYPE_CHECKING:
@@ -27,16 +30,20 @@ if TYPE_CHECKING:
     "--interval", type=click.FloatRange(min=0.1), default=5.0, show_default=True, metavar="SECONDS",
     help="How often to look, with --watch.",
 )  # fmt: skip
+@click.option(
+    "--grace", type=click.FloatRange(min=0), default=10.0, show_default=True, metavar="SECONDS",
+    help="How long steps get to end when --watch is stopped.",
+)  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @json_option
 @pass_project
-def sweep(project: Project, watch: bool, interval: float, quiet: bool, as_json: bool) -> None:
+def sweep(project: Project, watch: bool, interval: float, grace: float, quiet: bool, as_json: bool) -> None:
     """Go on with every run that is owed (decided, not resumed) or lost (its process died).
 
     Sweeping twice, or in two places, is harmless. With --watch, stop it by Ctrl-C or SIGTERM; what runs is handed back.
     """
     if watch:
-        _keep_at_it(project, interval, as_json)
+        _keep_at_it(project, interval, grace, as_json)
     else:
         _once(project, quiet, as_json)
 
@@ -46,29 +53,50 @@ def _once(project: Project, quiet: bool, as_json: bool) -> None:
 
     with view(quiet=quiet) as shown:
         dispatch = InlineDispatcher(project.registry, project.config, project.store, on_event=shown)
-        document = _sweep(project, dispatch)
+        try:
+            with stoppable():
+                document = _sweep(project, dispatch)
+        except KeyboardInterrupt as error:
+            raise interrupted(project, shown.run_id) from error
+        except Terminated as error:
+            raise handed_back(project, shown.run_id, error.number) from error
     if as_json:
         emit(document)
-    elif not _print(document):
-        out("Nothing is owed and nothing is lost.")
+    else:
+        out("\n".join(_told(document)) or "Nothing is owed and nothing is lost.")
 
 
-def _keep_at_it(project: Project, interval: float, as_json: bool) -> None:
+def _keep_at_it(project: Project, interval: float, grace: float, as_json: bool) -> None:
     from neurocore.runtime.dispatch import ThreadDispatcher
 
     dispatch = ThreadDispatcher(project.registry, project.config, project.store)
     pause = threading.Event()
+    data = sys.stdout  # what skills print meanwhile goes to stderr
+    handed_in: set[str] = set()
     try:
-        with stoppable(), contextlib.suppress(KeyboardInterrupt, Terminated):
+        with contextlib.redirect_stdout(sys.stderr), stoppable(), contextlib.suppress(KeyboardInterrupt, Terminated):
             while True:
                 document = _sweep(project, dispatch)
-                if as_json and (document.owed or document.lost or document.failed or document.errors):
-                    out(safe_json(json.dumps(_plain(document), ensure_ascii=False)))
-                elif not as_json:
-                    _print(document)
+                handed_in.update(document.owed, document.lost)
+                for text in _lines(document) if as_json else _told(document):
+                    data.write(f"{text}\n")
+                    data.flush()
                 pause.wait(interval)
     finally:
-        dispatch.close(grace=10.0)
+        dispatch.close(grace=grace)
+        stuck = [run_id for run_id in sorted(handed_in) if dispatch.state(run_id) == "running"]
+        if stuck:
+            _leave_at_once(project, stuck)
+
+
+def _leave_at_once(project: Project, run_ids: list[str]) -> NoReturn:
+    """Steps that do not end in time hold their threads, and nobody can end those but the end of the process."""
+    for run_id in run_ids:
+        hand_back(project, run_id, "the sweep was stopped")
+    say(f"{counted(len(run_ids), 'step')} did not end in time; the next sweep takes the runs up again.")
+    project.close()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def _sweep(project: Project, dispatch: Dispatcher) -> SweepDocument:
@@ -78,32 +106,26 @@ def _sweep(project: Project, dispatch: Dispatcher) -> SweepDocument:
 
     found = sweep_once(project.config, run_store=project.store, dispatch=dispatch)
     return SweepDocument(
-        at=utcnow_iso(),
-        owed=list(found.owed),
-        lost=list(found.lost),
-        failed=list(found.failed),
+        at=utcnow_iso(), owed=list(found.owed), lost=list(found.lost), failed=list(found.failed),
         errors=dict(found.errors),
-    )
+    )  # fmt: skip
 
 
-def _print(document: SweepDocument) -> bool:
-    """Say what was found; False when that was nothing."""
-    for word, ids in (
-        ("was owed", document.owed),
-        ("was lost", document.lost),
-        ("was lost, and is failed now", document.failed),
-    ):
-        for run_id in ids:
-            error = document.errors.get(run_id)
-            out(f"Run {run_id} {word}" + (f": {line(error)}" if error else "."))
-    rest = {run_id: text for run_id, text in document.errors.items() if run_id not in (*document.owed, *document.lost)}
-    for text in rest.values():
-        warn(safe(text))
-    return bool(document.owed or document.lost or document.failed or document.errors)
+def _told(document: SweepDocument) -> list[str]:
+    """A sentence for each run that was found."""
+    found = {
+        "was owed": document.owed, "was lost": document.lost, "was lost, and is failed now": document.failed,
+        "could not be gone on with": [one for one in document.errors if one not in (*document.owed, *document.lost)],
+    }  # fmt: skip
+    return [
+        f"Run {run_id} {word}" + (f": {line(document.errors[run_id])}" if run_id in document.errors else ".")
+        for word, run_ids in found.items()
+        for run_id in run_ids
+    ]
 
 
-def _plain(document: SweepDocument) -> dict[str, object]:
-    import msgspec
-
-    plain: dict[str, object] = msgspec.to_builtins(document)
-    return plain
+def _lines(document: SweepDocument) -> list[str]:
+    """The document on one line, where something was found."""
+    if not (document.owed or document.lost or document.failed or document.errors):
+        return []
+    return [safe_json(json.dumps(msgspec.to_builtins(document), ensure_ascii=False))]
