@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +15,8 @@ from neurocore.errors import ConfigError
 FILE_NAME = "neurocore.yaml"
 PREFIX = "NEUROCORE_"
 
-Count = Annotated[int, Meta(ge=1, le=1000)]
+Folder = Annotated[str, Meta(min_length=1)]
+Level = Literal["debug", "info", "warning", "error", "critical"]
 
 
 class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,10 +30,10 @@ class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Paths(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Folders, relative to the project or absolute."""
 
-    skills: str = "skills"
-    blueprints: str = "blueprints"
-    data: str = "data"
-    logs: str = "logs"
+    skills: Folder = "skills"
+    blueprints: Folder = "blueprints"
+    data: Folder = "data"
+    logs: Folder = "logs"
 
 
 class Persistence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,7 +41,7 @@ class Persistence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     enabled: bool = True
     backend: str = "sqlite"
-    path: str = "runs.db"
+    path: Folder = "runs.db"
     persist_step_snapshots: bool = False
     durability: Literal["normal", "full"] = "normal"
 
@@ -49,7 +50,7 @@ class Runtime(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What happens to a run whose process died, and how many steps (and runs, in the dashboard) go on at once."""
 
     on_lost: Literal["resume", "fail"] = "resume"
-    max_workers: Count = 8
+    max_workers: Annotated[int, Meta(ge=1, le=1000)] = 8
 
 
 class Web(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,9 +65,9 @@ class Web(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Logging(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is logged: `level` (debug, info, warning, error), `format` (console or json), and to which file."""
+    """What is logged: from which `level` on (in upper or lower case), in which `format`, and to which `file`."""
 
-    level: str = "info"
+    level: Level = "info"
     format: Literal["console", "json"] = "console"
     file: str | None = None
 
@@ -80,11 +81,11 @@ class Llm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     api_key_env: str = ""
     base_url: str = ""
     max_tokens: Annotated[int, Meta(ge=1)] = 8192
-    temperature: float = 1.0
+    temperature: Annotated[float, Meta(ge=0, le=2)] = 1.0
 
 
-class NeuroCoreConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A project's configuration. Secrets stay references (`${NAME}`) until a step starts."""
+class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What neurocore.yaml holds."""
 
     project: Project = Project()
     paths: Paths = Paths()
@@ -94,86 +95,104 @@ class NeuroCoreConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     logging: Logging = Logging()
     llm: Llm = Llm()
     skills: dict[str, dict[str, Any]] = {}
+
+
+class NeuroCoreConfig(_File, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A project's configuration. Secrets stay references (`${NAME}`) until a step starts.
+
+    `dotenv` is what `.env` says, `origins` where each value comes from: `neurocore.yaml:7`, `environment NEUROCORE_…`,
+    `.env NEUROCORE_…` or `default`. `real_environ` stands in for `os.environ` where a test gives one.
+    """
+
     project_root: Path = field(default_factory=Path.cwd)
     dotenv: dict[str, str] = {}
     origins: dict[str, str] = {}
+    real_environ: dict[str, str] | None = None
 
     @property
     def environ(self) -> dict[str, str]:
         """The environment that references are resolved from: `.env` under the real one."""
-        return {**self.dotenv, **os.environ}
+        return {**self.dotenv, **(os.environ if self.real_environ is None else self.real_environ)}
 
     @property
     def skills_dir(self) -> Path:
         """The folder of the project's own skills."""
-        return self.project_root / self.paths.skills
+        return self.resolve_path(self.paths.skills)
 
     @property
     def blueprints_dir(self) -> Path:
         """The folder of the blueprints."""
-        return self.project_root / self.paths.blueprints
+        return self.resolve_path(self.paths.blueprints)
 
     @property
     def data_dir(self) -> Path:
         """The folder of runs.db and of the owners' locks."""
-        return self.project_root / self.paths.data
+        return self.resolve_path(self.paths.data)
 
     @property
     def logs_dir(self) -> Path:
         """The folder of log files."""
-        return self.project_root / self.paths.logs
+        return self.resolve_path(self.paths.logs)
 
     @property
     def runs_db_path(self) -> Path:
         """The database of the sqlite backend."""
-        return self.data_dir / self.persistence.path
+        return self.data_dir / Path(self.persistence.path).expanduser()
 
-    def skill_config(self, name: str) -> dict[str, Any]:
-        """The skill's section, with the language model's settings filled in as `llm_*`."""
+    def resolve_path(self, path: str) -> Path:
+        """A path of the configuration: relative to the project, absolute, or below the home (`~/…`)."""
+        return self.project_root / Path(path).expanduser()
+
+    def skill_config(self, name: str, *, llm: bool = True) -> dict[str, Any]:
+        """The skill's section; with `llm`, the language model's settings are filled in as `llm_*`.
+
+        A section that names a provider of its own is left as it is.
+        """
         own = dict(self.skills.get(name, {}))
-        if self.llm.provider and "llm_provider" not in own:
-            key = self.llm.api_key or (f"${{{self.llm.api_key_env}}}" if self.llm.api_key_env else "")
-            own = {
-                "llm_provider": self.llm.provider, "llm_model": self.llm.model, "llm_api_key": key,
-                "llm_base_url": self.llm.base_url, "llm_max_tokens": self.llm.max_tokens,
-                "llm_temperature": self.llm.temperature, **own,
-            }  # fmt: skip
-        return own
+        if not llm or not self.llm.provider or "llm_provider" in own:
+            return own
+        key = self.llm.api_key or (f"${{{self.llm.api_key_env}}}" if self.llm.api_key_env else "")
+        return {
+            "llm_provider": self.llm.provider, "llm_model": self.llm.model, "llm_api_key": key,
+            "llm_base_url": self.llm.base_url, "llm_max_tokens": self.llm.max_tokens,
+            "llm_temperature": self.llm.temperature, **own,
+        }  # fmt: skip
 
     get_skill_config = skill_config
 
+    def export_dotenv(self) -> None:
+        """Put what `.env` says into `os.environ`, for skills that read that themselves; the real environment wins."""
+        for name, value in self.dotenv.items():
+            os.environ.setdefault(name, value)
+
+    def __repr__(self) -> str:
+        return f"NeuroCoreConfig(project={self.project.name!r}, project_root={str(self.project_root)!r})"
+
 
 SECTIONS = ("project", "paths", "persistence", "runtime", "web", "logging", "llm", "skills")
-
-
-class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    project: Project = Project()
-    paths: Paths = Paths()
-    persistence: Persistence = Persistence()
-    runtime: Runtime = Runtime()
-    web: Web = Web()
-    logging: Logging = Logging()
-    llm: Llm = Llm()
-    skills: dict[str, dict[str, Any]] = {}
+#: Where text must be as it stands: a reference there would name a folder `${HOME}`.
+_NO_REFERENCES = ("paths", "persistence", "web", "logging")
 
 
 def load_config(
-    project_root: Path | str | None = None, *, path: Path | None = None, environ: Mapping[str, str] | None = None
+    project_root: Path | str | None = None,
+    *,
+    path: Path | str | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> NeuroCoreConfig:
     """The configuration of the project at `project_root`, or of the nearest one upwards from here.
 
     A project without neurocore.yaml has the defaults. Raises ConfigError naming every problem with file and line.
     """
-    environment = os.environ if environ is None else environ
-    root = Path(project_root).resolve() if project_root is not None else _search(Path.cwd())
-    file = path or root / FILE_NAME
-    dotenv = _dotenv(root / ".env")
-    data, origins = _read(file) if file.is_file() else ({}, {})
-    _override(data, origins, {**dotenv, **environment})
-    parts = _convert(data, origins, file)
+    file = None if path is None else Path(path).resolve()
+    root = _root(project_root, file)
+    reading = _Reading(file or root / FILE_NAME, required=file is not None)
+    dotenv = reading.dotenv(root / ".env")
+    real = dict(os.environ if environ is None else environ)
+    parts = reading.settings(dotenv, real)
     return NeuroCoreConfig(
-        project_root=root, dotenv=dotenv, origins=_with_defaults(origins),
-        **{name: getattr(parts, name) for name in SECTIONS},
+        project_root=root, dotenv=dotenv, origins=_with_defaults(reading.origins),
+        real_environ=None if environ is None else real, **{name: getattr(parts, name) for name in SECTIONS},
     )  # fmt: skip
 
 
@@ -182,76 +201,151 @@ def config_schema() -> dict[str, Any]:
     schema = msgspec.json.schema(_File)
     schema["$defs"]["NeuroCoreConfig"] = schema["$defs"].pop("_File")
     schema["$ref"] = "#/$defs/NeuroCoreConfig"
+    level = schema["$defs"]["Logging"]["properties"]["level"]
+    level["enum"] = [*level["enum"], *(word.upper() for word in level["enum"])]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "neurocore.yaml", **schema}
 
 
-def _search(start: Path) -> Path:
+def _root(given: Path | str | None, file: Path | None) -> Path:
+    if given is not None:
+        return Path(given).expanduser().resolve()
+    if file is not None:
+        return file.parent
+    try:
+        start = Path.cwd()
+    except OSError as error:
+        raise ConfigError(f"The current folder is gone or cannot be read ({error.strerror}); go to another.") from error
     return next((folder for folder in (start, *start.parents) if (folder / FILE_NAME).is_file()), start)
 
 
-def _read(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    from neurocore.yamlfile import dotted, parse, read_file
+class _Reading:
+    """One configuration while it is read: what is wrong is gathered, and told at once."""
 
-    text, problem = read_file(file)
-    if problem is not None or text is None:
-        raise ConfigError(str(problem))
-    document = parse(text, file=str(file))
-    if document.problems:
-        raise ConfigError("\n".join(map(str, document.problems)))
-    if document.data is None:
-        return {}, {}
-    if not isinstance(document.data, dict):
-        raise ConfigError(f"{file}: it must be a mapping of sections: {', '.join(SECTIONS)}.")
-    origins = {dotted(place): f"{file.name}:{line}" for place, (line, _) in document.marks.items() if place}
-    return {key: section if section is not None else {} for key, section in document.data.items()}, origins
+    def __init__(self, file: Path, *, required: bool) -> None:
+        self.file = file
+        self.required = required
+        self.origins: dict[str, str] = {}
+        self.problems: list[Any] = []
 
+    def dotenv(self, path: Path) -> dict[str, str]:
+        from neurocore.dotenv import parse_dotenv
+        from neurocore.yamlfile import Problem, read_file
 
-def _override(data: dict[str, Any], origins: dict[str, str], environ: Mapping[str, str]) -> None:
-    """`NEUROCORE_SECTION__KEY=value`, over the file. Values are read as YAML, except where the setting is text."""
-    from neurocore.yamlfile import nearest, parse
+        if not path.exists():
+            return {}
+        text, problem = read_file(path)
+        values, wrong = parse_dotenv(text or "")
+        self.problems += [problem] if problem else []
+        self.problems += [Problem(message=why, line=line, column=1, file=str(path)) for line, why in wrong]
+        return values
 
-    types = {one.name: one.type for one in msgspec.structs.fields(_File)}
-    for name, text in environ.items():
-        if not name.startswith(PREFIX) or "__" not in name:
-            continue
+    def settings(self, dotenv: Mapping[str, str], real: Mapping[str, str]) -> _File:
+        """The sections of file and environment together. Raises ConfigError with every problem."""
+        data = self._of_file()
+        overrides = {**dict.fromkeys(dotenv, ".env"), **dict.fromkeys(real, "environment")}
+        for name in sorted(overrides):
+            if name.startswith(PREFIX) and "__" in name:
+                self._override(data, name, real.get(name, dotenv.get(name, "")), overrides[name])
+        if self.problems:
+            raise ConfigError("\n".join(map(str, self.problems)))
+        return msgspec.convert(data, _File)
+
+    def _of_file(self) -> dict[str, Any]:
+        from neurocore.yamlcheck import check
+        from neurocore.yamlfile import dotted, parse, read_file
+
+        if not self.required and not self.file.exists():
+            return {}
+        text, problem = read_file(self.file)
+        document = parse(text or "", file=str(self.file))
+        data: Any = {} if document.data is None else document.data
+        if problem is None and not document.problems:
+            if isinstance(data, dict):
+                _normalise(data)
+                check(document, data, _File)
+                for place, found in _references(data) if "${" in (text or "") else ():
+                    document.add(place, f"{found} is not resolved here, only in skills and llm; {_instead(place)}")
+                self.origins = {dotted(p): f"{self.file.name}:{line}" for p, (line, _) in document.marks.items() if p}
+            else:
+                document.add((), f"It must be a mapping of sections: {', '.join(SECTIONS)}.")
+        self.problems += [problem] if problem else document.problems
+        return data if isinstance(data, dict) else {}
+
+    def _override(self, data: dict[str, Any], name: str, text: str, origin: str) -> None:
+        """`NEUROCORE_SECTION__KEY=value`, over the file. Values are read as YAML, except where the setting is text."""
+        from neurocore.yamlcheck import check
+        from neurocore.yamlfile import Document, Problem, nearest, parse
+
+        source = f"{origin} {name}"
         section, _, key = name.removeprefix(PREFIX).lower().partition("__")
-        if section not in types or section == "skills":
-            raise ConfigError(f"The environment variable {name} names no section{nearest(section, types)}")
+        types = {one.name: one.type for one in msgspec.structs.fields(_File) if one.name != "skills"}
+        if section not in types:
+            hint = "; a skill's settings stand in neurocore.yaml, where ${NAME} refers to a variable."
+            hint = hint if section == "skills" else nearest(section, types)
+            self.problems.append(Problem(message=f"It names no section that can be set so{hint}", file=source))
+            return
         fields = {one.name: one.type for one in msgspec.structs.fields(types[section])}
         if key not in fields:
-            raise ConfigError(f"The environment variable {name} names no setting of {section}{nearest(key, fields)}")
-        is_text = fields[key] in (str, str | None)
-        value = text if is_text else parse(text).data
+            self.problems.append(
+                Problem(message=f"{section} has no setting {key!r}{nearest(key, fields)}", file=source)
+            )
+            return
+        document = Document(data=None, problems=[], marks={}, file=source)
+        value: Any = text
+        if not _is_text(fields[key]):
+            parsed = parse(text, file=source)
+            value, document.problems = parsed.data, parsed.problems
+        elif not text and fields[key] == str | None:
+            value = None
         holder = data.setdefault(section, {})
         if isinstance(holder, dict):
             holder[key] = value
-            origins[f"{section}.{key}"] = f"environment {name}"
+            _normalise(data)
+            if not document.problems:
+                check(document, holder[key], fields[key])
+        self.problems += document.problems
+        self.origins[f"{section}.{key}"] = source
 
 
-def _convert(data: dict[str, Any], origins: dict[str, str], file: Path) -> _File:
-    from neurocore.yamlcheck import check
-    from neurocore.yamlfile import Document, Problem, dotted
+def _normalise(data: dict[str, Any]) -> None:
+    """Empty sections are as if they were not there; a level may be in upper case."""
+    for name in [name for name, section in data.items() if section is None]:
+        del data[name]
+    skills = data.get("skills")
+    if isinstance(skills, dict):
+        data["skills"] = {name: {} if section is None else section for name, section in skills.items()}
+    logging = data.get("logging")
+    if isinstance(logging, dict) and isinstance(logging.get("level"), str):
+        logging["level"] = logging["level"].lower()
 
-    marks: dict[Any, tuple[int, int]] = {}
-    for path, origin in origins.items():
-        name, _, line = origin.rpartition(":")
-        if name and line.isdigit():
-            marks[tuple(path.split("."))] = (int(line), 1)
-    document = Document(data=data, problems=[], marks=marks, file=str(file))
-    parts = check(document, data, _File)
-    level = str(data.get("logging", {}).get("level", "info")) if isinstance(data.get("logging"), dict) else "info"
-    if level.lower() not in ("debug", "info", "warning", "error"):
-        document.problems.append(
-            Problem(
-                message=f"Expected debug, info, warning or error, not {level!r}.",
-                path=dotted(("logging", "level")),
-                file=str(file),
-            )
-        )
-    if document.problems or parts is None:
-        raise ConfigError("\n".join(map(str, document.problems)))
-    found: _File = parts
-    return found
+
+def _is_text(kind: Any) -> bool:
+    """Whether a setting takes text as it stands (also one of some words)."""
+    info = msgspec.inspect.type_info(kind)
+    info = info.type if isinstance(info, msgspec.inspect.Metadata) else info
+    one_of = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+    text = (msgspec.inspect.StrType, msgspec.inspect.LiteralType, msgspec.inspect.NoneType)
+    return all(isinstance(one, text) for one in one_of)
+
+
+def _references(data: dict[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:
+    from neurocore.secrets import find_references
+
+    for section in _NO_REFERENCES:
+        pairs = _pairs(data.get(section))
+        if section == "persistence" and dict(pairs).get("backend", "sqlite") not in ("sqlite", "memory"):
+            continue  # a backend of another package resolves its own
+        for key, value in pairs:
+            for name in sorted(find_references(value)):
+                yield (section, key), f"${{{name}}}"
+
+
+def _pairs(section: Any) -> list[tuple[str, Any]]:
+    return [(key, value) for key, value in section.items() if isinstance(key, str)] if isinstance(section, dict) else []
+
+
+def _instead(place: tuple[str, str]) -> str:
+    return f"set {PREFIX}{place[0].upper()}__{place[1].upper()} instead."
 
 
 def _with_defaults(origins: dict[str, str]) -> dict[str, str]:
@@ -262,28 +356,3 @@ def _with_defaults(origins: dict[str, str]) -> dict[str, str]:
                 path = f"{section.name}.{setting.name}"
                 known[path] = origins.get(path, "default")
     return {**known, **{path: origin for path, origin in origins.items() if path.startswith("skills.")}}
-
-
-def _dotenv(path: Path) -> dict[str, str]:
-    """`NAME=value` lines; quotes around a value are taken off, `export` and comments are allowed."""
-    if not path.is_file():
-        return {}
-    values = {}
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}.") from error
-    for number, line in enumerate(lines, 1):
-        entry = line.strip().removeprefix("export ").strip()
-        if not entry or entry.startswith("#"):
-            continue
-        name, equals, value = entry.partition("=")
-        name, value = name.strip(), value.strip()
-        if not equals or not name.isidentifier():
-            raise ConfigError(f"{path}:{number}: expected NAME=value.")
-        if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
-            value = value[1:-1]
-        else:
-            value = value.split(" #", 1)[0].rstrip()
-        values[name] = value
-    return values
