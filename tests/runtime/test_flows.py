@@ -9,6 +9,7 @@ import pytest
 
 from neurocore import FlowContext
 from neurocore.errors import ExecutionError
+from neurocore.runtime.events import RunEvent
 from tests.runtime.worlds import World, chain
 
 
@@ -178,8 +179,11 @@ def test_a_failure_lets_siblings_finish_and_starts_nothing_new(world: World) -> 
     failed = threading.Event()
 
     def fails(context: FlowContext) -> None:
-        failed.set()
         raise ValueError("no")
+
+    def notice(event: RunEvent) -> None:
+        if event.kind == "step_finished" and event.status == "failed":
+            failed.set()
 
     world.skill("work")
     world.skill("fails", fails)
@@ -190,7 +194,7 @@ def test_a_failure_lets_siblings_finish_and_starts_nothing_new(world: World) -> 
 
     world.skill("slow", slow)
     with pytest.raises(ExecutionError, match="Step bad failed"):
-        world.run(graph("a>bad a>good good>late", types={"bad": "fails", "good": "slow"}))
+        world.run(graph("a>bad a>good good>late", types={"bad": "fails", "good": "slow"}), on_event=notice)
     run = world.only_run()
     assert "late" not in world.calls
     assert run.final_context is not None
