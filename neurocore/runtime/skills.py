@@ -91,10 +91,11 @@ class Instances:
 
     def _build(self, node: PlanNode) -> Instance:
         skill_class = self._registry.require(node.type)
-        merged = {**self._config.skill_config(node.type), **node.config}
+        merged = {**self._config.skill_config(node.type, llm=skill_class.wants_llm()), **node.config}
         resolved = self._resolve(merged) if merged else {}
         try:
             skill = skill_class(name=node.component)
+            skill.project_root = self._config.project_root
             skill.init(resolved)
         except SkillError:
             raise

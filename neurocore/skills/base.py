@@ -9,11 +9,15 @@ from __future__ import annotations
 import inspect
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from neurocore.context import FlowContext
 from neurocore.errors import ExecutionError, SkillError
-from neurocore.skills.schema import config_problems
+from neurocore.skills.schema import coerced, config_problems
+
+#: What `llm:` of neurocore.yaml adds to the configuration of skills that want a language model.
+LLM_KEYS = ("llm_provider", "llm_model", "llm_api_key", "llm_base_url", "llm_max_tokens", "llm_temperature")
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,22 @@ class SkillMeta:
     retry_delay_max: float = 60.0
     retry_on: tuple[type[BaseException], ...] = ()
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise SkillError(f"The name of a skill must be text, not {self.name!r:.100}.")
+        for key in ("requires", "provides", "consumes", "tags"):
+            if isinstance(getattr(self, key), str):
+                raise SkillError(f"{key} of the skill {self.name} must be a list of texts: [{getattr(self, key)!r}].")
+        if not isinstance(self.config_schema, dict):
+            raise SkillError(f"config_schema of the skill {self.name} must be a dict, a JSON Schema.")
+
 
 class Skill:
     """One unit of work. Subclasses set `skill_meta` and implement `process`; everything else is optional.
 
-    `is_gate` marks skills that wait for a person's decision; the runtime never calls their `process`.
+    `is_gate` marks skills that wait for a person's decision; the runtime never calls their `process`. `config` is the
+    configuration with secrets resolved, `llm` the language model where `requires_llm` asks for one, `project_root` the
+    project's folder (the current one, outside of a run).
     """
 
     skill_meta: ClassVar[SkillMeta]
@@ -60,6 +75,7 @@ class Skill:
         self.name = name or meta.name
         self.config: dict[str, Any] = {}
         self.llm: Any = None
+        self.project_root = Path.cwd()
         self._initialized = False
 
     @property
@@ -68,8 +84,11 @@ class Skill:
         return self._initialized
 
     def init(self, config: dict[str, Any]) -> None:
-        """Take the configuration, with secrets resolved. An override calls `super().init(config)`."""
-        self.config = dict(config)
+        """Take the configuration, with secrets resolved. An override calls `super().init(config)`.
+
+        Text is turned into a number or a truth value where the schema asks for one: the environment knows text only.
+        """
+        self.config = coerced(self.skill_meta.config_schema, dict(config))
         self._initialized = True
 
     def setup(self, context: FlowContext) -> Any:
@@ -89,7 +108,16 @@ class Skill:
     @classmethod
     def config_problems(cls, config: dict[str, Any]) -> list[str]:
         """Sentences about what is wrong with a configuration, checked against `config_schema` before a run starts."""
-        return config_problems(cls.skill_meta.config_schema, config)
+        schema = cls.skill_meta.config_schema
+        known = schema.get("properties", ())
+        return config_problems(schema, {k: v for k, v in config.items() if k not in LLM_KEYS or k in known})
+
+    @classmethod
+    def wants_llm(cls) -> bool:
+        """Whether the settings of `llm:` are for this skill: it requires a model, or its schema names one of them."""
+        return cls.skill_meta.requires_llm or any(
+            key in cls.skill_meta.config_schema.get("properties", ()) for key in LLM_KEYS
+        )
 
     def health_check(self) -> bool:
         """Whether the skill could work now."""

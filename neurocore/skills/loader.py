@@ -1,23 +1,25 @@
 """Discovery: the project's `skills/` folder, entry points of installed packages, and what is built in.
 
-Files of the folder are imported as `neurocore_project_skills.<file>`, a package whose path the last discovery set, so
-that a class defined there can be found again when a stored value of it is read.
+Files of the folder are imported as `neurocore_project_skills.<file>`, a package whose path the last discovery set: they
+may import one another relatively, and a class defined there can be found again when a stored value of it is read in
+another process. Packages are only looked up; their code is imported when a skill of theirs is first asked for.
 """
 
 from __future__ import annotations
 
 import importlib
-import inspect
 import sys
+import threading
 import traceback
 import types
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any
 
 from neurocore.config import NeuroCoreConfig
+from neurocore.errors import SkillError
 from neurocore.skills.base import Skill
-from neurocore.skills.registry import SkillRegistry
+from neurocore.skills.registry import BUILT_IN, SkillRegistry
 
 PACKAGE = "neurocore_project_skills"
 GROUP = "neurocore.skills"
@@ -31,50 +33,97 @@ BUILTIN = {
     "template": "template:TemplateSkill",
 }
 
+_discovering = threading.Lock()
+
 
 def discover_skills(config: NeuroCoreConfig | None = None, *, skills_dir: Path | None = None) -> SkillRegistry:
     """Every skill there is. A file that cannot be loaded is reported in `registry.problems` and hides no other."""
     registry = SkillRegistry()
     folder = skills_dir or (config.skills_dir if config is not None else None)
-    if folder is not None and folder.is_dir():
-        _from_folder(registry, folder)
-    for point in entry_points(group=GROUP):
+    if folder is not None:
+        with _discovering:
+            _from_folder(registry, Path(folder).resolve())
+    for point in _distinct(entry_points(group=GROUP)):
         source = f"package {point.dist.name}" if point.dist is not None else f"entry point {point.value}"
         registry.register_lazy(point.name, point.load, source=source)
     for name, place in BUILTIN.items():
-        registry.register_lazy(name, lambda place=place: _builtin(place), source="built in")  # type: ignore[misc]
+        registry.register_lazy(name, lambda place=place: _builtin(place), source=BUILT_IN)  # type: ignore[misc]
     return registry
 
 
-def _builtin(place: str) -> type[Skill]:
+def _distinct(points: Any) -> list[EntryPoint]:
+    """Each entry point once, although a distribution may be found at two places of the path."""
+    return list({(point.name, point.value): point for point in reversed(list(points))}.values())[::-1]
+
+
+def _builtin(place: str) -> object:
     module, _, name = place.partition(":")
-    found: type[Skill] = getattr(importlib.import_module(f"neurocore.skills.builtin.{module}"), name)
-    return found
+    return getattr(importlib.import_module(f"neurocore.skills.builtin.{module}"), name)
 
 
 def _from_folder(registry: SkillRegistry, folder: Path) -> None:
+    try:
+        files = _files(folder)
+    except OSError as error:
+        registry.problems.append(f"The skills folder {folder} cannot be read: {error.strerror or error}.")
+        return
     _point_package_at(folder)
-    for file in sorted(folder.glob("*.py")):
-        if file.stem.startswith(("_", "test_")):
+    for file in files:
+        name = file.parent.name if file.name == "__init__.py" else file.stem
+        if not name.isidentifier():
+            registry.problems.append(
+                f"{file}: A skill's file needs a name that Python can import, such as {_tidy(name)}.py."
+            )
             continue
-        name = f"{PACKAGE}.{file.stem}"
-        try:
-            module = importlib.import_module(name)
-        except (Exception, SystemExit) as error:
-            sys.modules.pop(name, None)
-            registry.problems.append(_why(file, error))
-            continue
-        found = [cls for _, cls in inspect.getmembers(module, inspect.isclass) if _is_own_skill(cls, name)]
-        for cls in sorted(found, key=lambda cls: inspect.getsourcelines(cls)[1]):
-            registry.register(cls, source=str(file))
+        _from_module(registry, f"{PACKAGE}.{name}", file)
 
 
-def _is_own_skill(cls: type, module: str) -> TypeGuard[type[Skill]]:
-    return issubclass(cls, Skill) and cls.__module__ == module and "skill_meta" in vars(cls)
+def _files(folder: Path) -> list[Path]:
+    """Modules and packages that may hold skills; names that begin with `_` or `test_` are helpers and tests."""
+    if not folder.exists():
+        return []
+    found = [path if path.suffix == ".py" else path / "__init__.py" for path in sorted(folder.iterdir())]
+    helpers = ("_", ".", "test_")
+    return [
+        file
+        for file in found
+        if file.suffix == ".py" and file.is_file() and not file.relative_to(folder).parts[0].startswith(helpers)
+    ]
+
+
+def _from_module(registry: SkillRegistry, name: str, file: Path) -> None:
+    try:
+        module = importlib.import_module(name)
+        own = [one for one in vars(module).values() if _is_own_skill(one, name)]
+        for cls in dict.fromkeys(own):
+            if hasattr(cls, "skill_meta"):
+                _register(registry, cls, file)
+            elif not any(cls in other.__mro__[1:] for other in own) and not cls.__name__.startswith("_"):
+                registry.problems.append(
+                    f"{file}: The class {cls.__name__} has no skill_meta; set skill_meta = SkillMeta(name=…), or begin "
+                    "its name with _ if it is a base of others."
+                )
+    except (Exception, SystemExit) as error:  # a skill's file is anybody's code
+        sys.modules.pop(name, None)
+        registry.problems.append(_why(file, error))
+
+
+def _register(registry: SkillRegistry, cls: type[Skill], file: Path) -> None:
+    inherited = "skill_meta" not in vars(cls)
+    if inherited or cls.__name__.startswith("_"):
+        return
+    try:
+        registry.register(cls, source=str(file))
+    except SkillError as error:
+        registry.problems.append(f"{file}: {error}")
+
+
+def _is_own_skill(value: object, module: str) -> bool:
+    return isinstance(value, type) and issubclass(value, Skill) and value.__module__.startswith(module)
 
 
 def _point_package_at(folder: Path) -> None:
-    """Make the folder importable; modules of another project's folder are forgotten."""
+    """Make the folder importable; modules of another project's folder, and of changed files, are forgotten."""
     package = sys.modules.get(PACKAGE)
     if package is None or list(getattr(package, "__path__", [])) != [str(folder)]:
         for name in [name for name in sys.modules if name.startswith(f"{PACKAGE}.")]:
@@ -86,9 +135,16 @@ def _point_package_at(folder: Path) -> None:
 
 
 def _why(file: Path, error: BaseException) -> str:
-    line: int | None = error.lineno if isinstance(error, SyntaxError) else None
-    if line is None:
+    line: int | None = None
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        line = error.lineno
+    else:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
         line = frames[-1].lineno if frames else None
-    where = f"{file}:{line}" if line else str(file)
-    return f"{where}: {type(error).__name__}: {error}"
+    said = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())[:500]
+    return f"{file}{f':{line}' if line else ''}: {type(error).__name__}{f': {said}' if said else ''}"
+
+
+def _tidy(name: str) -> str:
+    tidy = "".join(character if character.isalnum() else "_" for character in name)
+    return tidy if tidy.isidentifier() else f"skill_{tidy}"

@@ -2,64 +2,73 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from neurocore.errors import SkillError
 from neurocore.skills.base import Skill, SkillMeta
 from neurocore.yamlfile import nearest
 
+#: What a gate is must not depend on which packages are installed.
+RESERVED = "approval"
+BUILT_IN = "built in"
+
 
 class SkillRegistry:
     """Names to skill classes. `problems` has a sentence for every file or package that could not be loaded.
 
     A name that is registered twice keeps its first class: the project's own folder comes before installed packages,
-    which come before what is built in.
+    which come before what is built in. That is a problem worth a sentence, except where something built in gives way.
+    `approval` is always the one that is built in.
     """
 
     def __init__(self) -> None:
         self._classes: dict[str, type[Skill]] = {}
-        self._lazy: dict[str, Callable[[], type[Skill]]] = {}
+        self._lazy: dict[str, Callable[[], object]] = {}
         self._sources: dict[str, str] = {}
+        self._broken: dict[str, str] = {}
+        self._lock = threading.RLock()
         self.problems: list[str] = []
 
     def register(self, cls: type[Skill], *, source: str = "") -> None:
         """Add a class under its `skill_meta.name`. Raises SkillError when it is no skill."""
-        meta = getattr(cls, "skill_meta", None)
-        if not isinstance(cls, type) or not issubclass(cls, Skill) or not isinstance(meta, SkillMeta):
-            raise SkillError(f"{cls!r} is no skill: it must subclass neurocore.Skill and set skill_meta.")
-        if self._taken(meta.name, source, cls):
-            return
-        self._classes[meta.name] = cls
-        self._sources[meta.name] = source
+        meta = _meta(cls)
+        with self._lock:
+            if self._classes.get(meta.name) is not cls and self._is_free(meta.name, source or _place(cls)):
+                self._classes[meta.name] = cls
+                self._sources[meta.name] = source or _place(cls)
 
-    def register_lazy(self, name: str, load: Callable[[], type[Skill]], *, source: str) -> None:
+    def register_lazy(self, name: str, load: Callable[[], object], *, source: str) -> None:
         """Add a name whose class is loaded when it is first asked for."""
-        if not self._taken(name, source, None):
-            self._lazy[name] = load
-            self._sources[name] = source
+        with self._lock:
+            if self._is_free(name, source):
+                self._lazy[name] = load
+                self._sources[name] = source
 
     def get(self, name: str) -> type[Skill] | None:
         """The class of this name, or None; one that cannot be loaded is noted in `problems`."""
         found = self._classes.get(name)
-        if found is None and name in self._lazy:
-            load = self._lazy.pop(name)
-            try:
-                found = self._classes[name] = load()
-            except Exception as error:  # whatever a package does while it is imported
-                self.problems.append(f"{self._sources[name]}: {type(error).__name__}: {error}")
-                self._sources.pop(name, None)
-        return found
+        if found is not None or name not in self._lazy:
+            return found
+        with self._lock:
+            load = self._lazy.get(name)
+            if load is not None:
+                self._load(name, load)
+            return self._classes.get(name)
 
     def require(self, name: str) -> type[Skill]:
-        """The class of this name. Raises SkillError naming the nearest."""
+        """The class of this name. Raises SkillError naming the nearest, or why it cannot be loaded."""
         found = self.get(name)
         if found is None:
-            raise SkillError(f"There is no skill {name!r}{nearest(name, self.names())}")
+            if name in self._broken:
+                raise SkillError(f"The skill {name!r} cannot be loaded: {self._broken[name]}")
+            raise SkillError(f"There is no skill {name[:200]!r}{nearest(name, self.names())}")
         return found
 
     def names(self) -> list[str]:
         """Every name, sorted."""
-        return sorted({*self._classes, *self._lazy})
+        with self._lock:
+            return sorted({*self._classes, *self._lazy})
 
     def source(self, name: str) -> str:
         """Where the skill comes from: a file, a package, or `built in`."""
@@ -68,12 +77,56 @@ class SkillRegistry:
     def __contains__(self, name: object) -> bool:
         return name in self._classes or name in self._lazy
 
-    def _taken(self, name: str, source: str, cls: type[Skill] | None) -> bool:
-        if name not in self:
-            return False
-        other = self._classes.get(name) is not cls or cls is None
-        if other and self._sources.get(name) != source and source != "built in":
+    def __len__(self) -> int:
+        return len(self.names())
+
+    def _load(self, name: str, load: Callable[[], object]) -> None:
+        source = self._sources[name]
+        try:
+            found = load()
+            meta = _meta(found)
+            self._classes[name] = found  # type: ignore[assignment]  # _meta has seen that it is a skill
+        except (Exception, SystemExit) as error:  # whatever a package does while it is imported
+            self._broken[name] = f"{source}: {_why(error)}"
+            self.problems.append(f"The skill {name!r} of {self._broken[name]}")
+            del self._sources[name]
+        else:
+            if meta.name != name:
+                self.problems.append(
+                    f"{source} offers a skill {meta.name!r} as {name!r}; blueprints name it {name!r}, as the entry "
+                    "point does."
+                )
+        finally:
+            del self._lazy[name]
+
+    def _is_free(self, name: str, source: str) -> bool:
+        if name == RESERVED and source != BUILT_IN:
             self.problems.append(
-                f"{source} brings a skill {name!r}, which {self._sources.get(name)} has already; the first is used."
+                f"{source} brings a skill {name!r}, which is the gate that is built in; name it otherwise."
             )
-        return True
+            return False
+        if name not in self:
+            return True
+        if source != BUILT_IN:
+            self.problems.append(
+                f"{source} brings a skill {name!r}, which {self._sources[name]} has already; that one stays."
+            )
+        return False
+
+
+def _meta(cls: object) -> SkillMeta:
+    meta = getattr(cls, "skill_meta", None)
+    if not isinstance(cls, type) or not issubclass(cls, Skill) or not isinstance(meta, SkillMeta):
+        raise SkillError(
+            f"{cls!r:.200} is no skill: it must subclass neurocore.Skill and set skill_meta = SkillMeta(…)."
+        )
+    return meta
+
+
+def _place(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _why(error: BaseException) -> str:
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

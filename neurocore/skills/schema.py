@@ -1,20 +1,24 @@
 """A configuration against a skill's JSON Schema, in sentences.
 
-jsonschema does the checking (imported when there is a schema to check); a value that is a `${NAME}` reference fits any
-type, since what it stands for is known only when a step starts.
+A configuration that plainly fits is known by a look at the common keywords; all else is judged by jsonschema, which is
+imported only then. A value with a `${NAME}` reference fits any type, since what it stands for is known only when a step
+starts; what is then put in its place is text, which `coerced` turns into the number or truth value that is asked for.
 """
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from neurocore.secrets import find_references
-from neurocore.yamlfile import nearest
+from neurocore.secrets import MASK, find_references, looks_secret
+from neurocore.yamlfile import nearest, said
 
 
-def config_problems(schema: dict[str, Any], config: dict[str, Any]) -> list[str]:
+def config_problems(schema: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     """One sentence per misfit; an empty list means the configuration fits (or there is no schema)."""
-    if not schema:
+    if not schema or _plainly_fits({"type": "object", **schema}, config):
         return []
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
@@ -22,24 +26,166 @@ def config_problems(schema: dict[str, Any], config: dict[str, Any]) -> list[str]
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
-        return [f"its config_schema is no JSON Schema: {error.message}."]
+        where = ".".join(map(str, error.absolute_path))
+        return [f"its config_schema is no JSON Schema: {where + ': ' if where else ''}{error.message[:200]}."]
     validator = Draft202012Validator({"type": "object", **schema})
-    return [_sentence(error) for error in validator.iter_errors(config) if not _is_reference(error)]
+    errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
+    return [sentence for error in errors if not _is_reference(error) for sentence in _sentences(error)]
+
+
+def coerced(schema: Any, value: Any) -> Any:
+    """The value with text turned into numbers and truth values where the schema asks for those and the text is one."""
+    kinds = schema.get("type") if isinstance(schema, Mapping) else None
+    if isinstance(value, str):
+        kinds = kinds if isinstance(kinds, list) else [kinds]
+        return _read(value, kinds) if "string" not in kinds else value
+    if isinstance(value, dict):
+        properties, others = _part(schema, "properties"), _part(schema, "additionalProperties")
+        return {key: coerced(properties.get(key, others), item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [coerced(_part(schema, "items"), item) for item in value]
+    return value
+
+
+def _part(schema: Any, key: str) -> Mapping[Any, Any]:
+    found = schema.get(key) if isinstance(schema, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _read(text: str, kinds: list[Any]) -> Any:
+    word = text.strip()
+    if ("integer" in kinds or "number" in kinds) and re.fullmatch(r"[+-]?\d{1,300}", word):
+        return int(word)
+    if "number" in kinds:
+        try:
+            number = float(word)
+        except ValueError:
+            return text
+        return number if math.isfinite(number) else text
+    if "boolean" in kinds and word.lower() in ("true", "false"):
+        return word.lower() == "true"
+    return text
+
+
+# -------------------------------------------------------------------- what plainly fits
+
+_SAYS_NOTHING = frozenset(
+    ["$schema", "$id", "$comment", "title", "description", "default", "examples", "secret", "writeOnly", "readOnly",
+     "deprecated", "properties", "required", "additionalProperties", "items"]
+)  # fmt: skip
+_TYPES: dict[Any, tuple[type, ...]] = {
+    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,),
+    "object": (dict,), "null": (type(None),),
+}  # fmt: skip
+
+
+def _plainly_fits(schema: Any, value: Any) -> bool:
+    """Whether the value fits for certain; False where it does not, or where another keyword has a say."""
+    if schema is True or (isinstance(value, str) and "${" in value and find_references(value)):
+        return True
+    if not isinstance(schema, Mapping):
+        return False
+    if not all(key in _SAYS_NOTHING or _holds(key, limit, value) for key, limit in schema.items()):
+        return False
+    if isinstance(value, Mapping):
+        properties, others = schema.get("properties", {}), schema.get("additionalProperties", True)
+        required = schema.get("required", [])
+        return (
+            isinstance(properties, Mapping)
+            and isinstance(required, list)
+            and all(name in value for name in required)
+            and all(
+                isinstance(key, str) and _plainly_fits(properties.get(key, others), one) for key, one in value.items()
+            )
+        )
+    if isinstance(value, list):
+        return all(_plainly_fits(schema.get("items", True), one) for one in value)
+    return True
+
+
+def _holds(keyword: str, limit: Any, value: Any) -> bool:
+    if keyword == "type":
+        kinds = limit if isinstance(limit, list) else [limit]
+        return any(
+            isinstance(one, str) and isinstance(value, _TYPES.get(one, ())) and _is_number_for(one, value)
+            for one in kinds
+        )
+    if keyword == "enum":
+        return isinstance(value, str) and isinstance(limit, list) and value in limit
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and isinstance(limit, (int, float)):
+        return {
+            "minimum": value >= limit, "maximum": value <= limit,
+            "exclusiveMinimum": value > limit, "exclusiveMaximum": value < limit,
+        }.get(keyword, False)  # fmt: skip
+    if isinstance(value, (str, list)) and isinstance(limit, int):
+        kind = "Length" if isinstance(value, str) else "Items"
+        return {f"min{kind}": len(value) >= limit, f"max{kind}": len(value) <= limit}.get(keyword, False)
+    return False
+
+
+def _is_number_for(kind: Any, value: Any) -> bool:
+    return kind == "boolean" or not isinstance(value, bool)
+
+
+# -------------------------------------------------------------------- what does not fit
 
 
 def _is_reference(error: Any) -> bool:
-    return error.validator in ("type", "enum", "format", "pattern", "minLength", "minimum") and bool(
+    if isinstance(error.instance, str):
+        return bool(find_references(error.instance))
+    return error.validator in ("anyOf", "oneOf", "allOf", "not", "if", "enum", "const") and bool(
         find_references(error.instance)
     )
 
 
-def _sentence(error: Any) -> str:
-    where = ".".join(str(part) for part in error.absolute_path)
+_AN = {
+    "string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false",
+    "array": "a list", "object": "a mapping", "null": "nothing",
+}  # fmt: skip
+_BOUNDS = {
+    "minimum": "at least", "maximum": "at most", "exclusiveMinimum": "more than", "exclusiveMaximum": "less than",
+    "minLength": "of at least so many characters:", "maxLength": "of at most so many characters:",
+    "minItems": "of at least so many items:", "maxItems": "of at most so many items:",
+}  # fmt: skip
+
+
+def _sentences(error: Any) -> Iterator[str]:
+    path = list(error.absolute_path)
+    limit = error.validator_value
     if error.validator == "required":
-        missing = next((name for name in error.validator_value if name not in error.instance), "?")
-        return f"the config key {missing!r} is missing."
-    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        missing = [name for name in limit if error.message.startswith(repr(name))]
+        yield f"the config key {_named([*path, *missing[:1]])} is missing."
+        return
+    if error.validator in ("additionalProperties", "unevaluatedProperties") and isinstance(error.instance, dict):
         known = error.schema.get("properties", {})
-        extra = next((key for key in error.instance if key not in known), "?")
-        return f"there is no config key {extra!r}{nearest(extra, known)}"
-    return f"the config key {where!r}: {error.message[:300]}."
+        patterns = error.schema.get("patternProperties", {})
+        extra = [
+            key for key in error.instance if key not in known and not any(re.search(p, str(key)) for p in patterns)
+        ]
+        for key in extra:
+            yield f"there is no config key {_named([*path, key])}{nearest(key, known)}"
+        return
+    where = f"the config key {_named(path)}" if path else "the configuration"
+    value = MASK if _hidden(error, path) else said(error.instance)
+    if error.validator == "type":
+        kinds = limit if isinstance(limit, list) else [limit]
+        yield f"{where} must be {' or '.join(_AN.get(one, str(one)) for one in kinds)}, not {value}."
+    elif error.validator == "enum":
+        hint = nearest(error.instance, map(str, limit)) if value != MASK else "."
+        yield f"{where} must be one of {', '.join(map(str, limit))}, not {value}{hint if 'did you' in hint else '.'}"
+    elif error.validator in _BOUNDS:
+        yield f"{where} must be {_BOUNDS[error.validator]} {limit}, not {value}."
+    elif error.validator == "pattern":
+        yield f"{where} must match {limit}, and {value} does not."
+    else:
+        yield f"{where} does not fit its schema{'' if value == MASK else ': ' + error.message[:300]}."
+
+
+def _named(path: list[Any]) -> str:
+    return repr(".".join(map(str, path))[:200])
+
+
+def _hidden(error: Any, path: list[Any]) -> bool:
+    """Whether the value must not stand in a sentence."""
+    marked = isinstance(error.schema, Mapping) and bool(error.schema.get("secret") or error.schema.get("writeOnly"))
+    return marked or any(isinstance(part, str) and looks_secret(part) for part in path)

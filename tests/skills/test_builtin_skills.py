@@ -202,19 +202,3 @@ def test_every_built_in_skill_says_what_it_is() -> None:
         assert (meta.name, meta.author) == (name, "NeuroCore")
         assert meta.description
         assert meta.config_schema
-
-
-def test_a_broken_file_is_reported_and_hides_no_other(tmp_path: Path) -> None:
-    good = "from neurocore import Skill, SkillMeta\nclass Good(Skill):\n    skill_meta = SkillMeta(name='good')\n"
-    (tmp_path / "good.py").write_text(good)
-    (tmp_path / "broken.py").write_text("x = (\n")
-    (tmp_path / "raises.py").write_text("\n\n1 / 0\n")
-    (tmp_path / "twin.py").write_text(good)
-    registry = discover_skills(skills_dir=tmp_path)
-    assert registry.get("good") is not None
-    text = "\n".join(registry.problems)
-    assert "broken.py:" in text
-    assert "raises.py:3: ZeroDivisionError" in text
-    assert "twin.py brings a skill 'good'" in text
-    with pytest.raises(SkillError, match="did you mean 'good'"):
-        registry.require("goood")
