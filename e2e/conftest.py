@@ -1,93 +1,123 @@
-"""A real server process over a real project, and a real browser."""
+"""A real server process over a real project, a real browser, and what is kept when a test fails.
+
+`site` is one server for all tests of a worker: make runs of your own, look at nothing else. A file that counts runs,
+or stops the server, overrides it: `@pytest.fixture(scope="module") def site(new_site): return new_site()`.
+`page` is a person's page, `people.person(dark=True, phone=True, script=False)` makes more. At the end of each test
+their consoles must have been quiet. Of a failed test, `test-results/` has pictures, traces and the server's log.
+"""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-BLUEPRINT = """
-name: letters
-title: A letter to {{ name }}
-inputs: {name: {type: string}}
-components:
-  - {name: write, type: template, config: {template: "Dear {{ name }}", output: letter}}
-  - {name: send, type: template, config: {template: "sent: {{ letter }}", output: receipt}}
-flow:
-  steps:
-    - component: write
-    - approval: {name: review, message: "Send this to {{ name }}?", show: [letter], note: on_reject}
-    - component: send
-"""
+from e2e.people import People, launch
+from e2e.site import Site
+
+RESULTS = Path(__file__).parent.parent / "test-results"
+
+expect.set_options(timeout=15_000)
+
+_failed = pytest.StashKey[bool]()
 
 
-class Site:
-    """A running dashboard and its project."""
-
-    def __init__(self, root: Path, address: str) -> None:
-        self.root = root
-        self.address = address
-
-    def cli(self, *arguments: str) -> str:
-        """Run a command in the project; its standard output."""
-        done = subprocess.run(
-            [sys.executable, "-m", "neurocore", *arguments], cwd=self.root, capture_output=True, text=True, timeout=60,
-            check=True,
-        )  # fmt: skip
-        return done.stdout
-
-    def waiting_run(self, name: str = "Ada") -> str:
-        """Start a run that waits at its gate; its id."""
-        found = re.search(r'"run_id": "(\w+)"', self.cli("run", "letters", "--data", f"name={name}", "--json"))
-        assert found is not None
-        return found.group(1)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Let the fixtures know at their end whether the test failed."""
+    report = yield
+    item.stash[_failed] = item.stash.get(_failed, False) or report.failed
+    return report
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """`neurocore serve` on a port of its own."""
-    root = tmp_path_factory.mktemp("site")
-    (root / "blueprints").mkdir()
-    (root / "neurocore.yaml").write_text("project: {name: letters}\n")
-    (root / "blueprints" / "letters.yaml").write_text(BLUEPRINT)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("NEUROCORE_")}
-    server = subprocess.Popen(
-        [sys.executable, "-m", "neurocore", "serve", "--port", "0"], cwd=root, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    assert server.stdout is not None
-    said = ""
-    while (found := re.search(r"http://127\.0\.0\.1:\d+", said)) is None:
-        line = server.stdout.readline()
-        assert line, f"the server ended: {said}"
-        said += line
-    yield Site(root, found.group(0))
-    server.terminate()
-    server.communicate(timeout=30)
+def _sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Site]]:
+    started: list[Site] = []
+
+    def new() -> Site:
+        site = Site(tmp_path_factory.mktemp("site") / "project")
+        started.append(site)
+        return site.start()
+
+    yield new
+    for site in started:
+        shutil.rmtree(site.root / "signals", ignore_errors=True)  # what is still held goes on
+        site.stop()
+
+
+@pytest.fixture(scope="session")
+def new_site(_sites: Callable[[], Site]) -> Callable[[], Site]:
+    """Makes a site of one's own: a fresh project and a server for it."""
+    return _sites
+
+
+@pytest.fixture(scope="session")
+def site(new_site: Callable[[], Site]) -> Site:
+    """The server that the tests of this worker share."""
+    return new_site()
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium where it is, else Playwright's own."""
-    debian = "/usr/bin/chromium"
+    """One browser for each worker."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=debian if Path(debian).exists() else None,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
+        browser = launch(playwright)
         yield browser
         browser.close()
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page of its own."""
-    context = browser.new_context()
-    yield context.new_page()
-    context.close()
+def people(browser: Browser, site: Site, request: pytest.FixtureRequest) -> Iterator[People]:
+    """People with browsers; at the end nothing may stand on their consoles."""
+    people = People(browser)
+    logged = site.log.stat().st_size
+    yield people
+    try:
+        if request.node.stash.get(_failed, False):
+            _keep(people, site, logged, request.node.nodeid)
+        else:
+            try:
+                people.check()
+            except AssertionError:
+                _keep(people, site, logged, request.node.nodeid)
+                raise
+    finally:
+        people.close()
+
+
+def _keep(people: People, site: Site, logged: int, test: str) -> None:
+    folder = RESULTS / re.sub(r"[^\w.-]+", "-", test.removeprefix("e2e/"))[:150]
+    shutil.rmtree(folder, ignore_errors=True)
+    people.keep(folder)
+    with site.log.open("rb") as log:
+        log.seek(logged)
+        (folder / "server.log").write_bytes(log.read())
+
+
+@pytest.fixture
+def page(people: People) -> Page:
+    """A page of a person with JavaScript, in the light, at a desk."""
+    return people.person()
+
+
+@pytest.fixture
+def dark_page(people: People) -> Page:
+    """A page in the dark."""
+    return people.person(dark=True)
+
+
+@pytest.fixture
+def phone_page(people: People) -> Page:
+    """A page on a phone."""
+    return people.person(phone=True)
+
+
+@pytest.fixture
+def plain_page(people: People) -> Page:
+    """A page without JavaScript."""
+    return people.person(script=False)
