@@ -115,8 +115,10 @@ class _Checks:
                 yield _error(("components", place, "type"), f"There is no skill {component.type!r}{hint}")
                 continue
             base = self.config.skill_config(component.type) if self.config is not None else {}
+            config = {**base, **component.config}
             try:
-                sentences = list(skill.config_problems({**base, **component.config}))
+                sentences = list(skill.config_problems(config))
+                sentences += skill.llm_problems(config) if self.config is not None else []
             except Exception as error:  # a skill's own check is anybody's code
                 sentences = [f"the skill's check of its config raised {type(error).__name__}: {error}."]
             for sentence in sentences:

@@ -87,11 +87,11 @@ class Attempt:
             failpoint("step.before_run")
             if not instance.is_set_up:
                 result = instance.skill.setup(context)
-                if inspect.isawaitable(result):
+                if result is not None and inspect.isawaitable(result):
                     await_(result)
                 instance.is_set_up = True
             result = instance.skill.process(context)
-            if inspect.isawaitable(result):
+            if result is not context and inspect.isawaitable(result):
                 result = await_(result)
             failpoint("step.after_run")
             self._end(context, result, instances)
@@ -131,13 +131,8 @@ class Attempt:
         return self
 
     def _end(self, context: FlowContext, result: Any, instances: Instances) -> None:
-        if isinstance(result, FlowContext) and result is not context:
-            for key in list(result.keys()):
-                context.set(key, result.get(key))
-            if result.get_active_port():
-                context.set_port(result.get_active_port() or "")
-            if result.metadata.suspended:
-                context.suspend("", result.metadata.suspension_reason or "")
+        if result is not None and result is not context:
+            _take_over(context, result, self.node.id)
         try:
             self.changed, self.deleted = context.changes()
         except CodecError as error:
@@ -147,7 +142,7 @@ class Attempt:
                 path=error.path,
                 type_name=error.type_name,
             ) from None
-        for key, data in self.changed.items():
+        for key, data in self.changed.items() if instances.redactor else ():
             if instances.redactor.found_in(data) or instances.redactor.found_in(key.encode("utf-8", "surrogatepass")):
                 raise ExecutionError(
                     f"Step {self.node.id} would record the value of a secret under "
@@ -191,6 +186,24 @@ class Attempt:
                 LogLine(at=line.at, level=line.level, message=instances.redactor.text(line.message))
                 for line in list(self.logs)
             ]
+
+
+def _take_over(context: FlowContext, result: Any, node_id: str) -> None:
+    """Take what a skill returned in another context, ours or flowengine's, for which published skills are written."""
+    data: Any = getattr(result, "data", None)
+    if not callable(getattr(data, "to_dict", None)) or not hasattr(result, "metadata"):
+        raise ExecutionError(
+            f"The skill of {node_id} returned {type(result).__name__} and not its context; set what it found with "
+            "context.set(key, value) and return context.",
+            node=node_id,
+        )
+    for key, value in data.to_dict().items():
+        context.set(key, value)
+    port = result.get_active_port()
+    if port:
+        context.set_port(port)
+    if result.metadata.suspended:
+        context.suspend("", result.metadata.suspension_reason or "")
 
 
 def _traceback(error: BaseException) -> str:

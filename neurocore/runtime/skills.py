@@ -19,14 +19,12 @@ from neurocore.skills.registry import SkillRegistry
 class Instance:
     """A skill at a node. `config` is as it is recorded: secrets as references, credentials masked."""
 
-    __slots__ = ("skill", "config", "type", "version", "is_async", "is_set_up")
+    __slots__ = ("skill", "config", "version", "is_set_up")
 
     def __init__(self, skill: Skill, config: dict[str, Any]) -> None:
         self.skill = skill
         self.config = config
-        self.type = skill.skill_meta.name
         self.version = skill.skill_meta.version
-        self.is_async = is_async_skill(skill)
         self.is_set_up = False
 
 
@@ -37,6 +35,8 @@ class Instances:
         self._registry = registry
         self._config = config
         self._instances: dict[str, Instance] = {}
+        self._kinds: dict[str, tuple[type[Skill], dict[str, Any]]] = {}
+        self._async: dict[str, bool] = {}
         self._environ: dict[str, str] | None = None
         self.redactor = secrets.Redactor(())
         self.on_secrets: Callable[[], None] | None = None
@@ -50,8 +50,11 @@ class Instances:
 
     def is_async(self, node: PlanNode) -> bool:
         """Whether the node's skill runs on the event loop; False where it cannot be found (its step says so)."""
-        skill_class = self._registry.get(node.type)
-        return skill_class is not None and is_async_skill(skill_class)
+        found = self._async.get(node.type)
+        if found is None:
+            skill_class = self._registry.get(node.type)
+            found = self._async[node.type] = skill_class is not None and is_async_skill(skill_class)
+        return found
 
     def get(self, node: PlanNode) -> Instance:
         """The instance at `node`, built with its secrets resolved. Raises SkillError or ConfigError."""
@@ -90,8 +93,8 @@ class Instances:
         return problems
 
     def _build(self, node: PlanNode) -> Instance:
-        skill_class = self._registry.require(node.type)
-        merged = {**self._config.skill_config(node.type, llm=skill_class.wants_llm()), **node.config}
+        skill_class, base = self._kinds.get(node.type) or self._kind(node.type)
+        merged = {**base, **node.config}
         resolved = self._resolve(merged) if merged else {}
         try:
             skill = skill_class(name=node.component)
@@ -103,23 +106,20 @@ class Instances:
             raise SkillError(
                 f"The skill {node.type} of {node.component} cannot be initialised: {type(error).__name__}: {error}"
             ) from error
-        problems = skill.validate_config()
+        problems = [*skill.validate_config(), *skill.llm_problems(resolved)]
         if problems:
             raise SkillError(f"The configuration of {node.component} is wrong: {'; '.join(problems)}")
         if skill.skill_meta.requires_llm:
-            skill.llm = self._llm(node, resolved)
+            from neurocore.llm.provider import build_provider
+
+            skill.llm = build_provider(resolved)
         return Instance(skill, secrets.mask(merged, skill.skill_meta.config_schema) if merged else {})
 
-    def _llm(self, node: PlanNode, resolved: dict[str, Any]) -> Any:
-        from neurocore.llm.provider import build_provider
-
-        provider = build_provider(resolved)
-        if provider is None:
-            raise SkillError(
-                f"The skill {node.type} of {node.component} needs a language model and none is configured; "
-                "set llm.provider, llm.model and llm.base_url in neurocore.yaml."
-            )
-        return provider
+    def _kind(self, name: str) -> tuple[type[Skill], dict[str, Any]]:
+        """The class of a type and what neurocore.yaml says to it, looked up once a drive."""
+        skill_class = self._registry.require(name)
+        kind = self._kinds[name] = (skill_class, self._config.skill_config(name, llm=skill_class.wants_llm()))
+        return kind
 
     def _resolve(self, value: Any) -> Any:
         resolved, used = secrets.resolve(value, self.environ)

@@ -65,6 +65,7 @@ class Skill:
 
     skill_meta: ClassVar[SkillMeta]
     is_gate: ClassVar[bool] = False
+    _project_root: Path | None = None
 
     def __init__(self, name: str | None = None) -> None:
         meta = getattr(type(self), "skill_meta", None)
@@ -75,8 +76,16 @@ class Skill:
         self.name = name or meta.name
         self.config: dict[str, Any] = {}
         self.llm: Any = None
-        self.project_root = Path.cwd()
         self._initialized = False
+
+    @property
+    def project_root(self) -> Path:
+        """The project's folder; outside of a run the current one."""
+        return self._project_root or Path.cwd()
+
+    @project_root.setter
+    def project_root(self, folder: Path) -> None:
+        self._project_root = folder
 
     @property
     def is_initialized(self) -> bool:
@@ -118,6 +127,21 @@ class Skill:
         return cls.skill_meta.requires_llm or any(
             key in cls.skill_meta.config_schema.get("properties", ()) for key in LLM_KEYS
         )
+
+    @classmethod
+    def llm_problems(cls, config: dict[str, Any]) -> list[str]:
+        """What is missing for the language model that the skill requires; told before a run starts, too."""
+        if not cls.skill_meta.requires_llm:
+            return []
+        from neurocore.llm.provider import build_provider
+
+        try:
+            if build_provider(config) is not None:
+                return []
+        except SkillError as error:
+            return [str(error)]
+        settings = "llm.provider, llm.model and llm.base_url"
+        return [f"it needs a language model and none is configured; set {settings} in neurocore.yaml."]
 
     def health_check(self) -> bool:
         """Whether the skill could work now."""

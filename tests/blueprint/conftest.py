@@ -29,6 +29,9 @@ class StubSkill:
             return []
         return [f"there is no config key {key!r}." for key in config if key not in self.keys]
 
+    def llm_problems(self, config: dict[str, Any]) -> list[str]:
+        return []
+
 
 class StubRegistry:
     def __init__(self, **skills: StubSkill) -> None:
