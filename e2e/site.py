@@ -32,10 +32,10 @@ SECRET = "open-sesame-4711"
 
 
 class Site:
-    """The project, its server, and hands to steer the runs in it."""
+    """The project (as `lay_out` writes it), its server, and hands to steer the runs in it."""
 
-    def __init__(self, root: Path) -> None:
-        project.write(root)
+    def __init__(self, root: Path, lay_out: Callable[[Path], None] = project.write) -> None:
+        lay_out(root)
         self.root = root
         self.log = root / "server.log"
         self.port = _free_port()
@@ -77,6 +77,11 @@ class Site:
         assert self._server is not None
         self._server.wait(PATIENCE)
         self._close()
+
+    def end(self) -> None:
+        """Let everything that is held go on, and stop."""
+        (self.root / "signals" / "all").touch()
+        self.stop()
 
     def _end(self, number: int) -> None:
         if self._server is not None:

@@ -15,6 +15,8 @@ DAYS = 14
 #: From the bottom of a column to its top.
 ORDER = (RunStatus.COMPLETED, RunStatus.CANCELLED, RunStatus.SUSPENDED, RunStatus.RUNNING, RunStatus.FAILED)
 HEIGHT = 96
+#: What a full column stands for at least, so that a single run does not look like a peak.
+LOWEST = 5
 
 
 class Day(Struct, frozen=True):
@@ -46,7 +48,7 @@ def days(counts: Iterable[DayCount], today: date | None = None) -> list[Day]:
 
 def draw(columns: list[Day], runs_url: str) -> Markup:
     """The chart; each column is a link to the runs of its day."""
-    most = max((day.total for day in columns), default=0) or 1
+    most = max([LOWEST, *(day.total for day in columns)])
     return html(
         '<ol class="chart" aria-label="Runs by day, the last {} days">{}</ol>',
         len(columns),

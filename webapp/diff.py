@@ -107,13 +107,28 @@ def _lists(before: list[Any], after: list[Any], path: str, depth: int) -> Iterat
     for kind, a, b, c, d in matcher.get_opcodes():
         if kind == "equal":
             continue
-        if kind != "replace" and b - a + d - c > TOLD_ONE_BY_ONE:
+        if b - a + d - c > TOLD_ONE_BY_ONE and (kind != "replace" or _unlike(before[a:b], after[c:d])):
             yield _block(before[a:b], after[c:d], path, c if kind == "insert" else a)
             continue
         for offset in range(max(b - a, d - c)):
             old = before[a + offset] if a + offset < b else GONE
             new = after[c + offset] if c + offset < d else GONE
             yield from _item(old, new, f"{path}[{c + offset if new is not GONE else a + offset}]", depth)
+
+
+def _unlike(gone: list[Any], new: list[Any]) -> bool:
+    """Whether these are other items rather than the same ones changed: hardly anything is equal, place by place."""
+    shares = [_share(old, now) for old, now in zip(gone, new, strict=False)]
+    return len(gone) != len(new) and sum(shares) < len(shares) / 2
+
+
+def _share(old: Any, new: Any) -> float:
+    """How much of a record stayed, from 0 to 1."""
+    old, new = plain_types(old), plain_types(new)
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return 0.0
+    keys = old.keys() | new.keys()
+    return sum(_key(old.get(key, GONE)) == _key(new.get(key, GONE)) for key in keys) / max(1, len(keys))
 
 
 def _block(gone: list[Any], new: list[Any], path: str, first: int) -> Change:
