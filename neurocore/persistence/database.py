@@ -27,12 +27,13 @@ class Database:
 
     def __init__(self, path: Path, *, durability: str = "normal") -> None:
         self.path = path
+        self._name = os.fspath(path)
         self.full = durability == "full"
         self.closed = False
         with Telling(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             prepare(path)
-            self._identity = _identify(path)
+            self._identity = _identify(self._name)
         self._forget()
 
     def _forget(self) -> None:
@@ -109,7 +110,7 @@ class Database:
         if self._pid != os.getpid():
             self._leave_parent()
         try:
-            same = _identify(self.path) == self._identity
+            same = _identify(self._name) == self._identity
         except OSError:
             same = False
         if not same:
@@ -287,7 +288,7 @@ def _is_busy(error: sqlite3.OperationalError) -> bool:
     return "locked" in str(error) or "busy" in str(error)
 
 
-def _identify(path: Path) -> tuple[int, int]:
+def _identify(path: str) -> tuple[int, int]:
     found = os.stat(path)  # noqa: PTH116 (half the cost of Path.stat, and asked at every access)
     return found.st_dev, found.st_ino
 

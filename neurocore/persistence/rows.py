@@ -29,6 +29,7 @@ from neurocore.persistence.records import (
     RunStatus,
     StepRecord,
     StepStatus,
+    iso,
     storable,
 )
 
@@ -57,17 +58,13 @@ def queries() -> dict[str, str]:
     return {name: "\n".join(lines).replace("{narrow}", narrow) for name, lines in found.items()}
 
 
+@lru_cache(maxsize=256)  # a step starts at the moment its run was written before
 def micros(iso: str) -> int:
     """Microseconds since 1970 of an ISO time; one without a zone counts as UTC."""
     moment = datetime.fromisoformat(iso)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // _MICRO
-
-
-def iso(value: int) -> str:
-    """The ISO time of microseconds since 1970."""
-    return (_EPOCH + timedelta(microseconds=value)).isoformat(timespec="microseconds")
 
 
 def words(values: Sequence[Any]) -> tuple[Any, ...]:

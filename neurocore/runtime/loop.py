@@ -325,14 +325,14 @@ class Drive:
                 )
             )
 
-    def tell_step(self, kind: str, attempt: Attempt) -> None:
+    def tell_step(self, kind: str, attempt: Attempt, at: str | None = None) -> None:
         """Send a step's event to whoever listens."""
         if self.on_event:
             self.on_event(
                 RunEvent(
                     kind=kind,
                     run_id=attempt.run_id,
-                    at=utcnow_iso(),
+                    at=at or utcnow_iso(),
                     node_id=attempt.node.id,
                     visit=attempt.visit,
                     attempt=attempt.number,

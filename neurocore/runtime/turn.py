@@ -66,7 +66,7 @@ class Turn:
             self._failed(attempt)
         if attempt.changed or attempt.deleted:
             self._reopen_changed_gates()
-        drive.tell_step("step_finished", attempt)
+        drive.tell_step("step_finished", attempt, self.now)
 
     def _completed(self, attempt: Attempt) -> None:
         drive = self.drive
@@ -99,7 +99,7 @@ class Turn:
         gate = occurrence.open_input(attempt.run_id, attempt.node, attempt.visit, reason, at=self.now)
         gate.step_index = row.step_index
         self.gates[key] = drive.gates[key] = gate
-        drive.tell_step("gate_opened", attempt)
+        drive.tell_step("gate_opened", attempt, self.now)
 
     def _failed(self, attempt: Attempt) -> None:
         drive = self.drive
@@ -107,7 +107,7 @@ class Turn:
         if delay is not None:
             self._row(attempt, StepStatus.FAILED, reason=f"tried again after {delay:.2g} s")
             drive.delay(delay, attempt.node, attempt.visit)
-            drive.tell_step("step_retrying", attempt)
+            drive.tell_step("step_retrying", attempt, self.now)
             return
         cancelled = attempt.reason == "cancelled"
         if attempt.node.on_error != "fail" and not cancelled and not self._out_of_time(attempt):
@@ -358,7 +358,7 @@ class Turn:
         row = self._row(attempt, StepStatus.SUSPENDED, reason=gate.message)
         gate.step_index = row.step_index
         self.gates[node.id, visit] = drive.gates[node.id, visit] = gate
-        drive.tell_step("gate_opened", attempt)
+        drive.tell_step("gate_opened", attempt, self.now)
 
     def _reopen_changed_gates(self) -> None:
         """Promise 6: an open gate whose values have changed is voided, and another opens over the new ones."""
@@ -515,19 +515,20 @@ class Turn:
         run.duration_ms = drive.worked_ms()
         run.current_nodes = drive.current_nodes(self.starts)
         run.nodes_done = len(drive.done_nodes)
-        failed = status is RunStatus.FAILED and drive.failure is not None
-        run.failure = drive.failure if failed else None
-        run.error = drive.failure.message if failed and drive.failure else None
-        run.finished_at = self.now if status.ended else None
-        first = min(drive.gates.values(), key=lambda gate: gate.opened_at, default=None)
+        first = min(drive.gates.values(), key=lambda gate: gate.opened_at) if drive.gates else None
         run.suspended_at_node = first.node_id if first else None
         run.suspension_reason = first.message if first else None
         run.owed = Owed.RESUME if self.handed_back else None
-        if status is not RunStatus.RUNNING or self.handed_back:
-            run.owner = None
         if self._completed_one:
             run.deaths = 0
-        if status is RunStatus.CANCELLED:
+        run.failure = run.error = run.finished_at = None
+        if status is RunStatus.RUNNING and not self.handed_back:
+            return
+        run.owner = None
+        run.finished_at = self.now if status.ended else None
+        if status is RunStatus.FAILED and drive.failure is not None:
+            run.failure, run.error = drive.failure, drive.failure.message
+        elif status is RunStatus.CANCELLED:
             run.error = f"Cancelled by {drive.cancelled_by}."
 
     def _event(self, kind: str, data: dict[str, Any]) -> None:

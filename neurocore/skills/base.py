@@ -97,7 +97,7 @@ class Skill:
 
         Text is turned into a number or a truth value where the schema asks for one: the environment knows text only.
         """
-        self.config = coerced(self.skill_meta.config_schema, dict(config))
+        self.config = coerced(self.skill_meta.config_schema, dict(config)) if config else {}
         self._initialized = True
 
     def setup(self, context: FlowContext) -> Any:
