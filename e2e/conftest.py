@@ -46,8 +46,7 @@ def _sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Si
 
     yield new
     for site in started:
-        shutil.rmtree(site.root / "signals", ignore_errors=True)  # what is still held goes on
-        site.stop()
+        site.end()
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from pathlib import Path
 from neurocore import Skill, SkillMeta
 
 SIGNALS = Path(__file__).parent.parent / "signals"
+ALL = SIGNALS / "all"
 
 
 class Hold(Skill):
@@ -22,7 +23,7 @@ class Hold(Skill):
         signal = SIGNALS / context.metadata.run_id / self.name
         signal.parent.mkdir(parents=True, exist_ok=True)
         (signal.parent / f"{self.name}.begun").touch()
-        while not signal.exists() and SIGNALS.exists():
+        while not (signal.exists() or ALL.exists()):
             time.sleep(0.005)
         for key, value in self.config.get("set", {}).items():
             context.set(key, value)

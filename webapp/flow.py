@@ -10,9 +10,9 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from neurocore.blueprint.plan import Carry, Plan, PlanEdge, PlanNode
-from neurocore.persistence.base import GateRecord, GateStatus, RunRecord, StepRecord
+from neurocore.persistence.base import CurrentNode, GateRecord, GateStatus, RunRecord, StepRecord
 from webapp.layout import HEIGHT, Box, Layout, label_width, layered, rail
-from webapp.marks import anchor
+from webapp.marks import step_anchor
 from webapp.text import counted, html, line
 
 #: A larger picture is sent when it is asked for.
@@ -117,7 +117,7 @@ def of_run(plan: Plan, run: RunRecord, steps: Sequence[StepRecord], gates: Seque
     for step in steps:
         name = step.node_id or step.component
         if name in nodes:
-            nodes[name] = NodeState(step.status.value, max(step.visit, nodes[name].visits), f"#step-{step.step_index}")
+            nodes[name] = NodeState(step.status.value, max(step.visit, nodes[name].visits), _link(name, step))
             for edge in plan.outgoing[plan.by_id[name].index]:
                 if step.edges_taken is not None:
                     taken = edge.index in step.edges_taken
@@ -128,8 +128,12 @@ def of_run(plan: Plan, run: RunRecord, steps: Sequence[StepRecord], gates: Seque
             nodes[gate.node_id] = NodeState("suspended", max(gate.visit, before.visits), before.href)
     for current in () if run.status.ended else run.current_nodes:
         if current.node_id in nodes:
-            nodes[current.node_id] = NodeState("running", current.visit, f"#{anchor('now', current.node_id)}")
+            nodes[current.node_id] = NodeState("running", current.visit, _link(current.node_id, current))
     return Flow(_sheet(run.blueprint_hash or run.run_id, _Held(plan)), nodes, edges)
+
+
+def _link(node_id: str, one: StepRecord | CurrentNode) -> str:
+    return f"#{step_anchor(node_id, one.visit, one.attempt)}"
 
 
 class _Held:

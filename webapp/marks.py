@@ -61,6 +61,11 @@ def anchor(*parts: object) -> str:
     return f"{names[0] if _PLAIN.fullmatch(names[0]) else 'x'}-{digest}"
 
 
+def step_anchor(node_id: str, visit: int, attempt: int) -> str:
+    """The id of a row of the timeline: the same while the step runs and when it is recorded, so an opened one stays."""
+    return anchor("step", node_id, visit, attempt)
+
+
 def short_id(run_id: str) -> str:
     """The first characters of an id, enough for eyes."""
     return run_id[:8]
@@ -71,9 +76,9 @@ def init_app(app: Flask) -> None:
     app.jinja_env.finalize = text.finalize
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(
-        icon=icon, chip=chip, run_url=run_url, blueprint_url=blueprint_url, anchor=anchor, short_id=short_id,
-        time_ago=text.time_ago, time_exact=text.time_exact, time_since=text.time_since, CLOCK=text.CLOCK,
-        took=text.took, counted=text.counted, STEP_WORDS=STEP_WORDS, short_value=rendering.short,
+        icon=icon, chip=chip, run_url=run_url, blueprint_url=blueprint_url, anchor=anchor, step_anchor=step_anchor,
+        short_id=short_id, time_ago=text.time_ago, time_exact=text.time_exact, time_since=text.time_since,
+        CLOCK=text.CLOCK, took=text.took, counted=text.counted, STEP_WORDS=STEP_WORDS, short_value=rendering.short,
     )  # fmt: skip
     app.jinja_env.filters["line"] = text.line
     app.jinja_env.filters["size"] = text.size

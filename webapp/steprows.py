@@ -8,7 +8,7 @@ from flask import current_app
 from markupsafe import Markup
 
 from neurocore.persistence.base import RunRecord
-from webapp.marks import anchor, run_url
+from webapp.marks import run_url
 from webapp.services import Services
 from webapp.timeline import Bar, Row
 
@@ -20,11 +20,6 @@ def rows_html(run: RunRecord, rows: Iterable[Row], services: Services) -> Markup
     """A list item for each row."""
     base = run_url(run.run_id, "steps")
     return Markup("".join([_row(run, row, base, services) for row in rows]))  # noqa: S704 - templates of ours, escaped
-
-
-def row_id(row: Row) -> str:
-    """The id that links lead to."""
-    return f"step-{row.step.step_index}" if row.step else anchor("now", row.node_id)
 
 
 def _row(run: RunRecord, row: Row, base: str, services: Services) -> str:
@@ -44,7 +39,7 @@ def _row(run: RunRecord, row: Row, base: str, services: Services) -> str:
 
 def _rendered(row: Row, base: str) -> tuple[str, str]:
     template = current_app.jinja_env.get_template("runs/_step.html")
-    before, _, after = template.render(row=row, id=row_id(row), base=base, bars=_HERE).partition("\x00")
+    before, _, after = template.render(row=row, base=base, bars=_HERE).partition("\x00")
     return before, after
 
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from neurocore.persistence.base import CurrentNode, GateRecord, GateStatus, RunRecord, StepRecord, StepStatus
+from webapp.marks import step_anchor
 from webapp.text import moment
 
 WIDTH = 1000.0
@@ -52,6 +53,11 @@ class Row(Struct, kw_only=True):
         return self.gate is not None and self.gate.status is GateStatus.OPEN
 
     @property
+    def id(self) -> str:
+        """The id that links lead to."""
+        return step_anchor(self.node_id, self.visit, self.attempt)
+
+    @property
     def key(self) -> str:
         """What tells this state of the row from another: part of the id of what is fetched for it."""
         return f"{self.step.step_index}-{self.step.commit_index}" if self.step else f"now-{self.node_id}-{self.visit}"
@@ -74,7 +80,9 @@ def build(
     at = (now or datetime.now(UTC)).timestamp() * 1000
     by_place = {(gate.node_id, gate.visit): gate for gate in gates}
     rows = [_recorded(step, by_place.get((step.node_id or step.component, step.visit))) for step in steps]
-    rows += [_current(node, at) for node in run.current_nodes if not run.status.ended]
+    going = [_current(node, at) for node in run.current_nodes if not run.status.ended]
+    again = {row.id for row in going}  # what waited for an answer runs again as the same step
+    rows = [row for row in rows if row.status != "suspended" or row.id not in again] + going
     start = _ms(run.created_at) or at
     end = _ms(run.finished_at) or at
     if run.status.value == "failed" and not run.finished_at:

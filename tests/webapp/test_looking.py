@@ -140,8 +140,8 @@ def test_a_failed_step_and_its_retry_are_both_there(site):
     run_id = site.run(fail="read")
     site.post(f"/runs/{run_id}/resumption", {"by": "ann"})
     text = site.page(f"/runs/{run_id}")
-    assert 'id="step-0"' in text
-    assert 'id="step-1"' in text
+    assert 'id="step-read-1-1"' in text
+    assert 'id="step-read-1-2"' in text
     assert "attempt 2" in text
 
 

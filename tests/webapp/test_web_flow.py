@@ -92,7 +92,7 @@ def test_nodes_are_coloured_by_state_and_lead_to_their_step():
     states = flow.states_of(drawn)
     assert [states[f"n{n}"].state for n in range(4)] == ["completed", "skipped", "suspended", "open"]
     svg = str(drawn.svg)
-    assert 'href="#step-0"' in svg
+    assert 'href="#step-n0-1-1"' in svg
     assert "×3" in svg
     assert drawn.edges == {0: "taken", 1: "dead"}
 

@@ -69,7 +69,10 @@ export function startLive(say) {
   document.addEventListener("htmx:after:swap", (event) => {
     keepNotes();
     const now = shown();
-    if (now !== status && now !== null) say(`The run is now: ${now}`);
+    if (now !== status && now !== null) {
+      say(`The run is now: ${now}`);
+      document.title = document.title.replace(/\([^()]*\)( · [^·]*)$/, (_, end) => `(${now})${end}`);
+    }
     status = now;
     const link = event.detail.ctx?.sourceElement;
     if (link?.matches?.("a[data-replace], a[data-all-steps]")) history.replaceState(history.state, "", link.href);
