@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -53,6 +52,8 @@ def arm(name: str, action: Callable[[], None]) -> Iterator[None]:
 
 
 def _kill_at(passing: int) -> Callable[[], None]:
+    import signal  # for tests alone, and it costs every command a millisecond
+
     left = passing
 
     def action() -> None:

@@ -8,7 +8,6 @@ written out), nested deeper than 40, of more than 100,000 values and keys, or wi
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -145,6 +144,8 @@ def scalar(text: str) -> Any:
 
 def nearest(name: Any, names: Iterable[str]) -> str:
     """`; did you mean …?` with the nearest of the names, or the whole choice when none is near."""
+    import difflib
+
     known = [one for _, one in zip(range(_MAX_NAMES), names, strict=False)]
     close = difflib.get_close_matches(str(name)[:200], known, n=1, cutoff=0.6)
     if close:
@@ -350,5 +351,7 @@ def _sibling(path: Path) -> str:
         names = sorted(one.name for one in path.parent.iterdir() if one.suffix in (".yaml", ".yml"))
     except (OSError, ValueError):
         names = []
+    import difflib
+
     close = difflib.get_close_matches(path.name, names[:_MAX_NAMES], n=1)
     return f"; did you mean {close[0]!r}?" if close else "."

@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from neurocore.cli.project import Project
 from neurocore.cli.text import line, parse_age
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     ParamType = click.ParamType[Any]
 else:
     ParamType = click.ParamType
@@ -35,6 +36,8 @@ class RunId(ParamType):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Ids of the newest runs that begin so, with what each is about."""
+        from click.shell_completion import CompletionItem
+
         try:
             runs = _project(ctx).store.list_runs(limit=100)
         except Exception:  # completion stays silent, whatever is wrong with the project
@@ -53,6 +56,8 @@ class BlueprintName(ParamType):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Names in the folder, and files."""
+        from click.shell_completion import CompletionItem
+
         try:
             names = [name for name in _project(ctx).blueprint_names() if name.startswith(incomplete)]
         except Exception:
@@ -67,6 +72,8 @@ class SkillName(ParamType):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """The names of the skills found here."""
+        from click.shell_completion import CompletionItem
+
         try:
             from neurocore.skills.loader import discover_skills
 

@@ -21,7 +21,7 @@ from neurocore.errors import CodecError, StoreError, UsageError
 from neurocore.persistence import rows
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.derive import last_hash
-from neurocore.persistence.records import GateRecord, RunRecord, StepRecord, Tombstone, utcnow_iso
+from neurocore.persistence.records import GateRecord, RunRecord, StepRecord, Tombstone, iso, utcnow_iso
 from neurocore.persistence.sqlite import SQLiteRunStore
 from neurocore.persistence.sqlite_writes import insert_run, write_step
 
@@ -147,8 +147,8 @@ def stats(store: RunStore) -> Stats:
             runs=runs,
             steps=row["steps"],
             open_gates=open_gates,
-            oldest=None if row["oldest"] is None else rows.iso(row["oldest"]),
-            newest=None if row["newest"] is None else rows.iso(row["newest"]),
+            oldest=None if row["oldest"] is None else iso(row["oldest"]),
+            newest=None if row["newest"] is None else iso(row["newest"]),
             bytes=sum(path.stat().st_size for path in _files(store.path) if path.exists()),
             schema_version=version[0],
         )
@@ -273,7 +273,7 @@ def _ended(store: RunStore, before: str, keep_last: int, *, limit: int) -> Itera
     """Ids and times of what a prune deletes, oldest first."""
     if isinstance(store, SQLiteRunStore):
         for row in store.database.rows(_Q["ended_before"], (rows.micros(before), keep_last, limit)):
-            yield row["run_id"], rows.iso(row["created_at"])
+            yield row["run_id"], iso(row["created_at"])
         return
     runs = store.list_runs(limit=_MANY)
     runs.sort(key=lambda run: run.created_at, reverse=True)

@@ -10,7 +10,6 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 
 from neurocore.errors import StoreError, StoreTooNew
@@ -46,9 +45,7 @@ def prepare(path: Path) -> None:
 
 def schema(version: int) -> str:
     """The SQL that leads to this version from the one before."""
-    folder = files("neurocore.persistence").joinpath("sql")
-    name = next(entry.name for entry in folder.iterdir() if entry.name.startswith(f"{version:04}_"))
-    return folder.joinpath(name).read_text("utf-8")
+    return next((Path(__file__).parent / "sql").glob(f"{version:04}_*.sql")).read_text("utf-8")
 
 
 def run_script(connection: sqlite3.Connection, script: str) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -45,7 +44,7 @@ _unpack_initial = msgspec.msgpack.Decoder(dict[str, bytes]).decode
 @lru_cache(maxsize=1)
 def queries() -> dict[str, str]:
     """The named queries of sql/queries.sql; the one called `narrow` is a list of columns that others name."""
-    text = files("neurocore.persistence").joinpath("sql/queries.sql").read_text("utf-8")
+    text = (Path(__file__).parent / "sql" / "queries.sql").read_text("utf-8")  # importlib.resources is slow to start
     found: dict[str, list[str]] = {}
     name = None
     for line in text.splitlines():
@@ -77,6 +76,8 @@ def json_text(value: Any) -> str:
     try:
         return _encode_json(value).decode()
     except UnicodeEncodeError:
+        import json
+
         return json.dumps(msgspec.to_builtins(value))
 
 
@@ -85,6 +86,8 @@ def json_value(text: str) -> Any:
     try:
         return _decode_json(text)
     except msgspec.DecodeError:
+        import json
+
         return json.loads(text)
 
 
