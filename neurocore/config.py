@@ -160,10 +160,14 @@ class NeuroCoreConfig(_File, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     get_skill_config = skill_config
 
-    def export_dotenv(self) -> None:
-        """Put what `.env` says into `os.environ`, for skills that read that themselves; the real environment wins."""
-        for name, value in self.dotenv.items():
-            os.environ.setdefault(name, value)
+    def export_dotenv(self) -> list[str]:
+        """Put what `.env` says into `os.environ`, for skills that read that themselves; the real environment wins.
+
+        Returns the names that were set.
+        """
+        added = [name for name in self.dotenv if name not in os.environ]
+        os.environ.update({name: self.dotenv[name] for name in added})
+        return added
 
     def __repr__(self) -> str:
         return f"NeuroCoreConfig(project={self.project.name!r}, project_root={str(self.project_root)!r})"

@@ -180,7 +180,8 @@ def test_dotenv_can_be_given_to_skills_that_read_the_environment(
     monkeypatch.setenv("DATABASE_URL", "real")
     monkeypatch.setenv("OF_DOTENV", "to be removed")
     monkeypatch.delenv("OF_DOTENV")
-    load_config(project(tmp_path, env="DATABASE_URL=file\nOF_DOTENV=given\n")).export_dotenv()
+    added = load_config(project(tmp_path, env="DATABASE_URL=file\nOF_DOTENV=given\n")).export_dotenv()
+    assert added == ["OF_DOTENV"]
     assert (os.environ["DATABASE_URL"], os.environ["OF_DOTENV"]) == ("real", "given")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ class Project:
 
     def __init__(self, called: str = "neurocore") -> None:
         self.called = called
+        self._exported: list[str] = []
 
     @cached_property
     def config(self) -> NeuroCoreConfig:
@@ -34,12 +36,16 @@ class Project:
 
     @cached_property
     def registry(self) -> SkillRegistry:
-        """The skills, with a warning for each that cannot be loaded; what they log goes where `logging` says."""
+        """The skills, with a warning for each that cannot be loaded.
+
+        What they log goes where `logging` says, and what they ask the environment for is found in `.env`, too.
+        """
         from neurocore.cli.output import warn
         from neurocore.log import set_up
         from neurocore.skills.loader import discover_skills
 
         set_up(self.config)
+        self._exported = self.config.export_dotenv()
         registry = discover_skills(self.config)
         for problem in registry.problems:
             warn(str(problem))
@@ -70,7 +76,9 @@ class Project:
         return store
 
     def close(self) -> None:
-        """Release the store, where one was opened."""
+        """Release the store, where one was opened, and take back what was put into the environment."""
+        for name in self._exported:
+            os.environ.pop(name, None)
         store = self.__dict__.pop("store", None)
         if store is not None:
             store.close()
