@@ -58,13 +58,16 @@ def draw(columns: list[Day], runs_url: str) -> Markup:
 
 def _column(day: Day, most: int, runs_url: str) -> Markup:
     when = date.fromisoformat(day.day)
-    bars, y = [], float(HEIGHT)
-    for status, count in day.counts.items():
-        height = max(2.0, HEIGHT * count / most)
+    heights = {status: max(2.0, HEIGHT * count / most) for status, count in day.counts.items()}
+    whole = round(min(float(HEIGHT), sum(heights.values())), 1)
+    bars, y = [], whole
+    for status, height in heights.items():
         y = max(0.0, y - height)
         bars.append(html('<rect class="{}" x="0" y="{:.1f}" width="10" height="{:.1f}"/>', status.value, y, height))
     picture = html(
-        '<svg viewBox="0 0 10 {}" preserveAspectRatio="none" aria-hidden="true">{}</svg>', HEIGHT, Markup("").join(bars)
+        '<svg viewBox="0 0 10 {0}" height="{0}" preserveAspectRatio="none" aria-hidden="true">{1}</svg>',
+        whole,
+        Markup("").join(bars),
     )
     inner = html(
         '<span class="total">{}</span>{}<span class="label">{}</span>',
