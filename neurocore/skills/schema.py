@@ -7,6 +7,7 @@ starts; what is then put in its place is text, which `coerced` turns into the nu
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -20,15 +21,9 @@ def config_problems(schema: Mapping[str, Any], config: Mapping[str, Any]) -> lis
     """One sentence per misfit; an empty list means the configuration fits (or there is no schema)."""
     if not schema or _plainly_fits({"type": "object", **schema}, config):
         return []
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
-
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        where = ".".join(map(str, error.absolute_path))
-        return [f"its config_schema is no JSON Schema: {where + ': ' if where else ''}{error.message[:200]}."]
-    validator = Draft202012Validator({"type": "object", **schema})
+    validator = _validator(schema)
+    if isinstance(validator, str):
+        return [validator]
     errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
     return [sentence for error in errors if not _is_reference(error) for sentence in _sentences(error)]
 
@@ -112,6 +107,9 @@ def _holds(keyword: str, limit: Any, value: Any) -> bool:
         )
     if keyword == "enum":
         return isinstance(value, str) and isinstance(limit, list) and value in limit
+    if keyword == "pattern" and isinstance(value, str) and isinstance(limit, str):
+        with contextlib.suppress(re.error):
+            return re.search(limit, value) is not None
     if isinstance(value, (int, float)) and not isinstance(value, bool) and isinstance(limit, (int, float)):
         return {
             "minimum": value >= limit, "maximum": value <= limit,
@@ -128,6 +126,32 @@ def _is_number_for(kind: Any, value: Any) -> bool:
 
 
 # -------------------------------------------------------------------- what does not fit
+
+_MAX_KEPT = 256
+#: By the schema's identity, which the schema kept here holds: building one takes milliseconds, a check none.
+_kept: dict[int, tuple[Mapping[str, Any], Any]] = {}
+
+
+def _validator(schema: Mapping[str, Any]) -> Any:
+    """The schema's validator, or the sentence that says why there is none."""
+    kept = _kept.get(id(schema))
+    if kept is None:
+        if len(_kept) >= _MAX_KEPT:
+            _kept.clear()
+        kept = _kept[id(schema)] = (schema, _built(schema))
+    return kept[1]
+
+
+def _built(schema: Mapping[str, Any]) -> Any:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        where = ".".join(map(str, error.absolute_path))
+        return f"its config_schema is no JSON Schema: {where + ': ' if where else ''}{error.message[:200]}."
+    return Draft202012Validator({"type": "object", **schema})
 
 
 def _is_reference(error: Any) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -73,6 +75,29 @@ def test_every_misfit_is_told_at_once() -> None:
 def test_a_schema_that_is_none_is_the_skills_mistake() -> None:
     for wrong in ({"properties": {"size": {"type": "int"}}}, {"required": True}, {"properties": 3}):
         assert config_problems(wrong, {"size": 1})[0].startswith("its config_schema is no JSON Schema: ")
+
+
+def test_a_schema_is_built_once_however_often_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    from jsonschema import Draft202012Validator
+
+    built: list[object] = []
+    monkeypatch.setattr(Draft202012Validator, "check_schema", built.append)
+    one, twin = ({"properties": {"size": {"not": {"const": 0}}}} for _ in range(2))
+    for _ in range(3):
+        assert config_problems(one, {"size": 1}) == []
+        assert config_problems(one, {"size": 0}) != []
+    assert config_problems(twin, {"size": 0}) == config_problems(one, {"size": 0})
+    assert built == [one, twin]
+
+
+def test_what_plainly_fits_needs_no_jsonschema() -> None:
+    code = (
+        "import sys; from neurocore.skills.loader import discover_skills; get = discover_skills().require;"
+        "assert get('python').config_problems({'function': 'a:b', 'values': {'n': 1}}) == [];"
+        "assert get('http').config_problems({'url': '${URL}', 'method': 'POST', 'timeout': 1.5}) == [];"
+        "assert 'jsonschema' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_text_from_the_environment_becomes_the_number_that_is_asked_for() -> None:
