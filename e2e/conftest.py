@@ -36,13 +36,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 
 
 @pytest.fixture(scope="session")
-def _sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Site]]:
+def _sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Site]]:
     started: list[Site] = []
 
-    def new() -> Site:
+    def new(*options: str) -> Site:
         site = Site(tmp_path_factory.mktemp("site") / "project")
         started.append(site)
-        return site.start()
+        return site.start(*options)
 
     yield new
     for site in started:
@@ -50,13 +50,13 @@ def _sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Si
 
 
 @pytest.fixture(scope="session")
-def new_site(_sites: Callable[[], Site]) -> Callable[[], Site]:
-    """Makes a site of one's own: a fresh project and a server for it."""
+def new_site(_sites: Callable[..., Site]) -> Callable[..., Site]:
+    """Makes a site of one's own: a fresh project and a server for it, with these options."""
     return _sites
 
 
 @pytest.fixture(scope="session")
-def site(new_site: Callable[[], Site]) -> Site:
+def site(new_site: Callable[..., Site]) -> Site:
     """The server that the tests of this worker share."""
     return new_site()
 

@@ -125,6 +125,16 @@ flow:
   edges: [{source: begin, target: legal}, {source: begin, target: money}, {source: legal, target: end},
     {source: money, target: end}]
 """,
+    "gated": """
+name: gated
+title: Work after a gate
+components:
+  - {name: work, type: hold}
+flow:
+  steps:
+    - approval: {name: review, message: "Shall it work?", show: []}
+    - component: work
+""",
     "charge": """
 name: charge
 title: A charge that may fail

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.cookiejar
 import json
 import os
@@ -14,14 +15,14 @@ import sys
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from e2e import project
 from neurocore.blueprint.load import load_blueprint
 from neurocore.config import load_config
-from neurocore.persistence import build_run_store
+from neurocore.persistence import RunRecord, RunStore, build_run_store
 from neurocore.runtime.executor import execute_blueprint_tracked
 from neurocore.skills.loader import discover_skills
 
@@ -108,14 +109,12 @@ class Site:
     def run(self, blueprint: str, *, tags: tuple[str, ...] = (), by: str | None = None, **data: Any) -> str:
         """Run a blueprint here to its end or its gate, as the library does; its id."""
         config = load_config(self.root)
-        store = build_run_store(config)
-        assert store is not None
         path = self.root / "blueprints" / f"{blueprint}.yaml"
-        context = execute_blueprint_tracked(
-            load_blueprint(path), discover_skills(config), config, initial_data=data, run_store=store,
-            blueprint_path=path, tags=tags, started_by=by,
-        )  # fmt: skip
-        store.close()
+        with self._store() as store:
+            context = execute_blueprint_tracked(
+                load_blueprint(path), discover_skills(config), config, initial_data=data, run_store=store,
+                blueprint_path=path, tags=tags, started_by=by,
+            )  # fmt: skip
         return context.metadata.run_id
 
     def waiting_run(self, name: str = "Ada") -> str:
@@ -137,9 +136,27 @@ class Site:
         """`neurocore runs inspect --json`."""
         return json.loads(self.cli("runs", "inspect", run_id, "--json"))
 
-    def status(self, run_id: str) -> str:
-        """The run's status as it is recorded."""
-        return str(self.inspect(run_id)["status"])
+    def record(self, run_id: str) -> RunRecord:
+        """The run as it is recorded."""
+        with self._store() as store:
+            run = store.load_run(run_id)
+        assert run is not None, f"there is no run {run_id}"
+        return run
+
+    def answers(self, run_id: str) -> list[tuple[str, bool | None, str, str | None]]:
+        """Every answer of the run as it is recorded: gate, approved, by, note."""
+        with self._store() as store:
+            gates = store.load_gates(run_id)
+        return [(gate.node_id, one.approved, one.by, one.note) for gate in gates for one in gate.answers]
+
+    @contextlib.contextmanager
+    def _store(self) -> Iterator[RunStore]:
+        store = build_run_store(load_config(self.root))
+        assert store is not None
+        try:
+            yield store
+        finally:
+            store.close()
 
     # ---------------------------------------------------------------- steered skills
 

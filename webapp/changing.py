@@ -33,6 +33,7 @@ from webapp.runpage import RunPage, Typed
 from webapp.runs import whole_page
 from webapp.services import Services, services
 from webapp.sessions import remember, remembered
+from webapp.standing import NOT_FROM_HERE
 
 area = Area("changing", __name__)
 
@@ -130,6 +131,8 @@ def resumption(run_id: str) -> AnyResponse:
     if not isinstance(by, str):
         return by
     refuse_unless_resumable(run)
+    if not here.drives:
+        raise NotResumable(f"Run {run_id} cannot be resumed from here: {NOT_FROM_HERE}.")
     if here.liveness(run) == "driven":
         raise busy(run)
     waiting = [gate.node_id for gate in here.store.load_gates(run_id) if gate.status is GateStatus.OPEN]

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between two looks for what is owed or lost.
-SWEEP_EVERY = 2.0
 WAITING_TOLD = 5
 
 
@@ -44,11 +42,25 @@ WAITING_TOLD = 5
     help="How long running steps get when the server is stopped.",
 )
 @click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often to look for runs that are owed or lost.",
+)
+@click.option(
     "--insecure-open", is_flag=True,
     help="Listen beyond this machine although there is no sign-in: whoever reaches the port can decide in any name.",
 )  # fmt: skip
 def serve(
-    host: str | None, port: int | None, no_dispatch: bool, open_browser: bool, grace: float, insecure_open: bool
+    host: str | None,
+    port: int | None,
+    no_dispatch: bool,
+    open_browser: bool,
+    grace: float,
+    interval: float,
+    insecure_open: bool,
 ) -> None:
     """Serve the dashboard in the browser."""
     from neurocore import log
@@ -62,6 +74,7 @@ def serve(
     host = host or config.web.host
     refuse_unless_safe(host, insecure_open)
     log.set_up(config, console=True)
+    config.export_dotenv()
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     store = build_run_store(config)
     if store is None:
@@ -77,7 +90,7 @@ def serve(
         threading.Timer(0.3, webbrowser.open, (address,)).start()
     stop = threading.Event()
     if not no_dispatch:
-        threading.Thread(target=_sweep, args=(config, store, dispatcher, stop), name="sweep", daemon=True).start()
+        threading.Thread(target=_sweep, args=(config, store, dispatcher, interval, stop), daemon=True).start()
     with _stopped_by_signals():
         server.run()
     stop.set()
@@ -144,8 +157,10 @@ def _tell(address: str, config: NeuroCoreConfig, store: RunStore) -> None:
         click.echo("This store keeps apart the writers of one process only: let no other process work on it.", err=True)
 
 
-def _sweep(config: NeuroCoreConfig, store: RunStore, dispatcher: Dispatcher, stop: threading.Event) -> None:
-    """Find what is owed or lost, at once and then every few seconds (promises 3 and 5)."""
+def _sweep(
+    config: NeuroCoreConfig, store: RunStore, dispatcher: Dispatcher, interval: float, stop: threading.Event
+) -> None:
+    """Find what is owed or lost, at once and then every `interval` seconds (promises 3 and 5)."""
     from neurocore.runtime.sweep import sweep_once
 
     while not stop.is_set():
@@ -157,7 +172,7 @@ def _sweep(config: NeuroCoreConfig, store: RunStore, dispatcher: Dispatcher, sto
             _log.warning("The sweep will try again: %s", error)
         except Exception:
             _log.exception("The sweep will try again.")
-        stop.wait(SWEEP_EVERY)
+        stop.wait(interval)
 
 
 @contextlib.contextmanager

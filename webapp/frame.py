@@ -8,7 +8,7 @@ from flask import Flask, request
 
 from webapp import activity
 from webapp.previews import Preview, of_run
-from webapp.services import Leave, Services
+from webapp.services import Services
 from webapp.sessions import remembered
 
 THEMES = ("light", "dark")
@@ -23,7 +23,7 @@ def init_app(app: Flask) -> None:
 
     app.jinja_env.globals.update(
         project=here.config.project.name,
-        web_dispatches=not isinstance(here.dispatcher, Leave),
+        web_dispatches=here.drives,
         link_preview=link_preview,
         activity_sentence=activity.sentence,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from flask import current_app
 
@@ -56,6 +57,11 @@ class Services:
         self.kept_rows: dict[RowKey, RowParts] = {}
         self._alive: dict[tuple[str, ...], tuple[float, str]] = {}
 
+    @property
+    def drives(self) -> bool:
+        """Whether runs are driven on from here (`--no-dispatch` leaves that to others)."""
+        return not isinstance(self.dispatcher, Leave)
+
     # ---------------------------------------------------------------- skills and blueprints
 
     @property
@@ -65,6 +71,11 @@ class Services:
             if self._registry is None:
                 self._registry = discover_skills(self.config)
             return self._registry
+
+    def schema_of(self, skill: str) -> dict[str, Any] | None:
+        """The configuration schema of a skill, for what it marks secret; None where the skill is not there."""
+        found = self.registry.get(skill)
+        return found.skill_meta.config_schema if found is not None else None
 
     def blueprint_files(self) -> dict[str, tuple[Path, Blueprint | BlueprintError]]:
         """The blueprints folder by blueprint name (a file that cannot be read counts under its file name)."""

@@ -61,6 +61,10 @@ def token(run: RunRecord, services: Services) -> str:
     return f"{run.version}.{run.epoch}{live[0]}{held[0] if held else ''}"
 
 
+#: Why nothing is resumed under `--no-dispatch`.
+NOT_FROM_HERE = "this dashboard records only; use `neurocore runs resume` or keep `runs sweep --watch` running"
+
+
 class Choice(Struct, frozen=True):
     """A button: `reason` says why it cannot be pressed now, and is None when it can."""
 
@@ -91,6 +95,8 @@ def _resume(run: RunRecord, services: Services) -> Choice | None:
         refuse_unless_resumable(run)
     except NotResumable as error:
         return Choice("resume", label, str(error).split(";")[0])
+    if not services.drives:
+        return Choice("resume", label, NOT_FROM_HERE)
     state = services.liveness(run)
     if state == "driven":
         return (
