@@ -17,6 +17,7 @@ from neurocore.blueprint.model import Blueprint, InputSpec
 from neurocore.errors import BlueprintError, InputError, NotFoundError, UsageError
 from neurocore.persistence.base import RunFilter, RunStatus
 from neurocore.runtime.begin import plan_of
+from neurocore.runtime.definition import definition
 from neurocore.runtime.executor import create_run
 from neurocore.yamlfile import Problem, parse
 from webapp import flow, listing
@@ -220,6 +221,7 @@ def _page(name: str, here: Services, typed: dict[str, str], problems: dict[str, 
         if path and path.is_relative_to(here.config.project_root)
         else path,
         "blueprint": blueprint,
+        "source": definition(blueprint.snapshot(), here.schema_of)[0] if blueprint else None,
         "errors": errors,
         "warnings": [str(problem) for problem in found if problem.severity != "error"],
         "figures": figures(runs),

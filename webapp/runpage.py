@@ -20,6 +20,7 @@ from neurocore.gates.compare import LastApproved, last_approved
 from neurocore.gates.preview import Preview, preview
 from neurocore.persistence.base import Event, GateRecord, GateStatus, RunRecord, StepRecord, last_hash
 from neurocore.runtime.begin import plan_of
+from neurocore.runtime.definition import definition
 from webapp import diff, rendering
 from webapp.flow import Flow, of_run
 from webapp.listing import worked_since
@@ -305,14 +306,13 @@ class RunPage:
 
     @cached_property
     def source(self) -> str:
-        """The blueprint as it was written, or the stored definition as YAML."""
-        snapshot = dict(self.whole.blueprint_snapshot)
-        source = snapshot.pop("source", None)
-        if isinstance(source, str):
+        """The blueprint as it was written, or the stored definition as YAML; secrets in it are masked."""
+        source, document = definition(self.whole.blueprint_snapshot, self.services.schema_of)
+        if source is not None:
             return source
         import yaml
 
-        return yaml.safe_dump(codec.plain(snapshot), sort_keys=False, allow_unicode=True)
+        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
 # -------------------------------------------------------------------- helpers

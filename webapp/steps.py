@@ -110,13 +110,11 @@ def _view(
     page: Page | None,
 ) -> StepView:
     node = step.node_id or step.component
-    skill = services.registry.get(step.skill_type or "")
-    schema = skill.skill_meta.config_schema if skill is not None else None
     return StepView(
         run=run,
         step=step,
         changes=_changes(step, before),
-        config=mask(step.config, schema),
+        config=mask(step.config, services.schema_of(step.skill_type or "")),
         idempotency_key=idempotency_key(run.run_id, node, step.visit),
         gate=next((gate for gate in gates if (gate.node_id, gate.visit) == (node, step.visit)), None),
         page=page or Page(more=run_url(run.run_id, "download", f"step-{step.step_index}")),

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
     from neurocore.gates.compare import StepPair
     from neurocore.persistence.base import RunRecord, RunStore
+from neurocore.runtime.definition import definition
 
 
 def compare(
     before: RunRecord, after: RunRecord, store: RunStore, config: NeuroCoreConfig, schema_of: Callable[[str], Any]
 ) -> DiffDocument:
-    """Everything that differs from one run to the other; `schema_of` as in `views.definition`."""
+    """Everything that differs from one run to the other; `schema_of` as in `definition`."""
     found = compare_runs(before.run_id, after.run_id, store)
     same = before.blueprint_hash == after.blueprint_hash
     contexts = [views.context_of(run, store) for run in (before, after)]
@@ -51,7 +52,7 @@ def _definitions(before: RunRecord, after: RunRecord, schema_of: Callable[[str],
     import difflib
     import json
 
-    found = [views.definition(run, schema_of) for run in (before, after)]
+    found = [definition(run.blueprint_snapshot, schema_of) for run in (before, after)]
     if all(source is not None for source, _ in found):
         old, new = (str(source).splitlines() for source, _ in found)
     else:

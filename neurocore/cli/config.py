@@ -96,7 +96,7 @@ def settings_of(config: NeuroCoreConfig) -> Iterator[SettingDocument]:
 
 def _masked(key: str, value: Any) -> Any:
     """Masked by what it is called, and the password in an address whatever it is called."""
-    from neurocore.cli.views import shown
+    from neurocore.runtime.definition import shown
 
     return _without_passwords(shown({key: value})[key])
 

@@ -60,7 +60,7 @@ def _untracked(project: Project, blueprint: Blueprint, data: dict[str, Any], *, 
     from neurocore.cli.output import columns, mark
     from neurocore.cli.text import line
     from neurocore.cli.values import named
-    from neurocore.cli.views import shown as shown_values
+    from neurocore.runtime.definition import shown as shown_values
     from neurocore.runtime.executor import execute_blueprint
 
     with view(quiet=quiet) as shown:

@@ -119,7 +119,7 @@ def _relative(folder: Path, root: Path) -> str:
 
 def _document(project: Project, name: str, cls: type[Skill], source: str) -> SkillDocument:
     from neurocore.cli.reports import SkillDocument
-    from neurocore.cli.views import shown
+    from neurocore.runtime.definition import shown
     from neurocore.skills.base import is_async_skill
 
     meta = cls.skill_meta

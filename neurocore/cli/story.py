@@ -14,6 +14,7 @@ from neurocore.cli.project import Project
 from neurocore.cli.text import ago, counted, cut, line, near, safe, short, since, took, when, width, wrapped
 from neurocore.cli.values import block, named
 from neurocore.persistence.base import GateStatus, RunStatus, StepStatus
+from neurocore.runtime.definition import definition, shown
 
 if TYPE_CHECKING:
     from neurocore.persistence.base import Event, GateRecord, RunRecord, StepRecord
@@ -86,7 +87,7 @@ def gate_lines(gate: GateRecord, run: RunRecord, project: Project, *, indent: st
     """An open gate as its reviewer reads it: the message, the values, what has changed, what each answer leads to."""
     room = columns()
     lines = wrapped(safe(gate.message), room, indent)
-    values = views.shown(gate.values)
+    values = shown(gate.values)
     if values:
         lines += ["", *named(values, indent=f"{indent}  ", room=room, most=None if full else 12)]
     if gate.kind == "input":
@@ -180,7 +181,7 @@ def _purpose(run: RunRecord, project: Project, full: bool) -> list[str]:
     if run.tags:
         lines.append(f"  Tags: {', '.join(line(tag) for tag in run.tags)}.")
     if run.initial_data:
-        lines += named(views.shown(run.initial_data), indent="  ", room=room, most=None if full else 4)
+        lines += named(shown(run.initial_data), indent="  ", room=room, most=None if full else 4)
     if run.legacy:
         lines += wrapped(safe(run.legacy), room, "  ! ", "    ")
     return lines
@@ -375,9 +376,7 @@ def _activity(events: Sequence[Event], room: int) -> list[str]:
         who = f" by {line(event.who)}" if event.who else ""
         known = f" ({line(event.known_by)})" if event.known_by and event.known_by != "system" else ""
         data = ", ".join(
-            f"{line(key)} {short(value, 40)}"
-            for key, value in views.shown(event.data).items()
-            if value not in (None, {})
+            f"{line(key)} {short(value, 40)}" for key, value in shown(event.data).items() if value not in (None, {})
         )
         lines.append(
             cut(f"  {when(event.at)}  {line(event.kind)}{who}{known}{f': {data}' if data else ''}", max(room, 80))
@@ -386,7 +385,7 @@ def _activity(events: Sequence[Event], room: int) -> list[str]:
 
 
 def _definition(run: RunRecord, project: Project) -> list[str]:
-    source, document = views.definition(run, lambda skill: schema_of(skill, project))
+    source, document = definition(run.blueprint_snapshot, lambda skill: schema_of(skill, project))
     lines = ["", paint("Blueprint", "bold")]
     if run.blueprint_path:
         lines += wrapped(f"from {line(near(Path(run.blueprint_path)))}", columns(), "  ", "    ")

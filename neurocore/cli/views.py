@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from neurocore.cli.brief import state
@@ -24,6 +24,7 @@ from neurocore.cli.documents import (
     WaitDocument,
 )
 from neurocore.persistence.base import GateStatus, RunStatus
+from neurocore.runtime.definition import shown
 
 if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
@@ -31,14 +32,6 @@ if TYPE_CHECKING:
     from neurocore.gates.preview import Outlook, Preview
     from neurocore.persistence.base import Answer, Changes, Event, GateRecord, RunRecord, RunStore, StepRecord
     from neurocore.runtime.executor import Decision
-
-
-def shown(value: Any, schema: Any = None) -> Any:
-    """A recorded value as JSON data for people, with what is called like a credential masked."""
-    from neurocore import codec
-    from neurocore.secrets import mask
-
-    return mask(codec.plain(value), schema)
 
 
 def summary(run: RunRecord, store: RunStore, config: NeuroCoreConfig) -> RunSummary:
@@ -225,49 +218,6 @@ def event(record: Event) -> EventDocument:
     return EventDocument(
         at=record.at, kind=record.kind, who=record.who, known_by=record.known_by, data=shown(record.data)
     )
-
-
-def definition(run: RunRecord, schema_of: Callable[[str], Any]) -> tuple[str | None, dict[str, Any]]:
-    """The YAML that ran (None where it was not kept) and the definition, with secrets that stand in them masked.
-
-    `schema_of` gives the configuration schema of a skill, which marks what is secret.
-    """
-    from neurocore import codec
-    from neurocore.secrets import Redactor
-
-    snapshot = dict(run.blueprint_snapshot)
-    source = snapshot.pop("source", None)
-    secrets: set[str] = set()
-    components = []
-    for component in snapshot.get("components") or []:
-        plain = codec.plain(component.get("config") or {})
-        masked = shown(plain, schema_of(str(component.get("type"))))
-        secrets.update(_differing(plain, masked))
-        components.append({**component, **({"config": masked} if plain else {})})
-    document = {**shown(snapshot), "components": components}
-    return (Redactor(secrets).text(source) if isinstance(source, str) else None), document
-
-
-def _differing(plain: Any, masked: Any) -> Iterator[str]:
-    """The texts of the values that masking has taken away."""
-    if isinstance(plain, dict) and isinstance(masked, dict):
-        for key, value in plain.items():
-            yield from _differing(value, masked.get(key))
-    elif isinstance(plain, list) and isinstance(masked, list):
-        for value, other in zip(plain, masked, strict=False):
-            yield from _differing(value, other)
-    elif plain != masked:
-        yield from _texts(plain)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    elif value is not None and not isinstance(value, bool):
-        yield str(value)
 
 
 def open_gates(gates: Sequence[GateRecord], run: RunRecord) -> list[GateRecord]:

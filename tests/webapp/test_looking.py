@@ -160,6 +160,29 @@ def test_the_blueprint_tab_has_the_exact_yaml(site):
     assert "description: Pays after a person has agreed." in site.page(f"/runs/{run_id}?tab=blueprint")
 
 
+def test_a_credential_that_stands_in_a_blueprint_is_on_no_page(site):
+    written = (
+        "name: {}\ncomponents: [{{name: login, type: say, config: {{password: {}, set: {{user: ann}}}}}}]\n"
+        "flow: {{steps: [{{component: login}}]}}\n"
+    )
+    secrets = ("tr0ub4dor-and-3", "correct-horse-9")
+    (site.root / "blueprints" / "login.yaml").write_text(written.format("login", secrets[0]))
+    first = site.run("login")
+    (site.root / "blueprints" / "login.yaml").write_text(written.format("login", secrets[1]))
+    second = site.run("login")
+    pages = [
+        f"/runs/{first}?tab=blueprint",
+        f"/runs/{first}/steps/0",
+        f"/runs/{first}/compare/{second}",
+        "/blueprints/login",
+    ]
+    for page in pages:
+        text = site.page(page)
+        assert not [secret for secret in secrets if secret in text], page
+    assert "password: •••" in site.page(pages[0])
+    assert "password: •••" in site.page(pages[3])
+
+
 def test_the_context_can_be_downloaded_with_credentials_masked(site):
     run_id = site.run()
     answer = site.client.get(f"/runs/{run_id}/download/context")

@@ -13,6 +13,7 @@ from neurocore.cli.types import json_option, run_argument
 if TYPE_CHECKING:
     from neurocore.cli.documents import InspectDocument
     from neurocore.persistence.base import RunRecord
+from neurocore.runtime.definition import definition
 
 
 @click.command()
@@ -59,5 +60,5 @@ def _document(run: RunRecord, project: Project, full: bool) -> InspectDocument:
         events=[views.event(event) for event in store.load_events(run.run_id)],
         next=views.next_commands(run, gates, state(run, config, store), run.run_id, project.called),
         refused={verb: reason for verb, reason in actions(run, config, store).items() if reason is not None},
-        blueprint_source=views.definition(run, schema)[0] if full else None,
+        blueprint_source=definition(run.blueprint_snapshot, schema)[0] if full else None,
     )
