@@ -33,7 +33,7 @@ def test_listing_runs_imports_neither_rich_nor_the_runtime_nor_the_dashboard(pro
     loaded = loaded_by(project, "runs", "list")
 
     heavy = {"rich", "jinja2", "httpx", "flask", "webapp", "asyncio", "neurocore.runtime", "neurocore.blueprint.model",
-             "neurocore.skills.base", "simpleeval", "importlib.metadata", "jsonschema", "importlib.resources",
+             "neurocore.skills.base", "importlib.metadata", "jsonschema", "importlib.resources",
              "tempfile", "difflib", "zipfile", "click.shell_completion"}  # fmt: skip
     assert not heavy & loaded
 
