@@ -18,7 +18,7 @@ def main() -> None:
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"SQLite {sqlite3.sqlite_version}\n"
     )
-    print(table([*step.rows(quick=quick), *start.rows(), *store.rows(quick=quick)]))
+    print(table([*step.rows(quick=quick), *start.rows(quick=quick), *store.rows(quick=quick)]))
 
 
 if __name__ == "__main__":

@@ -4,40 +4,44 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
 
 class Row(Struct, frozen=True):
-    """One line of the table."""
+    """One line of the table. `ratio` is measured against `floor` in the same run."""
 
     what: str
     measured: str
-    floor: str
-    ratio: str
-    aim: str
-
-
-def microseconds(work: Callable[[], object], *, times: int, rounds: int = 7) -> float:
-    """The median over rounds of what one call costs, in microseconds."""
-    costs = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        for _ in range(times):
-            work()
-        costs.append((time.perf_counter() - began) / times * 1e6)
-    return statistics.median(costs)
+    floor: str = ""
+    ratio: str = ""
+    aim: str = ""
 
 
 def p99(work: Callable[[], object], *, times: int = 300) -> float:
     """The 99th percentile of single calls, in milliseconds."""
-    costs = []
-    for _ in range(times):
-        began = time.perf_counter()
-        work()
-        costs.append((time.perf_counter() - began) * 1e3)
-    return sorted(costs)[int(len(costs) * 0.99) - 1]
+    return percentile((milliseconds(work) for _ in range(times)), 0.99)
+
+
+def milliseconds(work: Callable[[], object]) -> float:
+    """What one call takes."""
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) * 1e3
+
+
+def percentile(costs: Iterable[float], share: float) -> float:
+    """The cost that this share of them does not exceed."""
+    ordered = sorted(costs)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def side_by_side(one: Callable[[], float], other: Callable[[], float], *, rounds: int) -> tuple[float, float, float]:
+    """Two costs measured in turn, so that a busy machine slows both: their medians and the median of the ratios."""
+    pairs = [(one(), other()) for _ in range(rounds)]
+    ratio = statistics.median(a / b for a, b in pairs)
+    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs), ratio
 
 
 def table(rows: list[Row]) -> str:

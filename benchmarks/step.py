@@ -1,33 +1,34 @@
-"""What a durable step costs, against its own statements run bare."""
+"""What a durable step costs, against its own statements run bare, and what a run costs above its commits."""
 
 from __future__ import annotations
 
 import itertools
-import sqlite3
 import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-from benchmarks.measure import Row
+from benchmarks.floor import run_bare, statements_of
+from benchmarks.measure import Row, milliseconds, side_by_side
 from neurocore import FlowContext, Skill, SkillMeta
 from neurocore.config import NeuroCoreConfig
 from neurocore.persistence import SQLiteRunStore
-from neurocore.persistence.migrate import prepare
 from neurocore.runtime.blueprint import Blueprint, parse_blueprint
 from neurocore.runtime.executor import execute_blueprint_tracked
 from neurocore.skills.registry import SkillRegistry
 
-STEPS = 1000
+_began: list[float] = []
 
 
 class Small(Skill):
-    """Touches under 1 KB."""
+    """Touches under 1 KB, and notes when it was called."""
 
     skill_meta = SkillMeta(name="small")
 
     def process(self, context: FlowContext) -> FlowContext:
         """Count."""
+        _began.append(time.perf_counter())
         context.set("n", (context.get("n") or 0) + 1)
         return context
 
@@ -45,78 +46,83 @@ def registry() -> SkillRegistry:
     return made
 
 
-def per_step(blueprint: Blueprint, folder: Path, data: dict[str, object] | None = None, **store: str) -> list[float]:
-    """Microseconds between the ends of consecutive steps."""
-    ends: list[float] = []
-    config = NeuroCoreConfig(project_root=folder)
-    with_store = SQLiteRunStore(folder / "runs.db", **store)
-    try:
-        execute_blueprint_tracked(
-            blueprint, registry(), config, run_store=with_store, initial_data=data,
-            on_event=lambda event: ends.append(time.perf_counter()) if event.kind == "step_finished" else None,
-        )  # fmt: skip
-    finally:
-        with_store.close()
-    return [(b - a) * 1e6 for a, b in itertools.pairwise(ends)]
+def run(store: SQLiteRunStore, blueprint: Blueprint, data: dict[str, Any] | None = None) -> None:
+    """One tracked run."""
+    config = NeuroCoreConfig(project_root=store.path.parent)
+    execute_blueprint_tracked(blueprint, registry(), config, run_store=store, initial_data=data)
 
 
-def bare(folder: Path, count: int, *, full: bool) -> float:
-    """Microseconds for the statements of one step, with the parameters of a real one."""
-    prepare(folder / "bare.db")
-    template = folder / "runs.db"
-    with sqlite3.connect(template) as source:
-        row = source.execute("SELECT * FROM steps WHERE step_index = 1").fetchone()
-        run = source.execute("SELECT * FROM runs").fetchone()
-        blueprint = source.execute("SELECT * FROM blueprints").fetchone()
-    connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute(f"INSERT INTO blueprints VALUES ({', '.join('?' * len(blueprint))})", blueprint)
-    connection.execute(f"INSERT INTO runs VALUES ({', '.join('?' * len(run))})", run)
-    connection.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
-    insert = f"INSERT INTO steps VALUES ({', '.join('?' * len(row))})"
-    update = "UPDATE runs SET updated_at = ?, duration_ms = ?, version = version + 1 WHERE run = ? RETURNING version"
-    costs = []
-    for index in range(count):
-        began = time.perf_counter()
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(insert, (row[0], index, *row[2:]))
-        connection.execute(update, (index, 1.0, run[0])).fetchone()
-        connection.execute("COMMIT")
-        costs.append((time.perf_counter() - began) * 1e6)
-    connection.close()
-    return statistics.median(costs)
+def per_step(blueprint: Blueprint, *, data: dict[str, Any] | None = None, durability: str = "normal") -> list[float]:
+    """Microseconds from each step's beginning to the next one's, in a run with a database of its own."""
+    _began.clear()
+    with tempfile.TemporaryDirectory() as folder:
+        store = SQLiteRunStore(Path(folder) / "runs.db", durability=durability)
+        run(store, blueprint, data)
+        store.close()
+    return [(after - before) * 1e6 for before, after in itertools.pairwise(_began)]
 
 
 def rows(*, quick: bool) -> list[Row]:
     """The table's lines about steps."""
-    found = []
-    for name, full, aim in (("NORMAL", False, "≤ 3 (aim 2)"), ("FULL", True, "≤ 1.3")):
-        count = 200 if full else STEPS
+    rounds = 3 if quick else 9
+    return [
+        _against_the_floor("one durable step, `durability: normal`", "normal", 1_000, rounds, "≤ 3, better 2"),
+        _against_the_floor("one durable step, `durability: full`", "full", 150, rounds, "≤ 1.3"),
+        _long_run(2_000 if quick else 10_000, 1 if quick else 3),
+        _beside_much(rounds),
+        _one_run(40 if quick else 150),
+    ]
+
+
+def _against_the_floor(name: str, durability: str, count: int, rounds: int, aim: str) -> Row:
+    blueprint = chain(count)
+    with tempfile.TemporaryDirectory() as folder:
+        statements = statements_of(Path(folder) / "runs.db", lambda store: run(store, blueprint))
+
+    def bare() -> float:
         with tempfile.TemporaryDirectory() as folder:
-            cost = statistics.median(per_step(chain(count), Path(folder), durability="full" if full else "normal"))
-            floor = bare(Path(folder), count, full=full)
-        found.append(Row(f"one durable step, {name}", f"{cost:.0f} µs", f"{floor:.0f} µs", f"{cost / floor:.1f}", aim))
-    with tempfile.TemporaryDirectory() as folder:
-        costs = per_step(chain(2_000 if quick else 10_000), Path(folder))
-        early, late = statistics.median(costs[10:310]), statistics.median(costs[-300:])
-    found.append(
-        Row(
-            "the last steps of a long run, against the first",
-            f"{late:.0f} µs",
-            f"{early:.0f} µs",
-            f"{late / early:.2f}",
-            "≤ 1.1",
-        )
+            costs = run_bare(statements, Path(folder) / "bare.db", full=durability == "full")
+        return statistics.median(costs[1:-1])  # without the run's beginning and its end
+
+    cost, floor, ratio = side_by_side(
+        lambda: statistics.median(per_step(blueprint, durability=durability)), bare, rounds=rounds
     )
-    with tempfile.TemporaryDirectory() as folder:
-        large = statistics.median(per_step(chain(STEPS), Path(folder), {"large": "x" * 10_000_000}))
-    found.append(
-        Row(
-            "a step beside 10 MB that it does not touch",
-            f"{large:.0f} µs",
-            f"{early:.0f} µs",
-            f"{large / early:.2f}",
-            "≤ 1.1",
-        )
+    return Row(name, f"{cost:.0f} µs", f"{floor:.0f} µs", f"{ratio:.1f}", aim)
+
+
+def _long_run(count: int, rounds: int) -> Row:
+    blueprint = chain(count)
+    pairs = []
+    for _ in range(rounds):
+        costs = per_step(blueprint)
+        pairs.append((statistics.median(costs[10:510]), statistics.median(costs[-500:])))
+    ratio = statistics.median(late / early for early, late in pairs)
+    early, late = (statistics.median(costs) for costs in zip(*pairs, strict=True))
+    name = f"the last 500 steps of {count:,}, against the first"
+    return Row(name, f"{late:.0f} µs", f"{early:.0f} µs", f"{ratio:.2f}", "≤ 1.1")
+
+
+def _beside_much(rounds: int) -> Row:
+    blueprint, much = chain(500), {"much": "x" * 10_000_000}
+    large, small, ratio = side_by_side(
+        lambda: statistics.median(per_step(blueprint, data=much)),
+        lambda: statistics.median(per_step(blueprint)),
+        rounds=rounds,
     )
-    return found
+    name = "a step beside 10 MB in the context that it does not touch"
+    return Row(name, f"{large:.0f} µs", f"{small:.0f} µs", f"{ratio:.2f}", "≤ 1.1")
+
+
+def _one_run(times: int) -> Row:
+    """A run of one step has two commits, both synced."""
+    blueprint = chain(1)
+    above = []
+    with tempfile.TemporaryDirectory() as folder:
+        statements = statements_of(Path(folder) / "one.db", lambda store: run(store, blueprint))
+        store = SQLiteRunStore(Path(folder) / "runs.db")
+        run(store, blueprint)
+        for number in range(times):
+            floor = sum(run_bare(statements, Path(folder) / f"{number}.db", full=True)) / 1e3
+            above.append(milliseconds(lambda: run(store, blueprint)) - floor)
+        store.close()
+    return Row("a run of one step, above its two synced commits", f"{statistics.median(above):.2f} ms", aim="≤ 1 ms")

@@ -38,12 +38,14 @@ _encode_json = msgspec.json.Encoder().encode
 _decode_json = msgspec.json.Decoder().decode
 _pack = msgspec.msgpack.Encoder().encode
 _unpack_changes = msgspec.msgpack.Decoder(tuple[dict[str, bytes], list[str]]).decode
+_RUN_STATUS = {status.value: status for status in RunStatus}
+_STEP_STATUS = {status.value: status for status in StepStatus}
 _unpack_initial = msgspec.msgpack.Decoder(dict[str, bytes]).decode
 
 
 @lru_cache(maxsize=1)
 def queries() -> dict[str, str]:
-    """The named queries of sql/queries.sql; the one called `narrow` is a list of columns that others name."""
+    """The named queries of sql/queries.sql; `narrow` and `narrow_step` are lists of columns that others name."""
     text = (Path(__file__).parent / "sql" / "queries.sql").read_text("utf-8")  # importlib.resources is slow to start
     found: dict[str, list[str]] = {}
     name = None
@@ -53,8 +55,9 @@ def queries() -> dict[str, str]:
             found[name] = []
         elif name is not None and line.strip() and not line.startswith("--"):
             found[name].append(line)
-    narrow = "\n".join(found["narrow"])
-    return {name: "\n".join(lines).replace("{narrow}", narrow) for name, lines in found.items()}
+    narrow, step = "\n".join(found["narrow"]), "\n".join(found["narrow_step"])
+    texts = {name: "\n".join(lines) for name, lines in found.items()}
+    return {name: text.replace("{narrow}", narrow).replace("{narrow_step}", step) for name, text in texts.items()}
 
 
 @lru_cache(maxsize=256)  # a step starts at the moment its run was written before
@@ -106,8 +109,8 @@ def _maybe(function: Any, value: Any) -> Any:
 def definition_of(run: RunRecord) -> tuple[str, str]:
     """The text of a run's blueprint and the hash it is kept under."""
     text = json_text(codec.to_jsonable(run.blueprint_snapshot))
-    digest = hashlib.sha256(f"{run.blueprint_name}\0{run.blueprint_version}\0{run.flow_type}\0{text}".encode())
-    return digest.hexdigest(), text
+    whole = f"{run.blueprint_name}\0{run.blueprint_version}\0{run.flow_type}\0{text}"
+    return hashlib.sha256(whole.encode("utf-8", "backslashreplace")).hexdigest(), text
 
 
 def run_row(run: RunRecord, blueprint: int) -> tuple[Any, ...]:
@@ -170,40 +173,46 @@ def _failure_of(text: str) -> Failure:
 
 
 def run_of(row: sqlite3.Row) -> RunRecord:
-    """A narrow run; `widen` adds the rest."""
+    """A narrow run; `widen` adds the rest. The row begins with the columns of `narrow`, read by their place."""
+    (
+        _, run_id, blueprint_name, title, status, created_at, updated_at, finished_at,
+        duration_ms, suspended_at_node, suspension_reason, current_nodes, nodes_done, nodes_total, started_by,
+        known_by, replay_of, tags, epoch, owner, lease_until, owed, deaths, cancel_requested, version,
+        legacy, replay_only, error, failure, blueprint_hash, blueprint_path, blueprint_version, flow_type, *_,
+    ) = row  # fmt: skip
     return RunRecord(
-        run_id=row["run_id"],
-        blueprint_name=row["blueprint_name"],
-        blueprint_version=row["blueprint_version"],
-        blueprint_path=row["blueprint_path"],
-        blueprint_hash=row["blueprint_hash"] or "",
-        flow_type=row["flow_type"],
-        title=row["title"] or "",
-        status=RunStatus(row["status"]),
-        error=row["error"],
-        failure=_maybe(_failure_of, row["failure"]),
-        suspended_at_node=row["suspended_at_node"],
-        suspension_reason=row["suspension_reason"],
-        created_at=iso(row["created_at"]),
-        updated_at=iso(row["updated_at"]),
-        finished_at=_maybe(iso, row["finished_at"]),
-        duration_ms=row["duration_ms"],
-        current_nodes=_nodes_of(row["current_nodes"]) if row["current_nodes"] else [],
-        nodes_done=row["nodes_done"],
-        nodes_total=row["nodes_total"],
-        started_by=row["started_by"],
-        known_by=row["known_by"],
-        replay_of=row["replay_of"],
-        tags=json_value(row["tags"]) if row["tags"] else [],
-        epoch=row["epoch"],
-        owner=row["owner"],
-        lease_until=_maybe(iso, row["lease_until"]),
-        owed=row["owed"],
-        deaths=row["deaths"],
-        cancel_requested=row["cancel_requested"],
-        version=row["version"],
-        legacy=row["legacy"],
-        replay_only=row["replay_only"],
+        run_id=run_id,
+        blueprint_name=blueprint_name,
+        blueprint_version=blueprint_version,
+        blueprint_path=blueprint_path,
+        blueprint_hash=blueprint_hash or "",
+        flow_type=flow_type,
+        title=title or "",
+        status=_RUN_STATUS[status],
+        error=error,
+        failure=None if failure is None else _failure_of(failure),
+        suspended_at_node=suspended_at_node,
+        suspension_reason=suspension_reason,
+        created_at=iso(created_at),
+        updated_at=iso(updated_at),
+        finished_at=None if finished_at is None else iso(finished_at),
+        duration_ms=duration_ms,
+        current_nodes=_nodes_of(current_nodes) if current_nodes else [],
+        nodes_done=nodes_done,
+        nodes_total=nodes_total,
+        started_by=started_by,
+        known_by=known_by,
+        replay_of=replay_of,
+        tags=json_value(tags) if tags else [],
+        epoch=epoch,
+        owner=owner,
+        lease_until=None if lease_until is None else iso(lease_until),
+        owed=owed,
+        deaths=deaths,
+        cancel_requested=cancel_requested,
+        version=version,
+        legacy=legacy,
+        replay_only=replay_only,
     )
 
 
@@ -238,26 +247,30 @@ def step_row(run: int, step: StepRecord) -> tuple[Any, ...]:
 
 
 def step_of(run_id: str, row: sqlite3.Row) -> StepRecord:
-    """A step without its wide columns; `widen_step` adds them."""
+    """A step without its wide columns; `widen_step` adds them. The row begins with the columns of `narrow_step`."""
+    (
+        _, step_index, component, node_id, visit, attempt, skill_type, skill_version, status, reason, port, edges_taken,
+        started_at, duration_ms, error, error_type, output_keys, commit_index, *_,
+    ) = row  # fmt: skip
     return StepRecord(
         run_id=run_id,
-        step_index=row["step_index"],
-        component=row["component"],
-        node_id=row["node_id"] if row["node_id"] is not None else row["component"],
-        visit=row["visit"],
-        attempt=row["attempt"],
-        skill_type=row["skill_type"],
-        skill_version=row["skill_version"],
-        status=StepStatus(row["status"]),
-        reason=row["reason"],
-        port=row["port"],
-        edges_taken=json_value(row["edges_taken"]) if row["edges_taken"] is not None else None,
-        started_at=iso(row["started_at"]),
-        duration_ms=row["duration_ms"],
-        error=row["error"],
-        error_type=row["error_type"],
-        output_keys=json_value(row["output_keys"]) if row["output_keys"] else [],
-        commit_index=row["commit_index"],
+        step_index=step_index,
+        component=component,
+        node_id=component if node_id is None else node_id,
+        visit=visit,
+        attempt=attempt,
+        skill_type=skill_type,
+        skill_version=skill_version,
+        status=_STEP_STATUS[status],
+        reason=reason,
+        port=port,
+        edges_taken=None if edges_taken is None else json_value(edges_taken),
+        started_at=iso(started_at),
+        duration_ms=duration_ms,
+        error=error,
+        error_type=error_type,
+        output_keys=json_value(output_keys) if output_keys else [],
+        commit_index=commit_index,
     )
 
 

@@ -35,9 +35,10 @@ _Q = rows.queries()
 _DAY = 86_400_000_000
 _END = "\U0010ffff"
 _Made = TypeVar("_Made")
-#: How many runs of a list a search looks at before it asks the indexes of titles and ids; more where that index has
-#: all that is looked at.
+#: How many runs of a list a search looks at before it asks the indexes of titles and ids, and how few titles are found
+#: and sorted as quickly by these; first where other filters ask for the whole rows, then where the indexes have all.
 _WINDOW, _WIDE_WINDOW = 1_500, 8_000
+_FEW, _MANY = 500, 4_000
 
 #: What a filter says in SQL; the only pieces a WHERE is put together from.
 _FILTERS: dict[str, str] = {
@@ -230,15 +231,22 @@ class SQLiteReads(RunStore):
     def _search(self, text: str, asked: dict[str, Any], values: dict[str, Any], order: str) -> list[sqlite3.Row]:
         """Titles and ids that begin with `text`: a common beginning is near, a rare one has few; both are quick."""
         key = rows.search_key(text)
+        filtered = bool(asked.keys() - {"before", "after"})
+        few = _FEW if filtered else _MANY
         values = {
-            **values, "title": key, "title_end": key + _END, "id": text, "id_end": text + _END,
-            "window": _WINDOW if asked.keys() - {"before", "after"} else _WIDE_WINDOW,
+            **values, "title": key, "title_end": key + _END, "id": text, "id_end": text + _END, "few": few,
+            "window": _WINDOW if filtered else _WIDE_WINDOW,
         }  # fmt: skip
         clauses = [_FILTERS["tag_of_run" if name == "tag" else name] for name in asked]
-        found = self._db.rows(_filled("search_near", clauses, order), values)
-        if len(found) < values["limit"]:
-            found = self._db.rows(_filled("search_all", clauses, order), values)
-        return found
+        counted = self._db.row(_Q["begin_so"], values)
+        if counted is not None and counted[0] == few:
+            found = self._db.rows(_filled("search_near", clauses, order), values)
+            if len(found) == values["limit"]:
+                return found
+            looked_at = self._db.row(_filled("window", clauses, order), values)
+            if looked_at is not None and looked_at[0] < values["window"]:
+                return found  # that was the whole list
+        return self._db.rows(_filled("search_all", clauses, order), values)
 
     def find_runs(self, prefix: str, *, limit: int = 10) -> list[str]:
         """Ids that begin with `prefix`, by the index over ids."""

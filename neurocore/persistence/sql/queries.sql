@@ -1,11 +1,15 @@
 -- Everything that NeuroCore asks of its database. A line `-- name: sentence` begins a query. What stands in braces is
--- put in: {narrow}, a list's columns, here; in sqlite_reads.py {filters}, a WHERE from its fixed table; {order}, ASC or DESC.
+-- put in: {narrow} and {narrow_step}, a list's columns, here; in sqlite_reads.py {filters}, a WHERE from its fixed table; {order}, ASC or DESC.
 
--- narrow: The columns of a run in a list; the wide ones are never read there.
+-- narrow: The columns of a run in a list; the wide ones are never read there. `rows.run_of` reads them by their place.
     r.run, r.run_id, r.blueprint_name, r.title, r.status, r.created_at, r.updated_at, r.finished_at,
     r.duration_ms, r.suspended_at_node, r.suspension_reason, r.current_nodes, r.nodes_done, r.nodes_total, r.started_by,
     r.known_by, r.replay_of, r.tags, r.epoch, r.owner, r.lease_until, r.owed, r.deaths, r.cancel_requested, r.version,
     r.legacy, r.replay_only, r.error, r.failure, r.blueprint_hash, r.blueprint_path, b.version AS blueprint_version, b.flow_type
+
+-- narrow_step: The columns of a step in a list. `rows.step_of` reads them by their place.
+    s.run, s.step_index, s.component, s.node_id, s.visit, s.attempt, s.skill_type, s.skill_version, s.status,
+    s.reason, s.port, s.edges_taken, s.started_at, s.duration_ms, s.error, s.error_type, s.output_keys, s.commit_index
 
 -- find_run: The row number and the epoch of a run.
 SELECT run, epoch FROM runs WHERE run_id = ?
@@ -143,7 +147,7 @@ ON CONFLICT (run_id) DO NOTHING
 SELECT run_id, blueprint_name, deleted_at, deleted_by, last_hash FROM tombstones WHERE run_id = ?
 
 -- load_run: The whole row of a run with its definition.
-SELECT r.*, i.initial_data, b.definition, b.version AS blueprint_version, b.flow_type
+SELECT {narrow}, i.initial_data, b.definition
 FROM runs AS r JOIN run_inputs AS i ON i.run = r.run JOIN blueprints AS b ON b.id = r.blueprint WHERE r.run_id = ?
 
 -- load_summary: A run's row without its wide columns.
@@ -153,19 +157,19 @@ SELECT {narrow} FROM runs AS r JOIN blueprints AS b ON b.id = r.blueprint WHERE 
 SELECT i.run, i.initial_data FROM run_inputs AS i JOIN runs AS r ON r.run = i.run WHERE r.run_id = ?
 
 -- load_steps: Every step of a run, in order.
-SELECT s.* FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = ? ORDER BY s.step_index
+SELECT {narrow_step}, s.config, s.changes, s.traceback, s.context_snapshot
+FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = ? ORDER BY s.step_index
 
 -- load_step: One step.
-SELECT s.* FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = ? AND s.step_index = ?
+SELECT {narrow_step}, s.config, s.changes, s.traceback, s.context_snapshot
+FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = ? AND s.step_index = ?
 
 -- load_changes: What the steps did to the context, in the order it happened.
 SELECT s.changes FROM steps AS s JOIN runs AS r ON r.run = s.run
 WHERE r.run_id = ? AND s.changes IS NOT NULL ORDER BY s.commit_index
 
 -- step_summaries: Steps beyond an index without their wide columns.
-SELECT s.run, s.step_index, s.component, s.node_id, s.visit, s.attempt, s.skill_type, s.skill_version, s.status,
-    s.reason, s.port, s.edges_taken, s.started_at, s.duration_ms, s.error, s.error_type, s.output_keys, s.commit_index
-FROM steps AS s JOIN runs AS r ON r.run = s.run
+SELECT {narrow_step} FROM steps AS s JOIN runs AS r ON r.run = s.run
 WHERE r.run_id = ? AND s.step_index > ? ORDER BY s.step_index LIMIT ?
 
 -- load_logs: What a run's skills logged.
@@ -203,6 +207,11 @@ WHERE {filters} ORDER BY r.created_at {order}, r.run {order} LIMIT :limit
 SELECT {narrow} FROM run_tags AS t CROSS JOIN runs AS r ON r.run = t.run CROSS JOIN blueprints AS b ON b.id = r.blueprint
 WHERE {filters} ORDER BY t.created_at {order}, t.run {order} LIMIT :limit
 
+-- begin_so: How many titles or ids begin so, as far as one counts.
+SELECT max(
+    (SELECT count(*) FROM (SELECT 1 FROM runs WHERE title_key >= :title AND title_key < :title_end LIMIT :few)),
+    (SELECT count(*) FROM (SELECT 1 FROM runs WHERE run_id >= :id AND run_id < :id_end LIMIT :few)))
+
 -- search_near: What matches among the next runs of a list; a common beginning is found here.
 SELECT {narrow} FROM (
     SELECT r.created_at, r.run, r.title_key, r.run_id FROM runs AS r
@@ -210,11 +219,16 @@ SELECT {narrow} FROM (
 ) AS w CROSS JOIN runs AS r ON r.run = w.run CROSS JOIN blueprints AS b ON b.id = r.blueprint
 WHERE (w.title_key >= :title AND w.title_key < :title_end) OR (w.run_id >= :id AND w.run_id < :id_end) LIMIT :limit
 
+-- window: How many of the next runs of a list there are, as far as search_near looks.
+SELECT count(*) FROM (SELECT 1 FROM runs AS r WHERE {filters} LIMIT :window)
+
 -- search_all: What matches anywhere, by the indexes of titles and ids; a rare beginning is found here.
 SELECT {narrow} FROM (
-    SELECT r.created_at, r.run FROM runs AS r WHERE r.title_key >= :title AND r.title_key < :title_end AND {filters}
+    SELECT r.created_at, r.run FROM runs AS r INDEXED BY runs_by_title
+    WHERE r.title_key >= :title AND r.title_key < :title_end AND {filters}
     UNION ALL
-    SELECT r.created_at, r.run FROM runs AS r WHERE r.run_id >= :id AND r.run_id < :id_end AND {filters}
+    SELECT r.created_at, r.run FROM runs AS r INDEXED BY sqlite_autoindex_runs_1
+    WHERE r.run_id >= :id AND r.run_id < :id_end AND {filters}
         AND NOT coalesce(r.title_key >= :title AND r.title_key < :title_end, FALSE)
     ORDER BY 1 {order}, 2 {order} LIMIT :limit
 ) AS w CROSS JOIN runs AS r ON r.run = w.run CROSS JOIN blueprints AS b ON b.id = r.blueprint
