@@ -81,6 +81,7 @@ class Assets:
         self._by_file: dict[str, str] = {}
         self._read: int | None = None  # when the manifest that was read was written
         self._hashed: dict[str, tuple[int, int, str]] = {}  # source → mtime, size, integrity
+        self._sources: dict[str, Path] = {}
         self._from_sources = False
         self._looked_at = float("-inf")
 
@@ -88,12 +89,12 @@ class Assets:
     def names(self) -> list[str]:
         """Every logical name: `style.css`, `js/app.js`, `vendor/htmx.min.js`."""
         self._look()
-        return sorted(self._manifest.keys() | {name for name, _ in self._sources()})
+        return sorted(self._manifest.keys() | self._sources.keys())
 
     def url_name(self, name: str) -> str:
         """What a page puts after `/static/` to link `name`. Raises KeyError where there is no such file."""
         self._look()
-        if self._from_sources and self._source(name) is not None:
+        if self._from_sources and name in self._sources:
             return name
         if name in self._manifest:
             return str(self._manifest[name]["file"])
@@ -109,7 +110,7 @@ class Assets:
         self._look()
         if served in self._by_file:
             return self._built(self._by_file[served], immutable=True)
-        source = self._source(served)
+        source = self._sources.get(served)
         if source is not None:
             return Asset(source, None, _media_type(source), immutable=False)
         return self._built(served, immutable=False) if served in self._manifest else None
@@ -120,15 +121,12 @@ class Assets:
         packed = path.with_name(f"{path.name}.gz") if entry["gzip"] else None
         return Asset(path, packed, _media_type(path), immutable)
 
-    def _source(self, name: str) -> Path | None:
-        return next((path for known, path in self._sources() if known == name), None)
-
-    def _sources(self) -> list[tuple[str, Path]]:
+    def _find_sources(self) -> dict[str, Path]:
         """Every file of the work tree's static folder by its logical name; nothing in an installed package."""
         tops = [top for top in self._static.iterdir() if top != self._dist] if self._static.is_dir() else []
         paths = [path for top in tops for path in (top.rglob("*") if top.is_dir() else [top])]
         names = [(path.relative_to(self._static).as_posix(), path) for path in paths if path.is_file()]
-        return [(name, path) for name, path in names if path.name != "sums.json" and not path.name.startswith(".")]
+        return {name: path for name, path in names if path.name != "sums.json" and not path.name.startswith(".")}
 
     def _look(self) -> None:
         """Once a second at most: read a manifest that is new, and see whether a source differs from what was built."""
@@ -145,7 +143,8 @@ class Assets:
                 self._read = written
         except FileNotFoundError:
             self._manifest, self._by_file, self._read = {}, {}, None
-        self._from_sources = any(self._differs(name, path) for name, path in self._sources())
+        self._sources = self._find_sources()
+        self._from_sources = any(self._differs(name, path) for name, path in self._sources.items())
 
     def _differs(self, name: str, path: Path) -> bool:
         stat = path.stat()
