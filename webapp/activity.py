@@ -7,9 +7,10 @@ from collections.abc import Callable
 from markupsafe import Markup, escape
 
 from neurocore.persistence.base import Event
+from neurocore.readable import safe
 from webapp.marks import run_url, short_id
 from webapp.rendering import Page
-from webapp.text import html, line, safe
+from webapp.text import html, line
 
 #: How we know who it was, said behind the name.
 KNOWN = {

@@ -9,8 +9,9 @@ from typing import Any
 from markupsafe import Markup
 from msgspec import Struct
 
+from neurocore.readable import safe
 from webapp.rendering import plain_types, short, veiled
-from webapp.text import html, line, safe
+from webapp.text import html, line
 
 MOST_CHANGES = 200
 MOST_DEPTH = 30

@@ -11,9 +11,10 @@ from msgspec import Struct
 
 from neurocore.blueprint.plan import Carry, Plan, PlanEdge, PlanNode
 from neurocore.persistence.base import CurrentNode, GateRecord, GateStatus, RunRecord, StepRecord
+from neurocore.readable import counted
 from webapp.layout import HEIGHT, Box, Layout, label_width, layered, rail
 from webapp.marks import step_anchor
-from webapp.text import counted, html, line
+from webapp.text import html, line
 
 #: A larger picture is sent when it is asked for.
 MOST_NODES = 250

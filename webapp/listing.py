@@ -12,10 +12,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from neurocore.persistence.base import RunRecord, RunStatus
+from neurocore.readable import moment, took
 from webapp.marks import chip, run_url, short_id
 from webapp.services import RowKey, RowParts, Services
 from webapp.standing import Standing, standing
-from webapp.text import ago, line, moment, time_ago, time_since, took
+from webapp.text import ago, line, time_ago, time_since
 
 
 class Row(Struct, frozen=True):

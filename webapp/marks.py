@@ -10,6 +10,7 @@ from urllib.parse import quote
 from flask import Flask, request
 from markupsafe import Markup
 
+from neurocore import readable
 from webapp import rendering, text
 from webapp.text import html
 
@@ -78,7 +79,8 @@ def init_app(app: Flask) -> None:
     app.jinja_env.globals.update(
         icon=icon, chip=chip, run_url=run_url, blueprint_url=blueprint_url, anchor=anchor, step_anchor=step_anchor,
         short_id=short_id, time_ago=text.time_ago, time_exact=text.time_exact, time_since=text.time_since,
-        CLOCK=text.CLOCK, took=text.took, counted=text.counted, STEP_WORDS=STEP_WORDS, short_value=rendering.short,
+        CLOCK=text.CLOCK, took=readable.took, counted=readable.counted, STEP_WORDS=STEP_WORDS,
+        short_value=rendering.short,
     )  # fmt: skip
     app.jinja_env.filters["line"] = text.line
     app.jinja_env.filters["size"] = text.size

@@ -19,8 +19,9 @@ import msgspec
 from markupsafe import Markup, escape
 
 from neurocore.codec import SecretRef
+from neurocore.readable import counted, safe
 from neurocore.secrets import looks_secret, mask
-from webapp.text import counted, html, line, safe, size
+from webapp.text import html, line, size
 
 LONG_TEXT = 400
 LONG_LINES = 8

@@ -19,6 +19,7 @@ from neurocore.errors import NeuroCoreError
 from neurocore.gates.compare import LastApproved, last_approved
 from neurocore.gates.preview import Preview, preview
 from neurocore.persistence.base import Event, GateRecord, GateStatus, RunRecord, StepRecord, last_hash
+from neurocore.readable import safe
 from neurocore.runtime.begin import plan_of
 from neurocore.runtime.definition import definition
 from webapp import diff, rendering
@@ -28,7 +29,6 @@ from webapp.marks import anchor, run_url
 from webapp.services import Services
 from webapp.standing import Choice, Standing, choices, standing, token
 from webapp.steprows import rows_html
-from webapp.text import safe
 from webapp.timeline import Row, Timeline, build
 
 _log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from neurocore.persistence.base import CurrentNode, GateRecord, GateStatus, RunRecord, StepRecord, StepStatus
+from neurocore.readable import moment
 from webapp.marks import step_anchor
-from webapp.text import moment
 
 WIDTH = 1000.0
 FOLD = 120.0

@@ -14,9 +14,10 @@ import click
 from neurocore.cli.errors import DONE, FAILED
 from neurocore.cli.output import emit, is_terminal, out, say
 from neurocore.cli.project import Project, pass_project
-from neurocore.cli.text import ago, counted, line, near, safe, when
+from neurocore.cli.text import ago, line, near, safe, when
 from neurocore.cli.types import AGE, by_option, json_option
 from neurocore.errors import NeuroCoreError, UsageError
+from neurocore.readable import counted
 
 if TYPE_CHECKING:
     from neurocore.persistence.base import RunStore

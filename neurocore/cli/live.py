@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from neurocore.cli.output import MARKS, is_terminal, say
-from neurocore.cli.text import line, took
+from neurocore.cli.text import line
+from neurocore.readable import took
 
 if TYPE_CHECKING:
     from neurocore.runtime.events import RunEvent

@@ -8,30 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-# Control characters and escapes, the C1 set, bidirectional controls (they reorder what is read), line separators,
-# invisible joiners that hide text, the tag block, and lone surrogates, which no terminal can show. Tab and newline are
-# dealt with apart. The zero-width (non-)joiner stays: scripts and emoji need it.
-_UNSAFE = (
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
-
-
-@cache
-def _unsafe() -> re.Pattern[str]:
-    return re.compile(_UNSAFE)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+from neurocore import readable
+from neurocore.readable import counted, moment, took, unsafe
 
 
 def safe(text: object) -> str:
     """The text with everything that could steer a terminal written out as `x1b` and the like; newlines stay."""
-    return _unsafe().sub(_escaped, str(text).replace("\r\n", "\n").replace("\t", "    "))
+    return readable.safe(str(text)).replace("\t", "    ")
 
 
 def line(text: object) -> str:
@@ -50,7 +33,7 @@ def safe_json(text: str) -> str:
         code -= 0x10000
         return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
 
-    return _unsafe().sub(escaped, text)
+    return unsafe().sub(escaped, text)
 
 
 def width(text: str) -> int:
@@ -122,58 +105,25 @@ def _beginning(text: str, columns: int) -> str:
 # ---------------------------------------------------------------- times
 
 
-def parse_time(iso: str) -> datetime | None:
-    """A recorded time; None when it is none. One without a zone is UTC, as 0.4 wrote them."""
-    try:
-        at = datetime.fromisoformat(iso)
-    except ValueError:
-        return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
 def ago(iso: str | None, now: datetime | None = None) -> str:
-    """How long ago, in one or two words; after two weeks the local date."""
-    at = parse_time(iso) if iso else None
+    """How long ago, in one or two words; in the future the time, after two weeks the local date."""
+    at = moment(iso)
     if at is None:
         return safe(iso) if iso else "–"
-    seconds = ((now or datetime.now(UTC)) - at).total_seconds()
-    if seconds < 0:
-        return "just now" if seconds > -5 else when(iso)
-    if seconds < 5:
-        return "just now"
-    for limit, size, unit in ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h"), (14 * 86400, 86400, "d")):
-        if seconds < limit:
-            return f"{int(seconds // size)} {unit} ago"
-    return at.astimezone().strftime("%Y-%m-%d")
+    future = at > (now or datetime.now(UTC))
+    return readable.ago(at, now) or at.astimezone().strftime("%Y-%m-%d %H:%M:%S" if future else "%Y-%m-%d")
 
 
 def since(iso: str | None, now: datetime | None = None) -> str:
     """How long something has lasted that began then."""
-    at = parse_time(iso) if iso else None
+    at = moment(iso)
     return took(max(0.0, ((now or datetime.now(UTC)) - at).total_seconds() * 1000)) if at else "–"
 
 
 def when(iso: str | None) -> str:
     """The time on the reader's clock, to the second."""
-    at = parse_time(iso) if iso else None
+    at = moment(iso)
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else safe(iso or "–")
-
-
-def took(milliseconds: float | None) -> str:
-    """A duration for people: `0.4 ms`, `12 ms`, `1.3 s`, `2 min 5 s`, `3 h 12 min`, `2 d 3 h`."""
-    if milliseconds is None:
-        return "–"
-    if milliseconds < 1000:
-        return f"{milliseconds:.1f} ms" if milliseconds < 9.95 else f"{milliseconds:.0f} ms"
-    seconds = milliseconds / 1000
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    whole = int(seconds + 0.5)
-    for size, unit, below, smaller in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
-            rest = whole % size // below
-            return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
-    return f"{whole} s"
 
 
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -222,8 +172,3 @@ def near(path: Path) -> str:
         return str(path.resolve().relative_to(Path.cwd()))
     except (ValueError, OSError):
         return str(path)
-
-
-def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """`1 run`, `3 runs`."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

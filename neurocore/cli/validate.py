@@ -11,9 +11,10 @@ from msgspec import structs
 from neurocore.cli.errors import DONE, FAILED
 from neurocore.cli.output import emit, out, paint
 from neurocore.cli.project import Project, pass_project
-from neurocore.cli.text import counted, line, near, wrapped
+from neurocore.cli.text import line, near, wrapped
 from neurocore.cli.types import BLUEPRINT, json_option
 from neurocore.errors import BlueprintError, UsageError
+from neurocore.readable import counted
 
 
 @click.command()

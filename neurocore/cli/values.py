@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from neurocore.cli.output import Column, fits, table
-from neurocore.cli.text import counted, cut, line, number, safe, short, width, wrapped
+from neurocore.cli.text import cut, line, number, safe, short, width, wrapped
+from neurocore.readable import counted
 
 #: Without `--full`, a value takes at most so many lines.
 MOST_LINES = 12

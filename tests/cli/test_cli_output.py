@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from neurocore.cli import output, text, values
 from neurocore.cli.output import Cell, Column
+from neurocore.readable import took
 
 NOW = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
 
@@ -85,7 +86,7 @@ def test_a_time_is_told_as_people_do(seconds, words):
     ],
 )  # fmt: skip
 def test_a_duration_is_told_as_people_do(milliseconds, words):
-    assert text.took(milliseconds) == words
+    assert took(milliseconds) == words
 
 
 def test_a_time_that_is_none_is_shown_as_it_is():

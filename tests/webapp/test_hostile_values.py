@@ -26,8 +26,8 @@ from neurocore.persistence.base import (
     StepRecord,
     StepStatus,
 )
+from neurocore.readable import safe
 from tests.webapp.conftest import Site
-from webapp import text
 
 HOSTILE = [
     "<script>alert(1)</script>", "</title><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<svg/onload=alert(1)>",
@@ -266,14 +266,14 @@ def test_hostile_searches_names_and_ids_are_text_too(make_site):
 
 def test_scripts_that_need_joiners_keep_them():
     family = "👩‍👩‍👧‍👦"
-    assert text.safe(family) == family
+    assert safe(family) == family
     persian = "می‌خواهم"
-    assert text.safe(persian) == persian
-    assert text.safe("pay\u200dpal") == "pay\\u200dpal", "between Latin letters it only hides"
+    assert safe(persian) == persian
+    assert safe("pay\u200dpal") == "pay\\u200dpal", "between Latin letters it only hides"
 
 
 def test_what_hides_is_written_out():
-    assert text.safe("a\u202eb") == "a\\u202eb"
-    assert text.safe("\x00") == "\\x00"
-    assert text.safe("\ud800") == "\\ud800"
-    assert text.safe("tab\tand\nline") == "tab\tand\nline"
+    assert safe("a\u202eb") == "a\\u202eb"
+    assert safe("\x00") == "\\x00"
+    assert safe("\ud800") == "\\ud800"
+    assert safe("tab\tand\nline") == "tab\tand\nline"

@@ -8,9 +8,10 @@ import click
 
 from neurocore.cli.output import emit, is_terminal, out, say
 from neurocore.cli.project import Project, pass_project
-from neurocore.cli.text import ago, counted, line
+from neurocore.cli.text import ago, line
 from neurocore.cli.types import RUN_ID, by_option, json_option
 from neurocore.errors import RefusedError, UsageError
+from neurocore.readable import counted
 
 
 @click.command()
@@ -25,7 +26,7 @@ def delete(project: Project, run_ids: tuple[str, ...], yes: bool, by: str | None
     Asks first; where nobody can be asked, --yes is needed. A run that has not ended is refused, and then none is
     deleted.
     """
-    from neurocore.cli.documents import DeletedDocument
+    from neurocore.documents.runs import DeletedDocument
     from neurocore.runtime.begin import system_user
     from neurocore.runtime.executor import delete_run
 
