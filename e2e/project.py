@@ -135,6 +135,16 @@ flow:
     - approval: {name: review, message: "Shall it work?", show: []}
     - component: work
 """,
+    "later": """
+name: later
+title: A gate that opens later
+components:
+  - {name: prepare, type: hold}
+flow:
+  steps:
+    - component: prepare
+    - approval: {name: review, message: "Ready?", show: []}
+""",
     "charge": """
 name: charge
 title: A charge that may fail

@@ -22,7 +22,7 @@ from typing import IO, Any
 from e2e import project
 from neurocore.blueprint.load import load_blueprint
 from neurocore.config import load_config
-from neurocore.persistence import RunRecord, RunStore, build_run_store
+from neurocore.persistence import RunRecord, RunStatus, RunStore, build_run_store
 from neurocore.runtime.executor import execute_blueprint_tracked
 from neurocore.skills.loader import discover_skills
 
@@ -171,6 +171,16 @@ class Site:
         """Wait until a held component works."""
         signal_file = self.root / "signals" / run_id / f"{component}.begun"
         wait_until(signal_file.exists, f"{component} of {run_id} begins")
+
+    def settled(self, run_id: str) -> None:
+        """Wait until nobody drives the run: it has ended, or waits for people."""
+        with self._store() as store:
+
+            def rests() -> bool:
+                run = store.load_summary(run_id)
+                return run is not None and run.status is not RunStatus.RUNNING and run.owed is None
+
+            wait_until(rests, f"{run_id} ends or waits")
 
     def url(self, run_id: str) -> str:
         """The address of a run's page."""

@@ -18,6 +18,7 @@ from neurocore.errors import (
     GateChanged,
     InputError,
     NeuroCoreError,
+    NoOpenGate,
     NotResumable,
     RefusedError,
     UsageError,
@@ -41,6 +42,8 @@ area = Area("changing", __name__)
 TYPED = "typed"
 
 MAX_DATA = 100_000
+
+CHANGED = "It changed since you looked, so nothing was decided. Look at what is different, then decide."
 
 
 @area.post("/runs/<run_id>/decision")
@@ -75,7 +78,8 @@ def _refused(run_id: str, typed: Typed, error: NeuroCoreError, here: Services) -
     page = RunPage(run, here)
     typed.problems = error.problems if isinstance(error, InputError) else {}
     if not typed.problems:
-        typed.refused = _retold(error)
+        opened_anew = isinstance(error, NoOpenGate) and any(gate.node_id == typed.gate for gate in page.open_gates)
+        typed.refused = CHANGED if opened_anew or isinstance(error, GateChanged) else _retold(error)
     page.typed = typed
     return whole_page(page, 409 if isinstance(error, DecisionRefused) else 422)
 
@@ -88,8 +92,6 @@ def _node_of(run_id: str, address: str, here: Services) -> str:
 
 
 def _retold(error: NeuroCoreError) -> str:
-    if isinstance(error, GateChanged):
-        return "It changed since you looked, so nothing was decided. Look at what is different, then decide."
     if isinstance(error, AlreadyDecided):
         return f"Somebody was faster. {error}"
     return str(error)

@@ -59,16 +59,15 @@ def init_app(app: Flask) -> None:
         status = status_of(error)
         if status >= 500:
             _log.error("%s %s: %s", request.method, request.path, error)
-        return page(status, str(error), **_more(error))
+        return page(status, str(error), typed=_note(), **_more(error))
 
     @app.errorhandler(CSRFError)
     def token(_error: CSRFError) -> Response:
-        note = request.form.get("note", "").replace("\r\n", "\n")
         return page(
             400,
             "This form was opened in another session (cookies were cleared, or the server has a new key), and nothing "
             "was done; open the page again and send it from there.",
-            typed=note,
+            typed=_note(),
         )
 
     @app.errorhandler(HTTPException)
@@ -100,6 +99,11 @@ def page(status: int, sentence: str, **more: Any) -> Response:
     return make_response(
         render_template("failure.html", status=status, heading=heading, sentence=sentence, **more), status
     )
+
+
+def _note() -> str:
+    """The note of the form that is refused: shown again, so that it is not lost with its page."""
+    return request.form.get("note", "").replace("\r\n", "\n")
 
 
 def _more(error: NeuroCoreError) -> dict[str, Any]:

@@ -6,11 +6,12 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from neurocore.errors import NoOpenGate, RunNotFound
+from neurocore.errors import NoOpenGate
 from neurocore.failpoints import failpoint
 from neurocore.gates.answer import check_form, choose, late_answer, refuse_if_changed
 from neurocore.persistence.base import Answer, Event, GateRecord, RunRecord, RunStatus, RunStore, utcnow_iso
 from neurocore.runtime.claim import owner_label
+from neurocore.runtime.lookup import load_run
 
 
 class Submits(Protocol):
@@ -58,9 +59,7 @@ def decide_gate(
     if not isinstance(approved, bool):
         raise TypeError("approved must be True or False.")
     while True:
-        run = run_store.load_run(run_id)
-        if run is None:
-            raise RunNotFound(f"There is no run {run_id}.", run_id=run_id)
+        run = load_run(run_id, run_store)
         gates = run_store.load_gates(run_id)
         found = choose(run, gates, gate, visit)
         if found is not None:

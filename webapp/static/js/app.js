@@ -1,6 +1,7 @@
-// What htmx and HTML cannot: the theme switch, copied links, counters, drafts of notes, lazily filled details.
+// What htmx and HTML cannot: the theme switch, copied links, forms sent once, lazily filled details.
 import { startKeys } from "./keys.js";
-import { startLive } from "./live.js";
+import { isDown, startLive, whenUp } from "./live.js";
+import { startNotes, wasSent } from "./notes.js";
 import { tick } from "./time.js";
 
 document.documentElement.classList.add("script");
@@ -39,17 +40,20 @@ function say(text) {
   if (place) place.textContent = text;
 }
 
-// ---------------------------------------------------------------- forms: once, and nothing typed is lost
+// ---------------------------------------------------------------- forms: sent once, and not into the void
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (!form.matches("[data-once]")) return;
   if (form.dataset.sent) {
     event.preventDefault();
-    return;
+  } else if (isDown()) {
+    event.preventDefault();
+    whenUp(() => form.requestSubmit(event.submitter));
+  } else {
+    form.dataset.sent = "1";
+    if (form.dataset.draft) wasSent(form);
   }
-  form.dataset.sent = "1";
-  if (form.dataset.draft) sessionStorage.removeItem(`draft:${form.dataset.draft}`);
 });
 
 // A page that comes back from the browser's memory may be sent again.
@@ -57,22 +61,6 @@ window.addEventListener("pageshow", (event) => {
   for (const form of document.querySelectorAll("[data-sent]")) delete form.dataset.sent;
   if (event.persisted) document.getElementById("live")?.dispatchEvent(new CustomEvent("every"));
 });
-
-document.addEventListener("input", (event) => {
-  const form = event.target.closest?.("form[data-draft]");
-  if (!form || !event.target.matches("[data-keep]")) return;
-  const key = `draft:${form.dataset.draft}`;
-  if (event.target.value) sessionStorage.setItem(key, event.target.value);
-  else sessionStorage.removeItem(key);
-});
-
-function restoreDrafts() {
-  for (const form of document.querySelectorAll("form[data-draft]")) {
-    const note = form.querySelector("[data-keep]");
-    const draft = sessionStorage.getItem(`draft:${form.dataset.draft}`);
-    if (note && draft && !note.value) note.value = draft;
-  }
-}
 
 // ---------------------------------------------------------------- steps: fetched when they are opened
 
@@ -116,7 +104,7 @@ document.addEventListener("keydown", (event) => {
 
 // ---------------------------------------------------------------- start
 
-restoreDrafts();
+startNotes();
 openTarget();
 startKeys();
 startLive(say);

@@ -1,43 +1,30 @@
 // Around htmx's refresh: rest in a hidden tab, say when the line is down, keep a typed note, tell a new status once.
+import { keepNotes } from "./notes.js";
 
 let status = null;
-let notes = new Map();
-
-function typedNotes() {
-  const found = new Map();
-  for (const form of document.querySelectorAll("#gates form[data-draft]")) {
-    const note = form.querySelector("[data-keep]");
-    if (note?.value.trim()) found.set(form.dataset.draft, note.value);
-  }
-  return found;
-}
-
-function keepNotes() {
-  const place = document.getElementById("kept");
-  if (!place) return;
-  for (const [draft, text] of notes) {
-    const form = [...document.querySelectorAll("#gates form[data-draft]")].find((one) => one.dataset.draft === draft);
-    if (form || sessionStorage.getItem(`draft:${draft}`) === null) continue;
-    const box = document.createElement("div");
-    box.className = "notice refused";
-    const inner = document.createElement("div");
-    const told = document.createElement("p");
-    told.textContent = "This gate changed while you were writing. Your note was not sent; here it is:";
-    const quote = document.createElement("blockquote");
-    quote.className = "text";
-    quote.textContent = text;
-    inner.append(told, quote);
-    box.append(inner);
-    place.append(box);
-    sessionStorage.removeItem(`draft:${draft}`);
-  }
-}
 
 function line(up) {
   const notice = document.getElementById("offline");
   if (!notice) return;
   notice.hidden = up;
   if (up) notice.textContent = "Reconnecting …";
+}
+
+export function isDown() {
+  return document.getElementById("offline")?.hidden === false;
+}
+
+// Do it if the server answers again; else say that nothing was done, and stay on this page with all that was typed.
+export async function whenUp(act) {
+  try {
+    await fetch(document.querySelector(".brand").href, { method: "HEAD" });
+  } catch {
+    document.getElementById("offline").textContent =
+      "The server does not answer, so nothing was sent. Press again when it is back.";
+    return;
+  }
+  line(true);
+  act();
 }
 
 export function startLive(say) {
@@ -63,9 +50,6 @@ export function startLive(say) {
     }
   });
 
-  document.addEventListener("htmx:before:swap", () => {
-    notes = typedNotes();
-  });
   document.addEventListener("htmx:after:swap", (event) => {
     keepNotes();
     const now = shown();

@@ -1,0 +1,65 @@
+// Notes being typed are kept: over a reload, a server that is away, and a decision that somebody else makes first.
+
+const field = (form) => form.querySelector("[data-keep]");
+const draft = (form) => `draft:${form.dataset.draft}`;
+const forms = () => [...document.querySelectorAll("#gates form[data-draft]")];
+
+// A form that was sent says so beside its draft: what becomes of the note is then told by the page that comes next.
+const sent = (key) => key.replace("draft:", "sent:");
+
+function forget(key) {
+  sessionStorage.removeItem(key);
+  sessionStorage.removeItem(sent(key));
+}
+
+export function wasSent(form) {
+  if (sessionStorage.getItem(draft(form)) !== null) sessionStorage.setItem(sent(draft(form)), "1");
+}
+
+// Show the notes whose forms are gone, once; those of a form that was sent from here need no telling.
+export function keepNotes() {
+  const gates = document.getElementById("gates");
+  const run = gates?.dataset.run;
+  if (!run) return;
+  const there = new Set(forms().map(draft));
+  const gone = Object.keys(sessionStorage).filter((key) => key.startsWith(`draft:${run}/`) && !there.has(key));
+  for (const key of gone) {
+    if (sessionStorage.getItem(sent(key)) === null) show(sessionStorage.getItem(key));
+    forget(key);
+  }
+}
+
+function show(text) {
+  const box = document.createElement("div");
+  box.className = "notice refused";
+  const inner = document.createElement("div");
+  const told = document.createElement("p");
+  told.textContent = "This gate changed while you were writing. Your note was not sent; here it is:";
+  const quote = document.createElement("blockquote");
+  quote.className = "text";
+  quote.textContent = text;
+  inner.append(told, quote);
+  box.append(inner);
+  document.getElementById("kept").append(box);
+}
+
+function restore() {
+  for (const form of forms()) {
+    const note = field(form);
+    const text = sessionStorage.getItem(draft(form));
+    if (note && text && !note.value) note.value = text;
+    sessionStorage.removeItem(sent(draft(form)));
+  }
+}
+
+export function startNotes() {
+  document.addEventListener("input", (event) => {
+    const form = event.target.closest?.("form[data-draft]");
+    if (!form || event.target !== field(form)) return;
+    if (event.target.value.trim()) sessionStorage.setItem(draft(form), event.target.value);
+    else forget(draft(form));
+  });
+  window.addEventListener("pageshow", restore);
+  restore();
+  keepNotes();
+}
