@@ -1,0 +1,168 @@
+"""By keyboard alone: every control is reached, seen, and worked; the keys do what `?` says."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from e2e.people import People
+from e2e.site import Site
+
+pytestmark = pytest.mark.e2e
+
+#: What Tab should come by: everything that a mouse could work and that is on the page now.
+REACHABLE = """() => [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")]
+  .filter((one) => one.checkVisibility({ visibilityProperty: true }) && !one.disabled && one.tabIndex >= 0
+    && one.type !== "hidden")
+  .map((one, at) => { one.dataset.tabbed = at; return at; }).length"""
+
+#: Where the focus is, and how it is shown there.
+FOCUS = """() => {
+  const one = document.activeElement;
+  const style = getComputedStyle(one);
+  return [one.dataset.tabbed ?? null, style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
+    one.outerHTML.slice(0, 80)];
+}"""
+
+
+def focused(page: Page) -> str:
+    return str(page.evaluate("document.activeElement.textContent.trim() || document.activeElement.name"))
+
+
+@pytest.mark.parametrize("path", ["/runs", "run"])
+def test_tab_reaches_every_control_and_shows_where_it_is(site: Site, page: Page, path: str) -> None:
+    run_id = site.waiting_run("Ora")
+    page.goto(site.url(run_id) if path == "run" else site.address + path)
+    expected = page.evaluate(REACHABLE)
+    assert expected > 10
+    seen: list[int] = []
+    for _ in range(expected):
+        page.keyboard.press("Tab")
+        number, visible, html = page.evaluate(FOCUS)
+        assert visible, f"nothing shows the focus on {html}"
+        assert number is not None, html
+        seen.append(int(number))
+    assert seen == list(range(expected)), "every control once, in the order of the page"
+
+
+def test_the_first_tab_skips_to_the_content(site: Site, page: Page) -> None:
+    page.goto(f"{site.address}/runs")
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to content")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('main') !== null")
+
+
+def test_a_person_decides_without_a_mouse(site: Site, page: Page) -> None:
+    run_id = site.waiting_run("Pia")
+    page.goto(site.url(run_id))
+    page.get_by_label("Approver").focus()
+    page.keyboard.type("ann")
+    page.keyboard.press("Tab")
+    page.keyboard.type("two\nlines")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Approve")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Reject")).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Space")
+    expect(page.locator("#status")).to_contain_text("completed")
+    assert site.record(run_id).status.value == "completed"
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_enter_in_a_field_of_the_decision_sends_nothing(site: Site, people: People, script: bool) -> None:
+    run_id = site.waiting_run("Quin")
+    page = people.person(script=script)
+    page.goto(site.url(run_id))
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    page.get_by_label("Approver").fill("ann")
+    page.get_by_label("Approver").press("Enter")
+    page.get_by_label("Note").press("Enter")
+    expect(page.get_by_label("Note")).to_have_value("\n")
+    page.get_by_label("Approver").press("Enter")
+    assert sent == []
+    assert site.record(run_id).status.value == "suspended"
+
+
+def test_j_and_k_walk_the_list_and_enter_opens(site: Site, page: Page) -> None:
+    names = ("Ron", "Sue", "Tom")
+    for name in names:
+        site.waiting_run(name)
+    page.goto(f"{site.address}/runs")
+    page.keyboard.press("j")
+    assert focused(page) == f"A letter to {names[2]}"
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    assert focused(page) == f"A letter to {names[0]}"
+    page.keyboard.press("k")
+    assert focused(page) == f"A letter to {names[1]}"
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name=f"A letter to {names[1]}")).to_be_visible()
+
+
+def test_j_and_k_walk_the_timeline_and_enter_opens_a_step(site: Site, page: Page) -> None:
+    page.goto(site.url(site.waiting_run("Una")))
+    page.keyboard.press("j")
+    assert "write" in focused(page)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("What it changed")).to_be_visible()
+    page.keyboard.press("j")
+    assert "review" in focused(page)
+
+
+def test_slash_searches_and_typed_letters_stay_letters(site: Site, page: Page) -> None:
+    run_id = site.waiting_run("Vic")
+    page.goto(f"{site.address}/runs")
+    page.keyboard.press("/")
+    field = page.get_by_label("Title or id begins with")
+    expect(field).to_be_focused()
+    page.keyboard.type("A letter to Vic")
+    expect(field).to_have_value("A letter to Vic")
+    page.keyboard.press("Enter")
+    expect(page.locator(f'a[href$="{run_id}"]')).to_be_visible()
+    assert "q=A+letter+to+Vic" in page.url
+
+
+def test_g_and_a_letter_go_places(site: Site, page: Page) -> None:
+    page.goto(f"{site.address}/about")
+    for letter, path in (("r", "/runs"), ("a", "/approvals"), ("b", "/blueprints"), ("h", "/")):
+        page.keyboard.press("g")
+        page.keyboard.press(letter)
+        page.wait_for_url(site.address + path)
+
+
+def test_the_question_mark_shows_the_keys_and_escape_puts_them_away(site: Site, page: Page) -> None:
+    page.goto(f"{site.address}/runs")
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog", name="Keys")
+    expect(dialog).to_be_visible()
+    for name in ("/", "j", "k", "g", "r", "a", "?"):
+        expect(dialog.locator("kbd", has_text=name).first).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+
+
+def test_a_menu_opens_by_enter_closes_by_escape_and_gives_the_focus_back(site: Site, page: Page) -> None:
+    page.goto(site.url(site.waiting_run("Wes")))
+    menu = page.get_by_text("Cancel …")
+    menu.focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Cancel the run")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Cancel the run")).to_be_hidden()
+    expect(menu).to_be_focused()
+
+
+def test_wide_tables_scroll_by_the_arrow_keys(site: Site, page: Page) -> None:
+    page.goto(f"{site.address}/blueprints/parallel")
+    page.set_viewport_size({"width": 360, "height": 700})
+    flow = page.get_by_role("group", name="Flow", exact=True)
+    flow.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('.picture').scrollLeft > 0")
