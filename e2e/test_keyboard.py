@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from e2e.people import People
 from e2e.site import Site
 
 pytestmark = pytest.mark.e2e
@@ -71,22 +70,6 @@ def test_a_person_decides_without_a_mouse(site: Site, page: Page) -> None:
     page.keyboard.press("Space")
     expect(page.locator("#status")).to_contain_text("completed")
     assert site.record(run_id).status.value == "completed"
-
-
-@pytest.mark.parametrize("script", [True, False])
-def test_enter_in_a_field_of_the_decision_sends_nothing(site: Site, people: People, script: bool) -> None:
-    run_id = site.waiting_run("Quin")
-    page = people.person(script=script)
-    page.goto(site.url(run_id))
-    sent: list[str] = []
-    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
-    page.get_by_label("Approver").fill("ann")
-    page.get_by_label("Approver").press("Enter")
-    page.get_by_label("Note").press("Enter")
-    expect(page.get_by_label("Note")).to_have_value("\n")
-    page.get_by_label("Approver").press("Enter")
-    assert sent == []
-    assert site.record(run_id).status.value == "suspended"
 
 
 def test_j_and_k_walk_the_list_and_enter_opens(site: Site, page: Page) -> None:
