@@ -15,9 +15,10 @@ from neurocore.cli.errors import DONE, FAILED
 from neurocore.cli.output import columns, emit, out, paint
 from neurocore.cli.project import Project, pass_project
 from neurocore.cli.reports import DoctorDocument, FindingDocument
-from neurocore.cli.text import counted, line, near, safe, wrapped
+from neurocore.cli.text import line, near, safe, wrapped
 from neurocore.cli.types import json_option
 from neurocore.errors import ConfigError, NeuroCoreError
+from neurocore.readable import counted
 
 if TYPE_CHECKING:
     from neurocore.persistence.base import RunStore
@@ -227,7 +228,7 @@ def _limits(store: RunStore, name: str) -> Iterator[FindingDocument]:
 
 
 def _left_alone(project: Project, store: RunStore) -> Iterator[FindingDocument]:
-    from neurocore.cli.brief import state
+    from neurocore.documents.standing import state
 
     states = [state(run, project.config, project.store) for run in store.active_runs()]
     for word, sentence in (

@@ -58,7 +58,8 @@ def drive(project: Project, verb: Callable[[View], object], *, run_id: str | Non
 
 def report(project: Project, run_id: str, *, as_json: bool, decision: Decision | None = None) -> RunRecord:
     """Say where the run stands now: on stdout the result, on stderr why it failed."""
-    from neurocore.cli import story, views
+    from neurocore.cli import story
+    from neurocore.documents import make
     from neurocore.runtime.lookup import load_run
 
     run = load_run(run_id, project.store)
@@ -67,7 +68,7 @@ def report(project: Project, run_id: str, *, as_json: bool, decision: Decision |
         complain(run.error or "The run failed.")
     try:
         if as_json:
-            emit(views.outcome(run, project.store, project.config, project.called, decision=decision))
+            emit(make.outcome(run, project.store, project.config, project.called, decision=decision))
         else:
             out("\n".join(story.ending(run, project, decision=decision)))
     except BrokenPipeError:

@@ -16,7 +16,7 @@ from neurocore.cli.types import BLUEPRINT, by_option, data_option, json_option
 
 if TYPE_CHECKING:
     from neurocore.blueprint.model import Blueprint
-    from neurocore.cli.documents import OutcomeDocument
+    from neurocore.documents.runs import OutcomeDocument
 
 
 @click.command()
@@ -79,7 +79,7 @@ def _outcome(
     blueprint: Blueprint, run_id: str, status: str, data: dict[str, Any], values: dict[str, Any], shown: View
 ) -> OutcomeDocument:
     from neurocore.blueprint.inputs import render_title
-    from neurocore.cli.documents import OutcomeDocument
+    from neurocore.documents.runs import OutcomeDocument
     from neurocore.persistence.base import utcnow_iso
 
     now = utcnow_iso()

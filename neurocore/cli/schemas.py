@@ -6,15 +6,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from neurocore.cli.documents import (
-    DeletedDocument,
-    DiffDocument,
-    InspectDocument,
-    LogsDocument,
-    OutcomeDocument,
-    RunsDocument,
-    SweepDocument,
-)
 from neurocore.cli.reports import (
     BackupDocument,
     CheckDocument,
@@ -29,6 +20,15 @@ from neurocore.cli.reports import (
     SkillsDocument,
     StatsDocument,
     ValidateDocument,
+)
+from neurocore.documents.runs import (
+    DeletedDocument,
+    DiffDocument,
+    InspectDocument,
+    LogsDocument,
+    OutcomeDocument,
+    RunsDocument,
+    SweepDocument,
 )
 
 #: Each document's name (its file in docs/schemas is `<name>.json`) and the commands that print it.

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neurocore.cli import views
 from neurocore.cli.brief import short_id
-from neurocore.cli.brief import state as state_of
 from neurocore.cli.output import columns, mark, paint
 from neurocore.cli.project import Project
-from neurocore.cli.text import ago, counted, cut, line, near, safe, short, since, took, when, width, wrapped
+from neurocore.cli.text import ago, cut, line, near, safe, short, since, when, width, wrapped
 from neurocore.cli.values import block, named
+from neurocore.documents import make
+from neurocore.documents.inspect import last_approved, outlooks
+from neurocore.documents.standing import state as state_of
 from neurocore.persistence.base import GateStatus, RunStatus, StepStatus
+from neurocore.readable import counted, took
 from neurocore.runtime.definition import definition, shown
 
 if TYPE_CHECKING:
@@ -32,12 +34,12 @@ def ending(run: RunRecord, project: Project, *, decision: Decision | None = None
     sign, words = standing(run, state)
     about = cut(line(run.title) or line(run.blueprint_name), max(16, columns() - width(words) - 5))
     lines += [f"{mark(sign)} {paint(words, 'bold')} · {about}", f"  run {run.run_id}"]
-    waiting = views.open_gates(gates, run)
+    waiting = make.open_gates(gates, run)
     for gate in waiting:
         lines += ["", *gate_lines(gate, run, project, indent="  ")]
     if not waiting:
         lines += _outputs(run, project)
-    commands = views.next_commands(run, gates, state, short_id(run.run_id, project.store), project.called)
+    commands = make.next_commands(run, gates, state, short_id(run.run_id, project.store), project.called)
     return [*lines, *_next(commands if run.status is not RunStatus.COMPLETED else [])]
 
 
@@ -55,7 +57,7 @@ def story(run: RunRecord, project: Project, *, full: bool = False) -> list[str]:
         lines += _context(run, project, room)
         lines += _activity(events, room)
         lines += _definition(run, project)
-    commands = views.next_commands(run, gates, state, short_id(run.run_id, store), project.called)
+    commands = make.next_commands(run, gates, state, short_id(run.run_id, store), project.called)
     if not full:
         commands.append(f"{project.called} runs inspect {short_id(run.run_id, store)} --full")
     return [*lines, *_next(commands)]
@@ -92,10 +94,10 @@ def gate_lines(gate: GateRecord, run: RunRecord, project: Project, *, indent: st
         lines += ["", *named(values, indent=f"{indent}  ", room=room, most=None if full else 12)]
     if gate.kind == "input":
         return lines
-    approved = last_approved(run, gate, project)
+    approved = last_approved(run, gate, project.store)
     if approved is not None:
         lines += ["", *_since(approved, project, indent, room)]
-    outlook = outlooks(run, gate, project)
+    outlook = outlooks(run, gate, project.store)
     if outlook is not None:
         lines.append("")
         for word, colour, one in (("Approve", "green", outlook.approve), ("Reject", "red", outlook.reject)):
@@ -108,30 +110,6 @@ def gate_lines(gate: GateRecord, run: RunRecord, project: Project, *, indent: st
     if full:
         lines.append(f"{indent}{paint(f'Digest {gate.digest}', 'dim')}")
     return lines
-
-
-def outlooks(run: RunRecord, gate: GateRecord, project: Project) -> Any:
-    """What each answer leads to; None where the run's definition cannot be read any more."""
-    from neurocore.errors import NeuroCoreError
-
-    try:
-        from neurocore.gates.preview import preview
-
-        return preview(run.run_id, project.store, gate=gate.node_id, visit=gate.visit)
-    except NeuroCoreError:
-        return None
-
-
-def last_approved(run: RunRecord, gate: GateRecord, project: Project) -> Any:
-    """The last approved occurrence of this gate in another run, with what differs; None where there is none."""
-    from neurocore.errors import NeuroCoreError
-
-    try:
-        from neurocore.gates.compare import last_approved as find
-
-        return find(run.run_id, gate.node_id, project.store)
-    except NeuroCoreError:
-        return None
 
 
 def change(before: Any, after: Any, kind: str, room: int) -> str:
@@ -252,16 +230,16 @@ def _what_step_did(step: StepRecord, gate: GateRecord | None) -> list[str]:
 
 
 def _waited(gate: GateRecord) -> str:
-    from neurocore.cli.text import parse_time
+    from neurocore.readable import moment
 
-    opened, closed = parse_time(gate.opened_at), parse_time(gate.closed_at or "")
+    opened, closed = moment(gate.opened_at), moment(gate.closed_at or "")
     return took((closed - opened).total_seconds() * 1000) if opened and closed else "a while"
 
 
 def _step_in_full(step: StepRecord, project: Project) -> list[str]:
     room, indent = columns(), " " * 7
     lines: list[str] = []
-    document = views.step(step, full=True, schema=schema_of(step.skill_type or "", project))
+    document = make.step(step, full=True, schema=schema_of(step.skill_type or "", project))
     if document.config:
         lines += [
             f"{indent}{paint('config', 'dim')}",
@@ -290,7 +268,7 @@ def schema_of(skill: str, project: Project) -> Any:
 
 
 def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], state: str, full: bool) -> list[str]:
-    waiting = views.open_gates(gates, run)
+    waiting = make.open_gates(gates, run)
     room = columns()
     done = f"{run.nodes_done} of {counted(run.nodes_total, 'step')} done" if run.nodes_total else ""
     worked = f"{took(run.duration_ms)} of work" if run.duration_ms is not None else ""
@@ -329,7 +307,7 @@ def _since(approved: Any, project: Project, indent: str, room: int) -> list[str]
     decision = approved.gate.decision
     who = f", by {line(decision.by)} {ago(decision.at)}" if decision else ""
     name = short_id(approved.run.run_id, project.store)
-    differences = views.differences(approved.differences)
+    differences = make.differences(approved.differences)
     if not differences:
         return [f"{indent}The same values as were last approved (run {name}{who})."]
     lines = [f"{indent}Changed since the last approval (run {name}{who}):"]
@@ -345,7 +323,7 @@ def _outputs(run: RunRecord, project: Project) -> list[str]:
     """What a completed run gave: its declared outputs, else what its steps set."""
     if run.status is not RunStatus.COMPLETED:
         return []
-    context = views.context_of(run, project.store)
+    context = make.context_of(run, project.store)
     declared = run.blueprint_snapshot.get("outputs") or {}
     hidden = {"approval", "approvals"}
     keys = [
@@ -366,7 +344,7 @@ def _decided(decision: Decision) -> str:
 
 
 def _context(run: RunRecord, project: Project, room: int) -> list[str]:
-    context = views.context_of(run, project.store)
+    context = make.context_of(run, project.store)
     return ["", paint("Context", "bold"), *(named(context, indent="  ", room=room, most=None) or ["  It is empty."])]
 
 

@@ -20,7 +20,8 @@ def cancel(project: Project, run_id: str, note: str | None, by: str | None, as_j
 
     What is completed stays; an ended run is refused. A cancelled run can be replayed, not resumed.
     """
-    from neurocore.cli import story, views
+    from neurocore.cli import story
+    from neurocore.documents import make
     from neurocore.runtime.begin import system_user
     from neurocore.runtime.claim import owner_label
     from neurocore.runtime.executor import cancel_run
@@ -30,7 +31,7 @@ def cancel(project: Project, run_id: str, note: str | None, by: str | None, as_j
         whole, run_store=project.store, by=by if by is not None else system_user(), config=project.config, note=note
     )
     if as_json:
-        emit(views.outcome(run, project.store, project.config, project.called))
+        emit(make.outcome(run, project.store, project.config, project.called))
         return
     if not run.status.ended:
         say(f"Asked {owner_label(run.owner)} to stop; it does so when the step that runs has ended.")

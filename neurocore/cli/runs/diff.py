@@ -9,13 +9,14 @@ import click
 from neurocore.cli.brief import short_id
 from neurocore.cli.output import columns, emit, mark, out, paint
 from neurocore.cli.project import Project, pass_project
-from neurocore.cli.text import ago, counted, cut, line, took, width
+from neurocore.cli.text import ago, cut, line, width
 from neurocore.cli.types import RUN_ID, json_option
+from neurocore.readable import counted, took
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from neurocore.cli.documents import DiffDocument, DifferenceDocument, RunSummary, StepDifferenceDocument
+    from neurocore.documents.runs import DiffDocument, DifferenceDocument, RunSummary, StepDifferenceDocument
 
 MOST = 40
 
@@ -31,7 +32,7 @@ def diff(project: Project, before: str, after: str, as_json: bool) -> None:
     A node that was tried several times counts with its last attempt.
     """
     from neurocore.cli import story
-    from neurocore.cli.compare import compare
+    from neurocore.documents.compare import compare
 
     document = compare(
         project.load(before), project.load(after), project.store, project.config,

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from neurocore.cli.brief import short_id, state
+from neurocore.cli.brief import short_id
 from neurocore.cli.output import MARKS, Cell, Column, emit, is_terminal, out, say, table
 from neurocore.cli.project import Project, pass_project
-from neurocore.cli.text import ago, line, took
+from neurocore.cli.text import ago, line
 from neurocore.cli.types import BLUEPRINT, MOMENT, STATUSES, ParamType, json_option
+from neurocore.documents.standing import state
 from neurocore.errors import UsageError
 from neurocore.persistence.base import RunFilter, RunStatus
+from neurocore.readable import took
 
 if TYPE_CHECKING:
     from neurocore.persistence.base import RunRecord
@@ -63,10 +65,15 @@ def list_(
     )  # fmt: skip
     page = project.store.page_runs(wanted, before=before, limit=limit)
     if as_json:
-        from neurocore.cli.documents import RunsDocument
-        from neurocore.cli.views import summary
+        from neurocore.documents.make import summary
+        from neurocore.documents.runs import RunsDocument
 
-        emit(RunsDocument(runs=[summary(run, project.store, project.config) for run in page.runs], older=page.older))
+        emit(
+            RunsDocument(
+                runs=[summary(run, project.store, project.config) for run in page.runs],
+                older=page.older, newer=page.newer,
+            )
+        )  # fmt: skip
     elif not page.runs:
         anything = wanted != RunFilter() or before is not None
         say("No run fits." if anything else "No runs yet; `neurocore run BLUEPRINT` makes the first.")

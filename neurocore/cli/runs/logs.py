@@ -22,7 +22,7 @@ _COLOURS = {"warning": "yellow", "error": "red", "critical": "red", "debug": "di
 @pass_project
 def logs(project: Project, run_id: str, node: str | None, level: str, as_json: bool) -> None:
     """Print what the steps of a run logged, in order."""
-    from neurocore.cli import views
+    from neurocore.documents import make
 
     whole = project.run_id(run_id)
     steps = project.store.load_steps(whole)
@@ -36,11 +36,11 @@ def logs(project: Project, run_id: str, node: str | None, level: str, as_json: b
         one
         for step in steps
         if node in (None, step.node_id or step.component)
-        for one in views.logs(step)
+        for one in make.logs(step)
         if one.level.lower() in wanted or one.level.lower() not in LEVELS
     ]
     if as_json:
-        from neurocore.cli.documents import LogsDocument
+        from neurocore.documents.runs import LogsDocument
 
         emit(LogsDocument(run_id=whole, lines=lines))
         return

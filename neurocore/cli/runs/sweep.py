@@ -16,11 +16,12 @@ from neurocore.cli.drive import Terminated, hand_back, handed_back, interrupted,
 from neurocore.cli.live import view
 from neurocore.cli.output import emit, out, say
 from neurocore.cli.project import Project, pass_project
-from neurocore.cli.text import counted, line, safe_json
+from neurocore.cli.text import line, safe_json
 from neurocore.cli.types import json_option
+from neurocore.readable import counted
 
 if TYPE_CHECKING:
-    from neurocore.cli.documents import SweepDocument
+    from neurocore.documents.runs import SweepDocument
     from neurocore.runtime.dispatch import Dispatcher
 
 
@@ -100,7 +101,7 @@ def _leave_at_once(project: Project, run_ids: list[str]) -> NoReturn:
 
 
 def _sweep(project: Project, dispatch: Dispatcher) -> SweepDocument:
-    from neurocore.cli.documents import SweepDocument
+    from neurocore.documents.runs import SweepDocument
     from neurocore.persistence.base import utcnow_iso
     from neurocore.runtime.sweep import sweep_once
 

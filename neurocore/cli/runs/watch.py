@@ -47,7 +47,7 @@ def watch(project: Project, run_id: str, follow: bool, quiet: bool, as_json: boo
 
 def _follow(project: Project, run_id: str, shown: View, follow: bool) -> bool:
     """Show what happens until there is nothing to wait for; True when the run's process died."""
-    from neurocore.cli.brief import state
+    from neurocore.documents.standing import state
 
     seen = _Seen(run_id, shown)
     version, waited = -1, False

@@ -1,6 +1,6 @@
-"""The `--json` documents about runs: one type each. Those about everything else are in `reports`.
+"""The documents about runs, one type each: what `--json` prints and the API answers.
 
-docs/schemas is made from them (`schemas`), and real output is checked against it.
+docs/schemas is made from them, and real output is checked against it.
 
 Times are ISO 8601 in UTC, durations milliseconds. Values of a run are shown as JSON has them (sets as lists, decimals
 and times as text, bytes as `base64:…`), with credentials masked. New fields may come; none goes or changes its meaning.
@@ -53,10 +53,14 @@ class RunSummary(Struct, kw_only=True):
 
 
 class RunsDocument(Struct, kw_only=True):
-    """`runs list --json`. `older` is what `--before` takes for the next page, null on the last."""
+    """`runs list --json`. `older` is what `--before` takes for the next page, null on the last.
+
+    `newer` is what the API's `after` takes for the page before, null on the first.
+    """
 
     runs: list[RunSummary]
     older: str | None
+    newer: str | None
 
 
 class AnswerDocument(Struct, kw_only=True):
@@ -232,16 +236,24 @@ class DecisionDocument(Struct, kw_only=True):
     driven_by: str | None
 
 
-class OutcomeDocument(RunSummary, kw_only=True):
+class StandingDocument(RunSummary, kw_only=True):
+    """Where a run stands: `waits` are the open gates and inputs, `decision` is there after an answer.
+
+    `next` are commands that can be typed now.
+    """
+
+    waits: list[WaitDocument]
+    next: list[str]
+    decision: DecisionDocument | None = None
+
+
+class OutcomeDocument(StandingDocument, kw_only=True):
     """`run`, `runs resume|replay|approve|watch|cancel --json`: where the run stands when the command ends.
 
     `data` is the context; `waits` are the open gates and inputs; `decision` is there after `approve`.
     """
 
     data: dict[str, Any]
-    waits: list[WaitDocument]
-    next: list[str]
-    decision: DecisionDocument | None = None
 
 
 class LogsDocument(Struct, kw_only=True):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from neurocore.cli import views
-from neurocore.cli.documents import DiffDocument, StepDifferenceDocument
+from neurocore.documents import make
+from neurocore.documents.runs import DiffDocument, StepDifferenceDocument
 from neurocore.gates.compare import compare_runs, differences
 
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ def compare(
     """Everything that differs from one run to the other; `schema_of` as in `definition`."""
     found = compare_runs(before.run_id, after.run_id, store)
     same = before.blueprint_hash == after.blueprint_hash
-    contexts = [views.context_of(run, store) for run in (before, after)]
+    contexts = [make.context_of(run, store) for run in (before, after)]
     return DiffDocument(
-        before=views.summary(before, store, config),
-        after=views.summary(after, store, config),
+        before=make.summary(before, store, config),
+        after=make.summary(after, store, config),
         same_blueprint=same,
-        inputs=views.differences(found.inputs),
+        inputs=make.differences(found.inputs),
         steps=[_step(pair) for pair in found.steps],
-        context=views.differences(differences(*contexts)),
+        context=make.differences(differences(*contexts)),
         blueprint=[] if same else _definitions(before, after, schema_of),
     )
 
@@ -43,7 +43,7 @@ def _step(pair: StepPair) -> StepDifferenceDocument:
         after_status=other.status.value if other else None,
         before_ms=one.duration_ms if one else None,
         after_ms=other.duration_ms if other else None,
-        differences=views.differences(pair.differences),
+        differences=make.differences(pair.differences),
     )
 
 

@@ -1,12 +1,11 @@
-"""From records to the `--json` documents, credentials masked."""
+"""From records to documents, credentials masked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from neurocore.cli.brief import state
-from neurocore.cli.documents import (
+from neurocore.documents.runs import (
     AnswerDocument,
     DecisionDocument,
     DifferenceDocument,
@@ -20,9 +19,11 @@ from neurocore.cli.documents import (
     PreviewDocument,
     RunDetails,
     RunSummary,
+    StandingDocument,
     StepDocument,
     WaitDocument,
 )
+from neurocore.documents.standing import state
 from neurocore.persistence.base import GateStatus, RunStatus
 from neurocore.runtime.definition import shown
 
@@ -230,19 +231,31 @@ def open_gates(gates: Sequence[GateRecord], run: RunRecord) -> list[GateRecord]:
 def outcome(
     run: RunRecord, store: RunStore, config: NeuroCoreConfig, program: str, *, decision: Decision | None = None
 ) -> OutcomeDocument:
-    """Where a run stands when a command that drove it ends."""
+    """Where a run stands, with its context: what a command that drove it ends with."""
+    return OutcomeDocument(**_standing(run, store, config, program, decision), data=context_of(run, store))
+
+
+def standing(
+    run: RunRecord, store: RunStore, config: NeuroCoreConfig, program: str, *, decision: Decision | None = None
+) -> StandingDocument:
+    """Where a run stands."""
+    return StandingDocument(**_standing(run, store, config, program, decision))
+
+
+def _standing(
+    run: RunRecord, store: RunStore, config: NeuroCoreConfig, program: str, decision: Decision | None
+) -> dict[str, Any]:
     gates = store.load_gates(run.run_id)
     base = _summary(run, store, config)
-    return OutcomeDocument(
+    return {
         **base,
-        data=context_of(run, store),
-        waits=[
+        "waits": [
             WaitDocument(node=one.node_id, visit=one.visit, kind=one.kind, message=one.message, digest=one.digest)
             for one in open_gates(gates, run)
         ],
-        next=next_commands(run, gates, base["state"], run.run_id, program),
-        decision=_decision(decision) if decision else None,
-    )
+        "next": next_commands(run, gates, base["state"], run.run_id, program),
+        "decision": _decision(decision) if decision else None,
+    }
 
 
 def _decision(decision: Decision) -> DecisionDocument:

@@ -1,0 +1,77 @@
+"""A run whole: what it was given, its steps, gates and activity, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from neurocore.documents import make
+from neurocore.documents.runs import InspectDocument
+from neurocore.documents.standing import state
+from neurocore.errors import NeuroCoreError
+from neurocore.gates import compare
+from neurocore.gates import preview as previews
+from neurocore.runtime.actions import actions
+from neurocore.runtime.definition import definition
+
+if TYPE_CHECKING:
+    from neurocore.config import NeuroCoreConfig
+    from neurocore.documents.runs import GateDocument
+    from neurocore.gates.compare import LastApproved
+    from neurocore.gates.preview import Preview
+    from neurocore.persistence.base import GateRecord, RunRecord, RunStore
+
+
+def inspect(
+    run: RunRecord,
+    store: RunStore,
+    config: NeuroCoreConfig,
+    schema_of: Callable[[str], Any],
+    program: str,
+    *,
+    full: bool = False,
+) -> InspectDocument:
+    """Everything about a run; configuration, tracebacks, logs and the YAML with `full`.
+
+    `schema_of` is as in `definition`; `program` is how the commands of `next` begin.
+    """
+    gates = store.load_gates(run.run_id)
+    return InspectDocument(
+        run=make.details(run, store, config),
+        steps=[
+            make.step(step, full=full, schema=schema_of(step.skill_type or "") if full else None)
+            for step in store.load_steps(run.run_id)
+        ],
+        gates=gate_documents(run, gates, store),
+        events=[make.event(event) for event in store.load_events(run.run_id)],
+        next=make.next_commands(run, gates, state(run, config, store), run.run_id, program),
+        refused={verb: reason for verb, reason in actions(run, config, store).items() if reason is not None},
+        blueprint_source=definition(run.blueprint_snapshot, schema_of)[0] if full else None,
+    )
+
+
+def gate_documents(run: RunRecord, gates: list[GateRecord], store: RunStore) -> list[GateDocument]:
+    """Every occurrence; an open one with what each answer leads to and what was approved last."""
+    waiting = {(gate.node_id, gate.visit) for gate in make.open_gates(gates, run) if gate.kind == "gate"}
+    return [
+        make.gate(gate, outlooks(run, gate, store), last_approved(run, gate, store))
+        if (gate.node_id, gate.visit) in waiting
+        else make.gate(gate)
+        for gate in gates
+    ]
+
+
+def outlooks(run: RunRecord, gate: GateRecord, store: RunStore) -> Preview | None:
+    """What each answer leads to; None where the run's definition cannot be read any more."""
+    try:
+        return previews.preview(run.run_id, store, gate=gate.node_id, visit=gate.visit)
+    except NeuroCoreError:
+        return None
+
+
+def last_approved(run: RunRecord, gate: GateRecord, store: RunStore) -> LastApproved | None:
+    """The last approved occurrence of this gate in another run, with what differs; None where there is none."""
+    try:
+        return compare.last_approved(run.run_id, gate.node_id, store)
+    except NeuroCoreError:
+        return None

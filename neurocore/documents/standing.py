@@ -1,0 +1,28 @@
+"""Who moves a run on, in a word. It imports little, since plain lists need it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from neurocore.persistence.base import RunStatus
+
+if TYPE_CHECKING:
+    from neurocore.config import NeuroCoreConfig
+    from neurocore.persistence.base import RunRecord, RunStore
+
+
+def state(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> str:
+    """`driven`, `owed`, `lost` or `idle`; only what may be moving is looked into.
+
+    A run that has ended since it was read, with its process, is not taken for lost: it is read again.
+    """
+    if run.status.ended or (run.status is RunStatus.SUSPENDED and run.owed is None):
+        return "idle"
+    from neurocore.runtime.sweep import liveness
+
+    found = liveness(run, config)
+    if found == "lost":
+        now = store.load_summary(run.run_id)
+        if now is not None and now.version != run.version:
+            return liveness(now, config)
+    return found
