@@ -95,8 +95,9 @@ class Filter(Struct, kw_only=True):
         pairs = []
         for name in NAMES:
             values = fields.get(name)
-            pairs += [(name, value) for value in (values if isinstance(values, list) else [values]) if value]
-        return urlencode(pairs, errors="replace")
+            if values:
+                pairs += [(name, value) for value in (values if isinstance(values, list) else [values]) if value]
+        return urlencode(pairs, errors="replace") if pairs else ""
 
 
 def _texts(values: Iterable[str]) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
+from flask import render_template, request
 from markupsafe import Markup
 from msgspec import Struct
 
@@ -36,6 +37,8 @@ _log = logging.getLogger(__name__)
 #: Of a long run the first and the last steps are sent, the rest when asked for.
 FIRST_STEPS, LAST_STEPS = 40, 110
 DECIDED_SHOWN = 3
+#: How many courses of ended runs are kept, some 50 KB each.
+MOST_COURSES = 64
 
 TABS = ("activity", "context", "inputs", "blueprint")
 
@@ -91,6 +94,15 @@ class Panel(Struct, kw_only=True):
     def note_needed(self) -> str:
         """What stands beside the word Note."""
         return {"required": "needed", "on_reject": "needed to reject"}.get(self.gate.policy.note, "if you like")
+
+
+class Course(Struct, frozen=True, kw_only=True):
+    """How a run went: its timeline, the time it waited for people, the most tries of a step, the step that failed."""
+
+    html: Markup
+    waited_ms: float
+    attempts: int
+    failed_step: StepRecord | None
 
 
 class RunPage:
@@ -151,6 +163,30 @@ class RunPage:
     # ---------------------------------------------------------------- the timeline and the picture
 
     @cached_property
+    def course(self) -> Course:
+        """The timeline with what the status line says of it: of an ended run made once for each version."""
+        run, kept = self.run, self.services.kept_courses
+        if self.standing.live or not run.status.ended or self.all_steps:
+            return self._course()
+        key = (run.run_id, f"{run.version} {run.epoch} {run.updated_at}", self.picture, request.script_root)
+        found: Course | None = kept.get(key)
+        if found is None:
+            while len(kept) >= MOST_COURSES:
+                kept.pop(next(iter(kept)), None)
+            found = kept[key] = self._course()
+        return found
+
+    def _course(self) -> Course:
+        node = self.run.failure.node if self.run.failure else None
+        failed = (one for one in reversed(self.steps) if node in (one.node_id, one.component))
+        return Course(
+            html=Markup(render_template("runs/sections/timeline.html", page=self)),  # noqa: S704 - it escapes
+            waited_ms=self.timeline.waited_ms,
+            attempts=max((one.attempt for one in self.steps), default=1),
+            failed_step=next(failed, None) if node else None,
+        )
+
+    @cached_property
     def timeline(self) -> Timeline:
         """Every row with its bars."""
         return build(self.run, self.steps, self.gates)
@@ -176,19 +212,6 @@ class RunPage:
     def flow(self) -> Flow | None:
         """The picture."""
         return of_run(self.plan, self.run, self.steps, self.gates) if self.plan else None
-
-    @property
-    def attempts(self) -> int:
-        """How often the step that was tried most was tried."""
-        return max((one.attempt for one in self.steps), default=1)
-
-    @property
-    def failed_step(self) -> StepRecord | None:
-        """The step that failed the run."""
-        node = self.run.failure.node if self.run.failure else None
-        return (
-            next((one for one in reversed(self.steps) if node in (one.node_id, one.component)), None) if node else None
-        )
 
     def rows_html(self, rows: list[Row]) -> Markup:
         """These rows of the timeline."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from flask import Blueprint, Response, abort, make_response, redirect, render_template, request
 from jinja2_fragments.flask import render_block
+from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
 from neurocore import codec
@@ -21,6 +23,7 @@ from webapp.marks import run_url
 from webapp.rendering import Page
 from webapp.runpage import RunPage
 from webapp.services import Services, services
+from webapp.text import html, line
 
 area = Blueprint("runs", __name__)
 
@@ -62,8 +65,22 @@ def _counts(here: Services, wanted: Filter) -> dict[str, Any]:
     return {
         "statuses": [(status, counts.get(status, 0)) for status in RunStatus],
         "total": sum(counts.values()),
-        "blueprints": sorted(blueprints.items())[:500],
+        "blueprint_options": _options(tuple(sorted(blueprints.items())[:500]), wanted.runs.blueprint),
     }
+
+
+_SELECTED = Markup(" selected")
+
+
+@lru_cache(maxsize=100)
+def _options(blueprints: tuple[tuple[str, int], ...], chosen: str | None) -> Markup:
+    """What there is to choose in the field of blueprints, kept for as long as the counts are the same."""
+    form = '<option value="{}"{}>{} ({:,})</option>'
+    return Markup("\n").join(
+        html(form, name, _SELECTED if name == chosen else "", line(name, 60), count)
+        for name, count in blueprints
+        if len(name) <= 200
+    )
 
 
 @area.get("/runs/<run_id>")

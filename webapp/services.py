@@ -55,6 +55,8 @@ class Services:
         self._blueprints: dict[Path, tuple[int, Blueprint | BlueprintError]] = {}
         #: Rows of lists as HTML, by run, version and what else they tell (`webapp.listing`).
         self.kept_rows: dict[RowKey, RowParts] = {}
+        #: How ended runs went, by run, version and what else is asked for (`webapp.runpage.Course`).
+        self.kept_courses: dict[tuple[str, str, bool, str], Any] = {}
         self._alive: dict[tuple[str, ...], tuple[float, str]] = {}
 
     @property

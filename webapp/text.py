@@ -43,7 +43,7 @@ def line(text: object, limit: int = 200) -> str:
 def ago(at: datetime, now: datetime | None = None) -> str:
     """How long ago, in a word or two; in the future and after two weeks the date."""
     future = at > (now or datetime.now(UTC))
-    return readable.ago(at, now) or at.astimezone(UTC).strftime("%Y-%m-%d %H:%M" if future else "%Y-%m-%d")
+    return readable.ago(at, now) or _written(at)[1][: 16 if future else 10]
 
 
 def time_ago(iso: str | None, now: datetime | None = None) -> Markup:

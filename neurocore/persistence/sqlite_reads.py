@@ -78,6 +78,9 @@ class SQLiteReads(RunStore):
             except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, msgspec.MsgspecError) as error:
                 raise Damaged(str(error)) from error
 
+    def _runs(self, found: list[sqlite3.Row]) -> list[RunRecord]:
+        return self._made(lambda: list(map(rows.run_of, found)))
+
     @property
     def database(self) -> Database:
         """The file, for those who look after it (`neurocore.persistence.admin`)."""
@@ -111,7 +114,7 @@ class SQLiteReads(RunStore):
 
     def _load_steps(self, run_id: str) -> list[StepRecord]:
         found = self._db.rows(_Q["load_steps"], (run_id,))
-        return [self._made(rows.widen_step, self._made(rows.step_of, run_id, row), row) for row in found]
+        return self._made(lambda: [rows.widen_step(rows.step_of(run_id, row), row) for row in found])
 
     def load_step(self, run_id: str, step_index: int) -> StepRecord | None:
         """One step with what it logged."""
@@ -130,11 +133,12 @@ class SQLiteReads(RunStore):
     def step_summaries(self, run_id: str, *, after: int = -1, limit: int | None = None) -> list[StepRecord]:
         """Steps beyond an index without their wide columns."""
         found = self._db.rows(_Q["step_summaries"], (run_id, after, -1 if limit is None else limit))
-        return [self._made(rows.step_of, run_id, row) for row in found]
+        return self._made(lambda: [rows.step_of(run_id, row) for row in found])
 
     def load_events(self, run_id: str) -> list[Event]:
         """The run's activity."""
-        return [self._made(rows.event_of, row) for row in self._db.rows(_Q["load_events"], (run_id,))]
+        found = self._db.rows(_Q["load_events"], (run_id,))
+        return self._made(lambda: [rows.event_of(row) for row in found])
 
     def load_gates(self, run_id: str) -> list[GateRecord]:
         """The run's gate occurrences with their answers."""
@@ -182,7 +186,7 @@ class SQLiteReads(RunStore):
     ) -> list[RunRecord]:
         """Narrow runs, newest first."""
         wanted = RunFilter(status=(status,) if status else (), blueprint=blueprint)
-        return [self._made(rows.run_of, row) for row in self._keyed(wanted, None, None, limit)]
+        return self._runs(self._keyed(wanted, None, None, limit))
 
     def page_runs(
         self, filter: RunFilter | None = None, *, before: str | None = None, after: str | None = None, limit: int = 50
@@ -207,7 +211,7 @@ class SQLiteReads(RunStore):
         older = more if after is None else True
         newer = more if after is not None else before is not None
         return RunPage(
-            runs=[self._made(rows.run_of, row) for row in found],
+            runs=self._runs(found),
             older=last if older else None,
             newer=first if newer else None,
         )
@@ -254,7 +258,7 @@ class SQLiteReads(RunStore):
 
     def active_runs(self) -> list[RunRecord]:
         """Runs that are running or owed."""
-        return [self._made(rows.run_of, row) for row in self._db.rows(_Q["active_runs"])]
+        return self._runs(self._db.rows(_Q["active_runs"]))
 
     def status_counts(self, *, blueprint: str | None = None) -> dict[RunStatus, int]:
         """How many runs are in each status."""

@@ -1,0 +1,134 @@
+"""What pages cost, against a bare Flask view in the same process. Both are asked as a WSGI server asks them."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from werkzeug.test import EnvironBuilder
+
+from benchmarks.history import fill
+from benchmarks.measure import Row, milliseconds, p99, side_by_side
+from benchmarks.step import chain, registry
+from neurocore.config import NeuroCoreConfig
+from neurocore.persistence import SQLiteRunStore
+from neurocore.runtime.executor import execute_blueprint_tracked
+from webapp import create_app
+from webapp.listing import rows as listed
+from webapp.services import Leave, Services
+
+PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial"}
+
+
+def asking(app: Flask, path: str, *, headers: dict[str, str] | None = None, expect: int = 200) -> Callable[[], bytes]:
+    """A function that has the app answer one request of a browser that was here before, and gives the body."""
+    environ = EnvironBuilder(path=path, headers=headers, base_url="http://127.0.0.1/").get_environ()
+    seen = app.test_client().get(path).headers.get("Set-Cookie")
+    if seen is not None:
+        environ["HTTP_COOKIE"] = seen.split(";")[0]
+
+    def ask() -> bytes:
+        statuses = []
+
+        def start(status: str, _headers: Any, _error: Any = None) -> Any:
+            statuses.append(status)
+
+        body = app({**environ, "wsgi.input": io.BytesIO()}, start)
+        text = b"".join(body)
+        if hasattr(body, "close"):
+            body.close()
+        assert statuses[0].startswith(str(expect)), f"{path}: {statuses[0]}"
+        return text
+
+    return ask
+
+
+def bare(store: SQLiteRunStore, services: Services, app: Flask) -> Flask:
+    """A Flask app with one view: the same 50-row table by Jinja from a list in memory."""
+    row = (Path(app.root_path) / "templates" / "runs" / "_row.html").read_text("utf-8")
+    table = (Path(app.root_path) / "templates" / "runs" / "_table.html").read_text("utf-8")
+    template = table.replace("{{ table }}", f"{{% for row in rows %}}{row}{{% endfor %}}")
+    with app.test_request_context("/"):
+        rows = listed(store.page_runs().runs, services)
+    made = Flask("bare", static_folder=None)
+    compiled = made.jinja_env.from_string(template)
+
+    @made.get("/")
+    def index() -> str:
+        return compiled.render(rows=rows)
+
+    return made
+
+
+def rows(*, quick: bool) -> list[Row]:
+    """The table's lines about pages."""
+    count, times, rounds = (5_000, 20, 3) if quick else (1_000_000, 60, 9)
+    with tempfile.TemporaryDirectory() as folder:
+        config = NeuroCoreConfig(project_root=Path(folder))
+        config.data_dir.mkdir()
+        fill(config.runs_db_path, count, steps=False)
+        store = SQLiteRunStore(config.runs_db_path)
+        long = execute_blueprint_tracked(chain(50), registry(), config, run_store=store).metadata.run_id
+        app = create_app(config, store=store, dispatcher=Leave())
+        floor = asking(bare(store, app.extensions["neurocore"], app), "/")
+        found = [
+            _against(floor, asking(app, path), f"{name}, against a bare view of 50 rows", aim, times, rounds)
+            for name, path, aim in (
+                (f"the list of runs, the newest 50 of {count:,}", "/runs", "≤ 2"),
+                (f"the list of runs by status, 50 of {count:,}", "/runs?status=failed", "≤ 2"),
+                ("the run page, 50 steps", f"/runs/{long}", "≤ 3"),
+            )
+        ]
+        found.append(_never_seen(app, floor, times * 2))
+        found.append(_unchanged(app, long, 60 if quick else 600))
+        store.close()
+    return found
+
+
+def _against(
+    floor: Callable[[], bytes], page: Callable[[], bytes], name: str, aim: str, times: int, rounds: int
+) -> Row:
+    floor()
+    page()
+    cost, least, ratio = side_by_side(lambda: _median(page, times), lambda: _median(floor, times), rounds=rounds)
+    return Row(name, f"{cost:.2f} ms", f"{least:.2f} ms", f"{ratio:.1f}", aim)
+
+
+def _median(work: Callable[[], bytes], times: int) -> float:
+    return statistics.median(milliseconds(work) for _ in range(times))
+
+
+def _never_seen(app: Flask, floor: Callable[[], bytes], times: int) -> Row:
+    """Pages of older and older runs, none of them asked for before."""
+    costs, path = [], "/runs"
+    for _ in range(min(times, 80)):
+        ask, found = asking(app, path), []
+        costs.append(milliseconds(lambda ask=ask, found=found: found.append(ask())))
+        link = re.search(r'href="(\?[^"]*)" rel="next"', found[0].decode())
+        assert link is not None
+        path = f"/runs{html.unescape(link.group(1))}"
+    cost, least = statistics.median(costs[1:]), _median(floor, times)
+    name = "pages of the list that nobody has asked for before"
+    return Row(name, f"{cost:.2f} ms", f"{least:.2f} ms", f"{cost / least:.1f}")
+
+
+def _unchanged(app: Flask, run_id: str, times: int) -> Row:
+    """The question that an open run page asks every second."""
+    store: SQLiteRunStore = app.extensions["neurocore"].store
+    run = store.load_summary(run_id)
+    assert run is not None
+    with app.test_request_context("/"):
+        from webapp.standing import token
+
+        version = token(run, app.extensions["neurocore"])
+    ask = asking(app, f"/runs/{run_id}?v={version}", headers=PARTIAL, expect=204)
+    body = ask()
+    cost = p99(ask, times=times)
+    return Row(f"refreshing an unchanged run, {len(body)} bytes of body (p99)", f"{cost:.2f} ms", aim="< 2 ms, 0 bytes")
