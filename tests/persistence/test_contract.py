@@ -38,11 +38,11 @@ def test_the_report_says_what_a_backend_passes_and_offers():
 
 
 def test_the_report_names_what_a_backend_does_wrong():
-    class Forgetful(JsonFolderStore):
+    class Forgetful(InMemoryRunStore):
         def delete_run(self, run_id: str) -> None:
             """Forget to forget."""
 
-    report = examine(RunStoreContract, Forgetful)
+    report = examine(RunStoreContract, lambda folder: Forgetful())
     assert not report.passes
     assert "test_a_deleted_run_is_gone_with_all_that_was_its" in report.failed
     assert "✗ test_a_deleted_run_is_gone_with_all_that_was_its" in str(report)
