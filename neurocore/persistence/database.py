@@ -18,6 +18,8 @@ from neurocore.errors import StoreError
 from neurocore.persistence.migrate import prepare
 
 BUSY_MS = 5_000
+#: Of many commits that are not synced, one in this time makes sure that the file is still there, in seconds.
+LOOK_EVERY = 0.01
 #: How long one keeps at it while others write, in seconds. Nobody is told "database is locked" before that.
 PATIENCE = 120.0
 
@@ -43,6 +45,7 @@ class Database:
         self._readers: list[tuple[threading.Thread, sqlite3.Connection]] = []
         self._writer: sqlite3.Connection | None = None
         self._synced = True
+        self._look_at = 0.0
 
     def write(self, *, sync: bool = False) -> Transaction:
         """One transaction: committed at the end of the `with` block, rolled back when the block raises.
@@ -86,7 +89,10 @@ class Database:
 
     def writer(self, *, synced: bool) -> sqlite3.Connection:
         """The writing connection, its `synchronous` as asked for; call it with the lock held."""
-        self.check()
+        now = time.monotonic()
+        if synced or self.closed or now >= self._look_at:
+            self.check()
+            self._look_at = now + LOOK_EVERY
         connection = self._writer
         if connection is None:
             connection = self._writer = self._connect()
@@ -114,6 +120,7 @@ class Database:
         except OSError:
             same = False
         if not same:
+            self._look_at = 0.0
             raise StoreError(
                 f"The run history {self.path} was removed or replaced while in use; restore it, then restart."
             )
