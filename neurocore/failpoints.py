@@ -24,6 +24,7 @@ NAMES = (
     "answer.before_commit",
     "answer.after_commit",
     "end.after_commit",
+    "request.before_kept",
     "migrate.before_commit",
     "migrate.after_commit",
 )

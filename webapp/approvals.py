@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, make_response, render_template, request
+from msgspec import Struct
 from werkzeug.wrappers import Response as AnyResponse
 
-from neurocore.persistence.base import GateEntry, GateStatus
+from neurocore.errors import InputError
+from neurocore.persistence.base import GateEntry, GateStatus, RunStore
 from webapp import live
 from webapp.services import services
 
@@ -19,27 +22,52 @@ WAITING = 200
 DECIDED = 50
 
 
+class Approvals(Struct, frozen=True, kw_only=True):
+    """A page of them, for people and programs. `older` is the `before` of the next page, None on the last."""
+
+    waiting: list[GateEntry]
+    decided: list[GateEntry]
+    older: str | None
+
+    @classmethod
+    def of(cls, store: RunStore, blueprint: str | None, by: str | None, before: str | None) -> Approvals:
+        """Open ones (none beyond the first page), and those that `by` decided. Raises InputError."""
+        if before is not None:
+            _check_time(before)
+        waiting = store.list_gates(blueprint=blueprint, limit=WAITING) if before is None else []
+        closed = (GateStatus.DECIDED, GateStatus.DONE)
+        decided = store.list_gates(status=closed, blueprint=blueprint, by=by, before=before, limit=DECIDED + 1)
+        older = decided[DECIDED - 1].gate.closed_at if len(decided) > DECIDED else None
+        return cls(waiting=waiting, decided=decided[:DECIDED], older=older)
+
+
+def _check_time(text: str) -> None:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        sentence = f"before takes the time of a decision, such as 2026-03-31T12:00:00+00:00, not {text[:50]!r}."
+        raise InputError(sentence, {"before": sentence}) from None
+
+
 @area.get("/approvals")
 def index() -> AnyResponse:
     """Waiting ones, longest first; decided ones, newest first, by whom and of which blueprint."""
     here, asked = services(), request.args
     blueprint, by = (asked.get(name, "").strip()[:500] or None for name in ("blueprint", "by"))
     before = asked.get("before", "").strip()[:100] or None
-    waiting = here.store.list_gates(blueprint=blueprint, limit=WAITING) if before is None else []
-    closed = (GateStatus.DECIDED, GateStatus.DONE)
-    decided = here.store.list_gates(status=closed, blueprint=blueprint, by=by, before=before, limit=DECIDED + 1)
-    token = _token([*waiting, *decided])
+    found = Approvals.of(here.store, blueprint, by, before)
+    token = _token([*found.waiting, *found.decided])
     if live.wants_block() and asked.get("v") == token:
         return live.unchanged()
     context: dict[str, Any] = {
-        "waiting": waiting,
-        "decided": decided[:DECIDED],
-        "older": _older(decided, blueprint, by),
+        "waiting": found.waiting,
+        "decided": found.decided,
+        "older": found.older and _query(blueprint, by, found.older),
         "blueprint": blueprint,
         "by": by,
         "before": before,
         "token": token,
-        "query": urlencode({"blueprint": blueprint or "", "by": by or "", "before": before or ""}, errors="replace"),
+        "query": _query(blueprint, by, before),
         "blueprints": sorted(here.store.blueprint_counts())[:500],
     }
     if live.wants_block():
@@ -47,11 +75,8 @@ def index() -> AnyResponse:
     return live.varying(make_response(render_template("approvals/index.html", **context)))
 
 
-def _older(decided: list[GateEntry], blueprint: str | None, by: str | None) -> str | None:
-    if len(decided) <= DECIDED:
-        return None
-    last = decided[DECIDED - 1].gate.closed_at or ""
-    return urlencode({"blueprint": blueprint or "", "by": by or "", "before": last}, errors="replace")
+def _query(blueprint: str | None, by: str | None, before: str | None) -> str:
+    return urlencode({"blueprint": blueprint or "", "by": by or "", "before": before or ""}, errors="replace")
 
 
 def _token(entries: list[GateEntry]) -> str:

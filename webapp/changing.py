@@ -132,19 +132,24 @@ def resumption(run_id: str) -> AnyResponse:
     by = _name(run, "resume")
     if not isinstance(by, str):
         return by
-    refuse_unless_resumable(run)
-    if not here.drives:
-        raise NotResumable(f"Run {run_id} cannot be resumed from here: {NOT_FROM_HERE}.")
-    if here.liveness(run) == "driven":
-        raise busy(run)
-    waiting = [gate.node_id for gate in here.store.load_gates(run_id) if gate.status is GateStatus.OPEN]
-    if waiting and run.owed is None and not run.status.ended and here.liveness(run) != "lost":
-        raise NotResumable(
-            f"Run {run_id} waits for a decision at {', '.join(waiting)}; decide there, and it goes on by itself."
-        )
+    refuse_resume(run, here)
     here.dispatcher.submit(run_id, by=by)
     flash("The run goes on.", "ok")
     return redirect(run_url(run_id), 303)
+
+
+def refuse_resume(run: RunRecord, here: Services) -> None:
+    """Raise NotResumable or RunBusyError where handing the run to the dispatcher would lead nowhere."""
+    refuse_unless_resumable(run)
+    if not here.drives:
+        raise NotResumable(f"Run {run.run_id} cannot be resumed from here: {NOT_FROM_HERE}.")
+    if here.liveness(run) == "driven":
+        raise busy(run)
+    waiting = [gate.node_id for gate in here.store.load_gates(run.run_id) if gate.status is GateStatus.OPEN]
+    if waiting and run.owed is None and not run.status.ended and here.liveness(run) != "lost":
+        raise NotResumable(
+            f"Run {run.run_id} waits for a decision at {', '.join(waiting)}; decide there, and it goes on by itself."
+        )
 
 
 @area.post("/runs/<run_id>/replay")

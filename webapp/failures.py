@@ -59,7 +59,7 @@ def init_app(app: Flask) -> None:
         status = status_of(error)
         if status >= 500:
             _log.error("%s %s: %s", request.method, request.path, error)
-        return page(status, str(error), typed=_note(), **_more(error))
+        return page(status, str(error), error, typed=_note(), **_more(error))
 
     @app.errorhandler(CSRFError)
     def token(_error: CSRFError) -> Response:
@@ -76,7 +76,9 @@ def init_app(app: Flask) -> None:
         sentence = str(error.description or "")
         if status == 404 and sentence == type(error).description:
             sentence = f"There is no page {request.path[:200]}; the list of runs is where most things begin."
-        response = page(status, sentence)
+        response = page(status, sentence, error)
+        if error.response is None and (retry := getattr(error, "retry_after", None)) is not None:
+            response.headers["Retry-After"] = str(retry)
         if error.response is None and status == 405:
             response.headers["Allow"] = ", ".join(getattr(error, "valid_methods", None) or ("GET",))
         return response
@@ -87,11 +89,11 @@ def init_app(app: Flask) -> None:
         return page(500, "This is an error of the dashboard; its log says more. Nothing was changed half-way.")
 
 
-def page(status: int, sentence: str, **more: Any) -> Response:
+def page(status: int, sentence: str, error: Exception | None = None, **more: Any) -> Response:
     """The page of a refusal; below /api/ the API says it in its own form (`app.extensions["neurocore.problem"]`)."""
     problem = current_app.extensions.get("neurocore.problem")
     if problem is not None and request.path.startswith("/api/"):
-        answer: Response = problem(status, sentence)
+        answer: Response = problem(status, sentence, error)
         return answer
     if request.endpoint in ("ops.healthz", "ops.metrics"):
         return make_response((f"{sentence}\n", status, {"Content-Type": "text/plain; charset=utf-8"}))

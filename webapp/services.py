@@ -50,6 +50,8 @@ class Services:
         self.config = config
         self.store = store
         self.dispatcher = dispatcher
+        #: Set when the server stops: whoever waits for a run is answered then.
+        self.closing = threading.Event()
         self._lock = threading.Lock()
         self._registry: SkillRegistry | None = None
         self._blueprints: dict[Path, tuple[int, Blueprint | BlueprintError]] = {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from neurocore.documents.runs import (
     AnswerDocument,
     DecisionDocument,
+    DeletedDocument,
     DifferenceDocument,
     EventDocument,
     FailureDocument,
@@ -31,7 +32,16 @@ if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
     from neurocore.gates.compare import Difference, LastApproved
     from neurocore.gates.preview import Outlook, Preview
-    from neurocore.persistence.base import Answer, Changes, Event, GateRecord, RunRecord, RunStore, StepRecord
+    from neurocore.persistence.base import (
+        Answer,
+        Changes,
+        Event,
+        GateRecord,
+        RunRecord,
+        RunStore,
+        StepRecord,
+        Tombstone,
+    )
     from neurocore.runtime.executor import Decision
 
 
@@ -120,7 +130,7 @@ def gate(record: GateRecord, preview: Preview | None = None, approved: LastAppro
         opened_at=record.opened_at,
         closed_at=record.closed_at,
         void_reason=record.void_reason,
-        answers=[_answer(one) for one in record.answers],
+        answers=[answer(one) for one in record.answers],
         preview=PreviewDocument(approve=_outlook(preview.approve), reject=_outlook(preview.reject))
         if preview
         else None,
@@ -128,10 +138,11 @@ def gate(record: GateRecord, preview: Preview | None = None, approved: LastAppro
     )
 
 
-def _answer(answer: Answer) -> AnswerDocument:
+def answer(given: Answer) -> AnswerDocument:
+    """One person's answer."""
     return AnswerDocument(
-        approved=answer.approved, by=answer.by, known_by=answer.known_by, at=answer.at, note=answer.note,
-        digest=answer.digest, data=shown(answer.data), hash=answer.hash,
+        approved=given.approved, by=given.by, known_by=given.known_by, at=given.at, note=given.note,
+        digest=given.digest, data=shown(given.data), hash=given.hash,
     )  # fmt: skip
 
 
@@ -219,6 +230,14 @@ def event(record: Event) -> EventDocument:
     return EventDocument(
         at=record.at, kind=record.kind, who=record.who, known_by=record.known_by, data=shown(record.data)
     )
+
+
+def deleted(tombstone: Tombstone) -> DeletedDocument:
+    """What is left of a deleted run."""
+    return DeletedDocument(
+        run_id=tombstone.run_id, blueprint=tombstone.blueprint_name, deleted_at=tombstone.deleted_at,
+        deleted_by=tombstone.deleted_by, last_hash=tombstone.last_hash,
+    )  # fmt: skip
 
 
 def open_gates(gates: Sequence[GateRecord], run: RunRecord) -> list[GateRecord]:

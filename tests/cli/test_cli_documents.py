@@ -118,7 +118,8 @@ def test_the_pages_say_what_the_code_does(file):
 
 
 def test_no_schema_is_left_over():
-    assert {path.stem for path in (DOCS / "schemas").glob("*.json")} == set(DOCUMENTS)
+    # openapi.json is the API's, and checked with it.
+    assert {path.stem for path in (DOCS / "schemas").glob("*.json")} - {"openapi"} == set(DOCUMENTS)
 
 
 def test_every_command_and_every_option_is_on_the_page():

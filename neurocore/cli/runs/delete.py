@@ -26,7 +26,7 @@ def delete(project: Project, run_ids: tuple[str, ...], yes: bool, by: str | None
     Asks first; where nobody can be asked, --yes is needed. A run that has not ended is refused, and then none is
     deleted.
     """
-    from neurocore.documents.runs import DeletedDocument
+    from neurocore.documents import make
     from neurocore.runtime.begin import system_user
     from neurocore.runtime.executor import delete_run
 
@@ -49,14 +49,7 @@ def delete(project: Project, run_ids: tuple[str, ...], yes: bool, by: str | None
     who = by if by is not None else system_user()
     buried = [delete_run(run.run_id, run_store=project.store, by=who) for run in runs]
     if as_json:
-        documents = [
-            DeletedDocument(
-                run_id=one.run_id, blueprint=one.blueprint_name, deleted_at=one.deleted_at, deleted_by=one.deleted_by,
-                last_hash=one.last_hash,
-            )
-            for one in buried
-        ]  # fmt: skip
-        emit(documents)
+        emit([make.deleted(one) for one in buried])
         return
     for one in buried:
         out(f"Deleted run {one.run_id} of {line(one.blueprint_name)}.")

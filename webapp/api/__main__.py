@@ -1,0 +1,10 @@
+"""`python -m webapp.api > docs/schemas/openapi.json` brings the document up to date."""
+
+from __future__ import annotations
+
+import sys
+
+from webapp.api.openapi import text
+
+if __name__ == "__main__":
+    sys.stdout.write(text())

@@ -1,0 +1,141 @@
+"""The blueprints: what there is to start, what each takes, and how its runs went."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from neurocore.blueprint.lint import validate_blueprint
+from neurocore.blueprint.model import Blueprint
+from neurocore.errors import BlueprintError, NotFoundError
+from neurocore.persistence.base import RunFilter
+from neurocore.runtime.definition import definition, shown
+from neurocore.yamlfile import Problem
+from webapp.api.operations import get
+from webapp.blueprints import LISTED, LOOKED_AT, figures
+from webapp.services import Services
+
+
+class FiguresDocument(Struct, kw_only=True):
+    """How the last 200 runs went: how many ended, how many of those completed, milliseconds worked.
+
+    `runs` counts all there are.
+    """
+
+    runs: int
+    ended: int
+    completed: int
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+class BlueprintSummary(Struct, kw_only=True):
+    """A blueprint that has a file or a run. `problem` says why it cannot be started."""
+
+    name: str
+    version: str | None
+    description: str
+    file: str | None
+    problem: str | None
+    figures: FiguresDocument
+
+
+class BlueprintsDocument(Struct, kw_only=True):
+    """Blueprints by name. `more` counts those left out of this list."""
+
+    blueprints: list[BlueprintSummary]
+    more: int
+
+
+class InputDocument(Struct, kw_only=True):
+    """A value that a run is given. `default` is null where there is none; `secret` takes only `${NAME}`."""
+
+    name: str
+    type: str
+    required: bool
+    default: Any
+    choices: list[Any] | None
+    secret: bool
+    description: str
+
+
+class BlueprintDocument(BlueprintSummary, kw_only=True):
+    """A blueprint: what a run is given, its nodes, its findings, and its YAML with secrets masked."""
+
+    flow_type: str | None
+    nodes: list[str]
+    inputs: list[InputDocument]
+    problems: list[str]
+    warnings: list[str]
+    source: str | None
+
+
+@get("/blueprints")
+def list_blueprints(here: Services) -> BlueprintsDocument:
+    """List the blueprints."""
+    files, counts = here.blueprint_files(), here.store.blueprint_counts()
+    names = sorted({*files, *counts}, key=str.casefold)
+    return BlueprintsDocument(
+        blueprints=[_summary(here, name, files, counts) for name in names[:LISTED]], more=max(0, len(names) - LISTED)
+    )
+
+
+@get("/blueprints/{name}", 404)
+def show_blueprint(here: Services, name: str) -> BlueprintDocument:
+    """One blueprint as its file is now."""
+    files, counts = here.blueprint_files(), here.store.blueprint_counts()
+    if name not in files and name not in counts:
+        raise NotFoundError(
+            f"There is no blueprint {name[:200]!r}, neither as a file in {here.config.paths.blueprints} nor with a run."
+        )
+    loaded = files[name][1] if name in files else None
+    blueprint = loaded if isinstance(loaded, Blueprint) else None
+    found: list[Problem] = validate_blueprint(blueprint, here.registry, here.config) if blueprint else []
+    problems = [str(problem) for problem in found if problem.severity == "error"]
+    if isinstance(loaded, BlueprintError):
+        problems = [str(problem) for problem in loaded.problems] or [str(loaded)]
+    summary = msgspec.structs.asdict(_summary(here, name, files, counts))
+    summary["problem"] = problems[0] if problems else summary["problem"]
+    return BlueprintDocument(
+        **summary,
+        flow_type=blueprint.flow.type if blueprint else None,
+        nodes=list(blueprint.node_ids) if blueprint else [],
+        inputs=_inputs(blueprint) if blueprint else [],
+        problems=problems,
+        warnings=[str(problem) for problem in found if problem.severity != "error"],
+        source=definition(blueprint.snapshot(), here.schema_of)[0] if blueprint else None,
+    )
+
+
+def _summary(here: Services, name: str, files: dict[str, Any], counts: dict[str, int]) -> BlueprintSummary:
+    path, loaded = files.get(name, (None, None))
+    blueprint = loaded if isinstance(loaded, Blueprint) else None
+    count = counts.get(name, 0)
+    went = figures(here.store.page_runs(RunFilter(blueprint=name), limit=LOOKED_AT).runs if count else [], count)
+    problem = None
+    if blueprint is None:
+        problem = str(loaded).splitlines()[0] if loaded is not None else "Its file is gone."
+    root = here.config.project_root
+    return BlueprintSummary(
+        name=name,
+        version=blueprint.version if blueprint else None,
+        description=(blueprint.description or "") if blueprint else "",
+        file=str(path.relative_to(root) if path.is_relative_to(root) else path) if path is not None else None,
+        problem=problem,
+        figures=FiguresDocument(
+            runs=went.runs, ended=went.ended, completed=went.completed, p50_ms=went.p50, p95_ms=went.p95
+        ),
+    )
+
+
+def _inputs(blueprint: Blueprint) -> list[InputDocument]:
+    return [
+        InputDocument(
+            name=name, type=spec.type, required=spec.is_required,
+            default=None if spec.default is UNSET else shown({name: spec.default})[name],
+            choices=None if spec.enum is None else shown(spec.enum), secret=spec.secret, description=spec.description,
+        )
+        for name, spec in blueprint.inputs.items()
+    ]  # fmt: skip

@@ -1,0 +1,45 @@
+"""What the API says of itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request
+from msgspec import Struct
+
+from webapp.api.operations import get
+from webapp.api.problems import KINDS
+
+
+class KindDocument(Struct, kw_only=True):
+    """A kind of problem: the status it comes with, its title, and what to do about it."""
+
+    name: str
+    status: int
+    title: str
+    meaning: str
+
+
+class KindsDocument(Struct, kw_only=True):
+    """Every kind; the `type` of a problem is this document's address, # and the name."""
+
+    problems: list[KindDocument]
+
+
+@get("/openapi.json")
+def show_openapi() -> dict[str, Any]:
+    """This API as an OpenAPI 3.1 document."""
+    from webapp.api.openapi import document
+
+    return document(request.script_root)
+
+
+@get("/problems")
+def list_problems() -> KindsDocument:
+    """List the kinds of problems that this API answers with."""
+    return KindsDocument(
+        problems=[
+            KindDocument(name=name, status=kind.status, title=kind.title, meaning=kind.meaning)
+            for name, kind in KINDS.items()
+        ]
+    )

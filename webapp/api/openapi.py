@@ -1,0 +1,125 @@
+"""The OpenAPI 3.1 document, made from the same declarations by which requests are answered.
+
+`python -m webapp.api` prints it; docs/schemas/openapi.json is kept in step by a test.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from neurocore import __version__
+from webapp.api.once import HEADER, MAX_KEY
+from webapp.api.operations import IN_PATH, OPERATIONS, PREFIX, Operation
+from webapp.api.problems import Problem
+
+_REF = "#/components/schemas/{name}"
+
+TAGS = {
+    "runs": "Looking at runs.",
+    "verbs": "What changes runs. Nothing here waits for a run.",
+    "approvals": "What waits for people, and what they decided.",
+    "blueprints": "What there is to start.",
+    "description": "What this API says of itself.",
+}
+
+_CONDITION = "The ETag of what the caller has; answered by 304 while that is how the run stands."
+
+
+def document(root: str = "") -> dict[str, Any]:
+    """The document of an API below the address `root`."""
+    kinds = [kind for one in OPERATIONS for kind in (one.body, one.returns) if _is_struct(kind)]
+    _, components = msgspec.json.schema_components([*kinds, Problem], ref_template=_REF)
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in sorted(OPERATIONS, key=lambda one: (one.path, one.method)):
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "NeuroCore",
+            "version": __version__,
+            "description": "Runs of blueprints, the gates at which they wait for people, and what can be done with "
+            "them. Refusals are problems (RFC 9457).",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": root + PREFIX}],
+        "tags": [{"name": name, "description": sentence} for name, sentence in TAGS.items()],
+        "paths": paths,
+        "components": {"schemas": dict(sorted(components.items()))},
+    }
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    first, _, rest = inspect.cleandoc(operation.view.__doc__ or "").partition("\n\n")
+    found: dict[str, Any] = {
+        "operationId": operation.name,
+        "tags": [operation.tag],
+        "summary": " ".join(first.split()),
+        "parameters": _parameters(operation),
+        "responses": {str(status): _response(operation, status) for status in operation.statuses},
+    }
+    if rest:
+        found["description"] = " ".join(rest.split())
+    if operation.body is not None:
+        found["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": _REF.format(name=operation.body.__name__)}}},
+        }
+    return found
+
+
+def _parameters(operation: Operation) -> list[dict[str, Any]]:
+    found = []
+    for part in operation.path.split("/"):
+        if part.startswith("{"):
+            _, schema, sentence = IN_PATH[part[1:-1]]
+            name = {"name": part[1:-1], "in": "path", "required": True}
+            found.append({**name, "schema": schema, "description": sentence})
+    if operation.query is not None:
+        _, components = msgspec.json.schema_components([operation.query])
+        for name, schema in components[operation.query.__name__]["properties"].items():
+            plain = {key: value for key, value in schema.items() if key != "description"}
+            described = {"description": schema["description"]} if "description" in schema else {}
+            found.append({"name": name, "in": "query", "schema": plain, **described})
+    if operation.method == "POST":
+        sentence = "A name for this request: sent again with it, it acts once and gets the same answer, for a day."
+        schema = {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[ -~]+$"}
+        found.append({"name": HEADER, "in": "header", "schema": schema, "description": sentence})
+    if 304 in operation.answers:
+        found.append({"name": "If-None-Match", "in": "header", "schema": {"type": "string"}, "description": _CONDITION})
+    return found
+
+
+def _response(operation: Operation, status: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"description": HTTPStatus(status).phrase}
+    if status == 304:
+        return found
+    if status >= 400:
+        found["content"] = {"application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}}
+    else:
+        struct = _is_struct(operation.returns)
+        schema = {"$ref": _REF.format(name=operation.returns.__name__)} if struct else {"type": "object"}
+        found["content"] = {"application/json": {"schema": schema}}
+    headers = _HEADERS.get(status, {})
+    if status == 200 and 304 in operation.answers:
+        headers = {"ETag": {"description": "The version of the run.", "schema": {"type": "string"}}}
+    return {**found, "headers": headers} if headers else found
+
+
+_HEADERS: dict[int, dict[str, Any]] = {
+    201: {"Location": {"description": "Where the run is.", "schema": {"type": "string"}}},
+    503: {"Retry-After": {"description": "Seconds to wait before asking again.", "schema": {"type": "integer"}}},
+}
+
+
+def text() -> str:
+    """The document as docs/schemas/openapi.json has it."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,193 @@
+"""Looking at runs. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from flask import request
+from msgspec import Meta, Struct
+
+from neurocore.documents import make
+from neurocore.documents.compare import compare as compared
+from neurocore.documents.inspect import gate_documents
+from neurocore.documents.inspect import inspect as inspected
+from neurocore.documents.runs import (
+    DiffDocument,
+    EventDocument,
+    GateDocument,
+    InspectDocument,
+    LogsDocument,
+    OutcomeDocument,
+    RunsDocument,
+    StepDocument,
+)
+from neurocore.errors import NotFoundError
+from neurocore.persistence.base import RunRecord
+from neurocore.runtime.executor import load_run, resolve_run_id
+from webapp import filters
+from webapp.api import waiting
+from webapp.api.operations import get, unless_seen
+from webapp.services import Services
+from webapp.standing import token
+
+#: How commands begin in `next`.
+PROGRAM = "neurocore"
+
+#: A page of steps.
+STEPS = 200
+
+Moment = Annotated[str, Meta(description="A date (that day included), an ISO time, or an age: 12h, 7d.")]
+
+
+class RunsQuery(Struct, kw_only=True):
+    """The filter of the page `/runs`; everything given must hold."""
+
+    status: Annotated[list[str], Meta(description="Several, or one with commas.")] = []
+    blueprint: Annotated[str, Meta(description="The blueprint's name.")] = ""
+    q: Annotated[str, Meta(description="What the title or the id begins with.")] = ""
+    since: Moment = ""
+    until: Moment = ""
+    tag: Annotated[str, Meta(description="A tag of the run.")] = ""
+    by: Annotated[str, Meta(description="Who started it.")] = ""
+    waiting: Annotated[bool, Meta(description="Only runs with an open gate or input, running ones too.")] = False
+    before: Annotated[str, Meta(description="`older` of a page: the runs after it.")] = ""
+    after: Annotated[str, Meta(description="`newer` of a page: the runs before it.")] = ""
+    limit: Annotated[int, Meta(ge=1, le=filters.MAX_LIMIT, description="How many.")] = filters.DEFAULT_LIMIT
+
+
+class RunQuery(Struct, kw_only=True):
+    """How long to wait for a run, and for what."""
+
+    wait: Annotated[
+        float, Meta(ge=0, le=waiting.MAX_WAIT, description="Seconds to wait at most until the run is there.")
+    ] = 0.0
+    until: Annotated[
+        str, Meta(description="Statuses to wait for, with commas; all but running when it is left out.")
+    ] = ""
+
+
+class FullQuery(Struct, kw_only=True):
+    """How much."""
+
+    full: Annotated[bool, Meta(description="With configuration, tracebacks, logs and YAML.")] = False
+
+
+class StepsQuery(FullQuery, kw_only=True):
+    """Which steps."""
+
+    after: Annotated[int, Meta(ge=-1, le=2**31 - 1, description="Only steps with a greater step_index.")] = -1
+    limit: Annotated[int, Meta(ge=1, le=STEPS, description="How many.")] = STEPS
+
+
+class StepsDocument(Struct, kw_only=True):
+    """Steps of a run in order. `more` is what `after` takes for the next page, null on the last."""
+
+    run_id: str
+    steps: list[StepDocument]
+    more: int | None
+
+
+class GatesDocument(Struct, kw_only=True):
+    """Every gate occurrence of a run, in the order they opened; open ones with what each answer leads to."""
+
+    run_id: str
+    gates: list[GateDocument]
+
+
+class EventsDocument(Struct, kw_only=True):
+    """A run's activity, oldest first."""
+
+    run_id: str
+    events: list[EventDocument]
+
+
+@get("/runs")
+def list_runs(here: Services, query: RunsQuery) -> RunsDocument:
+    """List runs, newest first."""
+    wanted = filters.Filter.of(request.args.to_dict(flat=False))
+    wanted.check()
+    page = here.store.page_runs(wanted.runs, before=wanted.before, after=wanted.after, limit=query.limit)
+    runs = [make.summary(run, here.store, here.config) for run in page.runs]
+    return RunsDocument(runs=runs, older=page.older, newer=page.newer)
+
+
+@get("/runs/{run_id}", 304, 404, 409, 410)
+def show_run(here: Services, run_id: str, query: RunQuery) -> OutcomeDocument:
+    """Where a run stands, now or when it is where the caller waits for it to be.
+
+    With `wait` the answer comes as soon as the run is in one of the statuses `until`, else after so many seconds with
+    the run as it is then. A run that was decided, or handed in to be tried again, counts as running.
+    """
+    statuses = waiting.statuses(query.until)
+    whole = resolve_run_id(run_id, here.store)
+    if query.wait:
+        waiting.wait(whole, statuses, query.wait, here)
+    run = load_run(whole, here.store)
+    unless_seen(token(run, here))
+    return make.outcome(run, here.store, here.config, PROGRAM)
+
+
+@get("/runs/{run_id}/inspection", 404, 409, 410)
+def inspect_run(here: Services, run_id: str, query: FullQuery) -> InspectDocument:
+    """Everything about a run: what it was given, its steps, gates and activity, and what can be done with it."""
+    return inspected(_run(here, run_id), here.store, here.config, here.schema_of, PROGRAM, full=query.full)
+
+
+@get("/runs/{run_id}/steps", 404, 409, 410)
+def list_steps(here: Services, run_id: str, query: StepsQuery) -> StepsDocument:
+    """List the steps of a run in order, a page at a time."""
+    whole = resolve_run_id(run_id, here.store)
+    found = here.store.step_summaries(whole, after=query.after, limit=query.limit + 1)
+    steps = [here.store.load_step(whole, one.step_index) for one in found[: query.limit]]
+    return StepsDocument(
+        run_id=whole,
+        steps=[
+            make.step(one, full=query.full, schema=here.schema_of(one.skill_type or "") if query.full else None)
+            for one in steps
+            if one is not None
+        ],
+        more=found[query.limit - 1].step_index if len(found) > query.limit else None,
+    )
+
+
+@get("/runs/{run_id}/steps/{index}", 404, 409, 410)
+def show_step(here: Services, run_id: str, index: int) -> StepDocument:
+    """One step with its configuration, its traceback and what it logged."""
+    whole = resolve_run_id(run_id, here.store)
+    found = here.store.load_step(whole, index)
+    if found is None:
+        raise NotFoundError(f"Run {whole} has no step {index}; its list of steps says which there are.")
+    return make.step(found, full=True, schema=here.schema_of(found.skill_type or ""))
+
+
+@get("/runs/{run_id}/gates", 404, 409, 410)
+def list_gates(here: Services, run_id: str) -> GatesDocument:
+    """List the gates of a run with what they show, their answers, and what each answer leads to."""
+    run = _run(here, run_id)
+    return GatesDocument(
+        run_id=run.run_id, gates=gate_documents(run, here.store.load_gates(run.run_id), here.store)
+    )  # fmt: skip
+
+
+@get("/runs/{run_id}/events", 404, 409, 410)
+def list_events(here: Services, run_id: str) -> EventsDocument:
+    """List the activity of a run: every start, answer, resume and cancellation, by whom and when."""
+    whole = resolve_run_id(run_id, here.store)
+    return EventsDocument(run_id=whole, events=[make.event(event) for event in here.store.load_events(whole)])
+
+
+@get("/runs/{run_id}/logs", 404, 409, 410)
+def list_logs(here: Services, run_id: str) -> LogsDocument:
+    """List what the steps of a run logged, in order."""
+    whole = resolve_run_id(run_id, here.store)
+    return LogsDocument(run_id=whole, lines=[line for step in here.store.load_steps(whole) for line in make.logs(step)])
+
+
+@get("/runs/{run_id}/compare/{other_id}", 404, 409, 410)
+def compare_runs(here: Services, run_id: str, other_id: str) -> DiffDocument:
+    """What differs from one run to another: inputs, steps, how they ended, and the blueprint."""
+    return compared(_run(here, run_id), _run(here, other_id), here.store, here.config, here.schema_of)
+
+
+def _run(here: Services, run_id: str) -> RunRecord:
+    return load_run(resolve_run_id(run_id, here.store), here.store)

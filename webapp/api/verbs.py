@@ -1,0 +1,269 @@
+"""What changes runs. Each is a thing that is created by a POST; nothing here waits for a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from neurocore.blueprint.model import Blueprint
+from neurocore.documents import make
+from neurocore.documents.runs import DeletedDocument, StandingDocument
+from neurocore.errors import (
+    AlreadyDecided,
+    DecisionRefused,
+    GateChanged,
+    InputError,
+    NotResumable,
+    RunBusyError,
+    RunNotFound,
+)
+from neurocore.gates.answer import MAX_NAME, MAX_NOTE
+from neurocore.persistence.base import GateRecord, GateStatus, RunRecord, RunStatus
+from neurocore.runtime import latest
+from neurocore.runtime.decide import answer_input
+from neurocore.runtime.executor import (
+    Decision,
+    cancel_run,
+    create_run,
+    decide_gate,
+    delete_run,
+    load_run,
+    resolve_run_id,
+)
+from webapp.api.once import Begun
+from webapp.api.operations import post
+from webapp.api.problems import with_facts
+from webapp.api.runs import PROGRAM
+from webapp.changing import name_problem, refuse_resume
+from webapp.services import Services
+
+#: How we know who it was: they say so, as on the command line, and nobody verified it.
+CLAIMED = "claimed"
+
+By = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, description="Who asks for it: claimed, not verified.")]
+Note = Annotated[str, Meta(max_length=MAX_NOTE, description="Why.")]
+Node = Annotated[str, Meta(description="Needed only to be told what became of an older digest.")]
+Tags = Annotated[list[Annotated[str, Meta(min_length=1, max_length=100)]], Meta(max_length=50)]
+
+
+class StartRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A run to start; `data` are its inputs."""
+
+    by: By
+    data: dict[str, Any] = {}
+    tags: Tags = []
+
+
+class DecisionRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """One person's answer. `digest` is that of the gate as it was looked at; it names the occurrence too."""
+
+    approved: bool
+    by: By
+    digest: Annotated[str, Meta(min_length=1, max_length=200)]
+    gate: (
+        Annotated[str, Meta(description="The node; needed only to be told what happened to an older digest.")] | None
+    ) = None
+    visit: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    note: Note | None = None
+    data: Annotated[
+        dict[str, Any], Meta(description="What a step that waits for data is given beside the answer.")
+    ] = {}
+
+
+class ResumeRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Go on with a failed, lost or owed run, or give a waiting step its data.
+
+    `data` is seen by the steps that are tried again, or by the one that waits.
+    """
+
+    by: By
+    data: dict[str, Any] | None = None
+
+
+class ReplayRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A new run from the same inputs: of the definition stored with the run, or of its file as it is now (`latest`).
+
+    Without `tags` it has those of the run.
+    """
+
+    by: By
+    latest: bool = False
+    tags: Tags | None = None
+
+
+class CancelRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Stop a run."""
+
+    by: By
+    note: Note | None = None
+
+
+class DeleteRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Delete an ended run."""
+
+    by: By
+
+
+@post("/blueprints/{name}/runs", "start", 201, 404)
+def start_run(here: Services, name: str, body: StartRequest, begun: Begun) -> StandingDocument:
+    """Start a run: recorded, and handed to the dispatcher."""
+    by = _name(body.by)
+    if _made_before(here, begun):
+        return _standing(here, begun.run_id)
+    path, blueprint = here.blueprint(name)
+    return _make(here, begun, blueprint, path, initial_data=body.data, tags=body.tags, started_by=by)
+
+
+@post("/runs/{run_id}/replay", "replay", 201, 404, 410)
+def replay_run(here: Services, run_id: str, body: ReplayRequest, begun: Begun) -> StandingDocument:
+    """Start a new run from another's inputs. No answer is taken along."""
+    by = _name(body.by)
+    if _made_before(here, begun):
+        return _standing(here, begun.run_id)
+    run = _run(here, run_id)
+    blueprint = latest.of_file(run) if body.latest else Blueprint.from_snapshot(run.blueprint_snapshot)
+    return _make(
+        here, begun, blueprint, run.blueprint_path, initial_data=run.initial_data, started_by=by,
+        tags=run.tags if body.tags is None else body.tags, replay_of=run.run_id,
+    )  # fmt: skip
+
+
+def _made_before(here: Services, begun: Begun) -> bool:
+    """Whether this very request made its run before its server died; the run is handed on where it did not start."""
+    run = here.store.load_summary(begun.run_id) if begun.again else None
+    if run is not None and run.owed is not None:
+        here.dispatcher.submit(run.run_id)
+    return run is not None
+
+
+def _make(here: Services, begun: Begun, blueprint: Blueprint, path: Path | str | None, **more: Any) -> StandingDocument:
+    try:
+        create_run(
+            blueprint, here.registry, here.config, run_store=here.store, run_id=begun.run_id, blueprint_path=path,
+            known_by=CLAIMED, **more,
+        )  # fmt: skip
+    except ValueError:  # the id is taken: the same request came to another process in the same moment
+        if not begun.again:
+            raise
+    else:
+        here.dispatcher.submit(begun.run_id)
+    return _standing(here, begun.run_id)
+
+
+@post("/runs/{run_id}/decision", "decide", 200, 404, 410)
+def decide(here: Services, run_id: str, body: DecisionRequest) -> StandingDocument:
+    """Answer at an open gate, over what was looked at; the run then goes on by itself.
+
+    The answer is on disk before this is answered. The same person saying the same again is a success that changes
+    nothing (`decision.effect` is `repeated`); any other late answer is refused, naming who decided and when.
+    """
+    whole = resolve_run_id(run_id, here.store)
+    gates = here.store.load_gates(whole)
+    meant = next((gate for gate in gates if gate.digest == body.digest), None)
+    if body.data and meant is not None and meant.kind == "gate":
+        sentence = f"Gate {meant.node_id} takes an answer and a note, and no data."
+        raise InputError(sentence, {"data": sentence})
+    gate = body.gate if body.gate is not None or meant is None else meant.node_id
+    visit = body.visit if body.visit is not None or meant is None else meant.visit
+    try:
+        decision = decide_gate(
+            whole, approved=body.approved, by=body.by, note=body.note, gate=gate, visit=visit, digest=body.digest,
+            run_store=here.store, dispatch=here.dispatcher, known_by=CLAIMED, data=body.data,
+        )  # fmt: skip
+    except DecisionRefused as error:
+        raise with_facts(error, **_what_stands(here, whole, gate, visit, error)) from error
+    return _standing(here, whole, decision)
+
+
+def _what_stands(
+    here: Services, run_id: str, gate: str | None, visit: int | None, error: DecisionRefused
+) -> dict[str, Any]:
+    """What a refused answer must know: the answer that was faster, or what the gate shows now."""
+    fitting = [
+        one
+        for one in here.store.load_gates(run_id)
+        if gate in (None, one.node_id, one.name) and (visit in (None, one.visit) or isinstance(error, GateChanged))
+    ]
+    if isinstance(error, GateChanged):
+        now = [one for one in fitting if one.status is GateStatus.OPEN]
+        return {"gate": make.gate(now[-1])} if now else {}
+    decided = [one for one in fitting if one.decision is not None]
+    if isinstance(error, AlreadyDecided) and decided:
+        last: GateRecord = max(decided, key=lambda one: one.closed_at or "")
+        return {"decision": make.answer(last.answers[-1])}
+    return {}
+
+
+@post("/runs/{run_id}/resumption", "resume", 200, 404, 410)
+def resume_run(here: Services, run_id: str, body: ResumeRequest, begun: Begun) -> StandingDocument:
+    """Hand a failed, lost or owed run to the dispatcher, or give a waiting step its data."""
+    by = _name(body.by)
+    run = _run(here, run_id)
+    waiting = [gate for gate in here.store.load_gates(run.run_id) if gate.status is GateStatus.OPEN]
+    try:
+        if body.data is not None and run.status is RunStatus.SUSPENDED and [one.kind for one in waiting] == ["input"]:
+            answer_input(run, waiting[0], body.data, here.store, by=by, known_by=CLAIMED)
+            here.dispatcher.submit(run.run_id)
+            return _standing(here, run.run_id)
+        refuse_resume(run, here)
+        if body.data is not None and run.status is not RunStatus.FAILED:
+            raise NotResumable(f"Run {run.run_id} does not wait for data; resume it without.")
+    except (NotResumable, RunBusyError, DecisionRefused):
+        if not _done_before(here, run, ("resumed", "answered"), by, begun):
+            raise
+        return _standing(here, run.run_id)
+    if not _done_before(here, run, ("resumed", "answered"), by, begun):
+        here.dispatcher.submit(run.run_id, resume_data=body.data, by=by)
+    return _standing(here, run.run_id)
+
+
+@post("/runs/{run_id}/cancellation", "cancel", 200, 404, 410)
+def cancel(here: Services, run_id: str, body: CancelRequest, begun: Begun) -> StandingDocument:
+    """Stop a run: at once where nobody drives it, else as soon as the step that runs has ended."""
+    by = _name(body.by)
+    run = _run(here, run_id)
+    if not _done_before(here, run, ("cancelled",), by, begun):
+        cancel_run(run.run_id, run_store=here.store, by=by, config=here.config, known_by=CLAIMED, note=body.note)
+    return _standing(here, run.run_id)
+
+
+@post("/runs/{run_id}/deletion", "delete", 200, 404, 410)
+def delete(here: Services, run_id: str, body: DeleteRequest, begun: Begun) -> DeletedDocument:
+    """Delete an ended run with its steps, answers and logs. What is left is who deleted it, and when."""
+    by = _name(body.by)
+    try:
+        whole = resolve_run_id(run_id, here.store)
+    except RunNotFound as error:
+        left = error.tombstone
+        if begun.again and left is not None and left.deleted_by == by and left.deleted_at >= begun.at:
+            return make.deleted(left)
+        raise
+    return make.deleted(delete_run(whole, run_store=here.store, by=by))
+
+
+# -------------------------------------------------------------------- what they share
+
+
+def _done_before(here: Services, run: RunRecord, kinds: tuple[str, ...], by: str, begun: Begun) -> bool:
+    """Whether this very request did its work before its server died: the run's activity then has the entry."""
+    return begun.again and any(
+        event.kind in kinds and event.who == by and event.at >= begun.at for event in here.store.load_events(run.run_id)
+    )
+
+
+def _name(by: str) -> str:
+    """The name, trimmed. Raises InputError."""
+    problem = name_problem(by.strip())
+    if problem is not None:
+        raise InputError(problem, {"by": problem})
+    return by.strip()
+
+
+def _run(here: Services, run_id: str) -> RunRecord:
+    return load_run(resolve_run_id(run_id, here.store), here.store)
+
+
+def _standing(here: Services, run_id: str, decision: Decision | None = None) -> StandingDocument:
+    return make.standing(load_run(run_id, here.store), here.store, here.config, PROGRAM, decision=decision)

@@ -1,0 +1,86 @@
+"""Waiting for a run to get somewhere: a bounded number of requests may, so that the others find a thread free."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from flask import Flask, current_app
+from werkzeug.exceptions import ServiceUnavailable
+
+from neurocore.errors import InputError
+from neurocore.persistence.base import RunRecord, RunStatus
+from webapp.services import Services
+
+#: Seconds that one request may wait.
+MAX_WAIT = 60
+
+#: How many requests may wait at once; `neurocore serve` has so many threads more than it needs for the rest.
+MAX_WAITERS = 16
+
+#: Seconds between two looks at the run's version, which is one read of one row.
+LOOK_EVERY = 0.1
+
+#: Seconds after which somebody who found no place may come again.
+RETRY_AFTER = 2
+
+_PLACES = "neurocore.api.waiters"
+
+ENDS_WAIT = tuple(status for status in RunStatus if status is not RunStatus.RUNNING)
+
+
+def init_app(app: Flask) -> None:
+    """Make the places."""
+    app.extensions[_PLACES] = threading.BoundedSemaphore(MAX_WAITERS)
+
+
+def statuses(until: str) -> tuple[RunStatus, ...]:
+    """The statuses in `until`. Raises InputError for one that there is not."""
+    names = [name.strip() for name in until.split(",") if name.strip()]
+    wrong = [name for name in names if name not in RunStatus.__members__.values()]
+    if wrong:
+        known = ", ".join(status.value for status in RunStatus)
+        sentence = f"There is no status {wrong[0][:50]!r}; there are {known}."
+        raise InputError(sentence, {"until": sentence})
+    return tuple(RunStatus(name) for name in names) or ENDS_WAIT
+
+
+def wait(run_id: str, wanted: tuple[RunStatus, ...], seconds: float, here: Services) -> None:
+    """Return when the run is in one of these statuses, is gone, time is up, or the server stops.
+
+    Raises ServiceUnavailable, with Retry-After, where all places are taken.
+    """
+    if _reached(here.store.load_summary(run_id), wanted, here):
+        return
+    places: threading.BoundedSemaphore = current_app.extensions[_PLACES]
+    if not places.acquire(blocking=False):
+        raise ServiceUnavailable(
+            f"{MAX_WAITERS} requests wait for runs already; ask again in a moment, or without wait.",
+            retry_after=RETRY_AFTER,
+        )
+    try:
+        _watch(run_id, wanted, time.monotonic() + seconds, here)
+    finally:
+        places.release()
+
+
+def _watch(run_id: str, wanted: tuple[RunStatus, ...], end: float, here: Services) -> None:
+    while not _reached(here.store.load_summary(run_id), wanted, here):
+        left = end - time.monotonic()
+        if left <= 0 or here.closing.wait(min(left, LOOK_EVERY)):
+            return
+
+
+def _reached(run: RunRecord | None, wanted: tuple[RunStatus, ...], here: Services) -> bool:
+    """A run that is decided or handed in, and not driven on yet, is on its way: what it was is no place to stop at."""
+    if run is None:
+        return True
+    if run.status is RunStatus.RUNNING:
+        return RunStatus.RUNNING in wanted
+    on_its_way = run.owed is not None or here.dispatcher.state(run.run_id) is not None
+    return RunStatus.RUNNING in wanted if on_its_way and not _final(run) else run.status in wanted
+
+
+def _final(run: RunRecord) -> bool:
+    """Completed and cancelled runs go nowhere, even while the thread that drove them ends."""
+    return run.status in (RunStatus.COMPLETED, RunStatus.CANCELLED)
