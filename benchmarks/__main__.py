@@ -1,4 +1,8 @@
-"""`python -m benchmarks [--quick]`: measure, and print the machine and the table as Markdown."""
+"""`python -m benchmarks [--quick] [part …]`: measure, and print the machine and the tables as Markdown.
+
+The parts are step, start, store, pages and server; all of them where none is named. `--quick` takes a minute and is for
+seeing that it works: a smaller history, fewer rounds.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,42 @@ import os
 import platform
 import sqlite3
 import sys
+from importlib import import_module
 
-from benchmarks import start, step, store
+import psutil
+
 from benchmarks.measure import table
+
+PARTS = {
+    "step": "Steps, against their own SQL statements run bare",
+    "start": "Starting",
+    "store": "A large history",
+    "pages": "Pages, against a bare Flask view of the same 50 rows in the same process",
+    "server": "The server over HTTP",
+}
+
+
+def machine() -> str:
+    """What it is measured on, and how busy that is with other things."""
+    busy = os.getloadavg()[0]
+    return (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
+        f"{psutil.virtual_memory().total / 2**30:.0f} GB, Python {platform.python_version()}, "
+        f"SQLite {sqlite3.sqlite_version}; load {busy:.1f} when it began."
+    )
 
 
 def main() -> None:
-    """Measure everything."""
+    """Measure what is named."""
     quick = "--quick" in sys.argv
-    print(
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"SQLite {sqlite3.sqlite_version}\n"
-    )
-    print(table([*step.rows(quick=quick), *start.rows(quick=quick), *store.rows(quick=quick)]))
+    named = [one for one in sys.argv[1:] if one != "--quick"]
+    unknown = [one for one in named if one not in PARTS]
+    if unknown:
+        sys.exit(f"There is no part {unknown[0]!r}; there are {', '.join(PARTS)}.")
+    print(machine(), flush=True)
+    for part in named or PARTS:
+        rows = import_module(f"benchmarks.{part}").rows(quick=quick)
+        print(f"\n{PARTS[part]}\n\n{table(rows)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -66,10 +66,10 @@ def rows(*, quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory() as name:
         project = Project(Path(name))
         with project.serving() as server:
-            found = [] if quick else [_first_page(server)]
-            found.append(_decisions(project, server, 5 if quick else 60))
-            found.append(_open_pages(project, server, *((20, 2) if quick else (200, 15))))
-            found.append(_memory(project, server, 600 if quick else 100_000))
+            found = [] if quick else [first_page(server)]
+            found.append(decisions(project, server, 5 if quick else 60))
+            found.append(open_pages(project, server, *((20, 2) if quick else (200, 15))))
+            found.append(memory(project, server, 600 if quick else 100_000))
     return found
 
 
@@ -103,15 +103,16 @@ class Project:
     def serving(self) -> Iterator[Server]:
         """`neurocore serve` as a process."""
         command = [sys.executable, "-m", "neurocore", "serve", "--port", "0"]
-        process = subprocess.Popen(command, cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        process = subprocess.Popen(command, cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         try:
             assert process.stdout is not None
             told = next(match for line in process.stdout if (match := re.search(r"http://127\.0\.0\.1:(\d+)", line)))
-            threading.Thread(target=process.stdout.read, daemon=True).start()
-            yield Server(process.pid, int(told.group(1)))
+            server = Server(process.pid, int(told.group(1)))
+            yield server
+            server.leave()
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.communicate(timeout=30)
             self.store.close()
 
 
@@ -121,6 +122,7 @@ class Server:
     def __init__(self, pid: int, port: int) -> None:
         self.process = psutil.Process(pid)
         self.port = port
+        self._browsers: list[Browser] = []
 
     def cpu(self) -> float:
         """Seconds of processor time so far."""
@@ -129,7 +131,13 @@ class Server:
 
     def browser(self) -> Browser:
         """A connection that stays open, with cookies."""
-        return Browser(self.port)
+        self._browsers.append(Browser(self.port))
+        return self._browsers[-1]
+
+    def leave(self) -> None:
+        """Close every connection."""
+        for browser in self._browsers:
+            browser.close()
 
 
 class Browser:
@@ -155,11 +163,15 @@ class Browser:
         assert answer.status < 400, f"{path}: {answer.status} {body[:500]}"
         return body
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
 
 # -------------------------------------------------------------------- decisions
 
 
-def _decisions(project: Project, server: Server, count: int) -> Row:
+def decisions(project: Project, server: Server, count: int) -> Row:
     """From the moment the form is sent to the moment the step after the gate has started, as it is recorded."""
     waiting = [project.waiting() for _ in range(count + 3)]
     browser = server.browser()
@@ -189,7 +201,7 @@ def _seconds(iso: str) -> float:
 # -------------------------------------------------------------------- pages that stay open
 
 
-def _open_pages(project: Project, server: Server, count: int, seconds: int) -> Row:
+def open_pages(project: Project, server: Server, count: int, seconds: int) -> Row:
     """Pages of runs that wait, each of which asks once a second whether anything has changed."""
     pages = []
     for _ in range(count):
@@ -226,7 +238,7 @@ def _open_pages(project: Project, server: Server, count: int, seconds: int) -> R
 # -------------------------------------------------------------------- the first page
 
 
-def _first_page(server: Server) -> Row:
+def first_page(server: Server) -> Row:
     """Every byte that a browser without a cache is sent for the first page, headers included."""
     todo, seen, total = ["/"], {"/"}, 0
     while todo:
@@ -264,14 +276,14 @@ def _fetched(server: Server, path: str) -> tuple[int, str]:
 # -------------------------------------------------------------------- memory
 
 
-def _memory(project: Project, server: Server, count: int) -> Row:
+def memory(project: Project, server: Server, count: int) -> Row:
     """All kinds of looks, mixed; whether the server's memory grows over the later three quarters of them."""
     run_ids = [project.waiting() for _ in range(20)]
     paths = [
         "/", "/runs", "/runs?status=completed", "/runs?q=pay", "/approvals", "/blueprints", "/blueprints/payments",
-        "/about", "/healthz",
+        "/about", "/healthz", "/api/v1/runs", "/api/v1/runs?status=suspended",
         *(path for run_id in run_ids for path in (
-            f"/runs/{run_id}", f"/runs/{run_id}?tab=context", f"/runs/{run_id}/steps/0",
+            f"/runs/{run_id}", f"/runs/{run_id}?tab=context", f"/runs/{run_id}/steps/0", f"/api/v1/runs/{run_id}",
             f"/runs/{run_id}?v=x", f"/runs/{run_id[:8]}",
         )),
     ]  # fmt: skip

@@ -22,7 +22,7 @@ def rows(*, quick: bool) -> list[Row]:
     return [*found, size()]
 
 
-def looks(store: SQLiteRunStore, count: int) -> list[Row]:
+def looks(store: SQLiteRunStore, count: int, *, times: int = 300) -> list[Row]:
     """How long each look at a history of so many runs takes."""
     both = RunFilter(status=(RunStatus.FAILED,), blueprint="blueprint10")
     middle = store.page_runs(RunFilter(until="2023-11-15T00:00:00+00:00")).runs[-1].run_id[:8]
@@ -37,9 +37,10 @@ def looks(store: SQLiteRunStore, count: int) -> list[Row]:
         "counts by blueprint": store.blueprint_counts,
     }
     found = [
-        Row(f"{name}, of {count:,} runs (p99)", f"{p99(look):.2f} ms", aim="< 3 ms") for name, look in by_key.items()
+        Row(f"{name}, of {count:,} runs (p99)", f"{p99(look, times=times):.2f} ms", aim="< 3 ms")
+        for name, look in by_key.items()
     ]
-    cost = p99(lambda: store.find_runs(middle))
+    cost = p99(lambda: store.find_runs(middle), times=times)
     return [*found, Row(f"an id by 8 characters, of {count:,} (p99)", f"{cost:.2f} ms", aim="< 1 ms")]
 
 
