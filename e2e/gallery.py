@@ -58,7 +58,7 @@ class Maker:
         return run_id
 
 
-@lru_cache(maxsize=1)
+@lru_cache
 def pages(site: Site) -> dict[str, str]:
     """Each page's path by the name of its state; the runs for it are made the first time."""
     make = Maker(site)

@@ -144,7 +144,7 @@ class Camera:
         """Write `name`.png: what this person (`People.person`) sees at `path`, or the whole page however long."""
         page = self.people.person(**{"timezone_id": "Europe/Berlin", "device_scale_factor": 1.5, **who})
         page.goto(self.address + path)
-        page.wait_for_function("document.documentElement.classList.contains('script')")
+        page.wait_for_function("() => document.documentElement.classList.contains('script')")
         if page.get_by_label("Approver").count():
             page.get_by_label("Approver").first.fill("ann@example.com")
             page.get_by_label("Approver").first.blur()

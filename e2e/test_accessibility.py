@@ -9,6 +9,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page, expect
 
 from e2e.gallery import PLACES, STATUS, pages
+from e2e.people import People
 from e2e.site import Site
 
 pytestmark = pytest.mark.e2e
@@ -52,7 +53,8 @@ def look(page: Page, address: str, status: int) -> list[str]:
     return found
 
 
-def test_axe_finds_nothing_on_any_page_in_either_theme(site: Site, page: Page) -> None:
+def test_axe_finds_nothing_on_any_page_in_either_theme(site: Site, people: People) -> None:
+    page = people.person(traced=False)
     found = {name: look(page, site.address + path, STATUS.get(name, 200)) for name, path in pages(site).items()}
     assert not {name: problems for name, problems in found.items() if problems}
 

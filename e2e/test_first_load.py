@@ -39,7 +39,7 @@ PAINTED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimat
 def see(page: Page, address: str) -> None:
     """Open a page and let its scripts do what they do at the start."""
     page.goto(address)
-    page.wait_for_function("document.documentElement.classList.contains('script')")
+    page.wait_for_function("() => document.documentElement.classList.contains('script')")
     page.evaluate(PAINTED)
 
 
@@ -106,7 +106,7 @@ def test_every_page_can_be_read_before_a_script_has_come(site: Site, people: Peo
 
 
 def test_nothing_moves_while_a_page_loads(site: Site, people: People) -> None:
-    page = people.person()
+    page = people.person(traced=False)
     page.add_init_script(WATCH)
     moved = {}
     for name in (*PLACES, "waiting", "two gates", "completed", "failed", "compare", "blueprint with every input"):

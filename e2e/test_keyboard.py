@@ -148,4 +148,4 @@ def test_wide_tables_scroll_by_the_arrow_keys(site: Site, page: Page) -> None:
     flow = page.get_by_role("group", name="Flow", exact=True)
     flow.focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('.picture').scrollLeft > 0")
+    page.wait_for_function("() => document.querySelector('.picture').scrollLeft > 0")

@@ -57,7 +57,7 @@ def test_opened_steps_a_text_selection_and_the_place_on_the_page_stay(site: Site
     assert "and a third" in selected
     begin.scroll_into_view_if_needed()
     page.mouse.wheel(0, 40)
-    page.wait_for_function("scrollY > 0")
+    page.wait_for_function("() => scrollY > 0")
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     top = begin.evaluate("(element) => element.getBoundingClientRect().top")
     for number in (1, 2, 3):

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from e2e.gallery import STATUS, Maker, pages
+from e2e.people import People
 from e2e.site import Site, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -20,7 +21,8 @@ def reach(site: Site, run_id: str, status: str) -> None:
     wait_until(lambda: state(site, run_id) == status, f"{run_id} is {status}")
 
 
-def test_every_page_is_there_and_nothing_on_it_needs_script(site: Site, plain_page: Page) -> None:
+def test_every_page_is_there_and_nothing_on_it_needs_script(site: Site, people: People) -> None:
+    plain_page = people.person(script=False, traced=False)
     for name, path in pages(site).items():
         answer = plain_page.goto(site.address + path)
         assert answer is not None
