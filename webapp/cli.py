@@ -20,10 +20,17 @@ if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
     from neurocore.persistence.base import RunStore
     from neurocore.runtime.dispatch import Dispatcher
+    from webapp.services import Services
 
 _log = logging.getLogger(__name__)
 
 WAITING_TOLD = 5
+
+#: What answers pages; in ms each, so that few suffice.
+THREADS = 8
+
+#: Seconds in which answers that are made already reach their clients when the server stops.
+SEND_REST = 1.0
 
 
 @click.command()
@@ -80,20 +87,22 @@ def serve(
     if store is None:
         raise UsageError("Persistence is disabled here, so there are no runs to show; set persistence.enabled: true.")
     app = create_app(config, store=store, dispatcher=Leave() if no_dispatch else None)
-    dispatcher: Dispatcher = app.extensions["neurocore"].dispatcher
-    server = _listen(app, config, host, config.web.port if port is None else port)
+    here: Services = app.extensions["neurocore"]
+    dispatcher = here.dispatcher
+    channels: dict[int, Any] = {}
+    server = _listen(app, config, host, config.web.port if port is None else port, channels)
     address = f"http://{_shown(host)}:{server.effective_port}"
     _tell(address, config, store)
     if open_browser:
         import webbrowser
 
         threading.Timer(0.3, webbrowser.open, (address,)).start()
-    stop = threading.Event()
     if not no_dispatch:
-        threading.Thread(target=_sweep, args=(config, store, dispatcher, interval, stop), daemon=True).start()
-    with _stopped_by_signals():
+        threading.Thread(target=_sweep, args=(config, store, dispatcher, interval, here.closing), daemon=True).start()
+    with _stopped_by_signals(here.closing):
         server.run()
-    stop.set()
+    here.closing.set()
+    _send_rest(channels)
     server.close()
     dispatcher.close(grace)
     if isinstance(dispatcher, ThreadDispatcher) and not dispatcher.idle(timeout=0):
@@ -112,24 +121,40 @@ def refuse_unless_safe(host: str, insecure_open: bool) -> None:
     )
 
 
-def _listen(app: Any, config: NeuroCoreConfig, host: str, port: int) -> Any:
-    """Waitress reads requests whole before a thread sees them, and sends by itself: slow clients hold no thread."""
+def _listen(app: Any, config: NeuroCoreConfig, host: str, port: int, channels: dict[int, Any]) -> Any:
+    """Waitress reads requests whole before a thread sees them, and sends by itself: slow clients hold no thread.
+
+    Those that wait for a run (`webapp.api.waiting`) do, so there is a thread for each of them beside the others. Bodies
+    that are too large are refused by `webapp.limits`, in the form of who asks; beyond four times as much by waitress.
+    """
     from waitress import create_server
 
+    from webapp.api.waiting import MAX_WAITERS
     from webapp.limits import MAX_BODY, MAX_HEADERS
 
     try:
         return create_server(
-            app, host=host, port=port, threads=8, ident=None, connection_limit=1000, backlog=256,
-            channel_timeout=60, cleanup_interval=10, asyncore_use_poll=True, max_request_header_size=MAX_HEADERS,
-            max_request_body_size=MAX_BODY, outbuf_high_watermark=4 * 1024 * 1024,
-            clear_untrusted_proxy_headers=config.web.proxies == 0,
+            app, channels, host=host, port=port, threads=THREADS + MAX_WAITERS, ident=None, connection_limit=1000,
+            backlog=256, channel_timeout=60, cleanup_interval=10, asyncore_use_poll=True,
+            max_request_header_size=MAX_HEADERS, max_request_body_size=4 * MAX_BODY,
+            outbuf_high_watermark=4 * 1024 * 1024, clear_untrusted_proxy_headers=config.web.proxies == 0,
         )  # fmt: skip
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or error
         raise UsageError(
             f"{host}:{port} cannot be listened on ({said}); choose another with --port or --host."
         ) from error
+
+
+def _send_rest(channels: dict[int, Any]) -> None:
+    """Send what was answered when the loop had ended: those who waited for a run are told how it stands."""
+    import time
+
+    from waitress.wasyncore import loop
+
+    end = time.monotonic() + SEND_REST
+    while any(getattr(one, "total_outbufs_len", 0) for one in channels.values()) and time.monotonic() < end:
+        loop(timeout=0.05, use_poll=True, map=channels, count=1)
 
 
 def _shown(host: str) -> str:
@@ -176,10 +201,11 @@ def _sweep(
 
 
 @contextlib.contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """SIGTERM and Ctrl-C end the server's loop, from where the dispatcher is closed in order."""
+def _stopped_by_signals(closing: threading.Event) -> Iterator[None]:
+    """SIGTERM and Ctrl-C set `closing` and end the server's loop, from where the dispatcher is closed in order."""
 
     def end(_number: int, _frame: Any) -> NoReturn:
+        closing.set()
         raise SystemExit(0)
 
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}

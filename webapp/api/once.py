@@ -74,8 +74,11 @@ def answered(store: RunStore, plain: object, act: Callable[[Begun], Response]) -
         answer = act(_begin(store, key, digest))
         failpoint("request.before_kept")
         kept = Kept(status=answer.status_code, location=answer.headers.get("Location"), body=answer.get_data())
-        store.keep_request(f"answer {key}", digest, msgspec.json.encode(kept))
-    return answer
+        mine = msgspec.json.encode(kept)
+        store.keep_request(f"answer {key}", digest, mine)
+        found = store.load_request(f"answer {key}")
+    # Another process may have been asked the same at the same time: what it kept first is the answer.
+    return answer if found is None or found[1] == mine else _as_kept(msgspec.json.decode(found[1], type=Kept))
 
 
 def _fresh() -> Begun:

@@ -215,8 +215,24 @@ def unless_seen(version: str) -> None:
 
 
 def encoded(document: Any) -> bytes:
-    """JSON in UTF-8; half surrogates, which a run may hold and UTF-8 cannot, are escaped."""
+    """JSON in UTF-8.
+
+    What msgspec cannot write is rare and goes the slow way: half surrogates, which UTF-8 has no bytes for, escaped, and
+    numbers of more digits than Python turns into text unasked, as their hexadecimal text.
+    """
     try:
         return msgspec.json.encode(document)
-    except UnicodeEncodeError:
-        return json.dumps(msgspec.to_builtins(document, str_keys=True)).encode()
+    except (UnicodeEncodeError, ValueError):
+        return json.dumps(_writable(msgspec.to_builtins(document, str_keys=True))).encode()
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _writable(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_writable(inner) for inner in value]
+    return hex(value) if type(value) is int and value.bit_length() > _MOST_BITS else value
+
+
+#: Some 4,200 decimal digits; Python refuses to write more than 4,300.
+_MOST_BITS = 14_000

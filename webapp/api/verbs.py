@@ -145,7 +145,7 @@ def _make(here: Services, begun: Begun, blueprint: Blueprint, path: Path | str |
             known_by=CLAIMED, **more,
         )  # fmt: skip
     except ValueError:  # the id is taken: the same request came to another process in the same moment
-        if not begun.again:
+        if here.store.load_summary(begun.run_id) is None:
             raise
     else:
         here.dispatcher.submit(begun.run_id)
