@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable
 from msgspec import Struct
 
 from neurocore.blueprint.conditions import Condition
-from neurocore.blueprint.plan import Carry, Plan, PlanNode
+from neurocore.blueprint.plan import Carry, Plan, PlanEdge, PlanNode
 from neurocore.errors import ConditionError
 
 Evaluate = Callable[[Condition], bool]
@@ -148,9 +148,12 @@ class Progress:
             try:
                 holds = evaluate(node.condition)
             except ConditionError as error:
-                if self.plan.settings.condition_policy(self.plan.flow_type) == "fail":
+                policy = self.plan.settings.condition_policy(self.plan.flow_type)
+                if policy == "fail":
                     moves.broken.append(Broken(node, visit, error))
                 else:
+                    if policy == "warn":
+                        self.warnings.append(f"{node.id} was skipped: {error}")
                     self._skip(node, f"its condition could not be evaluated: {error}", self._missed(node), moves)
                 return
             if holds:
@@ -263,11 +266,21 @@ class Progress:
 def route(plan: Plan, node: PlanNode, evaluate: Evaluate, *, port: str | None, tolerated: bool = False) -> list[int]:
     """The indexes of the edges that a node's end takes; `tolerated` for a failure that `on_error` lets pass.
 
-    Raises ConditionError when an edge's condition cannot be evaluated.
+    Raises ConditionError when an edge's condition cannot be evaluated, unless `on_condition_error` says otherwise.
     """
     taken = []
     for edge in plan.outgoing[node.index]:
         fits = edge.port is None or (edge.port == port and not tolerated)
-        if fits and edge.carry is not Carry.MISSED and (edge.condition is None or evaluate(edge.condition)):
+        if fits and edge.carry is not Carry.MISSED and (edge.condition is None or _holds(plan, edge, evaluate)):
             taken.append(edge.index)
     return taken
+
+
+def _holds(plan: Plan, edge: PlanEdge, evaluate: Evaluate) -> bool:
+    assert edge.condition is not None
+    try:
+        return evaluate(edge.condition)
+    except ConditionError:
+        if plan.settings.condition_policy(plan.flow_type) == "fail":
+            raise
+        return False

@@ -316,8 +316,8 @@ def _answer(
 ) -> None:
     """Turn resume_data into the answer of the gate or input that waits. Raises NotResumable when there is none."""
     if resume_data is None:
-        if run.owed is not None:
-            return
+        if run.owed is not None or run.status is RunStatus.RUNNING:
+            return  # decided, or lost while other branches ran: the gates wait on, and the run goes on
         names = ", ".join(gate.node_id for gate in waiting)
         if waiting[0].kind == "input":
             raise NotResumable(

@@ -20,7 +20,7 @@ from neurocore.blueprint.progress import Progress
 from neurocore.codec import SecretRef
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
-from neurocore.errors import ClaimLost
+from neurocore.errors import ClaimLost, ConditionError
 from neurocore.failpoints import failpoint
 from neurocore.persistence.base import (
     Answer,
@@ -137,7 +137,8 @@ class Drive:
     def _open(self, events: list[Event] | None) -> Turn:
         self.tell("run_started", total=len(self.plan.nodes))
         turn = Turn(self)
-        seen = [*self.step_of, *((node.node_id, node.visit) for node in self.run_record.current_nodes)]
+        begun = [key for key, row in self.step_of.items() if not _stopped_by_its_condition(row)]
+        seen = [*begun, *((node.node_id, node.visit) for node in self.run_record.current_nodes)]
         started = {(node_id, self.plan_visit(node_id, visit)) for node_id, visit in seen}
         turn.follow(self.progress.next(self.evaluate, started=started))
         if events is None:
@@ -274,8 +275,8 @@ class Drive:
         return due
 
     def retry_delay(self, attempt: Attempt) -> float | None:
-        """Seconds until this failed attempt is tried again, or None when it is not."""
-        if attempt.exception is None or self.stopping() or attempt.reason == "cancelled":
+        """Seconds until this failed attempt is tried again (0 while nothing may start), or None when it is not."""
+        if attempt.exception is None or attempt.reason == "cancelled":
             return None
         policy = RetryPolicy.of(attempt)
         key = (attempt.node.id, attempt.visit)
@@ -285,6 +286,8 @@ class Drive:
         if (attempt.run_id, attempt.node.id) in left_behind:
             return None  # its thread still works: a second one beside it would do the work twice
         self.retries[key] = used + 1
+        if self.stopping():
+            return 0.0
         return float(min(policy.delay * 2**used, policy.max_delay) * (0.5 + random.random() / 2))  # noqa: S311 - jitter, no secret
 
     def delay(self, seconds: float, node: PlanNode, visit: int) -> None:
@@ -389,3 +392,8 @@ class Drive:
         if own is None or self.deadline is None:
             return own if self.deadline is None else self.deadline
         return min(own, self.deadline)
+
+
+def _stopped_by_its_condition(row: StepRecord) -> bool:
+    """Whether the step failed before it began, because its own condition could not be evaluated."""
+    return row.error_type == ConditionError.__name__ and row.skill_version is None

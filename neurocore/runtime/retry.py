@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from neurocore.errors import CodecError, ConfigError
+from neurocore.errors import CodecError, ConditionError, ConfigError
 from neurocore.runtime.attempt import Attempt
 
 #: Failures that a second try cannot mend.
-NEVER = (CodecError, ConfigError)
+NEVER = (CodecError, ConditionError, ConfigError)
 
 
 class RetryPolicy(Struct, frozen=True):

@@ -103,9 +103,10 @@ class Turn:
 
     def _failed(self, attempt: Attempt) -> None:
         drive = self.drive
-        delay = drive.retry_delay(attempt)
+        delay = None if self._out_of_time(attempt) else drive.retry_delay(attempt)
         if delay is not None:
-            self._row(attempt, StepStatus.FAILED, reason=f"tried again after {delay:.2g} s")
+            when = "when the run goes on" if drive.stopping() else f"after {delay:.2g} s"
+            self._row(attempt, StepStatus.FAILED, reason=f"tried again {when}")
             drive.delay(delay, attempt.node, attempt.visit)
             drive.tell_step("step_retrying", attempt, self.now)
             return
@@ -423,8 +424,15 @@ class Turn:
             drive.rejection = drive.rejection or answer
             self.fail(Failure(kind=FailureKind.REJECTED, node=node.id, type="GateRejected", message=message))
             return
-        drive.base = {**drive.base, **changed}
-        taken = route(drive.plan, node, drive.evaluate, port=port)
+        before, drive.base = drive.base, {**drive.base, **changed}
+        try:
+            taken = route(drive.plan, node, drive.evaluate, port=port)
+        except ConditionError as error:  # the answer stays in the history; who resumes the run is asked again
+            drive.base = before
+            message = f"Where gate {node.id} leads to cannot be said: {error}"
+            self._void(gate, message)
+            self.fail(Failure(kind=FailureKind.ERROR, node=node.id, type="ConditionError", message=message), error)
+            return
         row = structs.replace(
             row, status=StepStatus.COMPLETED, changes=Changes(set=changed), output_keys=list(changed),
             edges_taken=taken, reason="approved" if answer.approved else "rejected",

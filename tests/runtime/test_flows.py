@@ -43,6 +43,30 @@ def test_a_condition_that_cannot_be_evaluated_fails_the_step_it_belongs_to(world
     assert world.story(world.only_run().run_id) == ["a 1.1 completed", "b 1.1 failed"]
 
 
+def test_a_condition_that_failed_is_met_by_no_retry_and_no_resume(world: World) -> None:
+    world.skill("work", lambda context: context.set("n", "text"))
+    text = chain("a", "b: condition: context.data.n > 5, retry: {max: 2, delay: 0}", "c")
+    with pytest.raises(ExecutionError, match="Step b failed"):
+        world.run(text)
+    for _ in range(2):
+        with pytest.raises(ExecutionError, match="Step b failed"):
+            world.resume(world.only_run().run_id)
+    assert world.calls == ["a"]
+    assert world.story(world.only_run().run_id) == ["a 1.1 completed", "b 1.1 failed", "b 1.2 failed", "b 1.3 failed"]
+
+
+@pytest.mark.parametrize("policy", ["skip", "warn"])
+def test_on_condition_error_holds_for_steps_and_edges(world: World, policy: str) -> None:
+    world.skill("work", lambda context: context.set("n", "text"))
+    text = chain("a", "b: condition: context.data.n > 5", "c")
+    world.run(text.replace("type: sequential", f"type: sequential\n  settings: {{on_condition_error: {policy}}}"))
+    assert world.calls == ["a", "c"]
+    told = [event.data["message"] for event in world.only_run().events if event.kind == "warning"]
+    assert len(told) == (policy == "warn")
+    world.run(graph("x>y?context.data.n~>~5 x>z", settings=f"{{on_condition_error: {policy}}}"))
+    assert world.calls == ["a", "c", "x", "z"]
+
+
 def test_a_conditional_flow_runs_the_first_step_that_matches(world: World) -> None:
     world.skill("work")
     text = chain("a: condition: context.data.x == 1", "b: condition: context.data.x == 2", "c", "d")

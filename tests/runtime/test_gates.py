@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from neurocore import FlowContext, codec
+from neurocore import FlowContext, codec, failpoints
 from neurocore.errors import (
     AlreadyDecided,
+    ExecutionError,
     GateAmbiguous,
     GateChanged,
     GateRejected,
@@ -35,6 +36,40 @@ def at_gate(world: World, *steps: str) -> str:
     """A run that waits at the gate `ok` after a step that set n."""
     world.skill("work", lambda context: context.set("n", (context.get("n") or 0) + 1))
     return world.run(chain(*(steps or ("a", GATE, "b")))).metadata.run_id
+
+
+def test_a_run_that_died_beside_an_open_gate_goes_on_without_an_answer(world: World) -> None:
+    class Death(BaseException):
+        pass
+
+    def die() -> None:
+        if "b" in world.calls:
+            raise Death
+
+    world.skill("work")
+    text = graph("a>ok a>b b>c ok>d", types={"ok": "approval"})
+    with failpoints.arm("step.before_commit", die), pytest.raises(Death):
+        world.run(text)
+    run = world.only_run()
+    assert run.status == "running"
+    context = world.resume(run.run_id)
+    assert context.metadata.suspended_at_node == "ok"
+    assert world.calls[-1] == "c"
+    decide_gate(run.run_id, approved=True, by="ann", run_store=world.store)
+    assert world.resume(run.run_id).metadata.status == "completed"
+
+
+def test_a_gate_whose_way_on_cannot_be_said_fails_the_run_and_is_asked_again(world: World) -> None:
+    world.skill("work")
+    text = graph("a>ok ok>b?context.data.name~>~3", types={"ok": "approval"})
+    run_id = world.run(text, initial_data={"name": "Ada"}).metadata.run_id
+    decide_gate(run_id, approved=True, by="ann", run_store=world.store)
+    with pytest.raises(ExecutionError, match="Where gate ok leads to cannot be said: The condition"):
+        world.resume(run_id)
+    run = world.record(run_id)
+    assert (run.status, run.owed, [gate.status for gate in run.gates]) == ("failed", None, ["voided"])
+    assert run.gates[0].answers[0].by == "ann", "the answer is kept"
+    assert world.resume(run_id).metadata.suspended_at_node == "ok"
 
 
 def decide(world: World, run_id: str, **options: Any) -> Any:

@@ -9,7 +9,11 @@ import pytest
 
 from neurocore import FlowContext
 from neurocore.errors import CodecError, ExecutionError, NotResumable, RunBusyError, RunNotFound, UsageError
-from neurocore.runtime.executor import cancel_run, delete_run, replay_run, resolve_run_id
+from neurocore.runtime.begin import drive_on
+from neurocore.runtime.blueprint import parse_blueprint
+from neurocore.runtime.events import RunEvent
+from neurocore.runtime.executor import cancel_run, create_run, delete_run, replay_run, resolve_run_id
+from tests.runtime.test_flows import graph
 from tests.runtime.worlds import World, chain
 
 
@@ -153,6 +157,55 @@ def test_the_whole_run_has_a_time(world: World) -> None:
     text = chain("a").replace("type: sequential", "type: sequential\n  settings: {timeout_seconds: 0.05}")
     with pytest.raises(ExecutionError, match=r"The run did not end within its 0.05 s of work; it was at a."):
         world.run(text)
+
+
+def test_a_step_that_may_be_tried_again_is_so_after_a_resume_when_its_run_stops_meanwhile(world: World) -> None:
+    failed = threading.Event()
+
+    def notice(event: RunEvent) -> None:
+        if event.kind == "step_finished" and event.node_id == "bad":
+            failed.set()
+
+    def flaky(context: FlowContext) -> None:
+        failed.wait(20)
+        if context.attempt == 1:
+            raise ValueError("for the first time")
+
+    def bad(context: FlowContext) -> None:
+        if world.calls.count("bad") == 1:
+            raise ValueError("no")
+
+    world.skill("work")
+    world.skill("bad", bad)
+    world.skill("flaky", flaky)
+    extra = {"flaky": ", on_error: continue, retry: {max: 1, delay: 0}"}
+    text = graph("a>bad a>flaky flaky>late", types={"bad": "bad", "flaky": "flaky"}, extra=extra)
+    with pytest.raises(ExecutionError, match="Step bad failed"):
+        world.run(text, on_event=notice)
+    run_id = world.only_run().run_id
+    assert "flaky 1.1 failed" in world.story(run_id)
+    assert "late" not in world.calls
+    world.resume(run_id)
+    assert "flaky 1.2 completed" in world.story(run_id)
+    assert world.calls.count("late") == 1
+
+
+def test_a_step_that_fails_while_its_process_stops_keeps_its_further_tries(world: World) -> None:
+    stop = threading.Event()
+
+    def work(context: FlowContext) -> None:
+        stop.set()
+        if context.attempt == 1 and context.node_id == "a":
+            raise ValueError("for the first time")
+
+    world.skill("work", work)
+    text = chain("a: retry: {max: 1, delay: 0}", "b")
+    blueprint = parse_blueprint(text)
+    run = create_run(blueprint, world.registry, world.config, run_store=world.store)
+    drive_on(run.run_id, world.registry, world.config, world.store, stop=stop)
+    assert (world.only_run().status, world.only_run().owed) == ("running", "resume")
+    world.resume(run.run_id)
+    assert world.story(run.run_id) == ["a 1.1 failed", "a 1.2 completed", "b 1.1 completed"]
 
 
 def test_a_run_that_is_driven_is_cancelled_between_steps(world: World) -> None:
