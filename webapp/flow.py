@@ -25,6 +25,7 @@ WORDS = {
     "skipped": "skipped",
     "suspended": "waiting",
     "running": "running",
+    "cancelled": "undecided",
     "open": "not reached",
     "plain": "",
 }
@@ -127,6 +128,9 @@ def of_run(plan: Plan, run: RunRecord, steps: Sequence[StepRecord], gates: Seque
         if gate.status is GateStatus.OPEN and gate.node_id in nodes:
             before = nodes[gate.node_id]
             nodes[gate.node_id] = NodeState("suspended", max(gate.visit, before.visits), before.href)
+        elif gate.status is GateStatus.VOIDED and nodes.get(gate.node_id, NodeState()).state == "suspended":
+            before = nodes[gate.node_id]
+            nodes[gate.node_id] = NodeState("cancelled", before.visits, before.href)
     for current in () if run.status.ended else run.current_nodes:
         if current.node_id in nodes:
             nodes[current.node_id] = NodeState("running", current.visit, _link(current.node_id, current))

@@ -53,6 +53,11 @@ class Row(Struct, kw_only=True):
         return self.gate is not None and self.gate.status is GateStatus.OPEN
 
     @property
+    def voided(self) -> bool:
+        """Whether it waited for a person until nobody was asked any more."""
+        return self.status == "suspended" and self.gate is not None and self.gate.status is GateStatus.VOIDED
+
+    @property
     def id(self) -> str:
         """The id that links lead to."""
         return step_anchor(self.node_id, self.visit, self.attempt)
