@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import enum
+import importlib
 import uuid
 import zoneinfo
 from collections.abc import Callable
@@ -145,7 +147,10 @@ def _namedtuple(data: bytes) -> Any:
 
 
 def _registered(data: bytes) -> Any:
-    name, plain_value = _unpack(data)
+    name, plain_value, *module = _unpack(data)
+    if name not in tags.by_name and module:
+        with contextlib.suppress(Exception):  # whatever the module raises while it is imported
+            importlib.import_module(module[0])
     held = tags.by_name.get(name)
     if held is None:
         raise CodecError(f"A stored value needs the codec {name!r}; register it with neurocore.register_codec.")

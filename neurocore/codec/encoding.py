@@ -187,7 +187,8 @@ class _Walk:
         kind = type(value)
         if kind in tags.by_class:
             name = tags.by_class[kind]
-            return _Ext(tags.REGISTERED, _pack([name, self.wire(tags.by_name[name].to(value), depth + 1)]))
+            held = tags.by_name[name]
+            return _Ext(tags.REGISTERED, _pack([name, self.wire(held.to(value), depth + 1), held.module]))
         if isinstance(value, enum.Enum):
             return _Ext(tags.ENUM, _pack([_place_of(value), *self._member(value, depth)]))
         if isinstance(value, PurePath):

@@ -40,8 +40,9 @@ class Unreadable(Struct, frozen=True):
 
 
 class Registered(Struct, frozen=True):
-    """A class that `register_codec` taught the codec."""
+    """A class that `register_codec` taught the codec, and the module that did: importing it teaches it again."""
 
+    module: str
     cls: type
     to: Callable[[Any], Any]
     from_: Callable[[Any], Any]
@@ -54,13 +55,14 @@ by_class: dict[type, str] = {}
 def register_codec(cls: type, *, name: str, to: Callable[[Any], Any], from_: Callable[[Any], Any]) -> None:
     """Teach the codec a class: `to(value)` gives something it knows, `from_` makes the value of that again.
 
-    `name` stands in every stored value, so it must stay. A class of the same name and module (a file imported again)
-    takes the place of the one before. Raises ValueError when the name is taken by another class.
+    `name` and the calling module stand in every stored value, so they must stay: whoever reads one imports the module.
+    A class of the same name and module (a file imported again) takes the place of the one before. Raises ValueError
+    when the name is taken by another class.
     """
     held = by_name.get(name)
     if held is not None and name_of(held.cls) != name_of(cls):
         raise ValueError(f"The codec name {name!r} is taken by {name_of(held.cls)}.")
-    by_name[name] = Registered(cls, to, from_)
+    by_name[name] = Registered(sys._getframe(1).f_globals.get("__name__", ""), cls, to, from_)
     by_class[cls] = name
 
 

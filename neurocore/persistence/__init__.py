@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from neurocore import modules
 from neurocore.persistence.base import (
     Answer,
     Changes,
@@ -49,12 +50,13 @@ def build_run_store(config: NeuroCoreConfig) -> RunStore | None:
     """The store that `persistence` names, or None where it is disabled.
 
     Beside `sqlite` and `memory`, `persistence.backend` names an entry point of the group `neurocore.run_stores`: a
-    callable that takes the configuration. Raises ConfigError for an unknown backend, StoreError for one that does
-    not open.
+    callable that takes the configuration. From now on stored values may be of classes that the project's own code
+    defines. Raises ConfigError for an unknown backend, StoreError for one that does not open.
     """
     settings = config.persistence
     if not settings.enabled:
         return None
+    modules.serve(config.project_root, config.skills_dir.resolve())
     if settings.backend == "sqlite":
         from neurocore.persistence.sqlite import SQLiteRunStore
 

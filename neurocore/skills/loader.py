@@ -1,8 +1,8 @@
 """Discovery: the project's `skills/` folder, entry points of installed packages, and what is built in.
 
-Files of the folder are imported as `neurocore_project_skills.<file>`, a package whose path the last discovery set: they
-may import one another relatively, and a class defined there can be found again when a stored value of it is read in
-another process. Packages are only looked up; their code is imported when a skill of theirs is first asked for.
+Files of the folder are imported as `neurocore_project_skills.<file>` (`neurocore.modules`): they may import one another
+relatively, and modules of the project's root by name. Packages are only looked up; their code is imported when a skill
+of theirs is first asked for.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ import importlib
 import sys
 import threading
 import traceback
-import types
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+from neurocore import modules
 from neurocore.config import NeuroCoreConfig
 from neurocore.errors import SkillError
 from neurocore.skills.base import Skill
 from neurocore.skills.registry import BUILT_IN, SkillRegistry
 
-PACKAGE = "neurocore_project_skills"
 GROUP = "neurocore.skills"
 
 BUILTIN = {
@@ -42,7 +41,9 @@ def discover_skills(config: NeuroCoreConfig | None = None, *, skills_dir: Path |
     folder = skills_dir or (config.skills_dir if config is not None else None)
     if folder is not None:
         with _discovering:
-            _from_folder(registry, Path(folder).resolve())
+            folder = Path(folder).resolve()
+            modules.serve(config.project_root if config is not None else folder.parent, folder)
+            _from_folder(registry, folder)
     for point in _distinct(entry_points(group=GROUP)):
         source = f"package {point.dist.name}" if point.dist is not None else f"entry point {point.value}"
         registry.register_lazy(point.name, point.load, source=source)
@@ -67,7 +68,7 @@ def _from_folder(registry: SkillRegistry, folder: Path) -> None:
     except OSError as error:
         registry.problems.append(f"The skills folder {folder} cannot be read: {error.strerror or error}.")
         return
-    _point_package_at(folder)
+    importlib.invalidate_caches()
     for file in files:
         name = file.parent.name if file.name == "__init__.py" else file.stem
         if not name.isidentifier():
@@ -75,7 +76,7 @@ def _from_folder(registry: SkillRegistry, folder: Path) -> None:
                 f"{file}: A skill's file needs a name that Python can import, such as {_tidy(name)}.py."
             )
             continue
-        _from_module(registry, f"{PACKAGE}.{name}", file)
+        _from_module(registry, f"{modules.PACKAGE}.{name}", file)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -120,18 +121,6 @@ def _register(registry: SkillRegistry, cls: type[Skill], file: Path) -> None:
 
 def _is_own_skill(value: object, module: str) -> bool:
     return isinstance(value, type) and issubclass(value, Skill) and value.__module__.startswith(module)
-
-
-def _point_package_at(folder: Path) -> None:
-    """Make the folder importable; modules of another project's folder, and of changed files, are forgotten."""
-    package = sys.modules.get(PACKAGE)
-    if package is None or list(getattr(package, "__path__", [])) != [str(folder)]:
-        for name in [name for name in sys.modules if name.startswith(f"{PACKAGE}.")]:
-            del sys.modules[name]
-        package = types.ModuleType(PACKAGE)
-        package.__path__ = [str(folder)]
-        sys.modules[PACKAGE] = package
-    importlib.invalidate_caches()
 
 
 def _why(file: Path, error: BaseException) -> str:

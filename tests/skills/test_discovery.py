@@ -11,8 +11,9 @@ import pytest
 
 from neurocore import FlowContext, Skill, SkillMeta
 from neurocore.errors import SkillError
+from neurocore.modules import PACKAGE
 from neurocore.skills import loader
-from neurocore.skills.loader import PACKAGE, discover_skills
+from neurocore.skills.loader import discover_skills
 from neurocore.skills.registry import SkillRegistry
 
 GOOD = "from neurocore import Skill, SkillMeta\nclass Good(Skill):\n    skill_meta = SkillMeta(name='good')\n"

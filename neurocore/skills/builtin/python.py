@@ -5,17 +5,20 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from neurocore import modules
 from neurocore.context import FlowContext
 from neurocore.errors import SkillError
 from neurocore.skills.base import Skill, SkillMeta
 
 
 class PythonSkill(Skill):
-    """Calls `function` (`module:name`) with `arguments` (parameter to context key) and `values` (parameter to value).
+    """Calls `function` with `arguments` (parameter to context key) and `values` (parameter to value).
 
-    What it returns is set at `output` (default: the component's name). Async functions are awaited.
+    `function` is `module:name`, of a module in the project's root folder or of an installed package. What it
+    returns is set at `output` (default: the component's name). Async functions are awaited.
     """
 
     skill_meta = SkillMeta(
@@ -55,15 +58,27 @@ class PythonSkill(Skill):
         return context
 
     def _function(self) -> Callable[..., Any]:
-        module, _, name = self.config["function"].partition(":")
+        path: str = self.config["function"]
+        module, _, name = path.partition(":")
+        modules.serve(self.project_root)
         try:
             found: Any = importlib.import_module(module)
-            for part in name.split("."):
-                found = getattr(found, part)
-        except (ImportError, AttributeError) as error:
-            path = self.config["function"]
-            raise SkillError(f"{self.name}: the function {path} cannot be imported: {error}.") from error
+        except Exception as error:  # the module is anybody's code
+            raise SkillError(f"{self.name}: {path} cannot be imported: {type(error).__name__}: {error}.") from error
+        file = getattr(found, "__file__", None) or "built in"
+        for part in name.split("."):
+            if not hasattr(found, part):
+                raise SkillError(f"{self.name}: {module} ({file}) has no {name}{self._shadowed(module, file)}.")
+            found = getattr(found, part)
         if not callable(found):
-            raise SkillError(f"{self.name}: {self.config['function']} is no function.")
+            raise SkillError(f"{self.name}: {path} is {type(found).__name__} and no function.")
         function: Callable[..., Any] = found
         return function
+
+    def _shadowed(self, module: str, file: str) -> str:
+        """A hint where the project has a module of a name that Python or a package has already."""
+        top = self.project_root / module.partition(".")[0]
+        own = next((one for one in (top.with_suffix(".py"), top) if one.exists()), None)
+        if own is None or Path(file).is_relative_to(self.project_root):
+            return ""
+        return f", and it goes before the project's {own.name}; give that another name"
