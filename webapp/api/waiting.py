@@ -24,14 +24,15 @@ LOOK_EVERY = 0.1
 #: Seconds after which somebody who found no place may come again.
 RETRY_AFTER = 2
 
-_PLACES = "neurocore.api.waiters"
+#: The places, among the extensions of the app.
+PLACES = "neurocore.api.waiters"
 
 ENDS_WAIT = tuple(status for status in RunStatus if status is not RunStatus.RUNNING)
 
 
 def init_app(app: Flask) -> None:
     """Make the places."""
-    app.extensions[_PLACES] = threading.BoundedSemaphore(MAX_WAITERS)
+    app.extensions[PLACES] = threading.BoundedSemaphore(MAX_WAITERS)
 
 
 def statuses(until: str) -> tuple[RunStatus, ...]:
@@ -50,9 +51,9 @@ def wait(run_id: str, wanted: tuple[RunStatus, ...], seconds: float, here: Servi
 
     Raises ServiceUnavailable, with Retry-After, where all places are taken.
     """
-    if _reached(here.store.load_summary(run_id), wanted, here):
+    if reached(here.store.load_summary(run_id), wanted, here):
         return
-    places: threading.BoundedSemaphore = current_app.extensions[_PLACES]
+    places: threading.BoundedSemaphore = current_app.extensions[PLACES]
     if not places.acquire(blocking=False):
         raise ServiceUnavailable(
             f"{MAX_WAITERS} requests wait for runs already; ask again in a moment, or without wait.",
@@ -65,13 +66,13 @@ def wait(run_id: str, wanted: tuple[RunStatus, ...], seconds: float, here: Servi
 
 
 def _watch(run_id: str, wanted: tuple[RunStatus, ...], end: float, here: Services) -> None:
-    while not _reached(here.store.load_summary(run_id), wanted, here):
+    while not reached(here.store.load_summary(run_id), wanted, here):
         left = end - time.monotonic()
         if left <= 0 or here.closing.wait(min(left, LOOK_EVERY)):
             return
 
 
-def _reached(run: RunRecord | None, wanted: tuple[RunStatus, ...], here: Services) -> bool:
+def reached(run: RunRecord | None, wanted: tuple[RunStatus, ...], here: Services) -> bool:
     """A run that is decided or handed in, and not driven on yet, is on its way: what it was is no place to stop at."""
     if run is None:
         return True
