@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,6 +35,12 @@ def made(kind: type[Skill], **config: Any) -> Any:
     return skill
 
 
+def ran(skill: Any, context: FlowContext) -> FlowContext:
+    """The context after an async skill."""
+    result: FlowContext = asyncio.run(skill.process(context))
+    return result
+
+
 def python(code: str, **config: Any) -> Any:
     """A command that runs a line of Python."""
     return made(CommandSkill, argv=[sys.executable, "-c", code], **config)
@@ -40,7 +49,7 @@ def python(code: str, **config: Any) -> Any:
 def test_a_command_runs_without_a_shell_and_fills_in_its_arguments() -> None:
     context = FlowContext({"name": "a b; echo $HOME"})
     skill = made(CommandSkill, argv=[sys.executable, "-c", "import sys; print(sys.argv[1])", "{{ name }}"])
-    skill.process(context)
+    ran(skill, context)
     assert context.get("it")["stdout"] == "a b; echo $HOME\n"
     assert context.get("it")["exit_code"] == 0
 
@@ -49,7 +58,7 @@ def test_a_command_sees_only_the_environment_it_is_given(monkeypatch: pytest.Mon
     monkeypatch.setenv("LEAKY", "x")
     monkeypatch.setenv("PASSED", "y")
     context = FlowContext()
-    python("import os; print(sorted(os.environ))", pass_env=["PASSED"], env={"GIVEN": "z"}).process(context)
+    ran(python("import os; print(sorted(os.environ))", pass_env=["PASSED"], env={"GIVEN": "z"}), context)
     names = context.get("it")["stdout"]
     assert "LEAKY" not in names
     assert "PASSED" in names
@@ -57,29 +66,91 @@ def test_a_command_sees_only_the_environment_it_is_given(monkeypatch: pytest.Mon
     assert "NEUROCORE_IDEMPOTENCY_KEY" in names
 
 
-def test_a_command_that_takes_too_long_is_killed_with_its_children() -> None:
-    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
-    with pytest.raises(SkillError, match=r"did not end within 0\.3 s and was killed"):
-        python(code, timeout=0.3).process(FlowContext())
+#: Starts a child that leaves the process group, writes down its number, and never ends by itself.
+FAMILY = ["/bin/sh", "-c", "setsid sleep 600 & echo $! > started; sleep 600"]
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, or is only waiting to be asked how."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    """Look until it is so, or for ten seconds."""
+    until = time.monotonic() + 10
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def in_folder(skill: Any, folder: Path) -> Any:
+    """The skill in a project of its own."""
+    skill.project_root = folder
+    return skill
+
+
+def test_a_command_that_takes_too_long_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+    with pytest.raises(SkillError, match=r"did not end within 1 s and was killed"):
+        ran(in_folder(made(CommandSkill, argv=FAMILY, timeout=1), tmp_path), FlowContext())
+    child = int((tmp_path / "started").read_text())
+    wait_for(lambda: gone(child))
+
+
+def test_a_command_is_killed_with_all_that_it_started_when_its_run_is_cancelled(tmp_path: Path) -> None:
+    async def cancelled() -> None:
+        task = asyncio.create_task(in_folder(made(CommandSkill, argv=FAMILY), tmp_path).process(FlowContext()))
+        started = tmp_path / "started"
+        await asyncio.to_thread(wait_for, lambda: started.exists() and started.read_text().endswith("\n"))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    child = int((tmp_path / "started").read_text())
+    wait_for(lambda: gone(child))
+
+
+def test_a_command_ends_when_its_program_does_although_a_daemon_holds_its_output(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time\nprint('done', flush=True)\n"
+        "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
+        "        open('daemon', 'w').write(str(os.getpid()))\n        time.sleep(600)\n    os._exit(0)\n"
+        "os.wait()\n"
+        "while not os.path.exists('daemon') or not open('daemon').read(): time.sleep(0.01)\n"
+    )
+    context = ran(in_folder(python(code, timeout=30), tmp_path), FlowContext())
+    os.kill(int((tmp_path / "daemon").read_text()), signal.SIGKILL)
+    assert context.get("it")["stdout"] == "done\n"
+
+
+def test_a_command_runs_in_the_project_and_a_signal_is_named(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    context = ran(in_folder(python("import os; print(os.getcwd())", cwd="below"), tmp_path), FlowContext())
+    assert context.get("it")["stdout"] == f"{tmp_path / 'below'}\n"
+    with pytest.raises(SkillError, match="was ended by SIGTERM"):
+        ran(python("import os, signal; os.kill(os.getpid(), signal.SIGTERM)"), FlowContext())
 
 
 def test_what_a_command_prints_beyond_the_limit_is_dropped() -> None:
     context = FlowContext()
-    python("print('x' * 100_000)", max_output=1000).process(context)
+    ran(python("print('x' * 100_000)", max_output=1000), context)
     assert (len(context.get("it")["stdout"]), context.get("it")["truncated"]) == (1000, True)
 
 
 def test_an_exit_code_that_is_not_fine_fails_the_step() -> None:
     with pytest.raises(SkillError, match="ended with exit code 3: gone wrong"):
-        python("import sys; sys.stderr.write('gone wrong'); sys.exit(3)").process(FlowContext())
+        ran(python("import sys; sys.stderr.write('gone wrong'); sys.exit(3)"), FlowContext())
     context = FlowContext()
-    python("import sys; sys.exit(3)", ok_codes=[0, 3]).process(context)
+    ran(python("import sys; sys.exit(3)", ok_codes=[0, 3]), context)
     assert context.get("it")["exit_code"] == 3
 
 
 def test_a_command_that_is_not_there_is_told() -> None:
     with pytest.raises(SkillError, match="cannot start 'no-such-program'"):
-        made(CommandSkill, argv=["no-such-program"]).process(FlowContext())
+        ran(made(CommandSkill, argv=["no-such-program"]), FlowContext())
 
 
 def test_a_template_goes_to_a_key_or_to_a_file_below_the_folder(

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from neurocore.context import FlowContext
 from neurocore.errors import SkillError
 from neurocore.skills import templates
-from neurocore.skills.base import Skill, SkillMeta
+from neurocore.skills.base import AsyncSkill, SkillMeta
 
 ALWAYS = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
+#: Seconds that a pipe which somebody still holds is waited for once the program has ended.
+PATIENCE = 1.0
 
 
-class CommandSkill(Skill):
+class CommandSkill(AsyncSkill):
     """Runs `argv` (each item a template) and sets `output` to `{exit_code, stdout, stderr, truncated}`.
 
-    The program sees PATH, HOME, the locale, the variables named in `pass_env` and those given in `env`, and gets the
-    step's idempotency key as NEUROCORE_IDEMPOTENCY_KEY. On `timeout` (seconds, default 60) its whole process group is
-    killed. More than `max_output` bytes (default 1 MiB) of a stream are dropped and `truncated` says so. An exit code
-    that is not in `ok_codes` (default 0) fails the step.
+    The program runs in `cwd` (a path below the project's folder or absolute; the project's folder if left out). It sees
+    PATH, HOME, the locale, the variables named in `pass_env` and those given in `env`, and gets the step's idempotency
+    key as NEUROCORE_IDEMPOTENCY_KEY. On `timeout` (seconds, default 60), and when the run is cancelled, it is killed
+    with every process that it started; what it leaves running in the background is killed when it ends. More than
+    `max_output` bytes (default 1 MiB) of a stream are dropped and `truncated` says so. An exit code that is not in
+    `ok_codes` (default 0) fails the step.
     """
 
     skill_meta = SkillMeta(
@@ -50,15 +56,15 @@ class CommandSkill(Skill):
         },
     )
 
-    def process(self, context: FlowContext) -> FlowContext:
+    async def process(self, context: FlowContext) -> FlowContext:
         """Run the program."""
         argv = [self._filled(item, context) for item in self.config["argv"]]
         stdin = self._filled(self.config.get("stdin", ""), context)
-        result = self._run(argv, stdin, context)
+        result = await self._run(argv, stdin, context)
         context.set(self.config.get("output", self.name), result)
         if result["exit_code"] not in self.config.get("ok_codes", [0]):
             tail = result["stderr"].strip()[-500:]
-            raise SkillError(f"{argv[0]} ended with exit code {result['exit_code']}{': ' + tail if tail else '.'}")
+            raise SkillError(f"{argv[0]} {_ended(result['exit_code'])}{': ' + tail if tail else '.'}")
         return context
 
     def _filled(self, text: str, context: FlowContext) -> str:
@@ -72,36 +78,90 @@ class CommandSkill(Skill):
         key = {"NEUROCORE_IDEMPOTENCY_KEY": context.idempotency_key}
         return {**passed, **key, **self.config.get("env", {})}
 
-    def _run(self, argv: list[str], stdin: str, context: FlowContext) -> dict[str, Any]:
-        limit = int(self.config.get("max_output", 1024 * 1024))
-        timeout = float(self.config.get("timeout", 60))
+    def _started(self, argv: list[str], context: FlowContext) -> subprocess.Popen[bytes]:
         try:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                cwd=Path(self.config.get("cwd", ".")), env=self._environment(context), start_new_session=True,
+                cwd=self.project_root / self.config.get("cwd", "."), env=self._environment(context),
+                start_new_session=True,
             )  # fmt: skip
         except (OSError, ValueError) as error:
             raise SkillError(f"{self.name} cannot start {argv[0]!r}: {error}.") from error
+
+    async def _run(self, argv: list[str], stdin: str, context: FlowContext) -> dict[str, Any]:
+        limit = int(self.config.get("max_output", 1024 * 1024))
+        timeout = float(self.config.get("timeout", 60))
+        process = self._started(argv, context)
         readers = [_Reader(stream, limit) for stream in (process.stdout, process.stderr) if stream is not None]
-        feeder = threading.Thread(target=_feed, args=(process.stdin, stdin.encode()), daemon=True)
-        feeder.start()
+        data = stdin.encode("utf-8", "surrogatepass")
+        threading.Thread(target=_feed, args=(process.stdin, data), daemon=True).start()
+        ended = _Ended(process)
         try:
-            process.wait(timeout)
-        except subprocess.TimeoutExpired:
+            await asyncio.wait_for(ended.future, timeout)
+        except TimeoutError:
             raise SkillError(f"{argv[0]} did not end within {timeout:g} s and was killed.") from None
-        finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        finally:  # a cancellation comes this way, too
+            _kill(process.pid, with_descendants=ended.is_alive())
+            ended.join()
             for reader in readers:
-                reader.join()
-            feeder.join()
+                reader.join(PATIENCE)
         return {
             "exit_code": process.returncode,
             "stdout": readers[0].text,
             "stderr": readers[1].text,
             "truncated": any(reader.truncated for reader in readers),
         }
+
+
+class _Ended(threading.Thread):
+    """Waits for a program; `future` is done when it has ended."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        super().__init__(daemon=True)
+        self.process = process
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[None] = self.loop.create_future()
+        self.start()
+
+    def run(self) -> None:
+        self.process.wait()
+        self.loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        if not self.future.done():
+            self.future.set_result(None)
+
+
+def _kill(pid: int, *, with_descendants: bool) -> None:
+    """Kill the program's group, and what descends from it outside of that group, as long as it has not ended."""
+    others = list(_descendants(pid)) if with_descendants else []
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    for one in others:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(one, signal.SIGKILL)
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    """The processes that descend from this one, where /proc tells."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            fields = entry.read_bytes().rpartition(b")")[2].split()
+            children.setdefault(int(fields[1]), []).append(int(entry.parent.name))
+    queue = list(children.get(pid, ()))
+    while queue:
+        one = queue.pop()
+        yield one
+        queue += children.get(one, ())
+
+
+def _ended(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    with contextlib.suppress(ValueError):
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"was ended by signal {-code}"
 
 
 class _Reader(threading.Thread):
@@ -122,7 +182,7 @@ class _Reader(threading.Thread):
 
     @property
     def text(self) -> str:
-        return self.data.decode("utf-8", "replace")
+        return bytes(self.data).decode("utf-8", "replace")
 
 
 def _feed(stream: IO[bytes] | None, data: bytes) -> None:
