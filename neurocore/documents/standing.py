@@ -16,13 +16,8 @@ def state(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> str:
 
     A run that has ended since it was read, with its process, is not taken for lost: it is read again.
     """
-    if run.status.ended or (run.status is RunStatus.SUSPENDED and run.owed is None):
+    if run.status is not RunStatus.RUNNING and run.owed is None:
         return "idle"
-    from neurocore.runtime.sweep import liveness
+    from neurocore.runtime.sweep import liveness_now
 
-    found = liveness(run, config)
-    if found == "lost":
-        now = store.load_summary(run.run_id)
-        if now is not None and now.version != run.version:
-            return liveness(now, config)
-    return found
+    return liveness_now(run, config, store)

@@ -165,7 +165,8 @@ def drive_on(
 ) -> FlowContext:
     """Claim a recorded run and drive it on. `blueprint` replaces the stored definition (`--latest`).
 
-    Raises RunNotFound, RunBusyError (somebody alive drives it, or claimed it first), ExecutionError, ClaimLost.
+    A failed run goes on only where `event` says who wants it, or where that was recorded before (`owed`). Raises
+    RunNotFound, NotResumable, RunBusyError (somebody alive drives it, or claimed it first), ExecutionError, ClaimLost.
     """
     owner = owner_of_this_process(config)
     run = store.load_run(run_id)
@@ -174,6 +175,12 @@ def drive_on(
     alive = is_driven(run, config)
     if alive and not take_over:
         raise busy(run)
+    if run.owner is not None and not alive:
+        run = _as_left(run, store)
+    refuse_unless_resumable(run)
+    if run.status is RunStatus.FAILED and event is None and run.owed is None:
+        raise NotResumable(f"Run {run_id} has failed, and nobody asked for another try; resume it if it is to go on.")
+    definition = blueprint or Blueprint.from_snapshot(run.blueprint_snapshot)
     with driving(run_id):
         died = run.status is RunStatus.RUNNING and run.owner is not None and not alive and run.owed is None
         epoch = store.claim(run_id, owner=owner, expected_epoch=run.epoch)
@@ -191,7 +198,6 @@ def drive_on(
         if blueprint is not None:
             run.blueprint_snapshot, run.blueprint_hash = blueprint.snapshot(), blueprint.hash
             run.blueprint_version = blueprint.version
-        definition = blueprint or Blueprint.from_snapshot(run.blueprint_snapshot)
         drive = Drive(
             run, definition, plan_of(definition, registry), registry=registry, config=config, store=store,
             context={}, on_event=on_event, resume_data=resume_data, stop=stop,
@@ -202,6 +208,19 @@ def drive_on(
             _give_up(drive)
         events.extend(_version_warnings(drive, registry))
         return _outcome(drive, drive.run(events))
+
+
+def _as_left(run: RunRecord, store: RunStore) -> RunRecord:
+    """The run as its dead owner left it, which may have ended it right after the row was read.
+
+    Raises RunBusyError when somebody else claimed it meanwhile.
+    """
+    now = store.load_run(run.run_id)
+    if now is None:
+        raise RunNotFound(f"There is no run {run.run_id}.", run_id=run.run_id)
+    if now.epoch != run.epoch:
+        raise busy(now)
+    return now
 
 
 def _give_up(drive: Drive) -> None:

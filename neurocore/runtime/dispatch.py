@@ -15,7 +15,7 @@ from typing import Protocol
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
 from neurocore.errors import NeuroCoreError
-from neurocore.persistence.base import Event, RunStore, utcnow_iso
+from neurocore.persistence.base import Event, Owed, RunStatus, RunStore, utcnow_iso
 from neurocore.runtime.begin import drive_on
 from neurocore.runtime.events import OnEvent
 from neurocore.skills.registry import SkillRegistry
@@ -26,8 +26,10 @@ _log = logging.getLogger(__name__)
 class Dispatcher(Protocol):
     """Takes runs to drive on."""
 
-    def submit(self, run_id: str, *, resume_data: object = None, by: str | None = None) -> None:
-        """Drive the run on, now or soon. `by` is recorded as who resumed it."""
+    def submit(
+        self, run_id: str, *, resume_data: object = None, by: str | None = None, known_by: str = "claimed"
+    ) -> None:
+        """Drive the run on, now or soon. `by` is recorded as who resumed it, `known_by` as how we know."""
 
     def state(self, run_id: str) -> str | None:
         """`queued` or `running` while this dispatcher has the run, else None."""
@@ -48,10 +50,13 @@ class InlineDispatcher:
         self._on_event = on_event
         self.context: FlowContext | None = None
 
-    def submit(self, run_id: str, *, resume_data: object = None, by: str | None = None) -> None:
+    def submit(
+        self, run_id: str, *, resume_data: object = None, by: str | None = None, known_by: str = "claimed"
+    ) -> None:
         """Drive the run on and keep its `context`. Raises what `resume_blueprint` raises."""
+        event = _event(by, known_by, resume_data)
         self.context = drive_on(
-            run_id, self._registry, self._config, self._store, event=_event(by), resume_data=resume_data,
+            run_id, self._registry, self._config, self._store, event=event, resume_data=resume_data,
             on_event=self._on_event,
         )  # fmt: skip
 
@@ -82,20 +87,29 @@ class ThreadDispatcher:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._states: dict[str, str] = {}
-        self._again: dict[str, tuple[object, str | None]] = {}
+        self._again: dict[str, tuple[object, Event | None]] = {}
         self._pool = ThreadPoolExecutor(max_workers or config.runtime.max_workers, thread_name_prefix="run")
         self._futures: set[Future[None]] = set()
 
-    def submit(self, run_id: str, *, resume_data: object = None, by: str | None = None) -> None:
-        """Queue the run. One that is queued or being driven here is looked at once more when that drive ends."""
+    def submit(
+        self, run_id: str, *, resume_data: object = None, by: str | None = None, known_by: str = "claimed"
+    ) -> None:
+        """Queue the run. One that is queued or being driven here is looked at once more when that drive ends.
+
+        That somebody wants a failed run to go on is recorded here, so that it outlives this process (promise 5).
+        """
+        event = _event(by, known_by, resume_data)
+        if event is not None and self._failed(run_id):
+            self._store.set_owed(run_id, Owed.RESUME, event=event)
+            event = None
         with self._lock:
             if self._stop.is_set():
                 return
             if run_id in self._states:
-                self._again[run_id] = (resume_data, by)
+                self._again[run_id] = (resume_data, event)
                 return
             self._states[run_id] = "queued"
-            self._start(run_id, resume_data, by)
+            self._start(run_id, resume_data, event)
 
     def state(self, run_id: str) -> str | None:
         """`queued`, `running` or None."""
@@ -114,17 +128,17 @@ class ThreadDispatcher:
                 return False
         return True
 
-    def _start(self, run_id: str, resume_data: object, by: str | None) -> None:
-        future = self._pool.submit(self._drive, run_id, resume_data, by)
+    def _start(self, run_id: str, resume_data: object, event: Event | None) -> None:
+        future = self._pool.submit(self._drive, run_id, resume_data, event)
         self._futures.add(future)
         future.add_done_callback(self._futures.discard)
 
-    def _drive(self, run_id: str, resume_data: object, by: str | None) -> None:
+    def _drive(self, run_id: str, resume_data: object, event: Event | None) -> None:
         self._states[run_id] = "running"
         registry = self._registry() if callable(self._registry) else self._registry
         try:
             drive_on(
-                run_id, registry, self._config, self._store, event=_event(by), resume_data=resume_data,
+                run_id, registry, self._config, self._store, event=event, resume_data=resume_data,
                 on_event=self._on_event, stop=self._stop,
             )  # fmt: skip
         except NeuroCoreError as error:
@@ -139,10 +153,17 @@ class ThreadDispatcher:
                     self._states[run_id] = "queued"
                     self._start(run_id, *again)
 
+    def _failed(self, run_id: str) -> bool:
+        run = self._store.load_summary(run_id)
+        return run is not None and run.status is RunStatus.FAILED and run.owed is None
+
     def _owed(self, run_id: str) -> bool:
         run = self._store.load_summary(run_id)
         return run is not None and run.owed is not None
 
 
-def _event(by: str | None) -> Event | None:
-    return Event(at=utcnow_iso(), kind="resumed", who=by, known_by="claimed") if by else None
+def _event(by: str | None, known_by: str, resume_data: object) -> Event | None:
+    if not by:
+        return None
+    given = {"data": resume_data} if resume_data else {}
+    return Event(at=utcnow_iso(), kind="resumed", who=by, known_by=known_by, data=given)

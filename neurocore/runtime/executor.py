@@ -236,6 +236,8 @@ def _cancel_idle(run_id: str, by: str, config: NeuroCoreConfig, store: RunStore)
     from neurocore.persistence.base import Commit
 
     run = load_run(run_id, store)
+    if run.status.ended:  # its process ended it in this very moment
+        raise RefusedError(f"Run {run_id} is {run.status.value} already; there is nothing to cancel.")
     epoch = store.claim(run_id, owner=owner_of_this_process(config), expected_epoch=run.epoch)
     if epoch is None:
         return  # somebody began to drive it in this very moment, and will see the request

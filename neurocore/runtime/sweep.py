@@ -40,21 +40,33 @@ class SweepReport(Struct):
 
 
 def liveness(run: RunRecord, config: NeuroCoreConfig) -> str:
-    """`driven` while a live process drives the run, `lost` when its process died, `owed`, else `idle`."""
-    if run.status.ended:
-        return "idle"
-    if is_driven(run, config):
+    """`driven` while a live process drives the run, `lost` when its process died, `owed`, else `idle`.
+
+    A failed run is owed from the moment that somebody asked for it to go on until it is claimed.
+    """
+    if not run.status.ended and is_driven(run, config):
         return "driven"
     if run.owed is not None:
         return "owed"
     return "lost" if run.status is RunStatus.RUNNING else "idle"
 
 
+def liveness_now(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> str:
+    """`liveness`, but a run that its process ended right after the row was read is not taken for lost."""
+    state = liveness(run, config)
+    if state != "lost":
+        return state
+    now = store.load_summary(run.run_id)
+    if now is None:
+        return "idle"
+    return state if now.version == run.version else liveness(now, config)
+
+
 def sweep_once(config: NeuroCoreConfig, *, run_store: RunStore, dispatch: Dispatcher) -> SweepReport:
     """Look through the active runs once and hand in those that nobody drives and that must go on."""
     report = SweepReport(owed=[], lost=[], failed=[], errors={})
     for run in run_store.active_runs():
-        state = liveness(run, config)
+        state = liveness_now(run, config, run_store)
         if state not in ("owed", "lost") or dispatch.state(run.run_id) is not None:
             continue
         if state == "lost" and config.runtime.on_lost == "fail":
@@ -72,7 +84,7 @@ def sweep_once(config: NeuroCoreConfig, *, run_store: RunStore, dispatch: Dispat
 def _fail(run_id: str, config: NeuroCoreConfig, store: RunStore) -> bool:
     """End a lost run as failed, kind lost; False when somebody else took care of it."""
     run = store.load_run(run_id)
-    if run is None or liveness(run, config) != "lost":
+    if run is None or liveness_now(run, config, store) != "lost":
         return False
     epoch = store.claim(run_id, owner=owner_of_this_process(config), expected_epoch=run.epoch)
     failpoint("claim.after")

@@ -1,0 +1,119 @@
+"""Handing a run in: what is wanted outlives the process that was asked, and nobody acts on a row that is old."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from neurocore import FlowContext
+from neurocore.errors import ExecutionError, NotResumable, RefusedError, RunBusyError
+from neurocore.persistence import RunStatus
+from neurocore.runtime import begin, executor, sweep
+from neurocore.runtime.begin import drive_on
+from neurocore.runtime.dispatch import InlineDispatcher, ThreadDispatcher
+from neurocore.runtime.executor import cancel_run
+from neurocore.runtime.sweep import liveness_now, sweep_once
+from tests.runtime.worlds import World, chain
+
+
+@pytest.fixture
+def failed(world: World) -> str:
+    """A run that failed at its second step and would not fail there again."""
+
+    def work(context: FlowContext) -> None:
+        if context.node_id == "b" and world.calls.count("b") == 1:
+            raise ValueError("for the first time")
+
+    world.skill("work", work)
+    with pytest.raises(ExecutionError):
+        world.run(chain("a", "b", "c"))
+    return world.only_run().run_id
+
+
+def resumed_by(world: World, run_id: str) -> list[tuple[Any, Any]]:
+    return [(event.who, event.known_by) for event in world.record(run_id).events if event.kind == "resumed"]
+
+
+def test_a_failed_run_that_is_wanted_on_is_owed_until_somebody_drives_it(world: World, failed: str) -> None:
+    dispatch = ThreadDispatcher(world.registry, world.config, world.store)
+    dispatch.close()  # its process is about to end: it takes the wish and starts nothing
+    dispatch.submit(failed, by="ann", known_by="link")
+    run = world.record(failed)
+    assert (run.status, run.owed) == ("failed", "resume")
+    assert resumed_by(world, failed) == [("ann", "link")]
+    report = sweep_once(
+        world.config, run_store=world.store, dispatch=InlineDispatcher(world.registry, world.config, world.store)
+    )
+    assert report.owed == [failed]
+    assert world.record(failed).status == "completed"
+    assert resumed_by(world, failed) == [("ann", "link")], "the wish is recorded once"
+
+
+def test_the_threads_drive_a_failed_run_on_and_say_who_wanted_it(world: World, failed: str) -> None:
+    dispatch = ThreadDispatcher(world.registry, world.config, world.store)
+    dispatch.submit(failed, by="ann", known_by="link")
+    assert dispatch.idle(20)
+    dispatch.close()
+    assert world.record(failed).status == "completed"
+    assert resumed_by(world, failed) == [("ann", "link")]
+
+
+def test_a_failed_run_that_nobody_wants_on_is_left_alone(world: World, failed: str) -> None:
+    with pytest.raises(NotResumable, match="nobody asked for another try"):
+        drive_on(failed, world.registry, world.config, world.store)
+    assert world.record(failed).status == "failed"
+    assert world.calls == ["a", "b"]
+
+
+def just_ended(world: World, monkeypatch: pytest.MonkeyPatch, module: Any, *, epoch: int = 0) -> Any:
+    """A run that its process ends (or another claims) right after its row was read, in the eyes of `module`."""
+    world.skill("work")
+    run_id = world.run(chain("a")).metadata.run_id
+    done = world.record(run_id)
+    stale = structs.replace(done, status=RunStatus.RUNNING, owner="0gone@here:1", finished_at=None, owed=None)
+    stale.version -= 1
+    world.store.save_run(stale)
+
+    def dead_by_now(run: Any, config: Any) -> bool:
+        if world.record(run_id).owner == stale.owner:
+            world.store.save_run(structs.replace(done, epoch=done.epoch + epoch))
+        return False
+
+    monkeypatch.setattr(module, "is_driven", dead_by_now)
+    return world.record(run_id)
+
+
+def test_a_run_that_ends_right_after_its_row_was_read_is_not_driven_again(world: World, monkeypatch: Any) -> None:
+    run = just_ended(world, monkeypatch, begin)
+    with pytest.raises(NotResumable, match="is completed"):
+        drive_on(run.run_id, world.registry, world.config, world.store)
+    assert world.calls == ["a"]
+    assert world.record(run.run_id).status == "completed"
+
+
+def test_a_run_that_somebody_claims_right_after_its_row_was_read_is_busy(world: World, monkeypatch: Any) -> None:
+    run = just_ended(world, monkeypatch, begin, epoch=1)
+    with pytest.raises(RunBusyError):
+        drive_on(run.run_id, world.registry, world.config, world.store)
+
+
+def test_the_sweep_takes_no_run_for_lost_that_has_ended(world: World, monkeypatch: Any) -> None:
+    run = just_ended(world, monkeypatch, sweep)
+    assert liveness_now(run, world.config, world.store) == "idle"
+
+
+def test_the_sweep_fails_no_run_that_has_ended(world: World, monkeypatch: Any) -> None:
+    world.config = structs.replace(world.config, runtime=structs.replace(world.config.runtime, on_lost="fail"))
+    run = just_ended(world, monkeypatch, sweep)
+    dispatch = InlineDispatcher(world.registry, world.config, world.store)
+    assert not sweep_once(world.config, run_store=world.store, dispatch=dispatch)
+    assert world.record(run.run_id).status == "completed"
+
+
+def test_a_run_that_ends_while_it_is_cancelled_has_ended(world: World, monkeypatch: Any) -> None:
+    run = just_ended(world, monkeypatch, executor)
+    with pytest.raises(RefusedError, match="is completed already"):
+        cancel_run(run.run_id, run_store=world.store, config=world.config, by="ann")
+    assert world.record(run.run_id).status == "completed"
