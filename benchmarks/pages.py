@@ -52,9 +52,9 @@ def asking(app: Flask, path: str, *, headers: Mapping[str, str] = {}, expect: in
 def bare(app: Flask, *, worded: bool) -> Flask:
     """A Flask app with one view: the same 50-row table by Jinja from a list in memory, of runs or of rows in words."""
     services: Services = app.extensions["neurocore"]
-    row = (Path(app.root_path) / "templates" / "runs" / "_row.html").read_text("utf-8")
+    row = (Path(app.root_path) / "templates" / "runs" / "_rows.html").read_text("utf-8")
     table = (Path(app.root_path) / "templates" / "runs" / "_table.html").read_text("utf-8")
-    template = table.replace("{{ table }}", f"{{% for row in rows %}}{row}{{% endfor %}}")
+    template = table.replace("{{ table }}", row)
     runs = services.store.page_runs().runs
     with app.test_request_context("/"):
         ready = listed(runs, services)

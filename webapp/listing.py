@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from flask import current_app
 from markupsafe import Markup, escape
 from msgspec import Struct
-from msgspec.structs import replace
 
 from neurocore.persistence.base import RunRecord, RunStatus
 from neurocore.readable import moment, took
@@ -47,14 +46,25 @@ class Listing:
     def rows(self) -> list[Row]:
         """A row for each run."""
         now, base = datetime.now(UTC), run_url("")
-        return [_row(run, stands, base, now) for run, stands in self._runs]
+        return [_row(run, stands, base, now, lasted(run, stands)) for run, stands in self._runs]
 
     @property
     def table(self) -> Markup:
-        """The rows of the list of runs as HTML."""
-        now, base = datetime.now(UTC), run_url("")
-        rows = [_row_html(run, stands, base, now, self._kept) for run, stands in self._runs]
-        return Markup("\n".join(rows))  # noqa: S704 - from a template of ours, which escapes
+        """The rows of the list as HTML, each made once for its version and told age; how long it lasted is put in."""
+        now, base, kept = datetime.now(UTC), run_url(""), self._kept
+        keys = [_key(run, stands, base, now) for run, stands in self._runs]
+        found = {key: kept.get(key) for key in keys}
+        new = {key: one for key, one in zip(keys, self._runs, strict=True) if found[key] is None}
+        if new:
+            rows = [_row(run, stands, base, now, _HERE) for run, stands in new.values()]
+            made = zip(new, _parts(rows), strict=True)
+            if len(kept) + len(new) > _MOST_KEPT:
+                kept.clear()
+            for key, parts in made:
+                found[key] = kept[key] = parts
+        told = zip(map(found.get, keys), self._runs, strict=True)
+        rows_html = [f"{parts[0]}{lasted(run, stands)}{parts[1]}" for parts, (run, stands) in told if parts]
+        return Markup("\n".join(rows_html))  # noqa: S704 - from a template of ours, which escapes
 
     @property
     def token(self) -> str:
@@ -68,7 +78,7 @@ def rows(runs: Iterable[RunRecord], services: Services) -> list[Row]:
     return Listing(runs, services).rows
 
 
-def _row(run: RunRecord, stands: Standing, base: str, now: datetime) -> Row:
+def _row(run: RunRecord, stands: Standing, base: str, now: datetime, worked: Markup) -> Row:
     return Row(
         run_id=run.run_id,
         short=short_id(run.run_id),
@@ -78,30 +88,28 @@ def _row(run: RunRecord, stands: Standing, base: str, now: datetime) -> Row:
         blueprint=line(run.blueprint_name, 60),
         stands=where(run),
         started=time_ago(run.created_at, now),
-        lasted=lasted(run, stands),
+        lasted=worked,
         nodes=f"{run.nodes_done} / {run.nodes_total}" if run.nodes_total else "",
         by=line(run.started_by or "", 40),
         tags=[line(tag, 30) for tag in run.tags[:4]],
     )
 
 
-_HERE = Markup("\x00")
+_HERE, _END = Markup("\x00"), Markup("\x01")
 _MOST_KEPT = 5_000
 
 
-def _row_html(run: RunRecord, stands: Standing, base: str, now: datetime, kept: dict[RowKey, RowParts]) -> str:
-    """The row, made once for each version and told age; only how long it lasted is put in each time."""
+def _key(run: RunRecord, stands: Standing, base: str, now: datetime) -> RowKey:
     at = moment(run.created_at)
-    key = (run.run_id, run.version, stands.label, ago(at, now) if at else "", base)
-    parts = kept.get(key)
-    if parts is None:
-        row = replace(_row(run, stands, base, now), lasted=_HERE)
-        html = current_app.jinja_env.get_template("runs/_row.html").render(row=row)
-        before, _, after = html.partition("\x00")
-        if len(kept) >= _MOST_KEPT:
-            kept.clear()
-        parts = kept[key] = (before, after)
-    return f"{parts[0]}{lasted(run, stands)}{parts[1]}"
+    return (run.run_id, run.version, stands.label, ago(at, now) if at else "", base)
+
+
+def _parts(rows: list[Row]) -> Iterator[RowParts]:
+    """What stands before and behind `_HERE` in each row; all by one rendering, which costs more than a row."""
+    html = current_app.jinja_env.get_template("runs/_rows.html").render(rows=rows, end=_END)
+    for one in html.split(_END)[:-1]:
+        before, _, after = one.partition(_HERE)
+        yield before.lstrip("\n"), after
 
 
 def where(run: RunRecord) -> str:
