@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from statistics import quantiles
 from typing import Any
@@ -35,6 +36,8 @@ RUNS_SHOWN = 10
 
 #: Input types whose form field is read as the text it is; the others are YAML.
 AS_TEXT = frozenset({"string", "date", "datetime", "decimal", "path", "integer", "number", "boolean"})
+
+PLACE_OF_SECRET = re.compile(r"\$\{\w+\}")
 
 
 class Figures(Struct, frozen=True, kw_only=True):
@@ -239,9 +242,16 @@ def _page(name: str, here: Services, typed: dict[str, str], problems: dict[str, 
 
 def _fields(blueprint: Blueprint, typed: dict[str, str], problems: dict[str, str]) -> list[Field]:
     return [
-        Field(name=name, spec=spec, value=typed.get(name, written(spec.default)), problem=problems.get(name))
+        Field(name=name, spec=spec, value=_shown(spec, typed.get(name)), problem=problems.get(name))
         for name, spec in blueprint.inputs.items()
     ]
+
+
+def _shown(spec: InputSpec, typed: str | None) -> str:
+    """What stands in a field: what was typed, else the default; a secret that was typed in the clear is not echoed."""
+    if typed is None:
+        return written(spec.default)
+    return "" if spec.secret and not PLACE_OF_SECRET.fullmatch(typed.strip()) else typed
 
 
 def _flow(blueprint: Blueprint, here: Services) -> flow.Flow | None:
