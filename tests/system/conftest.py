@@ -38,9 +38,9 @@ class Site:
         process = self.start(*arguments, failpoint=failpoint)
         return self.ended(process)
 
-    def ended(self, process: subprocess.Popen[str]) -> dict[str, Any] | None:
+    def ended(self, process: subprocess.Popen[str], *, patience: float = 150) -> dict[str, Any] | None:
         """What a worker said, or None when it was killed."""
-        said, complaint = process.communicate(timeout=60)
+        said, complaint = process.communicate(timeout=patience)
         if process.returncode == -9:
             return None
         assert process.returncode == 0, complaint

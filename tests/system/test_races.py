@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import pytest
 
+from neurocore.persistence.admin import check
 from tests.system.conftest import Site
 
-PEOPLE = 16
+PEOPLE = 50
 
 
 @pytest.mark.system
 def test_many_processes_decide_one_gate_and_one_answer_takes_effect(site: Site) -> None:
     site.work("run", "r", "gated")
-    processes = [
-        site.start("decide", "r", f"p{i}", "yes" if i % 2 else "no") for i in range(PEOPLE)
-    ]  # fmt: skip
-    while len(list(site.root.glob("ready-*"))) < PEOPLE:
-        assert all(process.poll() is None for process in processes), "a worker ended before it was told to go"
-    (site.root / "go").touch()
-    answers = [site.ended(process) for process in processes]
-    took = [one for one in answers if one is not None and one.get("effect") == "took_effect"]
-    refused = [one for one in answers if one is not None and one.get("error") == "AlreadyDecided"]
-    assert (len(took), len(refused)) == (1, PEOPLE - 1), answers
+    told = site.work("crowd", "r", str(PEOPLE))
+    assert told is not None
+    assert told["statuses"] == [0] * PEOPLE
+    said = told["said"]
     (gate,) = site.store.load_gates("r")
     (answer,) = gate.answers
+    word = "yes" if answer.approved else "no"
+    (took,) = [one for one in said if one.get("effect") == "took_effect"]
+    assert (took["by"], took["answer"]) == (answer.by, word)
+    repeated = [one for one in said if one.get("effect") == "repeated"]
+    assert all((one["by"], one["answer"]) == (answer.by, word) for one in repeated), "it was not the same answer"
+    refused = [one for one in said if one.get("error") == "AlreadyDecided"]
+    assert len(refused) + len(repeated) == PEOPLE - 1, said
     assert all(f"by {answer.by} at" in one["message"] for one in refused)
     site.work("sweep")
     assert site.effects()["c"] == (1 if answer.approved else 0)
@@ -41,9 +43,21 @@ def test_two_processes_resume_one_run_and_one_is_told_who_drives(site: Site) -> 
     assert all(count == 1 for node, count in site.effects().items() if node != "s1")
 
 
+def crowded(site: Site, *, processes: int, runs: int) -> None:
+    """So many processes drive so many runs each, into one database."""
+    started = [site.start("many", str(runs)) for _ in range(processes)]
+    assert [site.ended(process, patience=3000) for process in started] == [{}] * processes
+    assert site.store.status_counts() == {"completed": processes * runs}
+    assert sum(site.effects().values()) == processes * runs * 2
+    assert check(site.store).problems == []
+
+
 @pytest.mark.system
 def test_processes_that_write_into_one_database_lose_no_row(site: Site) -> None:
-    processes = [site.start("many", "50") for _ in range(4)]
-    assert [site.ended(process) for process in processes] == [{}] * 4
-    assert site.store.status_counts() == {"completed": 200}
-    assert sum(site.effects().values()) == 400
+    crowded(site, processes=8, runs=25)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(3600)
+def test_eight_processes_of_five_hundred_runs_each_lose_no_row(site: Site) -> None:
+    crowded(site, processes=8, runs=500)

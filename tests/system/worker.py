@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import signal
 import sys
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from neurocore import AsyncSkill, FlowContext, Skill, SkillMeta
+from neurocore import AsyncSkill, FlowContext, Skill, SkillMeta, failpoints
 from neurocore.config import NeuroCoreConfig, load_config
+from neurocore.context import idempotency_key
 from neurocore.errors import NeuroCoreError
-from neurocore.persistence import RunStore, build_run_store
+from neurocore.persistence import RunRecord, RunStore, build_run_store
 from neurocore.runtime.blueprint import parse_blueprint
 from neurocore.runtime.dispatch import InlineDispatcher
 from neurocore.runtime.executor import decide_gate, execute_blueprint_tracked, resume_blueprint
@@ -108,9 +113,6 @@ def main(verb: str, arguments: list[str]) -> dict[str, Any]:
             execute_blueprint_tracked(blueprint, registry, config, run_store=store)
         return {}
     if verb == "decide":
-        Path(f"ready-{arguments[1]}").touch()
-        while not Path("go").exists():
-            os.sched_yield()
         decision = decide_gate(arguments[0], approved=arguments[2] == "yes", by=arguments[1], run_store=store)
         return {"effect": decision.effect}
     if verb == "resume":
@@ -120,9 +122,103 @@ def main(verb: str, arguments: list[str]) -> dict[str, Any]:
     return {"owed": report.owed, "lost": report.lost, "failed": report.failed, "errors": report.errors}
 
 
-if __name__ == "__main__":
+def crowd(run_id: str, count: str) -> dict[str, Any]:
+    """So many processes that decide one gate at the same moment; all are there before the first one goes."""
+    ready, go = os.pipe(), os.pipe()
+    for number in range(int(count)):
+        if os.fork() == 0:
+            os.close(go[1])
+            os.write(ready[1], b".")
+            os.read(go[0], 1)  # until the last end of the pipe is closed
+            by, answer = f"p{number // 2}", "yes" if number % 3 else "no"
+            said = {"by": by, "answer": answer, **told("decide", [run_id, by, answer])}
+            Path(f"said-{number}.json").write_text(json.dumps(said))
+            os._exit(0)
+    left = int(count)
+    while left:
+        left -= len(os.read(ready[0], left))
+    os.close(go[0])
+    os.close(go[1])
+    statuses = [os.wait()[1] for _ in range(int(count))]
+    files = sorted(Path.cwd().glob("said-*.json"))
+    return {"statuses": statuses, "said": [json.loads(file.read_text()) for file in files]}
+
+
+PLACES = (
+    "run.before_create", "run.after_create", "claim.after", "step.before_run", "step.after_run", "step.before_commit",
+    "step.after_commit", "end.after_commit", "any moment", "any moment", "any moment",
+)  # fmt: skip
+
+
+def mangle(seed: str, count: str, steps: str) -> dict[str, Any]:
+    """So many runs, each killed up to three times, at a named place or at any moment, and driven on.
+
+    What is wrong with one of them is a sentence in `problems`.
+    """
+    chance, deaths, problems = random.Random(int(seed)), 0, []
+    for number in range(int(count)):
+        run_id, wishes = f"r{number}", [chance.choice(PLACES) for _ in range(chance.randint(1, 3))]
+        done: set[str] = set()
+        before: Counter[str] = Counter()
+        for _ in range(20):
+            wish = wishes.pop() if wishes else None
+            deaths += _one_life(run_id, steps, wish, chance) != 0
+            effects = _effects()
+            problems += [f"{run_id}: {key} again" for key in done if effects[key] != before[key]]
+            run, completed = _look(run_id)
+            before, done = effects, {idempotency_key(run_id, node, 1) for node in completed}
+            if run is not None and run.status == "completed":
+                break
+        context = run.final_context["data"] if run is not None and run.final_context is not None else {}
+        keys = [idempotency_key(run_id, f"s{index}", 1) for index in range(int(steps))]
+        if run is None or run.status != "completed" or context != {"n": int(steps)}:
+            problems.append(f"{run_id} came to {run and run.status} with {context}")
+        problems += [f"{run_id}: {key} never" for key in keys if not before[key]]
+    return {"deaths": deaths, "problems": problems, "effects": len(_effects())}
+
+
+def _one_life(run_id: str, steps: str, wish: str | None, chance: random.Random) -> int:
+    """A process that drives the run, and how it ended."""
+    run, _ = _look(run_id)
+    passing, moment = chance.randint(1, 2 * int(steps) // 3), chance.uniform(0.001, 0.15)
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1]
+    if wish == "any moment":
+        signal.setitimer(signal.ITIMER_REAL, moment)  # nobody handles its signal: it ends the process there and then
+    elif wish is not None:
+        os.environ[failpoints.ENVIRONMENT] = f"{wish}@{passing if wish.startswith('step.') else 1}"
+        failpoints._arm_from_environment()
+    failed = run is not None and run.status == "failed"  # it died three times in one place
+    told(*(("run", [run_id, steps]) if run is None else ("resume", [run_id]) if failed else ("sweep", [])))
+    os._exit(0)
+
+
+def _look(run_id: str) -> tuple[RunRecord | None, set[str]]:
+    """The run and its completed nodes; nothing stays open, since the process goes on to fork."""
+    _, _, store = project()
     try:
-        answer = main(sys.argv[1], sys.argv[2:])
+        return store.load_run(run_id), {step.node_id for step in store.load_steps(run_id) if step.status == "completed"}
+    finally:
+        store.close()
+
+
+def _effects() -> Counter[str]:
+    file = Path("effects.txt")
+    return Counter(line.split()[1] for line in file.read_text().splitlines()) if file.exists() else Counter()
+
+
+def told(verb: str, arguments: list[str]) -> dict[str, Any]:
+    """`main`, with a refusal as an answer."""
+    try:
+        return main(verb, arguments)
     except NeuroCoreError as error:
-        answer = {"error": type(error).__name__, "message": str(error)}
-    print(json.dumps(answer))
+        return {"error": type(error).__name__, "message": str(error)}
+
+
+if __name__ == "__main__":
+    whole: dict[str, Callable[..., dict[str, Any]]] = {"crowd": crowd, "mangle": mangle}
+    if sys.argv[1] in whole:
+        print(json.dumps(whole[sys.argv[1]](*sys.argv[2:])))
+    else:
+        print(json.dumps(told(sys.argv[1], sys.argv[2:])))
