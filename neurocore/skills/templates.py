@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
@@ -10,6 +11,10 @@ from neurocore.errors import SkillError
 
 MAX_TEMPLATE = 64 * 1024
 MAX_OUTPUT = 1024 * 1024
+#: How far all `range(…)` of one rendering may count together: loops within loops go on without a word otherwise.
+MAX_COUNTED = 100_000
+
+_counted: ContextVar[int] = ContextVar("neurocore_template_counted", default=0)
 
 
 def render(template: str, data: Mapping[str, Any], *, what: str) -> str:
@@ -18,6 +23,7 @@ def render(template: str, data: Mapping[str, Any], *, what: str) -> str:
 
     compiled = _compiled(template, what)
     parts, size = [], 0
+    _counted.set(0)
     try:
         for part in compiled.generate(dict(data)):
             size += len(part)
@@ -26,7 +32,7 @@ def render(template: str, data: Mapping[str, Any], *, what: str) -> str:
             parts.append(part)
     except TemplateError as error:
         raise SkillError(f"{_cap(what)} cannot be rendered: {error}.") from error
-    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError) as error:
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError, RecursionError) as error:
         raise SkillError(f"{_cap(what)} cannot be rendered: {type(error).__name__}: {error}.") from error
     return "".join(parts)
 
@@ -58,7 +64,15 @@ def _environment() -> Any:
                 raise SkillError("A template can multiply numbers only.")
             return super().call_binop(context, operator, left, right)
 
+    def bounded_range(*limits: int) -> range:
+        counted = range(*limits)
+        _counted.set(_counted.get() + len(counted) + 1)
+        if _counted.get() > MAX_COUNTED:
+            raise SkillError(f"A template can count to {MAX_COUNTED:,} in all.")
+        return counted
+
     environment = Bounded(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    environment.globals["range"] = bounded_range
     environment.filters["money"] = lambda value: f"{value:,.2f}"
     return environment
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -153,23 +155,34 @@ def test_a_command_that_is_not_there_is_told() -> None:
         ran(made(CommandSkill, argv=["no-such-program"]), FlowContext())
 
 
-def test_a_template_goes_to_a_key_or_to_a_file_below_the_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_template_goes_to_a_key_or_to_a_file_of_the_project(tmp_path: Path) -> None:
     context = FlowContext({"name": "Ada", "rows": [1, 2]})
     made(TemplateSkill, template="Hi {{ name }}: {{ rows | sum }}", output="text").process(context)
     assert context.get("text") == "Hi Ada: 3"
-    made(TemplateSkill, template="x", file="out/{{ name }}.txt").process(context)
+    in_folder(made(TemplateSkill, template="x", file="out/{{ name }}.txt"), tmp_path).process(context)
     assert (tmp_path / "out" / "Ada.txt").read_text() == "x"
+    assert context.get("it") == "out/Ada.txt"
+    plain = tmp_path / "out" / "plain"
+    plain.touch()
+    assert (tmp_path / "out" / "Ada.txt").stat().st_mode == plain.stat().st_mode
     for wrong in ("../x.txt", "/etc/x", "."):
         with pytest.raises(SkillError, match="writes below"):
-            made(TemplateSkill, template="x", file=wrong).process(context)
+            in_folder(made(TemplateSkill, template="x", file=wrong), tmp_path).process(context)
+
+
+def test_a_file_that_cannot_be_written_is_told_and_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for file, said in (("folder", "Is a directory"), ("n" * 300, "File name too long"), ("a\0b", "null")):
+        with pytest.raises(SkillError, match=f"it cannot write .*{said}"):
+            in_folder(made(TemplateSkill, template="x", file=file), tmp_path).process(FlowContext())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder"]
 
 
 @pytest.mark.parametrize(
     "template",
     [
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{% macro again(x) %}{{ again(x) }}{% endmacro %}{{ again(1) }}",
         "{{ ''.__class__.__mro__ }}", "{{ 9 ** 9 ** 9 }}", "{{ 'a' * 999999999 }}", "{{ missing }}", "{% for %}",
         "{% for i in range(10000000) %}{{ i }}{% endfor %}", "{{ name.__init__.__globals__ }}",
     ],
@@ -242,6 +255,42 @@ def test_a_request_carries_the_idempotency_key_and_reads_json(server: str) -> No
     asyncio.run(made(HttpSkill, url=f"{server}/pay", method="POST", json_from="order").process(context))
     assert context.get("it")["body"] == {"got": {"n": 1}}
     assert _Answers.seen[0][1]["Idempotency-Key"] == context.idempotency_key
+
+
+def test_a_request_s_own_headers_go_before_and_what_cannot_be_sent_is_told(server: str) -> None:
+    context = FlowContext({"order": {"n": "é"}, "odd": {1, 2}})
+    own = {"idempotency-key": "mine", "content-type": "application/vnd.own+json"}
+    asyncio.run(made(HttpSkill, url=server, method="POST", json_from="order", headers=own).process(context))
+    sent = {name.lower(): value for name, value in _Answers.seen[0][1].items()}
+    assert (sent["idempotency-key"], sent["content-type"]) == ("mine", "application/vnd.own+json")
+    with pytest.raises(SkillError, match="'odd' cannot be sent as JSON: Object of type set"):
+        asyncio.run(made(HttpSkill, url=server, method="POST", json_from="odd").process(context))
+    with pytest.raises(SkillError, match="needs the context key 'gone'"):
+        asyncio.run(made(HttpSkill, url=server, method="POST", json_from="gone").process(context))
+    assert len(_Answers.seen) == 1
+
+
+def test_an_answer_that_trickles_is_given_up_in_time() -> None:
+    stop = threading.Event()
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def trickle() -> None:
+        connection, _ = listening.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            while not stop.wait(0.05):  # always sooner than the time-out of a single read
+                connection.sendall(b"x")
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        with pytest.raises(SkillError, match=r"did not answer within 0\.5 s"):
+            asyncio.run(made(HttpSkill, url=url, timeout=0.5).process(FlowContext()))
+    finally:
+        stop.set()
+        thread.join()
+        listening.close()
 
 
 def test_a_request_that_is_refused_or_answers_too_much_fails(server: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
 from neurocore.context import FlowContext
@@ -13,8 +15,9 @@ from neurocore.skills.base import AsyncSkill, SkillMeta
 class HttpSkill(AsyncSkill):
     """Sends one request and sets `output` to `{status, headers, body}`; a JSON answer's body is data, else text.
 
-    The step's idempotency key goes along as `Idempotency-Key`. `timeout` is in seconds (default 30), `max_bytes` limits
-    the answer (default 10 MiB). A status of 400 or more fails the step unless `raise_for_status: false`.
+    The step's idempotency key goes along as `Idempotency-Key`, unless `headers` has one. `timeout` is in seconds from
+    the start to the last byte (default 30), `max_bytes` limits the answer, unpacked (default 10 MiB). A status of 400
+    or more fails the step unless `raise_for_status: false`.
     """
 
     skill_meta = SkillMeta(
@@ -51,30 +54,42 @@ class HttpSkill(AsyncSkill):
             raise SkillError("The http skill needs httpx: pip install 'neurocore-ai[http]'.") from error
         config = self.config
         url = self._filled(config["url"], context)
-        headers = {"Idempotency-Key": context.idempotency_key, **config.get("headers", {})}
-        content: dict[str, Any] = {}
+        timeout = float(config.get("timeout", 30))
+        headers = httpx.Headers({"Idempotency-Key": context.idempotency_key})
         if "json_from" in config:
-            content["json"] = context.get(config["json_from"])
-        elif "body" in config:
-            content["content"] = self._filled(config["body"], context)
+            headers["Content-Type"] = "application/json"
+        headers.update(config.get("headers", {}))
+        content = self._content(context)
         try:
-            async with httpx.AsyncClient(
-                timeout=float(config.get("timeout", 30)), follow_redirects=bool(config.get("follow_redirects", False))
-            ) as client:
-                request = client.build_request(
+            async with (
+                asyncio.timeout(timeout),
+                httpx.AsyncClient(timeout=timeout, follow_redirects=config.get("follow_redirects", False)) as client,
+                client.stream(
                     config.get("method", "GET"), url, headers=headers, params=config.get("params"), **content
-                )
-                answer = await client.send(request, stream=True)
-                try:
-                    result = await self._read(answer)
-                finally:
-                    await answer.aclose()
+                ) as answer,
+            ):
+                result = await self._read(answer)
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise SkillError(f"{self.name}: {url} did not answer within {timeout:g} s.") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise SkillError(f"{self.name}: the request to {url} failed: {type(error).__name__}: {error}") from error
+            why = f"{type(error).__name__}: {error}".rstrip(": ")
+            raise SkillError(f"{self.name}: the request to {url} failed: {why}") from error
         context.set(config.get("output", self.name), result)
         if result["status"] >= 400 and config.get("raise_for_status", True):
             raise SkillError(f"{self.name}: {url} answered {result['status']}: {str(result['body'])[:300]}")
         return context
+
+    def _content(self, context: FlowContext) -> dict[str, Any]:
+        if "json_from" not in self.config:
+            return {"content": self._filled(self.config["body"], context)} if "body" in self.config else {}
+        key = self.config["json_from"]
+        if not context.has(key):
+            raise SkillError(f"{self.name} needs the context key {key!r} (json_from), and nothing has set it.")
+        try:
+            text = json.dumps(context.get(key), allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise SkillError(f"{self.name}: the value of {key!r} cannot be sent as JSON: {error}.") from error
+        return {"content": text}
 
     async def _read(self, answer: Any) -> dict[str, Any]:
         limit = int(self.config.get("max_bytes", 10 * 1024 * 1024))
@@ -85,12 +100,10 @@ class HttpSkill(AsyncSkill):
                 raise SkillError(f"{self.name}: the answer is larger than {limit:,} bytes (max_bytes).")
         text = data.decode(answer.encoding or "utf-8", "replace")
         body: Any = text
-        if "json" in answer.headers.get("content-type", ""):
-            import json
-
+        if text and "json" in answer.headers.get("content-type", ""):
             try:
                 body = json.loads(text)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise SkillError(f"{self.name}: the answer says it is JSON and is none: {error}.") from error
         return {"status": answer.status_code, "headers": dict(answer.headers), "body": body}
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import secrets
 from pathlib import Path
 
 from neurocore.context import FlowContext
@@ -15,7 +14,7 @@ from neurocore.skills.base import Skill, SkillMeta
 class TemplateSkill(Skill):
     """Renders `template` (Jinja2, sandboxed) over the context into the key `output` or the file `file`.
 
-    A file is written whole or not at all, below the working folder; the context gets its path.
+    A file is written whole or not at all, below the project's folder; the context gets its path from there.
     """
 
     skill_meta = SkillMeta(
@@ -28,7 +27,7 @@ class TemplateSkill(Skill):
             "properties": {
                 "template": {"type": "string"},
                 "output": {"type": "string"},
-                "file": {"type": "string", "description": "A path below the working folder; itself a template."},
+                "file": {"type": "string", "description": "A path below the project's folder; itself a template."},
             },
             "required": ["template"],
             "additionalProperties": False,
@@ -43,7 +42,7 @@ class TemplateSkill(Skill):
             context.set(output, text)
             return context
         path = self._render(self.config["file"], context, "file name")
-        context.set(output, _write(Path(path), text, self.name))
+        context.set(output, _write(self.project_root.resolve(), path, text, self.name))
         return context
 
     def _render(self, template: str, context: FlowContext, part: str) -> str:
@@ -52,18 +51,20 @@ class TemplateSkill(Skill):
         return templates.render(template, data, what=f"the {part} of {self.name}")
 
 
-def _write(path: Path, text: str, name: str) -> str:
-    root = Path.cwd().resolve()
-    target = (root / path).resolve()
-    if not target.is_relative_to(root) or target == root:
-        raise SkillError(f"{name} writes below {root} only, not to {str(path)[:200]!r}.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+def _write(root: Path, path: str, text: str, name: str) -> str:
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        target = (root / path).resolve()
+        if not target.is_relative_to(root) or target == root:
+            raise SkillError(f"{name} writes below {root} only, not to {path[:200]!r}.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{secrets.token_hex(8)}.part")
+        try:
+            with temporary.open("x", encoding="utf-8", errors="surrogateescape", newline="") as file:
+                file.write(text)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise SkillError(f"{name} cannot write {path[:200]!r}: {why}.") from error
     return str(target.relative_to(root))
