@@ -32,7 +32,9 @@ RowParts = tuple[str, str]
 class Leave:
     """The dispatcher of `--no-dispatch`: what is recorded stays owed until a sweep elsewhere drives it on."""
 
-    def submit(self, run_id: str, *, resume_data: object = None, by: str | None = None) -> None:
+    def submit(
+        self, run_id: str, *, resume_data: object = None, by: str | None = None, known_by: str = "claimed"
+    ) -> None:
         """Leave it."""
 
     def state(self, run_id: str) -> str | None:
