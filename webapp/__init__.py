@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from flask import Flask
@@ -60,8 +59,7 @@ def create_app(
     frame.init_app(app)
     for name in AREAS:
         app.register_blueprint(import_module(f"webapp.{name}").area)
-    if find_spec("webapp.api") is not None:
-        import_module("webapp.api").init_app(app)
+    import_module("webapp.api").init_app(app)
     permissions.check(app)
     return app
 

@@ -159,7 +159,8 @@ def test_half_surrogates_and_huge_numbers_of_a_run_are_json_still(site):
 @pytest.mark.parametrize(
     "page",
     ["/runs", "/runs?status=failed&q=Mar&limit=5&since=7d", "/runs?waiting=true", "/approvals", "/blueprints",
-     "/approvals?blueprint=payout&by=ann", "/blueprints/payout", "/runs/{run_id}", "/runs/{run_id}?tab=inputs"],
+     "/approvals?blueprint=payout&by=ann", "/blueprints/payout", "/runs/{run_id}", "/runs/{run_id}?tab=inputs", "/",
+     "/runs?waiting=yes", "/runs/{run_id}/steps/0", "/runs/{run_id}/print", "/runs/{run_id}/compare/{run_id}"],
 )  # fmt: skip
 def test_a_page_names_its_twin_and_the_twin_is_there(site, page):
     run_id = site.run()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from flask import request
 from msgspec import Meta, Struct
@@ -39,6 +39,9 @@ STEPS = 200
 Moment = Annotated[str, Meta(description="A date (that day included), an ISO time, or an age: 12h, 7d.")]
 
 
+YesNo = Literal["true", "false", "1", "0", "yes", "no", "on", "off"]
+
+
 class RunsQuery(Struct, kw_only=True):
     """The filter of the page `/runs`; everything given must hold."""
 
@@ -49,7 +52,7 @@ class RunsQuery(Struct, kw_only=True):
     until: Moment = ""
     tag: Annotated[str, Meta(description="A tag of the run.")] = ""
     by: Annotated[str, Meta(description="Who started it.")] = ""
-    waiting: Annotated[bool, Meta(description="Only runs with an open gate or input, running ones too.")] = False
+    waiting: Annotated[YesNo, Meta(description="Only runs with an open gate or input, running ones too.")] = "false"
     before: Annotated[str, Meta(description="`older` of a page: the runs after it.")] = ""
     after: Annotated[str, Meta(description="`newer` of a page: the runs before it.")] = ""
     limit: Annotated[int, Meta(ge=1, le=filters.MAX_LIMIT, description="How many.")] = filters.DEFAULT_LIMIT
