@@ -1,7 +1,7 @@
 """`python -m benchmarks [--quick] [part …]`: measure, and print the machine and the tables as Markdown.
 
-The parts are step, start, store, pages and server; all of them where none is named. `--quick` takes a minute and is for
-seeing that it works: a smaller history, fewer rounds.
+The parts are step, start, store, pages and server, all of them where none is named, and rivals, which installs others
+from PyPI. `--quick` takes a minute and is for seeing that it works: a smaller history, fewer rounds.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ PARTS = {
     "pages": "Pages, against a bare Flask view of the same 50 rows in the same process",
     "server": "The server over HTTP",
 }
+ONLY_NAMED = {"rivals": "Others that keep their work in SQLite, against our step with `durability: full`"}
 
 
 def machine() -> str:
@@ -39,13 +40,14 @@ def main() -> None:
     """Measure what is named."""
     quick = "--quick" in sys.argv
     named = [one for one in sys.argv[1:] if one != "--quick"]
-    unknown = [one for one in named if one not in PARTS]
+    parts = {**PARTS, **ONLY_NAMED}
+    unknown = [one for one in named if one not in parts]
     if unknown:
-        sys.exit(f"There is no part {unknown[0]!r}; there are {', '.join(PARTS)}.")
+        sys.exit(f"There is no part {unknown[0]!r}; there are {', '.join(parts)}.")
     print(machine(), flush=True)
     for part in named or PARTS:
         rows = import_module(f"benchmarks.{part}").rows(quick=quick)
-        print(f"\n{PARTS[part]}\n\n{table(rows)}", flush=True)
+        print(f"\n{parts[part]}\n\n{table(rows)}", flush=True)
 
 
 if __name__ == "__main__":
