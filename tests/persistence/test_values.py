@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neurocore import codec
+from neurocore import FlowContext, Skill, SkillMeta, codec
+from neurocore.config import NeuroCoreConfig
 from neurocore.persistence import InMemoryRunStore, SQLiteRunStore
 from neurocore.persistence.base import Commit, LogLine, RunFilter, RunStatus
 from neurocore.persistence.testing.contract import answer, event, found, gate, run, step
+from neurocore.runtime.blueprint import parse_blueprint
+from neurocore.runtime.executor import execute_blueprint_tracked, resume_blueprint
+from neurocore.skills.loader import discover_skills
 from tests.persistence.json_store import JsonFolderStore
 from tests.values import same, texts, values
 
@@ -46,6 +53,57 @@ def test_every_value_comes_back_from_every_store(store, data, changed):
     assert same(context, {**data, **changed})
     assert back.final_context is not None
     assert same(back.final_context["data"], context)
+
+
+def nested(depth: int) -> object:
+    value: object = {"end": [math.nan, -math.inf]}
+    for level in range(depth):
+        value = {f"a.b[{level}]": value} if level % 2 else (value, "\ud800")
+    return value
+
+
+EXTREMES: dict[str, Any] = {
+    "nan": math.nan,
+    "five MiB of text": "Ü✓x" * (5 * 1024 * 1024 // 6),
+    "bytes": bytes(range(256)),
+    "10^400": 10**400,
+    "a.key.with.dots": {"": {".": {"..": "."}}},
+    "lone \udcff surrogates \ud800": ["\ud83d", "\udc00\ud800"],
+    "'; DROP TABLE runs; --": "%_'\"\\",
+    "nul \0 inside": "\0",
+    "deep": nested(150),
+    "__class__": {"$set": [1], "$what": {"__proto__": None}},
+}
+
+
+def test_extreme_values_come_back_from_every_store_through_a_run(store, tmp_path):
+    config = NeuroCoreConfig(project_root=tmp_path)
+    registry = discover_skills()
+
+    class Turn(Skill):
+        skill_meta = SkillMeta(name="turn")
+
+        def process(self, context: FlowContext) -> FlowContext:
+            for key in EXTREMES:
+                value = context.get(key)
+                context.set(f"{key} again", [value] if key != "five MiB of text" else len(value))
+            return context
+
+    registry.register(Turn)
+    steps = "flow:\n  steps:\n    - component: a\n    - approval: {show: []}\n"
+    blueprint = parse_blueprint(f"name: b\ncomponents:\n  - {{name: a, type: turn}}\n{steps}")
+    given = {key: value for key, value in EXTREMES.items() if "nul" not in key and "lone" not in key}
+    run_id = execute_blueprint_tracked(
+        blueprint, registry, config, initial_data=given, run_store=store
+    ).metadata.run_id  # fmt: skip
+    resumed = resume_blueprint(run_id, registry, config, resume_data={"approved": True}, run_store=store)
+    expected = {**given, **{f"{key} again": [given.get(key)] for key in EXTREMES}}
+    expected["five MiB of text again"] = len(EXTREMES["five MiB of text"])
+    back = found(store, run_id)
+    assert back.final_context is not None
+    for seen in (resumed.data.to_dict(), back.final_context["data"]):
+        assert same({key: value for key, value in seen.items() if not key.startswith("approval")}, expected)
+    assert same(back.initial_data, given)
 
 
 @given(text=texts)

@@ -109,6 +109,52 @@ SQLiteRunStore(folder / "runs.db").close()
 """
 
 
+CUT_SHORT = """
+import resource, sys
+from pathlib import Path
+from neurocore.errors import StoreError
+from neurocore.persistence import SQLiteRunStore
+from neurocore.persistence.admin import check
+from neurocore.persistence.base import Commit
+from neurocore.persistence.testing.contract import found, run, step
+
+store = SQLiteRunStore(Path(sys.argv[1]) / "runs.db")
+store.create_run(run("r1"))
+store.claim("r1", owner="me@here:1", expected_epoch=0)
+mine, written = found(store, "r1"), 0
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, hard))
+while True:
+    mine.nodes_done = written + 1
+    try:
+        store.commit(Commit(run=mine, steps=[step("r1", written, sets={f"k{written}": "y" * 5000})]))
+        written += 1
+    except StoreError as error:
+        print(error)
+        break
+assert len(store.load_steps("r1")) == found(store, "r1").nodes_done == written, "half a commit was kept"
+resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+store.commit(Commit(run=mine, steps=[step("r1", written, sets={"after": 1})]))
+assert found(store, "r1").nodes_done == written + 1
+assert check(store).problems == []
+store.close()
+print(written)
+"""
+
+
+def test_a_file_that_may_not_grow_stops_a_run_with_one_sentence_and_no_half_commit(tmp_path):
+    # What a full disk does, on machines too that let nobody mount a small one.
+    told = subprocess.run(
+        [sys.executable, "-c", CUT_SHORT, str(tmp_path)], capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    sentence, written = told.stdout.splitlines()
+    assert int(written) > 20
+    assert sentence.endswith(".")
+    assert str(tmp_path / "runs.db") in sentence
+    assert "nothing was written" in sentence
+
+
 def on_small_disk(folder: Path, script: str, size: str) -> str:
     """The output of a script on a tmpfs of that size, mounted in a namespace of its own."""
     (folder / "script.py").write_text(script)
