@@ -167,5 +167,5 @@ def test_a_list_of_runs_and_the_home_page_show_what_begins_and_ends(site: Site, 
     home.goto(site.address)
     waiting = site.run("letters", name="Homer")
     expect(home.get_by_role("link", name="Send this to Homer?")).to_be_visible()
-    site.cli("runs", "approve", waiting, "--by", "bob")
+    site.cli("runs", "approve", waiting, "--by", "bob", "--no-resume")
     expect(home.get_by_role("link", name="Send this to Homer?")).to_have_count(0)

@@ -93,7 +93,7 @@ def test_a_note_whose_gate_was_decided_while_the_page_was_away_is_shown_when_one
     page.goto(site.url(run_id))
     page.get_by_label("Note").fill("half a thought")
     page.goto(f"{site.address}/about")
-    site.cli("runs", "approve", run_id, "--by", "bob")
+    site.cli("runs", "approve", run_id, "--by", "bob", "--no-resume")
     page.goto(site.url(run_id))
     expect(page.locator("#kept blockquote")).to_have_text("half a thought")
     page.reload()

@@ -12,7 +12,7 @@ from neurocore.cli.live import View
 from neurocore.cli.output import say
 from neurocore.cli.project import Project, pass_project
 from neurocore.cli.types import by_option, json_option, run_argument
-from neurocore.errors import RunBusyError
+from neurocore.errors import NotResumable, RunBusyError
 
 if TYPE_CHECKING:
     from neurocore.runtime.executor import Decision
@@ -69,3 +69,8 @@ def _go_on(project: Project, run_id: str, decision: Decision, *, quiet: bool) ->
         drive(project, resume, run_id=run_id, quiet=quiet)
     except RunBusyError as error:
         say(f"The answer is recorded; {error.owner or decision.driven_by or 'another process'} drives the run on.")
+    except NotResumable:
+        now = project.store.load_summary(run_id)
+        if now is not None and now.owed is not None:
+            raise
+        say("The answer is recorded, and another process has driven the run on already.")
