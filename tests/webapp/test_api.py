@@ -195,6 +195,8 @@ def test_a_parameter_that_nobody_knows_is_refused_rather_than_passed_over(site):
     assert ask(site, "/runs?status=fialed", 422)["errors"][0]["field"] == "status"
     assert ask(site, "/runs?limit=1000", 422)["errors"][0]["field"] == "limit"
     ask(site, "/problems?x=1", 422)
+    assert ask(site, "/runs?waiting=&limit=5", 422)["errors"][0]["field"] == "waiting"
+    assert ask(site, "/runs?blueprint=&q=")["runs"] == [], "an empty text is as none given"
 
 
 @pytest.mark.parametrize(

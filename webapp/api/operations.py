@@ -136,16 +136,19 @@ def _handler(operation: Operation) -> Callable[..., Response]:
 
 
 def read_query(kind: type[Struct]) -> Any:
-    """The query as `kind`. Raises InputError for a parameter that is not known or cannot be used."""
+    """The query as `kind`; an empty text is as none given, as forms send it.
+
+    Raises InputError for a parameter that is not known or cannot be used.
+    """
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     if set(request.args) - set(fields):
         _refuse_query(set(fields), ", ".join(fields))
-    many = {name for name, type_ in get_type_hints(kind).items() if type_ == list[str]}
+    types = get_type_hints(kind)
     given: dict[str, Any] = {}
     for name in request.args:
-        values = [value for value in request.args.getlist(name) if value]
+        values = [value for value in request.args.getlist(name) if value or types[name] not in (str, list[str])]
         if values:
-            given[name] = values if name in many else values[-1]
+            given[name] = values if types[name] == list[str] else values[-1]
     return _converted(given, kind, strict=False)
 
 
