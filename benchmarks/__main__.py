@@ -19,8 +19,8 @@ from benchmarks.measure import table
 PARTS = {
     "step": "Steps, against their own SQL statements run bare",
     "start": "Starting",
-    "store": "A large history",
-    "pages": "Pages, against a bare Flask view of the same 50 rows in the same process",
+    "store": "A large history, in time of the processor",
+    "pages": "Pages, against a bare Flask view of the same 50 rows in the same process, in time of the processor",
     "server": "The server over HTTP",
 }
 ONLY_NAMED = {"rivals": "Others that keep their work in SQLite, against our step with `durability: full`"}
