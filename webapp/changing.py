@@ -133,7 +133,7 @@ def resumption(run_id: str) -> AnyResponse:
     if not isinstance(by, str):
         return by
     refuse_resume(run, here)
-    here.dispatcher.submit(run_id, by=by)
+    here.dispatcher.submit(run_id, by=by, known_by=TYPED)
     flash("The run goes on.", "ok")
     return redirect(run_url(run_id), 303)
 
