@@ -189,6 +189,7 @@ def test_a_step_that_asks_is_given_its_data(site: Site, page: Page) -> None:
 def test_what_differs_from_the_last_approved_run_is_shown(site: Site, page: Page) -> None:
     first = site.waiting_run("Old Name")
     site.cli("runs", "approve", first, "--by", "bob", "--no-resume")
+    site.settled(first)
     page.goto(site.url(site.waiting_run("New Name")))
     changes = page.locator(".decide .changes")
     expect(changes).to_contain_text("Since the last approved run")
