@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import msgspec
@@ -21,6 +21,8 @@ from neurocore.yamlfile import nearest, parse, said, scalar
 
 MAX_DATA_FILE = 64 * 1024 * 1024
 MAX_TITLE = 200
+#: A run without a title is named by so many of its inputs, and so many characters of each.
+FIRST_INPUTS, MAX_INPUT = 3, 60
 
 
 def check_inputs(blueprint: Blueprint, data: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
@@ -129,25 +131,39 @@ def read_data_option(pairs: Iterable[str], blueprint: Blueprint | None = None) -
 
 
 def render_title(blueprint: Blueprint, data: Mapping[str, Any]) -> str:
-    """The blueprint's title with the inputs filled in: one line of at most 200 characters; empty without a title.
+    """The blueprint's title with the inputs filled in, else the first inputs: one line of at most 200 characters.
 
     A secret is never in it, nor the value of an input that is called like one.
     """
+
+    def hidden(keys: Iterable[str], found: Any) -> bool:
+        spec = blueprint.inputs.get(next(iter(keys)))
+        return isinstance(found, SecretRef) or (spec is not None and spec.secret) or any(map(looks_secret, keys))
 
     def value(match: re.Match[str]) -> str:
         first, *rest = match.group(1).split(".")
         found: Any = data.get(first)
         for part in rest:
             found = found.get(part) if isinstance(found, dict) else None
-        spec = blueprint.inputs.get(first)
-        if isinstance(found, SecretRef) or (spec is not None and spec.secret) or any(map(looks_secret, (first, *rest))):
+        if hidden((first, *rest), found):
             return MASK
         return "" if found is None else str(found)[: MAX_TITLE + 1]
 
-    text = PLACEHOLDER.sub(value, blueprint.title or "")
+    if blueprint.title:
+        text = PLACEHOLDER.sub(value, blueprint.title)
+    else:
+        plain = [key for key in blueprint.inputs or data if _tells(data.get(key)) and not hidden((key,), data[key])]
+        text = ", ".join(f"{key}: {str(data[key])[:MAX_INPUT]}" for key in plain[:FIRST_INPUTS])
     text = "".join(one if one.isascii() or not name_problem(f"a{one}") else "\ufffd" for one in text)
     title = " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())
     return title if len(title) <= MAX_TITLE else f"{title[: MAX_TITLE - 1]}…"
+
+
+def _tells(value: Any) -> bool:
+    """Whether a value says in a few words what a run is about."""
+    if isinstance(value, int):
+        return not isinstance(value, bool) and value.bit_length() <= 128
+    return isinstance(value, (str, float, Decimal, dt.date, PurePath)) and str(value).strip() != ""
 
 
 # -------------------------------------------------------------------- reading

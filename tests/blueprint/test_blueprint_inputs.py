@@ -328,7 +328,22 @@ def test_any_arguments_are_data_or_a_usage_error(pairs: list[str]) -> None:
 def test_a_title_is_filled_in_from_the_inputs() -> None:
     one = blueprint("Payments of {{ batch }} for {{ who.name }}{{missing}}")
     assert render_title(one, {"batch": "May", "who": {"name": "Ada"}}) == "Payments of May for Ada"
-    assert render_title(blueprint(), {"batch": "May"}) == ""
+    assert render_title(blueprint(), {}) == ""
+
+
+def test_a_run_without_a_title_is_named_by_its_first_inputs_and_never_by_a_secret() -> None:
+    data = {
+        "batch": "May",
+        "rows": [1],
+        "api_key": "hunter2",
+        "limit": Decimal("2.50"),
+        "on": dt.date(2026, 5, 1),
+        "n": 4,
+    }
+    assert render_title(blueprint(), data) == "batch: May, limit: 2.50, on: 2026-05-01"
+    declared = blueprint(n=spec("integer"), pin=spec("any", secret=True), batch=spec("string"))
+    assert render_title(declared, {"batch": "May", "pin": "hunter2", "n": 4}) == "n: 4, batch: May"
+    assert render_title(blueprint(), {"a": SecretRef("${TOKEN}"), "b": "x" * 500, "c": 10**9999}) == f"b: {'x' * 60}"
 
 
 def test_a_title_is_one_line_of_200_characters_that_a_page_can_show() -> None:
