@@ -27,6 +27,7 @@ from neurocore.skills.builtin.http import HttpSkill
 from neurocore.skills.builtin.python import PythonSkill
 from neurocore.skills.builtin.template import TemplateSkill
 from neurocore.skills.loader import BUILTIN, discover_skills
+from tests.aside import ended
 
 
 def made(kind: type[Skill], **config: Any) -> Any:
@@ -39,7 +40,7 @@ def made(kind: type[Skill], **config: Any) -> Any:
 
 def ran(skill: Any, context: FlowContext) -> FlowContext:
     """The context after an async skill."""
-    result: FlowContext = asyncio.run(skill.process(context))
+    result: FlowContext = ended(skill.process(context))
     return result
 
 
@@ -110,7 +111,7 @@ def test_a_command_is_killed_with_all_that_it_started_when_its_run_is_cancelled(
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    asyncio.run(cancelled())
+    ended(cancelled())
     child = int((tmp_path / "started").read_text())
     wait_for(lambda: gone(child))
 
@@ -203,7 +204,7 @@ def test_a_function_is_called_with_context_keys_and_values() -> None:
 
 
 def test_a_delay_waits_on_the_event_loop() -> None:
-    asyncio.run(made(DelaySkill, seconds=0).process(FlowContext()))
+    ended(made(DelaySkill, seconds=0).process(FlowContext()))
     assert DelaySkill.config_problems({"seconds": -1})
 
 
@@ -252,7 +253,7 @@ def server() -> Iterator[str]:
 def test_a_request_carries_the_idempotency_key_and_reads_json(server: str) -> None:
     context = FlowContext({"order": {"n": 1}})
     context.metadata.run_id, context.node_id = "run", "pay"
-    asyncio.run(made(HttpSkill, url=f"{server}/pay", method="POST", json_from="order").process(context))
+    ended(made(HttpSkill, url=f"{server}/pay", method="POST", json_from="order").process(context))
     assert context.get("it")["body"] == {"got": {"n": 1}}
     assert _Answers.seen[0][1]["Idempotency-Key"] == context.idempotency_key
 
@@ -260,13 +261,13 @@ def test_a_request_carries_the_idempotency_key_and_reads_json(server: str) -> No
 def test_a_request_s_own_headers_go_before_and_what_cannot_be_sent_is_told(server: str) -> None:
     context = FlowContext({"order": {"n": "é"}, "odd": {1, 2}})
     own = {"idempotency-key": "mine", "content-type": "application/vnd.own+json"}
-    asyncio.run(made(HttpSkill, url=server, method="POST", json_from="order", headers=own).process(context))
+    ended(made(HttpSkill, url=server, method="POST", json_from="order", headers=own).process(context))
     sent = {name.lower(): value for name, value in _Answers.seen[0][1].items()}
     assert (sent["idempotency-key"], sent["content-type"]) == ("mine", "application/vnd.own+json")
     with pytest.raises(SkillError, match="'odd' cannot be sent as JSON: Object of type set"):
-        asyncio.run(made(HttpSkill, url=server, method="POST", json_from="odd").process(context))
+        ended(made(HttpSkill, url=server, method="POST", json_from="odd").process(context))
     with pytest.raises(SkillError, match="needs the context key 'gone'"):
-        asyncio.run(made(HttpSkill, url=server, method="POST", json_from="gone").process(context))
+        ended(made(HttpSkill, url=server, method="POST", json_from="gone").process(context))
     assert len(_Answers.seen) == 1
 
 
@@ -286,7 +287,7 @@ def test_an_answer_that_trickles_is_given_up_in_time() -> None:
     try:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
         with pytest.raises(SkillError, match=r"did not answer within 0\.5 s"):
-            asyncio.run(made(HttpSkill, url=url, timeout=0.5).process(FlowContext()))
+            ended(made(HttpSkill, url=url, timeout=0.5).process(FlowContext()))
     finally:
         stop.set()
         thread.join()
@@ -295,17 +296,17 @@ def test_an_answer_that_trickles_is_given_up_in_time() -> None:
 
 def test_a_request_that_is_refused_or_answers_too_much_fails(server: str) -> None:
     with pytest.raises(SkillError, match="answered 404"):
-        asyncio.run(made(HttpSkill, url=f"{server}/missing").process(FlowContext()))
+        ended(made(HttpSkill, url=f"{server}/missing").process(FlowContext()))
     with pytest.raises(SkillError, match="larger than 1,000 bytes"):
-        asyncio.run(made(HttpSkill, url=f"{server}/big", max_bytes=1000).process(FlowContext()))
+        ended(made(HttpSkill, url=f"{server}/big", max_bytes=1000).process(FlowContext()))
     with pytest.raises(SkillError, match="the request to http://127"):
-        asyncio.run(made(HttpSkill, url="http://127.0.0.1:1/").process(FlowContext()))
+        ended(made(HttpSkill, url="http://127.0.0.1:1/").process(FlowContext()))
 
 
 def test_a_language_model_is_asked_over_any_compatible_endpoint(server: str) -> None:
     provider = build_provider({"llm_provider": "own", "llm_model": "m", "llm_base_url": server, "llm_api_key": "k"})
     assert provider is not None
-    answer = asyncio.run(provider.complete([LLMMessage(role="user", content="hi")], system="be kind"))
+    answer = ended(provider.complete([LLMMessage(role="user", content="hi")], system="be kind"))
     assert (answer.content, answer.input_tokens) == ("hello", 3)
     assert json.loads(_Answers.seen[0][2])["messages"][0] == {"role": "system", "content": "be kind"}
     assert build_provider({}) is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from neurocore import FlowContext, SkillMeta
 from neurocore.errors import SkillError
 from neurocore.skills.loader import BUILTIN
+from tests.aside import ended
 from tests.runtime.worlds import World
 
 
@@ -68,7 +68,7 @@ def test_the_health_of_a_skill_is_its_own_business(world: World) -> None:
     skill.init({"table": "weekly"})
     assert not skill.health_check()
     with pytest.raises(ConnectionError):
-        asyncio.run(skill.process(FlowContext({"currency": "EUR"})))
+        ended(skill.process(FlowContext({"currency": "EUR"})))
 
 
 def test_the_guide_has_every_field_of_a_skill_and_every_key_of_what_is_built_in(world: World, guide: str) -> None:
