@@ -55,7 +55,7 @@ constraints: $(VENV)/.ready    ## Write down the versions that this environment 
 
 clean:           ## Remove what was made here, environments and histories of the examples included
 	rm -rf $(VENV) $(DEMO) node_modules webapp/static/dist webapp/static/vendor webapp/static/.dist-* test-results
-	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist benchmarks/results
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist benchmarks/results .cache
 	rm -rf examples/*/data examples/*/logs examples/payouts/archive examples/payouts/outbox examples/research/site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -263,24 +263,38 @@ class Progress:
         return self._regions[headers]
 
 
-def route(plan: Plan, node: PlanNode, evaluate: Evaluate, *, port: str | None, tolerated: bool = False) -> list[int]:
+def route(
+    plan: Plan,
+    node: PlanNode,
+    evaluate: Evaluate,
+    *,
+    port: str | None,
+    tolerated: bool = False,
+    warnings: list[str] | None = None,
+) -> list[int]:
     """The indexes of the edges that a node's end takes; `tolerated` for a failure that `on_error` lets pass.
 
-    Raises ConditionError when an edge's condition cannot be evaluated, unless `on_condition_error` says otherwise.
+    Raises ConditionError when an edge's condition cannot be evaluated, unless `on_condition_error` says otherwise; for
+    `warn` a sentence is added to `warnings`.
     """
+    heard = [] if warnings is None else warnings
     taken = []
     for edge in plan.outgoing[node.index]:
         fits = edge.port is None or (edge.port == port and not tolerated)
-        if fits and edge.carry is not Carry.MISSED and (edge.condition is None or _holds(plan, edge, evaluate)):
+        if fits and edge.carry is not Carry.MISSED and (edge.condition is None or _holds(plan, edge, evaluate, heard)):
             taken.append(edge.index)
     return taken
 
 
-def _holds(plan: Plan, edge: PlanEdge, evaluate: Evaluate) -> bool:
+def _holds(plan: Plan, edge: PlanEdge, evaluate: Evaluate, warnings: list[str]) -> bool:
     assert edge.condition is not None
     try:
         return evaluate(edge.condition)
-    except ConditionError:
-        if plan.settings.condition_policy(plan.flow_type) == "fail":
+    except ConditionError as error:
+        policy = plan.settings.condition_policy(plan.flow_type)
+        if policy == "fail":
             raise
+        if policy == "warn":
+            ends = f"{plan.nodes[edge.source].id} → {plan.nodes[edge.target].id}"
+            warnings.append(f"The edge {ends} was not taken: {error}")
         return False

@@ -76,7 +76,9 @@ class Turn:
             attempt.fail(error, drive.instances)
             return
         try:
-            taken = route(drive.plan, attempt.node, drive.evaluate, port=attempt.port)
+            taken = route(
+                drive.plan, attempt.node, drive.evaluate, port=attempt.port, warnings=drive.progress.warnings
+            )  # fmt: skip
         except ConditionError as error:
             drive.base = undo
             attempt.fail(error, drive.instances)
@@ -121,7 +123,9 @@ class Turn:
     def _tolerated(self, attempt: Attempt) -> None:
         drive = self.drive
         try:
-            taken = route(drive.plan, attempt.node, drive.evaluate, port=None, tolerated=True)
+            taken = route(
+                drive.plan, attempt.node, drive.evaluate, port=None, tolerated=True, warnings=drive.progress.warnings
+            )  # fmt: skip
         except ConditionError as error:
             self._row(attempt, StepStatus.FAILED)
             self.fail(
@@ -426,7 +430,7 @@ class Turn:
             return
         before, drive.base = drive.base, {**drive.base, **changed}
         try:
-            taken = route(drive.plan, node, drive.evaluate, port=port)
+            taken = route(drive.plan, node, drive.evaluate, port=port, warnings=drive.progress.warnings)
         except ConditionError as error:  # the answer stays in the history; who resumes the run is asked again
             drive.base = before
             message = f"Where gate {node.id} leads to cannot be said: {error}"

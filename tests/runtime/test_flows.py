@@ -63,8 +63,11 @@ def test_on_condition_error_holds_for_steps_and_edges(world: World, policy: str)
     assert world.calls == ["a", "c"]
     told = [event.data["message"] for event in world.only_run().events if event.kind == "warning"]
     assert len(told) == (policy == "warn")
-    world.run(graph("x>y?context.data.n~>~5 x>z", settings=f"{{on_condition_error: {policy}}}"))
+    edges = world.run(graph("x>y?context.data.n~>~5 x>z", settings=f"{{on_condition_error: {policy}}}"))
     assert world.calls == ["a", "c", "x", "z"]
+    run = world.store.load_run(edges.metadata.run_id)
+    told = [event.data["message"] for event in run.events if event.kind == "warning"]
+    assert [one.startswith("The edge x → y was not taken") for one in told] == [True] * (policy == "warn")
 
 
 def test_a_conditional_flow_runs_the_first_step_that_matches(world: World) -> None:
