@@ -65,7 +65,7 @@ def test_on_condition_error_holds_for_steps_and_edges(world: World, policy: str)
     assert len(told) == (policy == "warn")
     edges = world.run(graph("x>y?context.data.n~>~5 x>z", settings=f"{{on_condition_error: {policy}}}"))
     assert world.calls == ["a", "c", "x", "z"]
-    run = world.store.load_run(edges.metadata.run_id)
+    run = world.record(edges.metadata.run_id)
     told = [event.data["message"] for event in run.events if event.kind == "warning"]
     assert [one.startswith("The edge x → y was not taken") for one in told] == [True] * (policy == "warn")
 
