@@ -148,10 +148,10 @@ class Drive:
             self.store.create_run(self.run_record)
             failpoint("run.after_create")
         else:
-            turn.events.extend(events)
+            turn.ledger.events.extend(events)
             if self.decided:
                 turn.consume_decisions()
-        if turn.has_rows or not turn.starts:
+        if turn.ledger.has_rows or not turn.starts:
             turn.commit()
         return turn
 

@@ -16,7 +16,6 @@ from neurocore.persistence.base import (
     Answer,
     Changes,
     Commit,
-    Event,
     Failure,
     FailureKind,
     GateRecord,
@@ -25,9 +24,9 @@ from neurocore.persistence.base import (
     RunStatus,
     StepRecord,
     StepStatus,
-    utcnow_iso,
 )
 from neurocore.runtime.attempt import Attempt
+from neurocore.runtime.ledger import Ledger
 
 if TYPE_CHECKING:
     from neurocore.runtime.loop import Drive
@@ -38,19 +37,11 @@ class Turn:
 
     def __init__(self, drive: Drive) -> None:
         self.drive = drive
-        self.now = utcnow_iso()
-        self.steps: dict[int, StepRecord] = {}
-        self.gates: dict[tuple[str, int], GateRecord] = {}
-        self.events: list[Event] = []
+        self.ledger = Ledger(drive)
         self.starts: list[Attempt] = []
         self.handed_back = False
         self._open_before = bool(drive.gates)
         self._completed_one = False
-
-    @property
-    def has_rows(self) -> bool:
-        """Whether there is anything to write beside the run's own row."""
-        return bool(self.steps or self.gates or self.events)
 
     # ---------------------------------------------------------------- an attempt ended
 
@@ -66,12 +57,12 @@ class Turn:
             self._failed(attempt)
         if attempt.changed or attempt.deleted:
             self._reopen_changed_gates()
-        drive.tell_step("step_finished", attempt, self.now)
+        drive.tell_step("step_finished", attempt, self.ledger.now)
 
     def _completed(self, attempt: Attempt) -> None:
         drive = self.drive
         try:
-            undo = self._apply(attempt)
+            undo = self.ledger.apply(attempt)
         except ExecutionError as error:
             attempt.fail(error, drive.instances)
             return
@@ -84,39 +75,39 @@ class Turn:
             attempt.fail(error, drive.instances)
             return
         self._completed_one = True
-        row = self._row(attempt, StepStatus.COMPLETED, edges_taken=taken)
-        self._done(attempt.node, row)
+        row = self.ledger.step(attempt, StepStatus.COMPLETED, edges_taken=taken)
+        self.ledger.done(attempt.node, row)
         self.follow(drive.progress.finish(attempt.node, taken, drive.evaluate))
 
     def _suspended(self, attempt: Attempt) -> None:
         drive = self.drive
         try:
-            self._apply(attempt)
+            self.ledger.apply(attempt)
         except ExecutionError as error:
             attempt.fail(error, drive.instances)
             return
-        row = self._row(attempt, StepStatus.SUSPENDED)
+        row = self.ledger.step(attempt, StepStatus.SUSPENDED)
         key = (attempt.node.id, attempt.visit)
         reason = attempt.reason or ""
-        gate = occurrence.open_input(attempt.run_id, attempt.node, attempt.visit, reason, at=self.now)
+        gate = occurrence.open_input(attempt.run_id, attempt.node, attempt.visit, reason, at=self.ledger.now)
         gate.step_index = row.step_index
-        self.gates[key] = drive.gates[key] = gate
-        drive.tell_step("gate_opened", attempt, self.now)
+        self.ledger.gates[key] = drive.gates[key] = gate
+        drive.tell_step("gate_opened", attempt, self.ledger.now)
 
     def _failed(self, attempt: Attempt) -> None:
         drive = self.drive
         delay = None if self._out_of_time(attempt) else drive.retry_delay(attempt)
         if delay is not None:
             when = "when the run goes on" if drive.stopping() else f"after {delay:.2g} s"
-            self._row(attempt, StepStatus.FAILED, reason=f"tried again {when}")
+            self.ledger.step(attempt, StepStatus.FAILED, reason=f"tried again {when}")
             drive.delay(delay, attempt.node, attempt.visit)
-            drive.tell_step("step_retrying", attempt, self.now)
+            drive.tell_step("step_retrying", attempt, self.ledger.now)
             return
         cancelled = attempt.reason == "cancelled"
         if attempt.node.on_error != "fail" and not cancelled and not self._out_of_time(attempt):
             self._tolerated(attempt)
             return
-        self._row(attempt, StepStatus.FAILED, reason=attempt.reason)
+        self.ledger.step(attempt, StepStatus.FAILED, reason=attempt.reason)
         if not cancelled:
             self.fail(self._failure_of(attempt), attempt.exception)
 
@@ -127,7 +118,7 @@ class Turn:
                 drive.plan, attempt.node, drive.evaluate, port=None, tolerated=True, warnings=drive.progress.warnings
             )  # fmt: skip
         except ConditionError as error:
-            self._row(attempt, StepStatus.FAILED)
+            self.ledger.step(attempt, StepStatus.FAILED)
             self.fail(
                 Failure(
                     kind=FailureKind.ERROR, node=attempt.node.id, type="ConditionError", message=str(error)
@@ -138,8 +129,8 @@ class Turn:
         skipped = attempt.node.on_error == "skip"
         status = StepStatus.SKIPPED if skipped else StepStatus.FAILED
         reason = "its failure is skipped (on_error: skip)" if skipped else "the run goes on (on_error: continue)"
-        row = self._row(attempt, status, edges_taken=taken, reason=reason)
-        self._done(attempt.node, row)
+        row = self.ledger.step(attempt, status, edges_taken=taken, reason=reason)
+        self.ledger.done(attempt.node, row)
         self.follow(drive.progress.finish(attempt.node, taken, drive.evaluate))
 
     def _failure_of(self, attempt: Attempt) -> Failure:
@@ -162,129 +153,6 @@ class Turn:
         if self.drive.failure is None:
             self.drive.failure, self.drive.cause = failure, cause
 
-    # ---------------------------------------------------------------- rows
-
-    def _row(
-        self, attempt: Attempt, status: StepStatus, *, edges_taken: list[int] | None = None, reason: str | None = None
-    ) -> StepRecord:
-        drive, instance = self.drive, attempt.instance
-        keys = list(attempt.changed)
-        changes = Changes(set=attempt.changed, deleted=tuple(attempt.deleted))
-        index = attempt.step_index
-        if index is None:
-            index = attempt.step_index = drive.next_index
-            drive.next_index += 1
-        earlier = drive.step_of.get((attempt.node.id, attempt.visit))
-        if earlier is not None and earlier.status is StepStatus.SUSPENDED:
-            changes, keys = self._with_earlier(earlier, changes), sorted({*earlier.output_keys, *keys})
-        drive.commit_index += 1
-        row = StepRecord(
-            run_id=attempt.run_id,
-            step_index=index,
-            component=attempt.node.component,
-            node_id=attempt.node.id,
-            visit=attempt.visit,
-            attempt=attempt.number,
-            skill_type=attempt.node.type,
-            skill_version=instance.version if instance else None,
-            status=status,
-            reason=reason if reason is not None else attempt.reason,
-            port=attempt.port,
-            edges_taken=edges_taken,
-            started_at=attempt.started_at,
-            duration_ms=attempt.duration_ms,
-            error=attempt.error,
-            error_type=attempt.error_type,
-            traceback=attempt.traceback,
-            config=instance.config if instance else {},
-            output_keys=keys,
-            changes=changes,
-            commit_index=drive.commit_index,
-            logs=attempt.logs,
-        )
-        if drive.config.persistence.persist_step_snapshots:
-            row.context_snapshot = {key: codec.decode(data) for key, data in drive.base.items()}
-        self.steps[index] = row
-        drive.step_of[attempt.node.id, attempt.visit] = row
-        return row
-
-    def _with_earlier(self, earlier: StepRecord, changes: Changes) -> Changes:
-        """A suspended step's row becomes final in place: its changes so far and the new ones, as they stand now.
-
-        A key that another branch has overwritten meanwhile is left to that branch.
-        """
-        base = self.drive.base
-        kept = {key: data for key, data in earlier.changes.set.items() if base.get(key) == data}
-        gone = tuple(key for key in earlier.changes.deleted if key not in base)
-        return Changes(set={**kept, **changes.set}, deleted=tuple({*gone, *changes.deleted} - changes.set.keys()))
-
-    def _skip_row(self, node: PlanNode, visit: int, reason: str, edges_taken: list[int]) -> None:
-        drive = self.drive
-        drive.commit_index += 1
-        row = StepRecord(
-            run_id=drive.run_record.run_id,
-            step_index=drive.next_index,
-            component=node.component,
-            node_id=node.id,
-            visit=drive.record_visit(node.id, visit),
-            skill_type=node.type,
-            status=StepStatus.SKIPPED,
-            reason=reason,
-            edges_taken=edges_taken,
-            started_at=self.now,
-            duration_ms=0.0,
-            commit_index=drive.commit_index,
-        )
-        self.steps[drive.next_index] = row
-        drive.next_index += 1
-        drive.done_nodes.add(node.id)
-
-    def _apply(self, attempt: Attempt) -> dict[str, bytes]:
-        """Fold the attempt's changes into the context; returns the context before, for taking it back.
-
-        Raises ExecutionError when a concurrent step wrote another value to the same key (`on_conflict: fail`).
-        """
-        drive = self.drive
-        before = drive.base
-        if not attempt.changed and not attempt.deleted:
-            return before
-        if drive.running or drive.writers:
-            self._check_conflicts(attempt)
-        needs_undo = any(edge.condition is not None for edge in drive.plan.outgoing[attempt.node.index])
-        if drive.running or needs_undo:  # others look at it, or it may have to be taken back
-            drive.base = dict(before)
-        for key in attempt.deleted:
-            drive.base.pop(key, None)
-        drive.base.update(attempt.changed)
-        if drive.running:
-            for key in (*attempt.changed, *attempt.deleted):
-                drive.writers[key] = (drive.commit_index + 1, attempt.node.id)
-        elif drive.writers:
-            drive.writers.clear()
-        return before
-
-    def _check_conflicts(self, attempt: Attempt) -> None:
-        drive = self.drive
-        for key in (*attempt.changed, *attempt.deleted):
-            written = drive.writers.get(key)
-            differs = drive.base.get(key) != attempt.changed.get(key)
-            if written and written[0] > attempt.base_commit and differs and drive.plan.settings.on_conflict != "last":
-                raise ExecutionError(
-                    f"Steps {written[1]} and {attempt.node.id} ran at the same time and both wrote {key!r}, "
-                    "differently; let one of them write another key, or set on_conflict: last.",
-                    run_id=attempt.run_id,
-                    node=attempt.node.id,
-                )
-
-    def _done(self, node: PlanNode, row: StepRecord) -> None:
-        drive = self.drive
-        drive.done_nodes.add(node.id)
-        drive.step_of.pop((node.id, row.visit), None)
-        drive.attempts.pop((node.id, row.visit), None)
-        if row.status is StepStatus.COMPLETED:
-            drive.completed.append(node.id)
-            drive.last_step[node.id] = row.output_keys
-
     # ---------------------------------------------------------------- what follows
 
     def follow(self, moves: Moves) -> None:
@@ -301,10 +169,10 @@ class Turn:
         if moves.exhausted:
             self.fail(Failure(kind=FailureKind.ERROR, message=moves.exhausted))
         while drive.progress.warnings:
-            self._event("warning", {"message": drive.progress.warnings.pop(0)})
+            self.ledger.event("warning", {"message": drive.progress.warnings.pop(0)})
 
     def _follow_skip(self, skip: Skip) -> None:
-        self._skip_row(skip.node, skip.visit, skip.reason, skip.edges_taken)
+        self.ledger.skip(skip.node, skip.visit, skip.reason, skip.edges_taken)
 
     def _follow_broken(self, broken: Broken) -> None:
         attempt = self._attempt(broken.node, self.drive.record_visit(broken.node.id, broken.visit))
@@ -336,7 +204,7 @@ class Turn:
         goes_on = key in drive.continuing
         number = drive.attempts.get(key, 0) + (not goes_on)
         drive.attempts[key] = number
-        attempt = Attempt(drive.run_record.run_id, node, visit, number, self.now)
+        attempt = Attempt(drive.run_record.run_id, node, visit, number, self.ledger.now)
         attempt.base_commit = drive.commit_index
         if goes_on:
             drive.continuing.discard(key)
@@ -353,23 +221,23 @@ class Turn:
         attempt = self._attempt(node, visit)
         try:
             gate = occurrence.open_gate(
-                attempt.run_id, node, visit, drive.base, list(dict.fromkeys(shown)), at=self.now
+                attempt.run_id, node, visit, drive.base, list(dict.fromkeys(shown)), at=self.ledger.now
             )  # fmt: skip
         except NeuroCoreError as error:
             attempt.fail(error, drive.instances)
             self._failed(attempt)
             return
         attempt.duration_ms = 0.0
-        row = self._row(attempt, StepStatus.SUSPENDED, reason=gate.message)
+        row = self.ledger.step(attempt, StepStatus.SUSPENDED, reason=gate.message)
         gate.step_index = row.step_index
-        self.gates[node.id, visit] = drive.gates[node.id, visit] = gate
-        drive.tell_step("gate_opened", attempt, self.now)
+        self.ledger.gates[node.id, visit] = drive.gates[node.id, visit] = gate
+        drive.tell_step("gate_opened", attempt, self.ledger.now)
 
     def _reopen_changed_gates(self) -> None:
         """Promise 6: an open gate whose values have changed is voided, and another opens over the new ones."""
         drive = self.drive
         for (node_id, visit), gate in list(drive.gates.items()):
-            if gate.kind != "gate" or (node_id, visit) in self.gates:
+            if gate.kind != "gate" or (node_id, visit) in self.ledger.gates:
                 continue
             node = drive.plan.by_id[node_id]
             if occurrence.as_of(gate, node, drive.base).digest != gate.digest:
@@ -378,15 +246,17 @@ class Turn:
 
     def _void(self, gate: GateRecord, reason: str) -> None:
         drive, key = self.drive, (gate.node_id, gate.visit)
-        voided = structs.replace(gate, status=GateStatus.VOIDED, closed_at=self.now, void_reason=reason)
-        self.gates[key] = voided
+        voided = structs.replace(gate, status=GateStatus.VOIDED, closed_at=self.ledger.now, void_reason=reason)
+        self.ledger.gates[key] = voided
         drive.gates.pop(key, None)
         row = drive.step_of.pop(key, None)
         if gate.kind == "gate":
             drive.voided.setdefault(gate.node_id, []).append(gate.visit)
             drive.attempts.pop(key, None)
             if row is not None:
-                self.steps[row.step_index] = structs.replace(row, status=StepStatus.SKIPPED, reason=f"voided: {reason}")
+                self.ledger.steps[row.step_index] = structs.replace(
+                    row, status=StepStatus.SKIPPED, reason=f"voided: {reason}"
+                )
 
     def consume_decisions(self) -> None:
         """Complete the gates that were decided, and hand the given data to the steps that wait for it."""
@@ -409,7 +279,7 @@ class Turn:
         drive.gates.pop(key)
         drive.continuing.add(key)
         drive.given[key] = answer.data
-        self.gates[key] = structs.replace(gate, status=GateStatus.DONE)
+        self.ledger.gates[key] = structs.replace(gate, status=GateStatus.DONE)
         drive.ready.append((node, drive.plan_visit(node.id, gate.visit)))
 
     def _complete_gate(self, gate: GateRecord, node: PlanNode, answer: Answer) -> None:
@@ -417,14 +287,14 @@ class Turn:
         row = drive.step_of[key]
         changed, port = occurrence.consumed(gate, answer, drive.base)
         drive.gates.pop(key)
-        self.gates[key] = structs.replace(gate, status=GateStatus.DONE)
+        self.ledger.gates[key] = structs.replace(gate, status=GateStatus.DONE)
         drive.commit_index += 1
         row = structs.replace(row, port=port, commit_index=drive.commit_index, duration_ms=0.0)
         if not answer.approved and gate.policy.require:
             note = f": {answer.note}" if answer.note else ""
             message = f"Rejected at gate {gate.node_id} by {answer.by}{note}"
             row = structs.replace(row, status=StepStatus.FAILED, error=message, error_type="GateRejected", reason=None)
-            self.steps[row.step_index] = drive.step_of[key] = row
+            self.ledger.steps[row.step_index] = drive.step_of[key] = row
             drive.rejection = drive.rejection or answer
             self.fail(Failure(kind=FailureKind.REJECTED, node=node.id, type="GateRejected", message=message))
             return
@@ -441,9 +311,9 @@ class Turn:
             row, status=StepStatus.COMPLETED, changes=Changes(set=changed), output_keys=list(changed),
             edges_taken=taken, reason="approved" if answer.approved else "rejected",
         )  # fmt: skip
-        self.steps[row.step_index] = row
+        self.ledger.steps[row.step_index] = row
         self._completed_one = True
-        self._done(node, row)
+        self.ledger.done(node, row)
         self.follow(drive.progress.finish(node, taken, drive.evaluate))
         self._reopen_changed_gates()
 
@@ -463,10 +333,10 @@ class Turn:
             signals = drive.commit(
                 Commit(
                     run=run,
-                    steps=list(self.steps.values()),
-                    gates=list(self.gates.values()),
-                    events=self.events,
-                    sync=status is not RunStatus.RUNNING or bool(self.gates),
+                    steps=list(self.ledger.steps.values()),
+                    gates=list(self.ledger.gates.values()),
+                    events=self.ledger.events,
+                    sync=status is not RunStatus.RUNNING or bool(self.ledger.gates),
                     unless_decided=waits,
                 )
             )
@@ -481,7 +351,8 @@ class Turn:
         drive.heed(signals)
         if drive.cancelled_by and self.starts:
             # The request came while the step before ran: what this turn was about to start does not start.
-            self.starts, self.steps, self.gates, self.events = [], {}, {}, []
+            self.starts = []
+            self.ledger.discard()
             self.commit()
 
     def _status(self) -> RunStatus:
@@ -523,7 +394,7 @@ class Turn:
     def _fill_run(self, status: RunStatus) -> None:
         drive, run = self.drive, self.drive.run_record
         run.status = status
-        run.updated_at = self.now
+        run.updated_at = self.ledger.now
         run.duration_ms = drive.worked_ms()
         run.current_nodes = drive.current_nodes(self.starts)
         run.nodes_done = len(drive.done_nodes)
@@ -537,11 +408,8 @@ class Turn:
         if status is RunStatus.RUNNING and not self.handed_back:
             return
         run.owner = None
-        run.finished_at = self.now if status.ended else None
+        run.finished_at = self.ledger.now if status.ended else None
         if status is RunStatus.FAILED and drive.failure is not None:
             run.failure, run.error = drive.failure, drive.failure.message
         elif status is RunStatus.CANCELLED:
             run.error = f"Cancelled by {drive.cancelled_by}."
-
-    def _event(self, kind: str, data: dict[str, Any]) -> None:
-        self.events.append(Event(at=self.now, kind=kind, who="NeuroCore", known_by="system", data=data))
