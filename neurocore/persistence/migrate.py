@@ -34,10 +34,11 @@ def prepare(path: Path) -> None:
             "use a newer Python, or persistence.backend: memory."
         )
     with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as connection:
-        if _version(connection, path) == VERSION:
-            return
+        with _transaction(connection, "DEFERRED"):  # one moment's view: another process may make the schema right now
+            if _version(connection, path) == VERSION:
+                return
+            is_legacy = _is_legacy(connection)
         _use_wal(connection)
-        is_legacy = _is_legacy(connection)
         if is_legacy:
             _keep_copy(connection, path)
         _bring_up(connection, path, is_legacy=is_legacy)
@@ -93,7 +94,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def _bring_up(connection: sqlite3.Connection, path: Path, *, is_legacy: bool) -> None:
-    with _transaction(connection):
+    with _transaction(connection, "IMMEDIATE"):
         version = _version(connection, path)
         if version == VERSION:
             return  # somebody else did it while this one waited
@@ -143,8 +144,8 @@ def _keep_copy(connection: sqlite3.Connection, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
+def _transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
+    connection.execute(f"BEGIN {kind}")
     try:
         yield
     except BaseException:

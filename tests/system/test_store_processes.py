@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from neurocore.persistence import GateStatus, RunStatus, SQLiteRunStore
+from neurocore.persistence import GateStatus, RunStatus, SQLiteRunStore, migrate
 from neurocore.persistence.admin import check
 from neurocore.persistence.testing.contract import waiting
 
@@ -158,12 +160,43 @@ print("done")
 """
 
 
+OPEN_ONE = """
+import sys
+from neurocore.persistence import SQLiteRunStore
+from neurocore.persistence.testing.contract import run
+
+print("ready", flush=True)
+sys.stdin.read()
+store = SQLiteRunStore(sys.argv[1])
+store.create_run(run("theirs"))
+print("done")
+"""
+
+
 def test_a_new_history_is_made_once_however_many_begin_with_it(tmp_path):
     assert all_at_once([start(OPEN, tmp_path, number) for number in range(8)]) == ["done\n"] * 8
     for place in range(10):
         store = SQLiteRunStore(tmp_path / str(place) / "runs.db")
         assert {one.run_id for one in store.list_runs()} == {f"p{number}" for number in range(8)}
         store.close()
+
+
+def test_a_history_made_in_the_middle_of_recognising_an_empty_file_is_no_foreign_one(tmp_path, monkeypatch):
+    path = tmp_path / "runs.db"
+    with contextlib.closing(sqlite3.connect(path)) as empty:
+        empty.execute("PRAGMA journal_mode = WAL")
+    recognise = migrate._is_legacy
+
+    def meanwhile(connection: sqlite3.Connection) -> bool:
+        monkeypatch.setattr(migrate, "_is_legacy", recognise)
+        (told,) = all_at_once([start(OPEN_ONE, path)])
+        assert told == "done\n"
+        return recognise(connection)
+
+    monkeypatch.setattr(migrate, "_is_legacy", meanwhile)
+    store = SQLiteRunStore(path)
+    assert [one.run_id for one in store.list_runs()] == ["theirs"]
+    store.close()
 
 
 FOREVER = """

@@ -292,13 +292,12 @@ def test_the_database_of_another_program_is_left_alone(tmp_path):
         with sqlite3.connect(path) as connection:
             connection.executescript(statements)
         connection.close()
+        before = path.read_bytes()
         with pytest.raises(StoreError, match="no NeuroCore database") as told:
             SQLiteRunStore(path)
         one_sentence(told.value)
-        with sqlite3.connect(path) as connection:
-            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
-        connection.close()
-        assert "blueprints" not in tables
+        assert path.read_bytes() == before
+        assert [one.name for one in tmp_path.iterdir()] == ["runs.db"]
 
 
 def test_an_empty_file_becomes_a_history(tmp_path):
