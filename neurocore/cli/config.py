@@ -96,9 +96,9 @@ def settings_of(config: NeuroCoreConfig) -> Iterator[SettingDocument]:
 
 def _masked(key: str, value: Any) -> Any:
     """Masked by what it is called, and the password in an address whatever it is called."""
-    from neurocore.runtime.definition import shown
+    from neurocore.runtime.definition import shown_under
 
-    return _without_passwords(shown({key: value})[key])
+    return _without_passwords(shown_under(key, value))
 
 
 def _without_passwords(value: Any) -> Any:

@@ -26,7 +26,7 @@ from neurocore.documents.runs import (
 )
 from neurocore.documents.standing import state
 from neurocore.persistence.base import GateStatus, RunStatus
-from neurocore.runtime.definition import shown
+from neurocore.runtime.definition import shown, shown_under
 
 if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
@@ -167,8 +167,7 @@ def differences(found: Iterable[Difference]) -> list[DifferenceDocument]:
     """What differs, masked by key."""
     return [
         DifferenceDocument(
-            key=one.key, kind=one.kind, before=shown({one.key: one.before})[one.key],
-            after=shown({one.key: one.after})[one.key],
+            key=one.key, kind=one.kind, before=shown_under(one.key, one.before), after=shown_under(one.key, one.after)
         )
         for one in found
     ]  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import socket
 import threading
 import uuid
@@ -22,6 +23,8 @@ from neurocore.config import NeuroCoreConfig
 from neurocore.errors import RunBusyError, StoreError
 from neurocore.persistence.base import RunRecord
 
+#: What `owner_of_this_process` puts first; anything else in a record names no file.
+_TOKEN = re.compile("[0-9a-f]{32}")
 _guard = threading.Lock()
 _locks: dict[Path, tuple[int, str, FileLock]] = {}
 _driving: set[str] = set()
@@ -60,7 +63,7 @@ def is_driven(run: RunRecord, config: NeuroCoreConfig) -> bool:
     if held is not None and held[:2] == (os.getpid(), token):
         return run.run_id in _driving
     path = directory / f"{token}.lock"
-    if not token.isalnum() or not path.exists():
+    if not _TOKEN.fullmatch(token) or not path.exists():
         return False
     probe = FileLock(path, thread_local=False)
     try:

@@ -14,6 +14,12 @@ def shown(value: Any, schema: Any = None) -> Any:
     return mask(codec.plain(value), schema)
 
 
+def shown_under(key: str, value: Any, schema: Any = None) -> Any:
+    """What `shown` makes of a value under this key, whose name may call for a mask."""
+    (found,) = shown({key: value}, schema).values()  # not by the key: one that is no text has changed
+    return found
+
+
 def definition(snapshot: Mapping[str, Any], schema_of: Callable[[str], Any]) -> tuple[str | None, dict[str, Any]]:
     """The YAML of a blueprint's snapshot (None where it was not kept) and the definition, both with secrets masked.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 
@@ -146,10 +147,31 @@ def test_lists_of_a_hundred_hostile_runs_are_text(hostile_site, address):
     _check(answer.text, address, 2)
 
 
+def _answered_in_json(site, address):
+    answer = site.client.get(f"/api/v1{address}")
+    assert answer.status_code == 200, f"{address}: {answer.text[-800:]}"
+    assert answer.content_type == "application/json"
+    json.loads(answer.data.decode("utf-8"))
+
+
+@pytest.mark.parametrize("number", range(len(HOSTILE)))
+def test_programs_are_answered_in_json_whatever_a_run_holds(hostile_site, number):
+    run_id = f"{number:03d}hostile"
+    parts = ("", "/inspection?full=true", "/steps", "/steps/0", "/gates", "/events", "/logs", "/compare/000hostile")
+    for part in parts:
+        _answered_in_json(hostile_site, f"/runs/{run_id}{part}")
+
+
+@pytest.mark.parametrize("address", ["/runs?limit=200", "/approvals", "/blueprints"])
+def test_lists_of_a_hundred_hostile_runs_are_json_for_programs(hostile_site, address):
+    _answered_in_json(hostile_site, address)
+
+
 def test_a_line_of_a_megabyte_stays_small_on_every_page(make_site):
     site = make_site(store=InMemoryRunStore())
     for number in range(4):
         filled(site.store, HUGE, number)
+    assert site.client.get("/api/v1/runs").status_code == 200, "no file is named as long as this owner"
     for number in range(4):
         for address in ("/", "/runs", "/approvals", "/blueprints", *_pages(number, f"{number:03d}hostile")):
             answer = site.client.get(address)
