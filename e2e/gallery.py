@@ -70,7 +70,7 @@ def pages(site: Site) -> dict[str, str]:
     half = make.decide(make.run("parallel"), approved=True, gate="legal")
     asking = make.run("asking")
     cancelled = make.run("letters", name="Dee")
-    cancel_run(cancelled, by="carla", note="not needed", run_store=make.store)
+    cancel_run(cancelled, by="carla", note="not needed", run_store=make.store, config=make.config)
     deleted = make.decide(make.run("letters", name="Eve"), approved=True)
     delete_run(deleted, by="carla", run_store=make.store)
     twins = [make.run("greeting", run_id=f"ab1e{number}0000000000000000000", name="a twin") for number in (1, 2)]

@@ -217,16 +217,17 @@ def cancel_run(
 ) -> RunRecord:
     """Stop a run: between two steps where somebody drives it (`cancel_requested` is set until then), at once where not.
 
-    `config` says where the owners' locks are. Raises RefusedError when the run has ended.
+    `config` says where the owners' locks are; without it, that of the project around the current folder. Raises
+    RefusedError when the run has ended.
     """
+    from neurocore.config import load_config
+
     run = load_run(run_id, run_store)
     if run.status.ended:
         raise RefusedError(f"Run {run_id} is {run.status.value} already; there is nothing to cancel.")
-    event = Event(
-        at=utcnow_iso(), kind="cancelled", who=by, known_by=known_by, data={"note": note} if note else {}
-    )  # fmt: skip
+    event = Event(at=utcnow_iso(), kind="cancelled", who=by, known_by=known_by, data={"note": note} if note else {})
     run_store.request_cancel(run_id, event=event)
-    configuration = config or NeuroCoreConfig()
+    configuration = config or load_config()
     if not is_driven(run, configuration):
         _cancel_idle(run_id, by, configuration, run_store)
     return load_run(run_id, run_store)

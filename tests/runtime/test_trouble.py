@@ -223,6 +223,25 @@ def test_a_run_that_is_driven_is_cancelled_between_steps(world: World) -> None:
         world.resume(run.run_id)
 
 
+def test_without_a_configuration_the_owner_is_looked_for_in_the_project_around_the_current_folder(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = world.config.project_root
+    (root / "neurocore.yaml").write_text(f"paths:\n  data: {world.config.data_dir}\n")
+    (root / "below").mkdir()
+    monkeypatch.chdir(root / "below")
+    asked: list[str] = []
+
+    def work(context: FlowContext) -> None:
+        asked.append(cancel_run(context.metadata.run_id, run_store=world.store, by="ann").status.value)
+
+    world.skill("work", work)
+    with pytest.raises(ExecutionError, match="cancelled by ann"):
+        world.run(chain("a", "b"))
+    assert asked == ["running"], "this process drives it, so it ends between two steps and not under the running one"
+    assert world.story(world.only_run().run_id) == ["a 1.1 completed"]
+
+
 def test_a_cancelled_async_step_ends_at_once(world: World) -> None:
     async def work(context: FlowContext) -> None:
         cancel_run(context.metadata.run_id, run_store=world.store, config=world.config, by="ann")
