@@ -32,7 +32,7 @@ def statements_of(path: Path, work: Callable[[SQLiteRunStore], object]) -> State
     found: Statements = []
     store = SQLiteRunStore(path)
     writer = store.database.writer
-    store.database.writer = lambda *, synced: _Recorder(writer(synced=synced), found)  # type: ignore[method-assign, assignment, return-value]
+    store.database.writer = lambda *, sync: _Recorder(writer(sync=sync), found)  # type: ignore[method-assign, assignment, return-value]
     work(store)
     store.close()
     return found

@@ -67,7 +67,7 @@ def rows(*, quick: bool) -> list[Row]:
     rounds = 3 if quick else 9
     return [
         _against_the_floor("one durable step, `durability: normal`", "normal", 1_000, rounds, "≤ 3, better 2"),
-        _against_the_floor("one durable step, `durability: full`", "full", 150, rounds, "≤ 1.3"),
+        _against_the_floor("one durable step, `durability: full`", "full", 60, 3 * rounds, "≤ 1.3"),
         _long_run(2_000 if quick else 10_000, 1 if quick else 3),
         _beside_much(rounds),
         _one_run(40 if quick else 150),

@@ -13,27 +13,26 @@ import json
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
+from msgspec import Struct
+
 from neurocore import codec
 
 _ABSENT: Any = object()
 
 
-class ExecutionMetadata:
+class ExecutionMetadata(Struct, eq=False):
     """What a context knows about the run it belongs to.
 
     On the context that a run returns: `run_id`, `status`, `suspended`, `suspended_at_node`, `suspension_reason` and
     `completed_nodes` (one entry per completed visit, in order).
     """
 
-    __slots__ = ("run_id", "status", "suspended", "suspended_at_node", "suspension_reason", "completed_nodes")
-
-    def __init__(self, run_id: str = "") -> None:
-        self.run_id = run_id
-        self.status: str | None = None
-        self.suspended = False
-        self.suspended_at_node: str | None = None
-        self.suspension_reason: str | None = None
-        self.completed_nodes: list[str] = []
+    run_id: str = ""
+    status: str | None = None
+    suspended: bool = False
+    suspended_at_node: str | None = None
+    suspension_reason: str | None = None
+    completed_nodes: list[str] = []
 
     @property
     def flow_id(self) -> str:
@@ -42,7 +41,7 @@ class ExecutionMetadata:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__struct_fields__}
 
 
 class FlowContext:
@@ -72,8 +71,9 @@ class FlowContext:
         self.attempt = 1
         self.resume_data: Any = None
         self.deadline: float | None = None
-        for key, value in (data or {}).items():
-            self.set(key, value)
+        if data:
+            for key, value in data.items():
+                self.set(key, value)
 
     @classmethod
     def over(
@@ -184,7 +184,7 @@ class FlowContext:
                 raise codec.CodecError(str(error), path=f"{key}{path}", type_name=error.type_name) from None
             if self._base.get(key) != data:
                 changed[key] = data
-        return changed, sorted(self._deleted)
+        return changed, sorted(self._deleted) if self._deleted else []
 
     def to_dict(self) -> dict[str, Any]:
         """`{"data": …, "metadata": …}`, with references where secrets are."""

@@ -59,13 +59,17 @@ class PlanEdge(Struct, frozen=True, kw_only=True):
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """A compiled blueprint. `outgoing` and `incoming` list edges by node index; `incoming` leaves back edges out."""
+    """A compiled blueprint. `outgoing` and `incoming` list edges by node index; `incoming` leaves back edges out.
+
+    `guarded` are the indexes of the nodes that an edge with a condition leaves.
+    """
 
     flow_type: str
     nodes: tuple[PlanNode, ...]
     edges: tuple[PlanEdge, ...]
     outgoing: tuple[tuple[PlanEdge, ...], ...]
     incoming: tuple[tuple[PlanEdge, ...], ...]
+    guarded: frozenset[int]
     loops: tuple[frozenset[int], ...]
     by_id: dict[str, PlanNode]
     settings: Settings
@@ -94,6 +98,7 @@ def compile_plan(blueprint: Blueprint, *, is_gate: Callable[[str], bool] = lambd
         edges=tuple(edges),
         outgoing=_by_node(len(nodes), edges, lambda edge: edge.source),
         incoming=_by_node(len(nodes), [edge for edge in edges if not edge.back], lambda edge: edge.target),
+        guarded=frozenset(edge.source for edge in edges if edge.condition is not None),
         loops=tuple(loops),
         by_id={node.id: node for node in placed},
         settings=blueprint.flow.settings,

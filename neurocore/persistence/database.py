@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,7 @@ from neurocore.errors import StoreError
 from neurocore.persistence.migrate import prepare
 
 BUSY_MS = 5_000
-#: Of many commits that are not synced, one in this time makes sure that the file is still there, in seconds.
+#: Of many commits that ask for no sync, one in this time makes sure that the file is still there, in seconds.
 LOOK_EVERY = 0.01
 #: How long one keeps at it while others write, in seconds. Nobody is told "database is locked" before that.
 PATIENCE = 120.0
@@ -37,10 +38,11 @@ class Database:
             prepare(path)
             self._identity = _identify(self._name)
         self._forget()
+        _databases.add(self)
 
     def _forget(self) -> None:
-        self._pid = os.getpid()
-        self._lock = threading.RLock()
+        #: Held by the one thread of this process that writes.
+        self.lock = threading.RLock()
         self._local = threading.local()
         self._readers: list[tuple[threading.Thread, sqlite3.Connection]] = []
         self._writer: sqlite3.Connection | None = None
@@ -52,7 +54,7 @@ class Database:
 
         `sync` waits for the disk. Raises StoreError with nothing half written.
         """
-        return Transaction(self, sync or self.full)
+        return Transaction(self, sync)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -78,21 +80,21 @@ class Database:
 
     def close(self) -> None:
         """Close every connection; calling it twice is no error."""
-        with self._lock:
+        with self.lock:
             self.closed = True
-            if self._pid == os.getpid():
-                connections = [connection for _, connection in self._readers]
-                for connection in (*connections, *([self._writer] if self._writer else [])):
-                    with contextlib.suppress(sqlite3.Error):
-                        connection.close()
+            connections = [connection for _, connection in self._readers]
+            for connection in (*connections, *([self._writer] if self._writer else [])):
+                with contextlib.suppress(sqlite3.Error):
+                    connection.close()
             self._forget()
 
-    def writer(self, *, synced: bool) -> sqlite3.Connection:
+    def writer(self, *, sync: bool) -> sqlite3.Connection:
         """The writing connection, its `synchronous` as asked for; call it with the lock held."""
         now = time.monotonic()
-        if synced or self.closed or now >= self._look_at:
+        if sync or self.closed or now >= self._look_at:
             self.check()
             self._look_at = now + LOOK_EVERY
+        synced = sync or self.full
         connection = self._writer
         if connection is None:
             connection = self._writer = self._connect()
@@ -102,19 +104,10 @@ class Database:
             self._synced = synced
         return connection
 
-    @property
-    def lock(self) -> threading.RLock:
-        """Held by the one thread of this process that writes."""
-        if self._pid != os.getpid():
-            self._leave_parent()
-        return self._lock
-
     def check(self) -> None:
         """Notice a file that was removed or replaced: SQLite would go on writing into what nobody can open again."""
         if self.closed:
             raise StoreError(f"The run history {self.path} was closed; open it again.")
-        if self._pid != os.getpid():
-            self._leave_parent()
         try:
             same = _identify(self._name) == self._identity
         except OSError:
@@ -131,7 +124,7 @@ class Database:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = self._connect()
-            with self._lock:
+            with self.lock:
                 self._close_readers_of_ended_threads()
                 self._readers.append((threading.current_thread(), connection))
         return connection
@@ -145,7 +138,7 @@ class Database:
                 connection.close()
         self._readers = kept
 
-    def _leave_parent(self) -> None:
+    def leave_parent(self) -> None:
         """In a forked child: connections must not be shared, nor closed, so they are kept and never touched again."""
         _inherited.append((self._readers, self._writer, self._local))
         self._forget()
@@ -162,28 +155,40 @@ class Database:
 
 
 _inherited: list[Any] = []
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+def _leave_parents() -> None:
+    for database in _databases:
+        database.leave_parent()
+
+
+os.register_at_fork(after_in_child=_leave_parents)
 
 
 class Transaction:
     """See `Database.write`. A class, for a step's commit passes here and a generator would cost it a microsecond."""
 
-    __slots__ = ("_database", "_synced", "_lock", "_connection")
+    __slots__ = ("_database", "_sync", "_lock", "_connection")
 
-    def __init__(self, database: Database, synced: bool) -> None:
+    def __init__(self, database: Database, sync: bool) -> None:
         self._database = database
-        self._synced = synced
+        self._sync = sync
 
     def __enter__(self) -> sqlite3.Connection:
         self._lock = self._database.lock
         self._lock.acquire()
         try:
-            self._connection = self._database.writer(synced=self._synced)
-            self._begin()
+            connection = self._connection = self._database.writer(sync=self._sync)
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                patiently(lambda: connection.execute("BEGIN IMMEDIATE"), None, error)
         except BaseException as error:
             self._lock.release()
             tell(self._database.path, error)
             raise
-        return self._connection
+        return connection
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -202,12 +207,6 @@ class Transaction:
         finally:
             self._lock.release()
         return False
-
-    def _begin(self) -> None:
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"), None, error)
 
     def _roll_back(self) -> None:
         with contextlib.suppress(sqlite3.Error):

@@ -102,7 +102,7 @@ class Failure(Struct, frozen=True, kw_only=True):
     type: str | None = None
 
 
-class CurrentNode(Struct, frozen=True, kw_only=True):
+class CurrentNode(Struct, frozen=True, kw_only=True, gc=False):
     """A step that is being executed now; it gets its record when it ends."""
 
     node_id: str
@@ -121,7 +121,7 @@ class Changes(Struct, frozen=True, kw_only=True):
         return bool(self.set or self.deleted)
 
 
-class LogLine(Struct, frozen=True, kw_only=True):
+class LogLine(Struct, frozen=True, kw_only=True, gc=False):
     """One line that a skill logged while its step ran."""
 
     at: str
@@ -351,7 +351,7 @@ class Tombstone(Struct, frozen=True, kw_only=True):
     last_hash: str = ""
 
 
-class Signals(Struct, frozen=True, kw_only=True):
+class Signals(Struct, frozen=True, kw_only=True, gc=False):
     """What the one who drives a run must notice between two steps."""
 
     epoch: int

@@ -40,6 +40,7 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack_changes = msgspec.msgpack.Decoder(tuple[dict[str, bytes], list[str]]).decode
 _RUN_STATUS = {status.value: status for status in RunStatus}
 _STEP_STATUS = {status.value: status for status in StepStatus}
+_NAMES = {status: name for name, status in _STEP_STATUS.items()}
 _unpack_initial = msgspec.msgpack.Decoder(dict[str, bytes]).decode
 
 
@@ -237,7 +238,7 @@ def step_row(run: int, step: StepRecord) -> tuple[Any, ...]:
     changes = step.changes
     return (
         run, step.step_index, step.component, step.node_id if step.node_id != step.component else None, step.visit,
-        step.attempt, step.skill_type, step.skill_version, step.status.value, step.reason, step.port,
+        step.attempt, step.skill_type, step.skill_version, _NAMES[step.status], step.reason, step.port,
         json_text(step.edges_taken) if step.edges_taken is not None else None, micros(step.started_at),
         step.duration_ms, step.error, step.error_type, json_text(step.output_keys) if step.output_keys else None,
         step.commit_index, codec.encode(step.config) if step.config else None,

@@ -110,19 +110,15 @@ class SQLiteRunStore(SQLiteReads):
                 found = connection.execute(_Q["commit_step"], rows.progress_row(run, place)).fetchone()
             else:
                 decided = connection.execute(_Q["is_decided"], (place,)).fetchone()[0]
-                owed = Owed.DECISION.value if decided and not run.status.ended else run.owed
-                found = execute(connection, "commit_run", rows.state_row(run, place, owed)).fetchone()
+                owing = Owed.DECISION.value if decided and not run.status.ended else run.owed
+                found = execute(connection, "commit_run", rows.state_row(run, place, owing)).fetchone()
             if found is None:
                 raise _lost(run)
-            if found["blueprint_hash"] != (run.blueprint_hash or None):
+            cancel_requested, owed, version, blueprint_hash = found
+            if blueprint_hash != (run.blueprint_hash or None):
                 values = (blueprint_of(connection, run), run.blueprint_hash, run.nodes_total, place)
                 execute(connection, "redefine_run", values)
-            return Signals(
-                epoch=run.epoch,
-                cancel_requested=found["cancel_requested"],
-                owed=found["owed"],
-                version=found["version"],
-            )
+            return Signals(epoch=run.epoch, cancel_requested=cancel_requested, owed=owed, version=version)
 
     def _held_back(self, connection: sqlite3.Connection, run: RunRecord) -> Signals:
         row = connection.execute(_Q["signals"], (run.run_id,)).fetchone()

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec import Struct, field
+
 from neurocore.blueprint.plan import PlanNode
 from neurocore.context import FlowContext
 from neurocore.errors import CodecError, ExecutionError
@@ -29,44 +31,37 @@ MAX_TRACEBACK_CHARACTERS = 32_000
 left_behind: dict[tuple[str, str], threading.Thread] = {}
 
 
-class Attempt:
+class Attempt(Struct, eq=False):
     """One try of one visit of a node, from its start to its end.
 
     After `end`: `status` is completed, failed or suspended; `changed` and `deleted` are what a commit records.
     """
 
-    __slots__ = (
-        "node", "visit", "number", "step_index", "started_at", "clock", "base_commit", "resume_data", "run_id",
-        "status", "changed", "deleted", "port", "error", "error_type", "exception", "traceback", "duration_ms", "logs",
-        "reason", "instance", "deadline", "abandoned", "timed_out", "cancel",
-    )  # fmt: skip
-
-    def __init__(self, run_id: str, node: PlanNode, visit: int, number: int, started_at: str) -> None:
-        self.run_id = run_id
-        self.node = node
-        self.visit = visit
-        self.number = number
-        self.started_at = started_at
-        self.clock = time.perf_counter()
-        self.step_index: int | None = None
-        self.base_commit = 0
-        self.resume_data: Any = None
-        self.status = ""
-        self.changed: dict[str, bytes] = {}
-        self.deleted: list[str] = []
-        self.port: str | None = None
-        self.error: str | None = None
-        self.error_type: str | None = None
-        self.exception: BaseException | None = None
-        self.traceback: str | None = None
-        self.duration_ms = 0.0
-        self.logs: list[LogLine] = []
-        self.reason: str | None = None
-        self.instance: Instance | None = None
-        self.deadline: float | None = None
-        self.abandoned = False
-        self.timed_out = False
-        self.cancel: Any = None
+    run_id: str
+    node: PlanNode
+    visit: int
+    number: int
+    started_at: str
+    base_commit: int
+    clock: float = field(default_factory=time.perf_counter)
+    step_index: int | None = None
+    resume_data: Any = None
+    status: str = ""
+    changed: dict[str, bytes] = {}
+    deleted: list[str] = []
+    port: str | None = None
+    error: str | None = None
+    error_type: str | None = None
+    exception: BaseException | None = None
+    traceback: str | None = None
+    duration_ms: float = 0.0
+    logs: list[LogLine] = []
+    reason: str | None = None
+    instance: Instance | None = None
+    deadline: float | None = None
+    abandoned: bool = False
+    timed_out: bool = False
+    cancel: Any = None
 
     def view(self, base: Mapping[str, bytes], instances: Instances) -> FlowContext:
         """The context this attempt sees."""

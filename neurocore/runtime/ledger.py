@@ -121,8 +121,8 @@ class Ledger:
             return before
         if drive.running or drive.writers:
             self._check_conflicts(attempt)
-        needs_undo = any(edge.condition is not None for edge in drive.plan.outgoing[attempt.node.index])
-        if drive.running or needs_undo:  # others look at it, or it may have to be taken back
+        # Others look at it, or it may have to be taken back.
+        if drive.running or attempt.node.index in drive.plan.guarded:
             drive.base = dict(before)
         for key in attempt.deleted:
             drive.base.pop(key, None)

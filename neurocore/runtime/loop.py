@@ -173,7 +173,7 @@ class Drive:
         for attempt in starts:
             self.running[attempt.node.id, attempt.visit] = attempt
         for attempt in starts:
-            is_async = self._is_async(attempt.node)
+            is_async = self.instances.is_async(attempt.node)
             attempt.deadline = self._deadline_of(attempt)
             self.tell_step("step_started", attempt)
             alone = len(self.running) == 1 and not self.delayed and attempt.deadline is None
@@ -256,7 +256,7 @@ class Drive:
 
     def record_visit(self, node_id: str, visit: int) -> int:
         """The visit as recorded: every voided occurrence of a gate before it took a number of its own."""
-        return visit + len(self.voided.get(node_id, ()))
+        return visit + len(self.voided[node_id]) if node_id in self.voided else visit
 
     def plan_visit(self, node_id: str, recorded: int) -> int:
         """The visit as the progress counts it."""
@@ -303,7 +303,7 @@ class Drive:
 
     def room(self) -> int:
         """How many more attempts may run at once."""
-        return max(0, self.config.runtime.max_workers - len(self.running))
+        return self.config.runtime.max_workers - len(self.running)
 
     def commit(self, commit: Commit) -> Signals:
         """Write a turn."""
@@ -383,9 +383,6 @@ class Drive:
         turn = Turn(self)
         turn.commit()
         self._leave()
-
-    def _is_async(self, node: PlanNode) -> bool:
-        return self.instances.is_async(node)
 
     def _deadline_of(self, attempt: Attempt) -> float | None:
         own = None if attempt.node.timeout is None else time.perf_counter() + attempt.node.timeout

@@ -55,7 +55,7 @@ class Turn:
             self._suspended(attempt)
         if attempt.status == "failed":  # completing may have failed it
             self._failed(attempt)
-        if attempt.changed or attempt.deleted:
+        if drive.gates and (attempt.changed or attempt.deleted):
             self._reopen_changed_gates()
         drive.tell_step("step_finished", attempt, self.ledger.now)
 
@@ -160,10 +160,9 @@ class Turn:
         drive = self.drive
         for skip in moves.skipped:
             self._follow_skip(skip)
-        waiting = drive.gates.keys()
-        drive.ready.extend(
-            (node, visit) for node, visit in moves.ready if (node.id, drive.record_visit(node.id, visit)) not in waiting
-        )
+        for node, visit in moves.ready:
+            if (node.id, drive.record_visit(node.id, visit)) not in drive.gates:
+                drive.ready.append((node, visit))
         for broken in moves.broken:
             self._follow_broken(broken)
         if moves.exhausted:
@@ -182,7 +181,8 @@ class Turn:
     def choose_starts(self) -> None:
         """Start what is ready and has room; open the gates that are ready."""
         drive = self.drive
-        drive.ready.extend((node, visit) for node, visit in drive.due())
+        if drive.delayed:
+            drive.ready.extend(drive.due())
         kept: list[tuple[PlanNode, int]] = []
         while drive.ready:
             if drive.stopping():
@@ -204,8 +204,7 @@ class Turn:
         goes_on = key in drive.continuing
         number = drive.attempts.get(key, 0) + (not goes_on)
         drive.attempts[key] = number
-        attempt = Attempt(drive.run_record.run_id, node, visit, number, self.ledger.now)
-        attempt.base_commit = drive.commit_index
+        attempt = Attempt(drive.run_record.run_id, node, visit, number, self.ledger.now, drive.commit_index)
         if goes_on:
             drive.continuing.discard(key)
             attempt.step_index = drive.step_of[key].step_index

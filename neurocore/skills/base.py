@@ -118,6 +118,8 @@ class Skill:
     def config_problems(cls, config: dict[str, Any]) -> list[str]:
         """Sentences about what is wrong with a configuration, checked against `config_schema` before a run starts."""
         schema = cls.skill_meta.config_schema
+        if not schema:
+            return []
         known = schema.get("properties", ())
         return config_problems(schema, {k: v for k, v in config.items() if k not in LLM_KEYS or k in known})
 
