@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Awaitable, Mapping
@@ -81,8 +82,12 @@ class Workers:
             self._ended.put(attempt)
 
     async def _run_async(self, attempt: Attempt, base: Mapping[str, bytes]) -> None:
-        await attempt.run_async(base, self._instances)
-        self._ended.put(attempt)
+        try:
+            await attempt.run_async(base, self._instances)
+        except BaseException as error:  # as on a thread
+            attempt.fail(error, self._instances)
+        finally:
+            self._ended.put(attempt)
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
@@ -92,7 +97,11 @@ class Workers:
             def run() -> None:
                 asyncio.set_event_loop(loop)
                 loop.call_soon(started.set)
-                loop.run_forever()
+                while True:
+                    with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                        loop.run_forever()
+                        break
+                    # A task raised it through the loop. Whoever awaits the task gets it too; the others go on.
                 loop.close()
 
             threading.Thread(target=run, name="async-skills", daemon=True).start()

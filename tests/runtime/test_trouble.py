@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 
 import pytest
@@ -127,6 +128,19 @@ def test_an_async_step_that_takes_too_long_is_cancelled(world: World) -> None:
         world.run(chain("a: timeout: 0.5"))
     assert caught.value.kind == "timeout"
     assert cancelled.is_set()
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("limit", ["", ", 'timeout': 20"], ids=["without a time limit", "with one"])
+def test_an_async_skill_that_leaves_by_sys_exit_fails_its_step_and_holds_up_nobody(world: World, limit: str) -> None:
+    async def leaves(context: FlowContext) -> None:
+        await asyncio.sleep(0)
+        sys.exit("usage: nobody caught this")
+
+    world.async_skill("leaver", leaves)
+    with pytest.raises(ExecutionError, match="nobody caught this") as caught:
+        world.run(chain(f"a: 'on_error': fail{limit}", types="leaver"))
+    assert world.story(caught.value.run_id or "") == ["a 1.1 failed"]
 
 
 def test_a_sync_step_that_takes_too_long_is_left_behind_and_its_changes_dropped(world: World) -> None:
