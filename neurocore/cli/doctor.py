@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -192,12 +192,30 @@ def _store(project: Project) -> Iterator[FindingDocument]:
     if not config.persistence.enabled:
         yield _warning("history", "Persistence is disabled: no run is kept.", "Set persistence.enabled: true.")
         return
+    if config.persistence.backend == "sqlite" and not (yield from _current(config.runs_db_path)):
+        return
     store = project.store
     counts = store.status_counts()
     name = type(store).__name__
     yield _ok("history", f"{name} opens and holds {counted(sum(counts.values()), 'run')}.")
     yield from _limits(store, name)
     yield from _left_alone(project, store)
+
+
+def _current(path: Path) -> Generator[FindingDocument, None, bool]:
+    """Whether the file can be opened without changing anything; else what opening it would do."""
+    from neurocore.persistence import admin
+
+    current = admin.is_current(path)
+    if current is None:
+        yield _ok("history", f"There is no history yet; the first run makes {near(path)}.")
+    elif not current:
+        yield _warning(
+            "history", f"{near(path)} was written by an older NeuroCore, and was not looked into.",
+            "`neurocore db migrate` brings it up to date, as any command does that opens it; a copy of a file of "
+            "0.4 is kept beside it.",
+        )  # fmt: skip
+    return bool(current)
 
 
 def _limits(store: RunStore, name: str) -> Iterator[FindingDocument]:

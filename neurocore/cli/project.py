@@ -75,6 +75,12 @@ class Project:
             )
         return store
 
+    @property
+    def has_history(self) -> bool:
+        """Whether there is one to look at: opening the store would make its file where there is none."""
+        settings = self.config.persistence
+        return settings.enabled and (settings.backend != "sqlite" or self.config.runs_db_path.exists())
+
     def close(self) -> None:
         """Release the store, where one was opened, and take back what was put into the environment."""
         for name in self._exported:

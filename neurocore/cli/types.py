@@ -39,7 +39,8 @@ class RunId(ParamType):
         from click.shell_completion import CompletionItem
 
         try:
-            runs = _project(ctx).store.list_runs(limit=100)
+            project = _project(ctx)
+            runs = project.store.list_runs(limit=100) if project.has_history else []
         except Exception:  # completion stays silent, whatever is wrong with the project
             return []
         return [

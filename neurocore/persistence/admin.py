@@ -18,8 +18,9 @@ import msgspec
 from msgspec import Struct, structs
 
 from neurocore.errors import CodecError, StoreError, UsageError
-from neurocore.persistence import rows
+from neurocore.persistence import migrate, rows
 from neurocore.persistence.base import RunStore
+from neurocore.persistence.database import tell
 from neurocore.persistence.derive import last_hash
 from neurocore.persistence.records import GateRecord, RunRecord, StepRecord, Tombstone, iso, utcnow_iso
 from neurocore.persistence.sqlite import SQLiteRunStore
@@ -189,6 +190,18 @@ def backup(store: RunStore, target: Path) -> int:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def is_current(path: Path) -> bool | None:
+    """Whether opening a SQLite history changes nothing: False for an older one, None where there is no file.
+
+    Raises StoreError for one that cannot be opened, StoreTooNew for a newer one.
+    """
+    try:
+        return migrate.is_current(path) if path.exists() else None
+    except (OSError, sqlite3.Error) as error:
+        tell(path, error)
+        raise
 
 
 def schema_version(path: Path) -> int:

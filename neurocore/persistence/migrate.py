@@ -44,6 +44,19 @@ def prepare(path: Path) -> None:
         _bring_up(connection, path, is_legacy=is_legacy)
 
 
+def is_current(path: Path) -> bool:
+    """Whether the file has this version's schema, so that opening it changes nothing. Raises as `prepare` does."""
+    address = f"{path.resolve().as_uri()}?mode=ro"
+    with (
+        contextlib.closing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=60)) as connection,
+        _transaction(connection, "DEFERRED"),
+    ):
+        if _version(connection, path) == VERSION:
+            return True
+        _is_legacy(connection)  # refuses the file of another program
+        return False
+
+
 def schema(version: int) -> str:
     """The SQL that leads to this version from the one before."""
     return next((Path(__file__).parent / "sql").glob(f"{version:04}_*.sql")).read_text("utf-8")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -225,6 +227,32 @@ def test_doctor_says_that_a_database_cannot_be_opened(project):
     assert any(
         one["level"] == "error" and one["subject"] == "store" for one in project.json("doctor", code=1)["findings"]
     )
+
+
+def test_doctor_and_completion_make_no_history_where_there_is_none(project):
+    said = " ".join(project.ok("doctor").split())
+    typed = {"_NEUROCORE_COMPLETE": "bash_complete", "COMP_WORDS": "neurocore runs inspect ", "COMP_CWORD": "3"}
+    project.call(env=typed)
+
+    assert "There is no history yet; the first run makes data/runs.db" in said
+    assert not (project.root / "data").exists(), "something was made by looking"
+
+
+def test_doctor_leaves_an_older_history_as_it_is_and_says_what_brings_it_up(project):
+    (project.root / "data").mkdir()
+    file = project.root / "data" / "runs.db"
+    with contextlib.closing(sqlite3.connect(file)) as old:
+        old.execute("CREATE TABLE runs (run_id TEXT, blueprint_snapshot TEXT)")
+        old.execute("CREATE TABLE steps (run_id TEXT)")
+        old.commit()
+    before = file.read_bytes()
+
+    found = next(one for one in project.json("doctor")["findings"] if one["subject"] == "history")
+
+    assert found["level"] == "warning"
+    assert "`neurocore db migrate`" in found["mend"]
+    assert file.read_bytes() == before
+    assert [one.name for one in file.parent.iterdir()] == ["runs.db"], "a copy was made, or the file brought up"
 
 
 def test_doctor_in_no_project_warns_only(runner, tmp_path):
