@@ -9,7 +9,7 @@ import click
 from msgspec import structs
 
 from neurocore.cli.errors import DONE, FAILED
-from neurocore.cli.output import emit, out, paint
+from neurocore.cli.output import columns, emit, out, paint
 from neurocore.cli.project import Project, pass_project
 from neurocore.cli.text import line, near, wrapped
 from neurocore.cli.types import BLUEPRINT, json_option
@@ -89,10 +89,11 @@ def _print(file: Path, name: str | None, problems: list[Any]) -> None:
         place = f"{problem.line}:{problem.column} " if problem.line is not None else ""
         path = f"{problem.path}: " if problem.path else ""
         colour = "red" if problem.severity == "error" else "yellow"
-        first, *rest = wrapped(line(f"{place}{path}{problem.message}"), 96, "", "  ")
-        out(f"  {paint(problem.severity, colour)} {first}")
+        said = line(f"{problem.severity} {place}{path}{problem.message}")
+        first, *rest = wrapped(said, min(columns(), 110), "  ", "    ")
+        out(first.replace(problem.severity, paint(problem.severity, colour), 1))
         for one in rest:
-            out(f"  {one}")
+            out(one)
 
 
 def _emit(checked: list[tuple[Path, str | None, list[Any]]], sound: bool, strict: bool) -> None:

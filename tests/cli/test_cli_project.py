@@ -184,6 +184,19 @@ def test_config_show_says_where_each_value_comes_from(project, monkeypatch):
     assert "pa55" not in told
 
 
+def test_what_validate_finds_fits_80_columns(project):
+    (project.root / "blueprints" / "wrong.yaml").write_text(
+        "name: wrong\ninputs: {sum: {type: a-number-of-some-kind-or-other}}\n"
+        "components: [{name: count, type: count}]\n"
+        "flow: {steps: [{component: count, conditions: 'context.data.sum'}]}\n"
+    )
+
+    told = project.ok("validate", code=1)
+
+    assert "did you mean 'condition'?" in " ".join(told.split())
+    assert [one for one in told.splitlines() if len(one) > 80] == []
+
+
 def test_config_show_of_one_section_or_of_nothing(project):
     assert {one["name"].split(".")[0] for one in project.json("config", "show", "web")["settings"]} == {"web"}
     result = project.call("config", "show", "wbe")
