@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: Without `--full`, the first and the last of a long history are shown.
 FIRST, LAST = 5, 30
 
+#: So many columns that a value is cut nowhere.
+_WHOLE = 1_000_000
+
 
 def ending(run: RunRecord, project: Project, *, decision: Decision | None = None) -> list[str]:
     """What a command that drove a run says at its end: the status, what came of it, what to type next."""
@@ -354,11 +357,10 @@ def _activity(events: Sequence[Event], room: int) -> list[str]:
         who = f" by {line(event.who)}" if event.who else ""
         known = f" ({line(event.known_by)})" if event.known_by and event.known_by != "system" else ""
         data = ", ".join(
-            f"{line(key)} {short(value, 40)}" for key, value in shown(event.data).items() if value not in (None, {})
+            f"{line(key)} {short(value, _WHOLE)}" for key, value in shown(event.data).items() if value not in (None, {})
         )
-        lines.append(
-            cut(f"  {when(event.at)}  {line(event.kind)}{who}{known}{f': {data}' if data else ''}", max(room, 80))
-        )
+        said = f"{when(event.at)}  {line(event.kind)}{who}{known}{f': {data}' if data else ''}"
+        lines += wrapped(said, room, "  ", " " * 23)
     return lines
 
 

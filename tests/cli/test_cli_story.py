@@ -116,6 +116,22 @@ def test_an_answer_without_resume_is_recorded_and_the_run_is_owed(project):
     assert project.json("runs", "inspect", run_id)["run"]["status"] == "completed"
 
 
+def test_full_cuts_nothing_of_the_activity(project):
+    run_id = project.run()
+    note = "The supplier's new account was confirmed by telephone, " * 4 + "and written down."
+    project.ok("runs", "approve", run_id, "--reject", "--note", note)
+    cancelled = project.run("asking")
+    project.ok("runs", "cancel", cancelled, "--note", note)
+
+    told = project.ok("runs", "inspect", cancelled, "--full")
+    activity = project.ok("runs", "inspect", run_id, "--full").split("Activity")[1].split("Blueprint")[0]
+
+    assert note in " ".join(told.split())
+    assert "approved no" in " ".join(activity.split())
+    assert "…" not in activity + told
+    assert [one for one in (told + activity).splitlines() if len(one) > 80] == []
+
+
 def test_a_long_history_is_shortened_and_full_is_not(project):
     (project.root / "blueprints" / "long.yaml").write_text(
         "name: long\ncomponents: [{name: n, type: delay, config: {seconds: 0}}]\n"
