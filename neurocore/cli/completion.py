@@ -9,9 +9,13 @@ from neurocore.cli.output import out
 HELP = """Print the completion script of a shell.
 
 \b
-bash:  neurocore completion bash > ~/.local/share/bash-completion/completions/neurocore
-zsh:   neurocore completion zsh > ~/.zfunc/_neurocore    (with ~/.zfunc in fpath)
+bash:  neurocore completion bash \\
+           > ~/.local/share/bash-completion/completions/neurocore
+zsh:   neurocore completion zsh > ~/.zfunc/_neurocore
+           (with ~/.zfunc in fpath)
 fish:  neurocore completion fish > ~/.config/fish/completions/neurocore.fish
+
+Make the folder first where there is none.
 """
 
 

@@ -27,7 +27,7 @@ def config() -> None:
     """Show the settings and where they come from."""
 
 
-@config.command()
+@config.command(short_help="Print settings, and where they come from.")
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @json_option
 @pass_project

@@ -30,7 +30,7 @@ def db() -> None:
     """Check, back up, prune and move the history."""
 
 
-@db.command()
+@db.command(short_help="Check that the database is sound.")
 @click.option("--mend", is_flag=True, help="Make the counts anew where they are wrong; nothing else can be made up.")
 @json_option
 @pass_project
@@ -59,7 +59,7 @@ def check(project: Project, mend: bool, as_json: bool) -> int:
     return FAILED if found.problems else DONE
 
 
-@db.command()
+@db.command(short_help="Say how large the history is.")
 @json_option
 @pass_project
 def stats(project: Project, as_json: bool) -> None:
@@ -97,7 +97,7 @@ def stats(project: Project, as_json: bool) -> None:
             out(f"{name:<11} {value}")
 
 
-@db.command()
+@db.command(short_help="Copy the database to a file while it is in use.")
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 @pass_project
@@ -115,7 +115,7 @@ def backup(project: Project, file: Path, as_json: bool) -> None:
         out(f"Copied the history to {line(near(file))} ({_size(size)}).")
 
 
-@db.command()
+@db.command(short_help="Delete old runs that have ended.")
 @click.option("--keep", type=AGE, metavar="AGE", help="Keep runs that started within this time: 90d, 12h, 2w.")
 @click.option("--keep-last", type=click.IntRange(min=0), default=0, metavar="N", help="Keep the N newest runs anyway.")
 @click.option("--dry-run", is_flag=True, help="Delete nothing; say what would be deleted.")
@@ -151,7 +151,7 @@ def prune(
     out(f"{'Would delete' if dry_run else 'Deleted'} {counted(found.runs, 'ended run')}{span}.")
 
 
-@db.command("export")
+@db.command("export", short_help="Write every run as JSON lines.")
 @click.argument("file", type=click.Path(path_type=Path), default="-")
 @json_option
 @pass_project
@@ -178,7 +178,7 @@ def export(project: Project, file: Path, as_json: bool) -> None:
         out(f"Wrote {counted(moved.runs, 'run')} with {counted(moved.steps, 'step')} to {line(near(file))}.")
 
 
-@db.command("import")
+@db.command("import", short_help="Bring in the runs of an export.")
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 @pass_project
@@ -204,7 +204,7 @@ def import_(project: Project, file: Path, as_json: bool) -> None:
     out(f"Brought in {counted(moved.runs, 'run')} with {counted(moved.steps, 'step')}{there}.")
 
 
-@db.command()
+@db.command(short_help="Bring the database up to this version's schema.")
 @json_option
 @pass_project
 def migrate(project: Project, as_json: bool) -> None:

@@ -25,7 +25,7 @@ def skill() -> None:
     """List, explain and make skills."""
 
 
-@skill.command("list")
+@skill.command("list", short_help="List every skill that a blueprint can use.")
 @json_option
 @pass_project
 def list_(project: Project, as_json: bool) -> None:
@@ -68,7 +68,7 @@ def list_(project: Project, as_json: bool) -> None:
         warn(str(problem))
 
 
-@skill.command()
+@skill.command(short_help="Explain one skill: what it reads, sets and is told.")
 @click.argument("name", type=SKILL)
 @json_option
 @pass_project
@@ -89,7 +89,7 @@ def info(project: Project, name: str, as_json: bool) -> None:
         _print(document)
 
 
-@skill.command()
+@skill.command(short_help="Make a skill, and a test for it.")
 @click.argument("name")
 @click.option("--async", "is_async", is_flag=True, help="Make one whose process is a coroutine.")
 @pass_project

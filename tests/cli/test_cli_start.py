@@ -84,6 +84,14 @@ def shout(word: str) -> int:
     return 0
 
 
+@pytest.mark.parametrize("name", ["neurocore", *(name for name, _ in commands())])
+def test_help_fits_80_columns_and_leaves_nothing_out(project, name):
+    usage, *told = project.ok(*name.split()[1:], "--help").splitlines()
+
+    assert [one for one in (usage, *told) if len(one) > 80] == []
+    assert [one for one in told if one.endswith("...")] == []
+
+
 def test_a_package_adds_a_command_that_help_lists_without_loading_it(project, monkeypatch):
     point = Point("shout", shout)
     monkeypatch.setattr(lazy, "_entry_points", lambda: [point])
