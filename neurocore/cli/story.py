@@ -179,7 +179,7 @@ def _steps(run: RunRecord, project: Project, gates: Sequence[GateRecord], full: 
     for place, (step, name) in enumerate(zip(steps, names, strict=True)):
         if not full and skipped > 1 and FIRST <= place < FIRST + skipped:
             if place == FIRST:
-                lines.append(paint(f"     … {counted(skipped, 'more step')} (--full shows all)", "dim"))
+                lines.append(paint(f"     … {counted(skipped, 'more step')} (`runs inspect --full` shows all)", "dim"))
             continue
         lines += _step(place + 1, step, cut(name, gutter), gutter, by_visit.get((step.node_id, step.visit)))
         if full:

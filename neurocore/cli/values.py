@@ -39,7 +39,7 @@ def block(value: Any, *, indent: str, room: int, most: int | None = MOST_LINES) 
     lines = _lines(value, indent, max(20, room), most)
     if most is not None and len(lines) > most:
         left = len(lines) - most + 1
-        return [*lines[: most - 1], f"{indent}… {counted(left, 'more line')} (--full shows all)"]
+        return [*lines[: most - 1], f"{indent}… {counted(left, 'more line')} (`runs inspect --full` shows all)"]
     return lines
 
 
@@ -102,7 +102,7 @@ def _rows(cells: dict[str, list[str]], kept: list[str]) -> list[tuple[str, ...]]
 
 def _left_out(rows: int, keys: list[str], indent: str) -> list[str]:
     parts = ([counted(rows, "more row")] if rows > 0 else []) + ([", ".join(keys)] if keys else [])
-    return [f"{indent}… {' and '.join(parts)} (--full shows all)"] if parts else []
+    return [f"{indent}… {' and '.join(parts)} (`runs inspect --full` shows all)"] if parts else []
 
 
 def _some(value: list[Any], most: int | None) -> list[Any]:

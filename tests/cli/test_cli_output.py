@@ -127,7 +127,7 @@ def test_a_list_of_records_is_shown_as_a_table():
 
     assert "IBAN" in lines[1]
     assert "AMOUNT" in lines[1]
-    assert lines[-1].strip() == "… 25 more rows (--full shows all)"
+    assert lines[-1].strip() == "… 25 more rows (`runs inspect --full` shows all)"
 
 
 def test_text_keeps_its_line_breaks():

@@ -139,7 +139,7 @@ def test_a_long_history_is_shortened_and_full_is_not(project):
     )
     run_id = project.run("long")
 
-    assert "… 25 more steps (--full shows all)" in project.ok("runs", "inspect", run_id)
+    assert "… 25 more steps (`runs inspect --full` shows all)" in project.ok("runs", "inspect", run_id)
     assert "n#60" in project.ok("runs", "inspect", run_id, "--full")
 
 
