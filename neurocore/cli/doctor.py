@@ -126,11 +126,20 @@ def _dotenv(root: Path) -> Iterator[FindingDocument]:
 
 
 def _skills(project: Project) -> Iterator[FindingDocument]:
+    from neurocore.yamlfile import nearest
+
     registry = project.quiet_registry
     loaded = [name for name in registry.names() if registry.get(name) is not None]
     yield _ok("skills", f"{counted(len(loaded), 'skill')}: {', '.join(loaded)}.")
     for problem in registry.problems:
         yield _error("skills", str(problem), "Mend or remove it; the others can be used meanwhile.")
+    for name in project.config.skills if not registry.problems else ():  # one of those may be what is missing
+        if name not in registry:
+            yield _warning(
+                "skills",
+                f"neurocore.yaml has settings of a skill {name!r} that is not there{nearest(name, loaded)}",
+                "Correct its name, or remove them: nothing reads them.",
+            )
 
 
 def _blueprints(project: Project) -> Iterator[FindingDocument]:

@@ -226,6 +226,15 @@ def test_doctor_says_how_to_mend_each_thing(project):
     assert [one for one in told.splitlines() if len(one) > 80] == []
 
 
+def test_doctor_finds_settings_of_a_skill_that_is_not_there(project):
+    (project.root / "neurocore.yaml").write_text("skills: {count: {key: rows}, cuont: {key: lines}}\n")
+
+    found = [one for one in project.json("doctor")["findings"] if one["level"] == "warning"]
+
+    assert [one["subject"] for one in found] == ["skills"]
+    assert "settings of a skill 'cuont' that is not there; did you mean 'count'?" in found[0]["message"]
+
+
 def test_doctor_goes_on_when_the_settings_are_wrong(project):
     (project.root / "neurocore.yaml").write_text("persistance: {}\n")
 
