@@ -201,7 +201,8 @@ def _for(spec: InputSpec) -> str:
 def _read(key: str, path: Path) -> str:
     try:
         if not path.is_file():
-            raise UsageError(f"--data {key[:80]}=@{path}: there is no such file.")
+            why = "that is no file" if path.exists() else "there is no such file"
+            raise UsageError(f"--data {key[:80]}=@{path}: {why}.")
         if path.stat().st_size > MAX_DATA_FILE:
             raise UsageError(f"--data {key[:80]}=@{path}: the file is larger than 64 MiB; give its path as the value.")
         return path.read_bytes().decode("utf-8-sig")
