@@ -198,20 +198,20 @@ class Drive:
                 return late
             if self.delayed and self.delayed[0][0] <= now:
                 return None
-            if self._signalled() or (self._stopped() and not self.running):
+            if self._signalled() or ((self._stopped() or self.cancelled_by) and not self.running):
                 return None
 
     def _signalled(self) -> bool:
         signals = self.store.signals(self.run_record.run_id)
         if signals is None or signals.epoch != self.run_record.epoch:
             raise ClaimLost(f"Run {self.run_record.run_id} was taken over by another process; nothing was written.")
-        before = (self.cancelled_by, self.decided)
+        before = self.cancelled_by
         self.heed(signals)
         if self.cancelled_by:
             for attempt in self.running.values():
                 if hasattr(attempt.cancel, "cancel"):
                     attempt.cancel.cancel()
-        return before != (self.cancelled_by, self.decided)
+        return self.decided or before != self.cancelled_by
 
     def _late(self, now: float) -> Attempt | None:
         """A sync attempt whose time is up: it is left behind on its thread and recorded as timed out."""
@@ -372,9 +372,9 @@ class Drive:
 
     def _interrupted(self) -> None:
         """Ctrl-C: what ran is left, the run ends failed, kind interrupted, and can be resumed."""
-        self.failure = Failure(
-            kind=FailureKind.INTERRUPTED, message="It was interrupted from the keyboard; resume goes on from here."
-        )
+        if self.rejection is None:
+            message = "It was interrupted from the keyboard; resume goes on from here."
+            self.failure = Failure(kind=FailureKind.INTERRUPTED, message=message)
         for attempt in self.running.values():
             if isinstance(attempt.cancel, threading.Thread):
                 self.workers.abandon(attempt)

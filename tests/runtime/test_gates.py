@@ -390,3 +390,20 @@ def test_what_differs_from_the_last_approved(world: World) -> None:
     assert [(one.key, one.before, one.after, one.kind) for one in found.differences] == [("sum.total", 1, 2, "changed")]
     compared = compare_runs(first, second, world.store)
     assert [one.key for one in compared.inputs] == ["x"]
+
+
+def test_an_answer_that_comes_while_a_step_is_recorded_is_taken_up_while_others_run(world: World) -> None:
+    behind = threading.Event()
+    late: list[bool] = []
+
+    def work(context: FlowContext) -> None:
+        if context.node_id == "b":
+            late.append(not behind.wait(20))
+        elif context.node_id == "c":
+            decide(world, context.metadata.run_id)
+        elif context.node_id == "d":
+            behind.set()
+
+    world.skill("work", work)
+    world.run(graph("a>ok a>b a>c ok>d", types={"ok": "approval"}))
+    assert late == [False]

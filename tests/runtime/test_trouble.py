@@ -256,6 +256,17 @@ def test_without_a_configuration_the_owner_is_looked_for_in_the_project_around_t
     assert world.story(world.only_run().run_id) == ["a 1.1 completed"]
 
 
+def test_a_run_is_cancelled_while_a_step_waits_for_its_next_try(world: World) -> None:
+    def work(context: FlowContext) -> None:
+        cancel_run(context.metadata.run_id, run_store=world.store, config=world.config, by="ann")
+        raise ConnectionError("not yet")
+
+    world.skill("work", work)
+    with pytest.raises(ExecutionError, match="cancelled by ann"):
+        world.run(chain("a: retry: {max: 1, delay: 600, max_delay: 600}"))
+    assert world.only_run().status == "cancelled"
+
+
 def test_a_cancelled_async_step_ends_at_once(world: World) -> None:
     async def work(context: FlowContext) -> None:
         cancel_run(context.metadata.run_id, run_store=world.store, config=world.config, by="ann")
