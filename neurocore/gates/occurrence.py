@@ -15,7 +15,7 @@ from neurocore import codec, secrets
 from neurocore.blueprint.plan import APPROVED, REJECTED, PlanNode
 from neurocore.codec import SecretRef
 from neurocore.errors import SkillError
-from neurocore.persistence.base import Answer, GatePolicy, GateRecord, gate_digest
+from neurocore.persistence.base import Answer, Failure, FailureKind, GatePolicy, GateRecord, gate_digest
 from neurocore.skills import templates
 
 MASK = "•••"
@@ -72,6 +72,18 @@ def consumed(gate: GateRecord, answer: Answer, context: Mapping[str, bytes]) -> 
     approvals = {**before, gate.node_id: approval} if isinstance(before, dict) else {gate.node_id: approval}
     changes = {"approval": codec.encode(approval), "approvals": codec.encode(approvals)}
     return changes, APPROVED if answer.approved else REJECTED
+
+
+def ends_the_run(gate: GateRecord, answer: Answer) -> bool:
+    """Whether this answer lets nothing go on: a rejection where approval is required."""
+    return gate.kind == "gate" and not answer.approved and gate.policy.require
+
+
+def rejection(answer: Answer) -> Failure:
+    """Why a run fails that was rejected."""
+    note = f": {answer.note}" if answer.note else ""
+    message = f"Rejected at gate {answer.node_id} by {answer.by}{note}"
+    return Failure(kind=FailureKind.REJECTED, node=answer.node_id, type="GateRejected", message=message)
 
 
 def default_message(node: PlanNode) -> str:

@@ -204,7 +204,7 @@ def drive_on(
         )  # fmt: skip
         drive.secret_inputs = _secret_inputs(run)
         restore(drive, store.load_steps(run_id), store.load_gates(run_id))
-        if run.deaths >= MAX_DEATHS:
+        if run.deaths >= MAX_DEATHS and drive.rejection is None:
             _give_up(drive)
         events.extend(_version_warnings(drive, registry))
         return _outcome(drive, drive.run(events))

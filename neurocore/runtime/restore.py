@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from neurocore import codec
 from neurocore.blueprint.progress import Outcome, route
+from neurocore.gates import occurrence
 from neurocore.persistence.base import GateRecord, GateStatus, StepRecord, StepStatus, fold
 from neurocore.runtime.loop import Drive
 
@@ -74,6 +75,9 @@ def _restore_gate(drive: Drive, gate: GateRecord) -> None:
     if gate.status in (GateStatus.OPEN, GateStatus.DECIDED):
         drive.gates[key] = gate
         drive.decided = drive.decided or gate.status is GateStatus.DECIDED
+    if gate.status is GateStatus.DONE and gate.decision and occurrence.ends_the_run(gate, gate.decision):
+        # The rejection was taken in, and the process died before the branches beside it ended.
+        drive.failure, drive.rejection = occurrence.rejection(gate.decision), gate.decision
     if gate.kind == "input" and gate.status is GateStatus.DONE and key in drive.step_of and gate.decision:
         # The data was taken, and the step died (or failed) with it: it is given again.
         drive.given[key] = gate.decision.data

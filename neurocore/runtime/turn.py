@@ -149,9 +149,11 @@ class Turn:
         return attempt.timed_out and deadline is not None and attempt.deadline == deadline
 
     def fail(self, failure: Failure, cause: BaseException | None = None) -> None:
-        """The run is to fail; the first failure is the one that stands."""
-        if self.drive.failure is None:
-            self.drive.failure, self.drive.cause = failure, cause
+        """The run is to fail; the first failure is the one that stands, but a person's rejection goes over it."""
+        drive = self.drive
+        rejected = failure.kind is FailureKind.REJECTED and drive.rejection is None
+        if drive.failure is None or rejected:
+            drive.failure, drive.cause = failure, cause
 
     # ---------------------------------------------------------------- what follows
 
@@ -289,13 +291,14 @@ class Turn:
         self.ledger.gates[key] = structs.replace(gate, status=GateStatus.DONE)
         drive.commit_index += 1
         row = structs.replace(row, port=port, commit_index=drive.commit_index, duration_ms=0.0)
-        if not answer.approved and gate.policy.require:
-            note = f": {answer.note}" if answer.note else ""
-            message = f"Rejected at gate {gate.node_id} by {answer.by}{note}"
-            row = structs.replace(row, status=StepStatus.FAILED, error=message, error_type="GateRejected", reason=None)
+        if occurrence.ends_the_run(gate, answer):
+            failure = occurrence.rejection(answer)
+            row = structs.replace(
+                row, status=StepStatus.FAILED, error=failure.message, error_type=failure.type, reason=None
+            )
             self.ledger.steps[row.step_index] = drive.step_of[key] = row
+            self.fail(failure)
             drive.rejection = drive.rejection or answer
-            self.fail(Failure(kind=FailureKind.REJECTED, node=node.id, type="GateRejected", message=message))
             return
         before, drive.base = drive.base, {**drive.base, **changed}
         try:

@@ -392,6 +392,75 @@ def test_what_differs_from_the_last_approved(world: World) -> None:
     assert [one.key for one in compared.inputs] == ["x"]
 
 
+class Death(BaseException):
+    """Ends a drive as the death of its process would."""
+
+
+class Beside:
+    """A gate `ok` beside the branch `b`, which rejects it and goes on when that has been taken in."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.may_reject = threading.Event()
+        self.taken_in = threading.Event()
+        world.skill("slow", self.work)
+
+    def work(self, context: FlowContext) -> None:
+        assert self.may_reject.wait(20)
+        decide(self.world, context.metadata.run_id, approved=False, note="no")
+        assert self.taken_in.wait(20)
+
+    def look(self) -> None:
+        """Called after each commit: what stands in the store now?"""
+        run = self.world.only_run()
+        if [gate.status for gate in run.gates] == ["done"]:
+            self.taken_in.set()
+        if any(step.status == "failed" for step in self.world.steps(run.run_id)):
+            self.may_reject.set()
+
+
+@pytest.mark.parametrize("end", [Death, KeyboardInterrupt])
+def test_a_rejection_that_was_taken_in_outlives_the_end_of_its_process(world: World, end: type[BaseException]) -> None:
+    world.skill("work")
+    beside = Beside(world)
+    beside.may_reject.set()
+    ended: list[object] = []
+
+    def stop() -> None:
+        if beside.taken_in.is_set() and not ended:
+            ended.append(end)
+            raise end
+
+    look = failpoints.arm("step.after_commit", beside.look)
+    with look, failpoints.arm("step.before_commit", stop), pytest.raises(end):
+        world.run(graph("a>ok a>b a>c ok>d", types={"ok": "approval", "b": "slow"}))
+    run = world.only_run()
+    if end is Death:
+        with pytest.raises(GateRejected, match="Rejected at gate ok by ann: no"):
+            world.resume(run.run_id)
+    run = world.record(run.run_id)
+    assert (run.status, run.failure and run.failure.kind) == ("failed", "rejected")
+    assert [(gate.visit, gate.status, len(gate.answers)) for gate in run.gates] == [(1, "done", 1)]
+    with pytest.raises(NotResumable, match="was rejected at gate ok"):
+        world.resume(run.run_id)
+
+
+def test_a_rejection_goes_over_a_failure_that_came_before_it(world: World) -> None:
+    def fail(context: FlowContext) -> None:
+        raise ValueError("first")
+
+    world.skill("work")
+    world.skill("broken", fail)
+    beside = Beside(world)
+    types = {"ok": "approval", "b": "slow", "c": "broken"}
+    with failpoints.arm("step.after_commit", beside.look), pytest.raises(GateRejected):
+        world.run(graph("a>ok a>b a>c", types=types))
+    run = world.only_run()
+    assert (run.status, run.failure and run.failure.kind) == ("failed", "rejected")
+    with pytest.raises(NotResumable, match="was rejected at gate ok"):
+        world.resume(run.run_id)
+
+
 def test_an_answer_that_comes_while_a_step_is_recorded_is_taken_up_while_others_run(world: World) -> None:
     behind = threading.Event()
     late: list[bool] = []
