@@ -138,9 +138,10 @@ class RunStore(ABC):
     def claim(self, run_id: str, *, owner: str, expected_epoch: int) -> int | None:
         """Take the right to drive the run: compare-and-set on its epoch, raising it by one.
 
-        Also sets `status` to running and `owner`, and clears `owed`, `cancel_requested` and what a failure left
-        (`error`, `failure`, `finished_at`). Returns the new epoch, or None when somebody else claimed first. Whether an
-        owner still lives is the caller's question (`neurocore.runtime.claim`).
+        Also sets `status` to running and `owner`, and clears `owed` and what a failure left (`error`, `failure`,
+        `finished_at`, and a `cancel_requested` that came too late; that of a run that has not ended stands). Returns
+        the new epoch, or None when somebody else claimed first. Whether an owner still lives is the caller's question
+        (`neurocore.runtime.claim`).
         """
         with _defaults_lock:
             run = self.load_run(run_id)
@@ -149,7 +150,7 @@ class RunStore(ABC):
             run.epoch += 1
             run.owner = owner
             run.owed = None
-            run.cancel_requested = None
+            run.cancel_requested = None if run.status.ended else run.cancel_requested
             run.status = RunStatus.RUNNING
             run.finished_at = run.error = run.failure = None
             run.updated_at = utcnow_iso()

@@ -192,8 +192,9 @@ def drive_on(
         if died or alive:
             data = {"from": owner_label(run.owner), "because": "it died" if died else "take-over"}
             events.append(Event(at=utcnow_iso(), kind="taken_over", who="NeuroCore", known_by="system", data=data))
+        cancelled_by = None if run.status.ended else run.cancel_requested
         run.epoch, run.owner, run.owed, run.status = epoch, owner, None, RunStatus.RUNNING
-        run.cancel_requested = None
+        run.cancel_requested = cancelled_by
         run.deaths += died
         if blueprint is not None:
             run.blueprint_snapshot, run.blueprint_hash = blueprint.snapshot(), blueprint.hash
@@ -202,7 +203,7 @@ def drive_on(
             run, definition, plan_of(definition, registry), registry=registry, config=config, store=store,
             context={}, on_event=on_event, resume_data=resume_data, stop=stop,
         )  # fmt: skip
-        drive.secret_inputs = _secret_inputs(run)
+        drive.secret_inputs, drive.cancelled_by = _secret_inputs(run), cancelled_by
         restore(drive, store.load_steps(run_id), store.load_gates(run_id))
         if run.deaths >= MAX_DEATHS and drive.rejection is None:
             _give_up(drive)

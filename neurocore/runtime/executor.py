@@ -228,7 +228,7 @@ def cancel_run(
     event = Event(at=utcnow_iso(), kind="cancelled", who=by, known_by=known_by, data={"note": note} if note else {})
     run_store.request_cancel(run_id, event=event)
     configuration = config or load_config()
-    if not is_driven(run, configuration):
+    if not is_driven(load_run(run_id, run_store), configuration):  # who drives it by now has not seen the request
         _cancel_idle(run_id, by, configuration, run_store)
     return load_run(run_id, run_store)
 

@@ -351,8 +351,8 @@ class Turn:
                 break
         run.version = signals.version
         drive.heed(signals)
-        if drive.cancelled_by and self.starts:
-            # The request came while the step before ran: what this turn was about to start does not start.
+        if drive.cancelled_by and (self.starts or status is RunStatus.SUSPENDED):
+            # The request came while the step before ran: what this turn was about to start or to wait for does not.
             self.starts = []
             self.ledger.discard()
             self.commit()

@@ -5,15 +5,24 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from typing import Any
 
 import pytest
 
 from neurocore import FlowContext
 from neurocore.errors import CodecError, ExecutionError, NotResumable, RunBusyError, RunNotFound, UsageError
+from neurocore.runtime import executor
 from neurocore.runtime.begin import drive_on
 from neurocore.runtime.blueprint import parse_blueprint
 from neurocore.runtime.events import RunEvent
-from neurocore.runtime.executor import cancel_run, create_run, delete_run, replay_run, resolve_run_id
+from neurocore.runtime.executor import (
+    cancel_run,
+    create_run,
+    decide_gate,
+    delete_run,
+    replay_run,
+    resolve_run_id,
+)
 from tests.runtime.test_flows import graph
 from tests.runtime.worlds import World, chain
 
@@ -254,6 +263,54 @@ def test_without_a_configuration_the_owner_is_looked_for_in_the_project_around_t
         world.run(chain("a", "b"))
     assert asked == ["running"], "this process drives it, so it ends between two steps and not under the running one"
     assert world.story(world.only_run().run_id) == ["a 1.1 completed"]
+
+
+def test_a_run_is_cancelled_while_the_step_before_a_gate_runs(world: World) -> None:
+    def work(context: FlowContext) -> None:
+        cancel_run(context.metadata.run_id, run_store=world.store, config=world.config, by="ann")
+
+    world.skill("work", work)
+    with pytest.raises(ExecutionError, match="cancelled by ann"):
+        world.run(chain("a", "approval: {name: ok}", "b"))
+    run = world.only_run()
+    assert (run.status, [gate.status for gate in run.gates]) == ("cancelled", ["voided"])
+
+
+def test_a_cancellation_outlives_the_process_that_did_not_live_to_see_it(world: World) -> None:
+    class Death(BaseException):
+        pass
+
+    def work(context: FlowContext) -> None:
+        cancel_run(context.metadata.run_id, run_store=world.store, config=world.config, by="ann")
+        raise Death
+
+    world.skill("work", work)
+    with pytest.raises(Death):
+        world.run(chain("a", "b"))
+    with pytest.raises(ExecutionError, match="cancelled by ann"):
+        world.resume(world.only_run().run_id)
+    assert (world.only_run().status, world.calls) == ("cancelled", ["a"])
+
+
+def test_a_run_that_somebody_begins_to_drive_while_it_is_cancelled_is_cancelled_by_that_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.skill("work")
+    run_id = world.run(chain("a", "approval: {name: ok}", "b", "c")).metadata.run_id
+    decide_gate(run_id, approved=True, by="bob", run_store=world.store)
+    claim = world.store.claim
+
+    def after_the_request(run_id: str, **options: Any) -> int | None:
+        monkeypatch.setattr(world.store, "claim", claim)
+        cancel_run(run_id, run_store=world.store, config=world.config, by="ann")
+        return claim(run_id, **options)
+
+    # The one who resumes has read the row before the request, and the one who cancels finds it claimed.
+    monkeypatch.setattr(world.store, "claim", after_the_request)
+    monkeypatch.setattr(executor, "_cancel_idle", lambda *_: None)
+    with pytest.raises(ExecutionError, match="cancelled by ann"):
+        world.resume(run_id)
+    assert "c" not in world.calls
 
 
 def test_a_run_is_cancelled_while_a_step_waits_for_its_next_try(world: World) -> None:

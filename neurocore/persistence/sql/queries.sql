@@ -48,8 +48,8 @@ INSERT INTO run_tags (tag, created_at, run) VALUES (?, ?, ?) ON CONFLICT DO NOTH
 DELETE FROM run_tags WHERE run = ?
 
 -- claim: The right to drive a run, if nobody raised its epoch in between (promise 3).
-UPDATE runs SET epoch = epoch + 1, owner = ?, owed = NULL, cancel_requested = NULL, status = 'running',
-    finished_at = NULL, error = NULL, failure = NULL, updated_at = ?, version = version + 1
+UPDATE runs SET epoch = epoch + 1, owner = ?, owed = NULL, status = 'running',
+    cancel_requested = CASE WHEN status IN ('running', 'suspended') THEN cancel_requested END, finished_at = NULL, error = NULL, failure = NULL, updated_at = ?, version = version + 1
 WHERE run_id = ? AND epoch = ?
 RETURNING epoch
 

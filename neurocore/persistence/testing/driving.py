@@ -61,6 +61,11 @@ class Driving(Contract):
         assert (back.status, back.owner, back.epoch) == (RunStatus.RUNNING, "me@here:1", 5)
         assert (back.owed, back.cancel_requested, back.error, back.failure, back.finished_at) == (None,) * 5
 
+    def test_a_claim_keeps_what_was_asked_of_a_run_that_goes_on(self) -> None:
+        self.store.save_run(run("r1", epoch=4, cancel_requested="bob"))
+        assert self.store.claim("r1", owner="me@here:1", expected_epoch=4) == 5
+        assert found(self.store, "r1").cancel_requested == "bob"
+
     def test_a_claim_with_an_old_epoch_changes_nothing(self) -> None:
         self.store.save_run(run("r1", epoch=4, owner="other@here:2"))
         assert self.store.claim("r1", owner="me@here:1", expected_epoch=3) is None
