@@ -9,7 +9,7 @@ from typing import Any
 from neurocore.blueprint.model import Blueprint
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
-from neurocore.errors import NotResumable, RefusedError, UsageError
+from neurocore.errors import NoOpenGate, NotResumable, RefusedError, UsageError
 from neurocore.persistence import build_run_store
 from neurocore.persistence.base import (
     Event,
@@ -147,14 +147,18 @@ def resume_blueprint(
     who = by or system_user()
     if resume_data is not None and not isinstance(resume_data, Mapping):
         raise UsageError("resume_data must be a mapping from key to value.")
-    waiting = [gate for gate in store.load_gates(run_id) if gate.status is GateStatus.OPEN]
+    gates = store.load_gates(run_id)
+    waiting = [gate for gate in gates if gate.status is GateStatus.OPEN]
+    decided = [gate for gate in gates if gate.status is GateStatus.DECIDED]
     data: object = None
     if run.status is RunStatus.FAILED:
         data = dict(resume_data) if resume_data is not None else None
     elif waiting:
         _answer(run, waiting, resume_data, store, who, known_by)
-    elif resume_data is not None and run.owed is None and run.status is RunStatus.SUSPENDED:
-        raise NotResumable(f"Run {run_id} does not wait for data.")
+    elif resume_data is not None and decided:
+        _answer_late(run, decided, resume_data, store, who, known_by)
+    elif resume_data is not None:
+        raise NotResumable(f"Run {run_id} does not wait for data; resume it without.")
     blueprint = latest_definition.of_run(run, store, registry, neurocore_config) if latest else None
     given = {"data": dict(resume_data)} if resume_data else {}
     event = Event(at=utcnow_iso(), kind="resumed", who=who, known_by=known_by, data=given)
@@ -335,6 +339,28 @@ def _answer(
     if len(waiting) == 1 and not gates:
         answer_input(run, waiting[0], dict(resume_data), store, by=who, known_by=known_by)
         return
+    _decide(run, resume_data, store, who, known_by)
+
+
+def _answer_late(
+    run: RunRecord,
+    decided: list[GateRecord],
+    resume_data: Mapping[str, Any],
+    store: RunStore,
+    who: str,
+    known_by: str,
+) -> None:
+    """Refuse what comes after somebody else's answer (promise 4): the run is owed, and goes on with that one."""
+    given = next((gate for gate in decided if gate.kind == "input"), None)
+    if given is not None and given.decision is not None:
+        raise NoOpenGate(
+            f"Run {run.run_id} was given its data at {given.node_id} by {given.decision.by} at {given.decision.at}; "
+            "resume it without data."
+        )
+    _decide(run, resume_data, store, who, known_by)
+
+
+def _decide(run: RunRecord, resume_data: Mapping[str, Any], store: RunStore, who: str, known_by: str) -> None:
     extra = sorted(set(resume_data) - {"approved", "by", "note"})
     if extra:
         raise UsageError(f"A gate takes approved, by and note, not {', '.join(extra)}.")

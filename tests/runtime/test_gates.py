@@ -419,6 +419,34 @@ class Beside:
             self.may_reject.set()
 
 
+def test_resume_data_that_comes_after_the_answer_is_refused_like_any_late_answer(world: World) -> None:
+    run_id = at_gate(world)
+    decide(world, run_id)
+    with pytest.raises(AlreadyDecided, match="was approved by ann"):
+        world.resume(run_id, resume_data={"approved": False, "by": "bob"})
+    assert world.calls == ["a"]
+    assert world.resume(run_id, resume_data={"approved": True, "by": "ann"}).metadata.status == "completed"
+
+
+def test_data_that_comes_after_other_data_is_refused(world: World) -> None:
+    world.skill("work", lambda context: context.suspend(reason="how many?") if context.resume_data is None else None)
+    run_id = world.run(chain("a")).metadata.run_id
+    decide(world, run_id)
+    with pytest.raises(NoOpenGate, match="was given its data at a by ann"):
+        world.resume(run_id, resume_data={"count": 3})
+
+
+def test_a_run_that_waits_for_nothing_takes_no_data(world: World) -> None:
+    def die(context: FlowContext) -> None:
+        raise Death
+
+    world.skill("work", die)
+    with pytest.raises(Death):
+        world.run(chain("a"))
+    with pytest.raises(NotResumable, match="does not wait for data; resume it without"):
+        world.resume(world.only_run().run_id, resume_data={"count": 3})
+
+
 @pytest.mark.parametrize("end", [Death, KeyboardInterrupt])
 def test_a_rejection_that_was_taken_in_outlives_the_end_of_its_process(world: World, end: type[BaseException]) -> None:
     world.skill("work")
