@@ -74,7 +74,7 @@ class Attempt(Struct, eq=False):
         return context
 
     def run(self, base: Mapping[str, bytes], instances: Instances, await_: Any) -> Attempt:
-        """Run a sync skill to its end on the calling thread. KeyboardInterrupt and SystemExit pass through."""
+        """Run a sync skill to its end on the calling thread. KeyboardInterrupt passes through."""
         context = self.view(base, instances)
         token = _lines.set(self.logs)
         try:
@@ -90,7 +90,7 @@ class Attempt(Struct, eq=False):
                 result = await_(result)
             failpoint("step.after_run")
             self._end(context, result, instances)
-        except Exception as error:
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # the skill's own, so its step's failure
             self.fail(error, instances)
         finally:
             _lines.reset(token)
@@ -160,7 +160,7 @@ class Attempt(Struct, eq=False):
         self.changed, self.deleted, self.port = {}, [], None
         self.exception = error
         self.error_type = type(error).__name__
-        self.error = text(_shorten(str(error).strip() or type(error).__name__, MAX_ERROR_CHARACTERS))
+        self.error = text(_shorten(_said(error), MAX_ERROR_CHARACTERS))
         self.traceback = text(_traceback(error))
         self._close(instances)
 
@@ -199,6 +199,15 @@ def _take_over(context: FlowContext, result: Any, node_id: str) -> None:
         context.set_port(port)
     if result.metadata.suspended:
         context.suspend("", result.metadata.suspension_reason or "")
+
+
+def _said(error: BaseException) -> str:
+    """What an error says of itself, as far as its own `__str__` works."""
+    try:
+        said = str(error).strip()
+    except Exception as trouble:
+        return f"{type(error).__name__} (and saying more failed: {type(trouble).__name__})"
+    return said or type(error).__name__
 
 
 def _traceback(error: BaseException) -> str:

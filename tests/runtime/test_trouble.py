@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from neurocore import FlowContext
+from neurocore import FlowContext, Skill, SkillMeta
 from neurocore.errors import CodecError, ExecutionError, NotResumable, RunBusyError, RunNotFound, UsageError
 from neurocore.runtime import executor
 from neurocore.runtime.begin import drive_on
@@ -384,6 +384,58 @@ def test_a_run_id_is_taken_as_given_or_refused(world: World) -> None:
         with pytest.raises(UsageError, match="run id"):
             world.run(chain("a"), run_id=wrong)
     assert len(world.store.list_runs()) == 1
+
+
+class Mute(Exception):
+    """An error that cannot say what it is, as happens where `__str__` returns what it was given."""
+
+    def __str__(self) -> str:
+        return self.args[0]
+
+
+class Own(BaseException):
+    """What nobody catches by `except Exception`."""
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), Mute({"code": 3})], ids=repr)
+@pytest.mark.parametrize("kind", ["skill", "async_skill"])
+def test_whatever_a_skill_raises_is_its_step_s_failure(world: World, kind: str, error: BaseException) -> None:
+    def work(context: FlowContext) -> None:
+        raise error
+
+    getattr(world, kind)("work", work)
+    with pytest.raises(ExecutionError, match="Step a failed"):
+        world.run(chain("a"))
+    step = world.steps(world.only_run().run_id)[0]
+    assert (world.only_run().status, step.status, step.error_type) == ("failed", "failed", type(error).__name__)
+
+
+@pytest.mark.parametrize("raised", [SystemExit, Own])
+def test_an_async_step_that_raises_anything_ends_alone(world: World, raised: type[BaseException]) -> None:
+    async def work(context: FlowContext) -> None:
+        if context.node_id == "b":
+            raise raised
+        await asyncio.sleep(0)
+
+    world.async_skill("work", work)
+    with pytest.raises(ExecutionError, match="Step b failed"):
+        world.run(graph("a>b a>c"))
+    assert "c 1.1 completed" in world.story(world.only_run().run_id)
+
+
+def test_an_async_setup_that_wants_to_leave_fails_its_step(world: World) -> None:
+    class Leaving(Skill):
+        skill_meta = SkillMeta(name="work")
+
+        async def setup(self, context: FlowContext) -> None:
+            sys.exit("no")
+
+        def process(self, context: FlowContext) -> FlowContext:
+            return context
+
+    world.registry.register(Leaving)
+    with pytest.raises(ExecutionError, match="Step a failed: no"):
+        world.run(chain("a"))
 
 
 def test_setup_and_teardown_surround_the_steps_of_a_node(world: World) -> None:
