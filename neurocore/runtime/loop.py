@@ -371,7 +371,13 @@ class Drive:
         return context
 
     def _interrupted(self) -> None:
-        """Ctrl-C: what ran is left, the run ends failed, kind interrupted, and can be resumed."""
+        """Ctrl-C: what ran is left, the run ends failed, kind interrupted, and can be resumed.
+
+        A run that has come to its end or to a gate by then stays so, whatever still went on in this process.
+        """
+        stored = self.store.load_summary(self.run_record.run_id)
+        if stored is None or stored.owner is None or stored.epoch != self.run_record.epoch:
+            return
         if self.rejection is None:
             message = "It was interrupted from the keyboard; resume goes on from here."
             self.failure = Failure(kind=FailureKind.INTERRUPTED, message=message)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from neurocore import FlowContext, Skill, SkillMeta
+from neurocore import FlowContext, Skill, SkillMeta, failpoints
 from neurocore.errors import CodecError, ExecutionError, NotResumable, RunBusyError, RunNotFound, UsageError
 from neurocore.runtime import executor
 from neurocore.runtime.begin import drive_on
@@ -436,6 +436,34 @@ def test_an_async_setup_that_wants_to_leave_fails_its_step(world: World) -> None
     world.registry.register(Leaving)
     with pytest.raises(ExecutionError, match="Step a failed: no"):
         world.run(chain("a"))
+
+
+@pytest.mark.parametrize(("steps", "status"), [(["a"], "completed"), (["a", "approval: {name: ok}"], "suspended")])
+def test_ctrl_c_after_the_last_commit_changes_nothing_of_it(world: World, steps: list[str], status: str) -> None:
+    class Slow(Skill):
+        skill_meta = SkillMeta(name="work")
+
+        def process(self, context: FlowContext) -> FlowContext:
+            return context
+
+        def teardown(self, context: FlowContext) -> None:
+            raise KeyboardInterrupt
+
+    world.registry.register(Slow)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(chain(*steps))
+    run = world.only_run()
+    assert (run.status, run.failure, [gate.status for gate in run.gates if gate.status != "open"]) == (status, None, [])
+
+
+def test_ctrl_c_before_the_run_is_recorded_is_told_as_such(world: World) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    world.skill("work")
+    with failpoints.arm("run.before_create", stop), pytest.raises(KeyboardInterrupt):
+        world.run(chain("a"))
+    assert world.store.list_runs() == []
 
 
 def test_setup_and_teardown_surround_the_steps_of_a_node(world: World) -> None:
