@@ -118,7 +118,7 @@ class Attempt(Struct, eq=False):
             self.reason = "cancelled"
         except TimeoutError as error:
             if self.deadline is not None and time.perf_counter() >= self.deadline:
-                self.time_out()
+                self.time_out(instances)
             else:
                 self.fail(error, instances)
         except Exception as error:
@@ -164,7 +164,7 @@ class Attempt(Struct, eq=False):
         self.traceback = text(_traceback(error))
         self._close(instances)
 
-    def time_out(self) -> None:
+    def time_out(self, instances: Instances) -> None:
         """End as timed out, whatever the skill still does."""
         seconds = self.node.timeout or (self.deadline or 0.0) - self.clock
         self.status, self.timed_out = "failed", True
@@ -172,7 +172,7 @@ class Attempt(Struct, eq=False):
         self.error_type = "TimeoutError"
         self.error = f"It did not end within {seconds:.3g} s."
         self.exception = TimeoutError(self.error)
-        self.duration_ms = (time.perf_counter() - self.clock) * 1000
+        self._close(instances)
 
     def _close(self, instances: Instances) -> None:
         self.duration_ms = (time.perf_counter() - self.clock) * 1000

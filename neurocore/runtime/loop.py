@@ -221,9 +221,9 @@ class Drive:
                 and now >= attempt.deadline
                 and isinstance(attempt.cancel, threading.Thread)
             ):
-                self.workers.abandon(attempt)
-                attempt.time_out()
-                return attempt
+                late = self.workers.abandon(attempt)
+                late.time_out(self.instances)
+                return late
         return None
 
     def _sync_deadlines(self) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import queue
 import threading
 from collections.abc import Awaitable, Mapping
@@ -42,11 +43,14 @@ class Workers:
         except queue.Empty:
             return None
 
-    def abandon(self, attempt: Attempt) -> None:
-        """Stop waiting for a sync attempt: whatever it still does is dropped."""
+    def abandon(self, attempt: Attempt) -> Attempt:
+        """Stop waiting for an attempt: whatever it still does is dropped. Returns what is to be recorded of it."""
         attempt.abandoned = True
         if isinstance(attempt.cancel, threading.Thread):
             left_behind[attempt.run_id, attempt.node.id] = attempt.cancel
+        seen = copy.copy(attempt)  # the skill, where it still works, ends the attempt that it began
+        seen.logs = list(attempt.logs)
+        return seen
 
     def wait_for(self, awaitable: Awaitable[Any]) -> Any:
         """Run something awaitable on the drive's event loop and wait for it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from neurocore import FlowContext, Skill, SkillMeta, failpoints
 from neurocore.errors import CodecError, ExecutionError, NotResumable, RunBusyError, RunNotFound, UsageError
 from neurocore.runtime import executor
+from neurocore.runtime.attempt import Attempt
 from neurocore.runtime.begin import drive_on
 from neurocore.runtime.blueprint import parse_blueprint
 from neurocore.runtime.events import RunEvent
@@ -170,6 +172,54 @@ def test_a_sync_step_that_takes_too_long_is_left_behind_and_its_changes_dropped(
     assert run.final_context["data"] == {}
     assert run.failure is not None
     assert run.failure.kind == "timeout"
+
+
+def test_a_step_that_ends_while_it_is_recorded_as_timed_out_changes_nothing_any_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, ended = threading.Event(), threading.Event()
+    time_out = Attempt.time_out
+
+    def work(context: FlowContext) -> None:
+        context.set("late", True)
+        assert late.wait(20)
+
+    def timed_out(attempt: Attempt, *rest: Any) -> None:
+        time_out(attempt, *rest)
+        late.set()
+        assert ended.wait(20)
+
+    def end(attempt: Attempt, *rest: Any) -> None:
+        close(attempt, *rest)
+        ended.set()
+
+    close = Attempt._end
+    monkeypatch.setattr(Attempt, "time_out", timed_out)
+    monkeypatch.setattr(Attempt, "_end", end)
+    world.skill("work", work)
+    with pytest.raises(ExecutionError, match="did not end within"):
+        world.run(chain("a: timeout: 0.05"))
+    assert world.story(world.only_run().run_id) == ["a 1.1 failed"]
+    assert world.store.load_context(world.only_run().run_id) == {}
+
+
+def test_the_log_of_a_step_that_takes_too_long_has_secrets_redacted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "not-to-be-seen")
+    ended = threading.Event()
+
+    def work(context: FlowContext) -> None:
+        logging.getLogger("skill").warning("the token is %s", context.get("token"))
+        ended.wait(20)
+
+    world.skill("work", work)
+    text = chain("a: timeout: 0.05", extra="inputs: {token: {type: string, secret: true}}\n")
+    with pytest.raises(ExecutionError, match="did not end within"):
+        world.run(text, initial_data={"token": "${TOKEN}"})
+    ended.set()
+    (step,) = world.steps(world.only_run().run_id)
+    assert [line.message for line in step.logs] == ["the token is •••"]
 
 
 def test_the_whole_run_has_a_time(world: World) -> None:
