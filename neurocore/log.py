@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 redactors: list[Callable[[str], str]] = []
 
 
-def _redacted(text: str) -> str:
+def redacted(text: str) -> str:
+    """The text without the values of the secrets that runs of this process know just now."""
     for redact in redactors:
         text = redact(text)
     return text
@@ -25,7 +26,7 @@ def _redacted(text: str) -> str:
 
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return _redacted(super().format(record))
+        return redacted(super().format(record))
 
 
 class _Json(logging.Formatter):
@@ -36,7 +37,7 @@ class _Json(logging.Formatter):
         }  # fmt: skip
         if record.exc_info:
             document["error"] = self.formatException(record.exc_info)
-        return msgspec.json.encode({key: _redacted(text) for key, text in document.items()}).decode()
+        return msgspec.json.encode({key: redacted(text) for key, text in document.items()}).decode()
 
 
 class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]

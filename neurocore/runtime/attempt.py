@@ -15,6 +15,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from neurocore import log
 from neurocore.blueprint.plan import PlanNode
 from neurocore.context import FlowContext
 from neurocore.errors import CodecError, ExecutionError
@@ -160,8 +161,8 @@ class Attempt(Struct, eq=False):
         self.changed, self.deleted, self.port = {}, [], None
         self.exception = error
         self.error_type = type(error).__name__
-        self.error = text(_shorten(_said(error), MAX_ERROR_CHARACTERS))
-        self.traceback = text(_traceback(error))
+        self.error = _shorten(text(_said(error)), MAX_ERROR_CHARACTERS)  # a value that is cut is not found any more
+        self.traceback = _shorten(text(_traceback(error)), MAX_TRACEBACK_CHARACTERS)
         self._close(instances)
 
     def time_out(self, instances: Instances) -> None:
@@ -219,7 +220,7 @@ def _traceback(error: BaseException) -> str:
         lines = traceback.format_exception(type(error), error, frames, limit=-40)
     except Exception:  # a hostile __str__ or __repr__ must not lose the failure itself
         return ""
-    return _shorten("".join(lines), MAX_TRACEBACK_CHARACTERS)
+    return "".join(lines)
 
 
 def _shorten(text: str, limit: int) -> str:
@@ -250,6 +251,7 @@ class _StepLog(logging.Handler):
             message = record.getMessage()
         except Exception as error:  # a wrong format string is the skill's mistake, not the run's end
             message = f"{record.msg!r} ({error})"
+        message = log.redacted(message) if len(message) > room else message  # a value that is cut is not found any more
         lines.append(LogLine(at=at, level=record.levelname, message=message[:room]))
 
 

@@ -86,6 +86,14 @@ def test_a_gate_freezes_its_message_its_values_and_their_digest(world: World) ->
     assert (run.status, run.suspended_at_node, run.suspension_reason) == ("suspended", "ok", "Send 1?")
 
 
+def test_a_gate_s_message_has_credentials_masked_wherever_they_stand(world: World) -> None:
+    world.skill("work", lambda context: context.set("account", {"user": "bob", "password": "hunter2"}))
+    message = "message: 'Use {{ account.user }}, {{ account.password }}, {{ account }}?'"
+    run_id = world.run(chain("a", f"approval: {{name: ok, {message}}}")).metadata.run_id
+    (gate,) = world.store.load_gates(run_id)
+    assert gate.message == "Use bob, •••, {'user': 'bob', 'password': '•••'}?"
+
+
 def test_an_approval_is_recorded_before_the_run_goes_on_and_goes_on_once(world: World) -> None:
     run_id = at_gate(world)
     decision = decide(world, run_id, note="fine")

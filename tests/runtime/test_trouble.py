@@ -13,7 +13,7 @@ import pytest
 from neurocore import FlowContext, Skill, SkillMeta, failpoints
 from neurocore.errors import CodecError, ExecutionError, NotResumable, RunBusyError, RunNotFound, UsageError
 from neurocore.runtime import executor
-from neurocore.runtime.attempt import Attempt
+from neurocore.runtime.attempt import MAX_ERROR_CHARACTERS, MAX_LOG_CHARACTERS, MAX_TRACEBACK_CHARACTERS, Attempt
 from neurocore.runtime.begin import drive_on
 from neurocore.runtime.blueprint import parse_blueprint
 from neurocore.runtime.events import RunEvent
@@ -220,6 +220,23 @@ def test_the_log_of_a_step_that_takes_too_long_has_secrets_redacted(
     ended.set()
     (step,) = world.steps(world.only_run().run_id)
     assert [line.message for line in step.logs] == ["the token is •••"]
+
+
+def test_a_long_text_is_not_cut_through_a_secret_that_stands_in_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "BEGINNING" + "x" * 60)
+
+    def work(context: FlowContext) -> None:
+        token = context.get("token")
+        logging.getLogger("skill").warning("%s", "-" * (MAX_LOG_CHARACTERS - 30) + token)
+        raise ValueError("-" * (MAX_ERROR_CHARACTERS // 2 - 30) + token + "-" * MAX_TRACEBACK_CHARACTERS)
+
+    world.skill("work", work)
+    text = chain("a", extra="inputs: {token: {type: string, secret: true}}\n")
+    with pytest.raises(ExecutionError):
+        world.run(text, initial_data={"token": "${TOKEN}"})
+    assert "BEGINNING" not in repr(world.steps(world.only_run().run_id))
 
 
 def test_the_whole_run_has_a_time(world: World) -> None:
