@@ -232,6 +232,9 @@ def mask(value: Any, schema: Mapping[str, Any] | None = None) -> Any:
         properties = _mapping(schema, "properties")
         others = _mapping(schema, "additionalProperties")
         return {key: _masked(key, item, properties.get(key, others)) for key, item in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        named: Any = value
+        return named._make(_masked(key, item, None) for key, item in zip(named._fields, named, strict=True))
     if isinstance(value, (list, tuple)):
         items = [mask(item, _mapping(schema, "items")) for item in value]
         return items if isinstance(value, list) else tuple(items)

@@ -6,7 +6,7 @@ import io
 import json
 import threading
 import urllib.parse
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -231,3 +231,13 @@ def test_masking_follows_the_schema() -> None:
 @pytest.mark.parametrize("schema", [{"properties": 3}, {"properties": {"a": 3}}, {"items": [1]}, {}, None])
 def test_a_schema_that_is_none_masks_nothing_and_breaks_nothing(schema: Any) -> None:
     assert mask({"a": "x", "b": [1]}, schema) == {"a": "x", "b": [1]}
+
+
+class Login(NamedTuple):
+    user: str
+    password: str
+
+
+def test_a_named_tuple_stays_one() -> None:
+    assert mask({"as": [Login("ada", "hunter2")]}) == {"as": [Login("ada", MASK)]}
+    assert type(mask(Login("ada", "hunter2"))) is Login

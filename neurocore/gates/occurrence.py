@@ -105,7 +105,9 @@ def _message(template: str, node: PlanNode, context: Mapping[str, bytes]) -> str
         return template
     names = templates.names(template)
     values: dict[str, Any] = {
-        key: MASK if _masked(key, context) else codec.decode(context[key]) for key in names if key in context
+        key: MASK if _masked(key, context) else secrets.mask(codec.decode(context[key]))
+        for key in names
+        if key in context
     }
     return templates.render(template, values, what=f"the message of the gate {node.id}")
 
