@@ -100,7 +100,7 @@ class Page:
             html(
                 '<details class="fold"><summary><span class="text">{}…</span> <span class="dim">{}</span></summary>'
                 '<div class="text">{}</div>{}</details>',
-                line(text[:LONG_TEXT], 160),
+                line(text[:LONG_TEXT], 160).removesuffix("…"),
                 what,
                 safe(shown),
                 rest,

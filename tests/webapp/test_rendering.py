@@ -61,6 +61,8 @@ def test_long_text_is_folded_and_says_how_long_it_is():
     assert folded.startswith('<details class="fold">')
     assert "250.0 KB" in folded
     assert len(folded) < 30_000
+    assert "word…</span>" in folded
+    assert "……" not in folded
 
 
 def test_credentials_are_masked_at_every_depth_and_in_objects():
