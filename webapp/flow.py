@@ -12,12 +12,13 @@ from msgspec import Struct
 from neurocore.blueprint.plan import Carry, Plan, PlanEdge, PlanNode
 from neurocore.persistence.base import CurrentNode, GateRecord, GateStatus, RunRecord, StepRecord
 from neurocore.readable import counted
-from webapp.layout import HEIGHT, Box, Layout, label_width, layered, rail
+from webapp.layout import HEIGHT, Box, Layout, edge_label_width, label_width, layered, rail
 from webapp.marks import step_anchor
 from webapp.text import html, line
 
 #: A larger picture is sent when it is asked for.
 MOST_NODES = 250
+MOST_LABEL = 30
 
 WORDS = {
     "completed": "completed",
@@ -45,11 +46,13 @@ class Sheet:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         widths = [label_width(line(node.id, 22)) for node in plan.nodes]
+        labels = {edge.index: line(text, MOST_LABEL) for edge in plan.edges if (text := _edge_label(edge))}
         if _is_chain(plan):
             below = 36 if any(node.condition is not None for node in plan.nodes) else 24
             self.layout = rail(widths, below=below)
         else:
-            self.layout = layered(plan, widths)
+            self.layout = layered(plan, widths, {index: edge_label_width(text) for index, text in labels.items()})
+        self.labels = _placed(plan, labels, self.layout)
         self._nodes: dict[tuple[int, str], tuple[str, str]] = {}
         self._edges: dict[tuple[int, str], str] = {}
 
@@ -73,7 +76,7 @@ class Sheet:
         """An edge with its head and label."""
         piece = self._edges.get((edge.index, state))
         if piece is None:
-            piece = self._edges[edge.index, state] = _edge(edge, self.layout, state)
+            piece = self._edges[edge.index, state] = _edge(edge, self.layout, state, self.labels.get(edge.index))
         return piece
 
 
@@ -205,18 +208,79 @@ def _icon(state: str, x: float, y: float) -> Markup:
     return html('<use href="#i-{}" x="{:.1f}" y="{:.1f}" width="14" height="14"/>', state, x, y - 7)
 
 
-def _edge(edge: PlanEdge, layout: Layout, state: str) -> str:
+class Label(Struct, frozen=True):
+    """The text at an edge: where it begins, ends or has its middle (`anchor`), and the height it stands on."""
+
+    text: str
+    anchor: str
+    x: float
+    y: float
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """What it covers: left, top, right, bottom."""
+        wide = edge_label_width(self.text)
+        left = self.x - {"start": 0.0, "mid": wide / 2, "end": wide}[self.anchor]
+        return left, self.y - 10, left + wide, self.y + 3
+
+    def covers(self, other: Label) -> bool:
+        """Whether one would be written upon the other."""
+        left, top, right, bottom = self.box
+        x1, y1, x2, y2 = other.box
+        return left < x2 and x1 < right and top < y2 and y1 < bottom
+
+
+def _placed(plan: Plan, labels: Mapping[int, str], layout: Layout) -> dict[int, Label]:
+    """Each label at the first of its places where no other one stands."""
+    found: dict[int, Label] = {}
+    for edge in plan.edges:
+        if edge.index in labels and edge.index in layout.paths:
+            places = _places(edge, labels[edge.index], layout)
+            free = (one for one in places if not any(one.covers(other) for other in found.values()))
+            found[edge.index] = next(free, places[0])
+    return found
+
+
+def _places(edge: PlanEdge, text: str, layout: Layout) -> list[Label]:
+    """Where an edge's label may stand, best first: along its lane, or at the ends of the gap behind its source.
+
+    There on the outer side of the curve: above what rises, below what falls.
+    """
+    points = layout.paths[edge.index]
+    if edge.back or edge.index not in layout.gaps:
+        (x1, y1), (x2, y2) = points[2:4] if edge.back else points[:2]
+        return [Label(text, "mid", (x1 + x2) / 2, y2 - 4) if edge.back else Label(text, "start", x1 + 8, y1 - 5)]
+    left, right = layout.gaps[edge.index]
+    left, right = left + 8, right - 10
+    far, near = _height_at(points[0], points[1], right), _height_at(points[0], points[1], left)
+    return [
+        Label(text, anchor, x, y + above)
+        for above in ((-5, 13) if far <= near else (13, -5))
+        for anchor, x, y in (("end", right, far), ("start", left, near))
+    ]
+
+
+def _height_at(a: tuple[float, float], b: tuple[float, float], x: float) -> float:
+    """How high the curve from `a` to `b` (`_curved`) runs at `x`."""
+    low, high = 0.0, 1.0
+    for _ in range(12):
+        t = (low + high) / 2
+        middle = (a[0] + b[0]) / 2
+        at = a[0] * (1 - t) ** 3 + 3 * middle * t * (1 - t) + b[0] * t**3
+        low, high = (t, high) if at < x else (low, t)
+    share: float = 3 * low**2 - 2 * low**3
+    return a[1] + (b[1] - a[1]) * share
+
+
+def _edge(edge: PlanEdge, layout: Layout, state: str, label: Label | None) -> str:
     points = layout.paths[edge.index]
     angular = edge.back or (layout.rail and len(points) > 2)
     way = _angular(points) if angular else _curved(points)
-    label, text = _edge_label(edge), Markup("")
-    if label:
-        (x1, y1), (x2, y2) = points[2:4] if edge.back else points[:2]
-        x, y = ((x1 + x2) / 2, y2 - 4) if angular else (x1 + 8, y1 + (y2 - y1) * 0.12 - 5)
-        classes = "label mid" if angular else "label"
+    text = Markup("")
+    if label is not None:
         text = html(
-            '<text class="{}" x="{:.1f}" y="{:.1f}"><title>{}</title>{}</text>',
-            classes, x, y, line(label, 300), line(label, 14),
+            '<text class="label {}" x="{:.1f}" y="{:.1f}"><title>{}</title>{}</text>',
+            label.anchor, label.x, label.y, line(_edge_label(edge), 300), label.text,
         )  # fmt: skip
     classes = f"edge {state}{' back' if edge.back else ''}"
     head = _head(points)

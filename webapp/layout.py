@@ -8,8 +8,9 @@ while a page loads; `webapp.flow` keeps the result by definition.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from unicodedata import east_asian_width
 
 from msgspec import Struct
 
@@ -20,6 +21,7 @@ RAIL_WIDTH = 1080
 GAP = 34
 ROW_GAP = 46
 LAYER_GAP = 64
+LABEL_MARGIN = 26
 LANE = 54
 SWEEPS = 8
 
@@ -33,18 +35,32 @@ class Box(Struct, frozen=True):
 
 
 class Layout(Struct, frozen=True):
-    """`boxes` by node index, `paths` by edge index as points from the source's side to the target's."""
+    """`boxes` by node index, `paths` by edge index as points from the source's side to the target's.
+
+    `gaps`, by edge index, is where no node stands behind the edge's source, from left to right: the room for its label.
+    """
 
     width: float
     height: float
     boxes: list[Box]
     paths: dict[int, list[tuple[float, float]]]
+    gaps: dict[int, tuple[float, float]] = {}
     rail: bool = False
 
 
 def label_width(text: str) -> float:
     """About how wide a node with this label is drawn."""
-    return min(190.0, max(96.0, 7.4 * len(text) + 44))
+    return max(96.0, 7.4 * _cells(text) + 44)
+
+
+def edge_label_width(text: str) -> float:
+    """About how wide the label of an edge is drawn."""
+    return 6.2 * _cells(text)
+
+
+def _cells(text: str) -> int:
+    """Letters, those of double width (Chinese, Japanese, Korean) twice."""
+    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def rail(widths: Sequence[float], *, below: float = 24) -> Layout:
@@ -69,27 +85,36 @@ def rail(widths: Sequence[float], *, below: float = 24) -> Layout:
     return Layout(rightmost + 8, y + below, boxes, paths, rail=True)
 
 
-def layered(plan: Plan, widths: Sequence[float]) -> Layout:
-    """A graph in layers from left to right; edges that close a cycle run back below."""
+def layered(plan: Plan, widths: Sequence[float], labels: Mapping[int, float] | None = None) -> Layout:
+    """A graph in layers from left to right; edges that close a cycle run back below.
+
+    `labels` says by edge index how wide the edge's label is: the layers stand apart far enough for it.
+    """
     forward = [(edge.index, edge.source, edge.target) for edge in plan.edges if not edge.back]
     layer = _layers(len(plan.nodes), [(a, b) for _, a, b in forward])
     places, chains, layer = _with_bends(forward, layer)
     order = _ordered(layer, places)
     y = _heights(order, places)
     columns = [max([widths[node] for node in nodes if node < len(widths)], default=0.0) for nodes in order]
+    apart = [float(LAYER_GAP)] * len(columns)
+    for index, start, _ in forward:
+        if labels and index in labels:
+            apart[layer[start]] = max(apart[layer[start]], labels[index] + LABEL_MARGIN)
     lefts, x = [], 40.0 if any(edge.back for edge in plan.edges) else 8.0
-    for width in columns:
+    for width, gap in zip(columns, apart, strict=True):
         lefts.append(x)
-        x += width + LAYER_GAP
+        x += width + gap
     boxes = [
         Box(lefts[layer[node]] + (columns[layer[node]] - widths[node]) / 2, y[node], widths[node])
         for node in range(len(widths))
     ]
-    paths = {}
+    paths, gaps = {}, {}
     for index, chain in chains.items():
         first, last = boxes[chain[0]], boxes[chain[-1]]
         bends = [(lefts[layer[node]] + columns[layer[node]] / 2, y[node]) for node in chain[1:-1]]
         paths[index] = [(first.x + first.width, first.y), *bends, (last.x, last.y)]
+        behind = layer[chain[0]]
+        gaps[index] = (lefts[behind] + columns[behind], lefts[behind + 1])
     bottom = max((box.y for box in boxes), default=0.0) + HEIGHT / 2
     for lane, edge in enumerate(edge for edge in plan.edges if edge.back):
         # Down behind the source's layer and up before the target's, where no node stands.
@@ -101,7 +126,8 @@ def layered(plan: Plan, widths: Sequence[float]) -> Layout:
             (left, target.y + 7), (target.x, target.y + 7),
         ]  # fmt: skip
     backs = sum(edge.back for edge in plan.edges)
-    return Layout(x - LAYER_GAP + (36 if backs else 8), bottom + 22 + 14 * backs, boxes, paths)
+    width = x - apart[-1] if apart else x
+    return Layout(width + (36 if backs else 8), bottom + 22 + 14 * backs, boxes, paths, gaps)
 
 
 # -------------------------------------------------------------------- layers

@@ -12,7 +12,7 @@ from neurocore.blueprint.load import parse_blueprint
 from neurocore.blueprint.plan import compile_plan
 from neurocore.persistence.base import GateRecord, RunRecord, RunStatus, StepRecord, StepStatus
 from webapp import flow
-from webapp.layout import HEIGHT, layered, rail
+from webapp.layout import HEIGHT, label_width, layered, rail
 
 
 def graph(count, edges, kind="delay"):
@@ -56,6 +56,53 @@ def test_edges_lead_from_left_to_right():
     layout = layered(plan, [120.0] * 50)
     for edge in plan.edges:
         assert layout.boxes[edge.source].x + 120 <= layout.boxes[edge.target].x, f"{edge.source} → {edge.target}"
+
+
+BRANCHES = """
+name: branches
+components: [{name: c, type: delay}, {name: ask, type: approval, config: {message: "Well?", require: false}}]
+flow:
+  type: graph
+  nodes:
+    [{id: draft, component: c}, {id: review, component: ask}, {id: publish, component: c}, {id: tell, component: c}]
+  edges:
+    - {source: draft, target: review}
+    - {source: review, target: draft, condition: "context.data.approval.approved == False"}
+    - {source: review, target: publish, condition: "context.data.approval.approved == True"}
+    - {source: review, target: tell, condition: "context.data.amount > 1000"}
+    - {source: publish, target: tell, condition: "context.data.amount < 10"}
+"""
+ON_REJECT = """
+name: on_reject
+components: [{name: a, type: delay}, {name: b, type: delay}, {name: c, type: delay}, {name: tidy, type: delay}]
+flow:
+  steps:
+    - {component: a}
+    - approval: {name: read, message: "Publish?", on_reject: tidy}
+    - {component: b}
+    - {component: c}
+    - {component: tidy}
+"""
+
+
+@pytest.mark.parametrize("text", [BRANCHES, ON_REJECT])
+def test_no_label_of_an_edge_stands_upon_another_or_upon_a_node(text):
+    sheet = flow.Sheet(compile_plan(parse_blueprint(text)))
+    labels = list(sheet.labels.values())
+    assert len(labels) > 1
+    for place, one in enumerate(labels):
+        left, top, right, bottom = one.box
+        assert not [other.text for other in labels[place + 1 :] if one.covers(other)], f"{one.text} is written upon"
+        for box in sheet.layout.boxes:
+            beside = left >= box.x + box.width or right <= box.x
+            apart = beside or top >= box.y + HEIGHT / 2 or bottom <= box.y - HEIGHT / 2
+            assert apart, f"{one.text} stands upon a node"
+
+
+def test_a_node_is_as_wide_as_its_name():
+    for name in ("n" * 22, "名" * 22):
+        assert label_width(name) > 40 + 6 * len(name)
+    assert label_width("名" * 22) > label_width("n" * 22)
 
 
 def test_two_hundred_nodes_are_laid_out_while_a_page_loads():
