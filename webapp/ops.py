@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable
 from functools import cache
@@ -18,6 +19,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from neurocore import __version__
 from neurocore.errors import NeuroCoreError
 from neurocore.persistence.base import RunStatus
+from webapp.assets import Assets
 from webapp.services import Services, services
 
 area = Blueprint("ops", __name__)
@@ -112,7 +114,13 @@ class _Runs(Collector):
 def _parts() -> list[dict[str, Any]]:
     """What the wheel ships that others wrote, and what it stands on."""
     shipped = [
-        {"name": "htmx", "licence": "Zero-Clause BSD", "what": "in the browser: keeps pages up to date", "version": ""}
+        {
+            "name": "htmx",
+            "licence": "Zero-Clause BSD",
+            "what": "in the browser: keeps pages up to date",
+            "version": _version_of_htmx(),
+            "text": "vendor/htmx.LICENSE.txt",
+        }
     ]
     for name, licence, what in _STANDS_ON:
         try:
@@ -120,6 +128,13 @@ def _parts() -> list[dict[str, Any]]:
         except PackageNotFoundError:
             continue
     return shipped
+
+
+def _version_of_htmx() -> str:
+    """What the shipped file says of itself."""
+    file = Assets().find("vendor/htmx.min.js")
+    said = re.search(r'version="([\d.]+)"', file.path.read_text("utf-8")) if file is not None else None
+    return said[1] if said else ""
 
 
 _STANDS_ON = (

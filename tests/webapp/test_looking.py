@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 
 import pytest
@@ -235,6 +236,11 @@ def test_health_and_figures(site):
 def test_about_names_the_promises_and_the_licences(site):
     text = site.page("/about")
     assert "Zero-Clause BSD" in text
+    assert re.search(r'<td>htmx</td><td class="mono">\d+\.\d+', text), "htmx is shipped, so its version is told"
+    licence = re.search(r'href="(/static/vendor/htmx\.LICENSE[^"]*)"', text)
+    assert licence, "the licence of what is shipped can be read"
+    with site.client.get(licence[1]) as answer:
+        assert "Permission to use" in answer.text
     assert text.count("<li>") >= 12
 
 
