@@ -19,7 +19,7 @@ from neurocore.blueprint.plan import Plan
 from neurocore.errors import NeuroCoreError
 from neurocore.gates.compare import LastApproved, last_approved
 from neurocore.gates.preview import Preview, preview
-from neurocore.persistence.base import Event, GateRecord, GateStatus, RunRecord, StepRecord, last_hash
+from neurocore.persistence.base import Event, GateRecord, GateStatus, RunRecord, RunStatus, StepRecord, last_hash
 from neurocore.readable import safe
 from neurocore.runtime.begin import plan_of
 from neurocore.runtime.definition import definition
@@ -272,9 +272,15 @@ class RunPage:
         return any(panel.typed is not None for panel in self.panels)
 
     def resuming(self, gate: GateRecord) -> str:
-        """After a decision, how the run goes on: `owed`, `queued`, `driven`, or the status it came to."""
+        """After a decision, how the run goes on: `owed`, `queued`, `driven`, or the status it came to.
+
+        It is `beside` where nothing is open but gates that were open already when this one was decided.
+        """
         run, held = self.run, self.services.dispatcher.state(self.run.run_id)
         if gate.status is GateStatus.DONE:
+            before = [one.opened_at <= (gate.closed_at or "") for one in self.open_gates]
+            if run.status is RunStatus.SUSPENDED and before and all(before):
+                return "beside"
             return run.status.value if self.standing.kind != "lost" else "lost"
         if held is not None:
             return held

@@ -109,7 +109,10 @@ def test_parallel_gates_have_a_panel_and_an_answer_of_their_own(site):
     assert text.count('class="approve"') == 2
     assert site.decide(run_id, "approve", node="left").status_code == 303
     assert site.gate(run_id, "right").status is GateStatus.OPEN
-    assert site.page(f"/runs/{run_id}").count('class="approve"') == 1
+    text = site.page(f"/runs/{run_id}")
+    assert text.count('class="approve"') == 1
+    assert "The run still waits at right." in text
+    assert "waits again" not in text, "it has waited there all along"
     site.decide(run_id, "reject", node="right")
     assert site.store.load_summary(run_id).status is RunStatus.COMPLETED
 
