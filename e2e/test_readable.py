@@ -26,3 +26,12 @@ def test_a_deeply_nested_value_keeps_room_for_its_text(site: Site, page: Page) -
         box = page.locator("#tab").get_by_text("at the very bottom of it").bounding_box()
         assert box is not None
         assert box["height"] < 30, f"at {width} px the text is broken into pieces: {box}"
+
+
+def test_an_approver_is_read_on_one_line(site: Site, page: Page) -> None:
+    run_id = site.waiting_run("Oda")
+    site.cli("runs", "approve", run_id, "--by", "ann.lindqvist@example.com")
+    page.goto(f"{site.address}/approvals?by=ann.lindqvist%40example.com")
+    box = page.get_by_role("link", name="ann.lindqvist@example.com").bounding_box()
+    assert box is not None
+    assert box["height"] < 30, f"the address is broken into pieces: {box}"

@@ -23,9 +23,13 @@ DECIDED = 50
 
 
 class Approvals(Struct, frozen=True, kw_only=True):
-    """A page of them, for people and programs. `older` is the `before` of the next page, None on the last."""
+    """A page of them, for people and programs.
+
+    `more` says that others wait besides those here; `older` is the `before` of the next page, None on the last.
+    """
 
     waiting: list[GateEntry]
+    more: bool
     decided: list[GateEntry]
     older: str | None
 
@@ -34,11 +38,12 @@ class Approvals(Struct, frozen=True, kw_only=True):
         """Open ones (none beyond the first page), and those that `by` decided. Raises InputError."""
         if before is not None:
             _check_time(before)
-        waiting = store.list_gates(blueprint=blueprint, limit=WAITING) if before is None else []
+        waiting = store.list_gates(blueprint=blueprint, limit=WAITING + 1) if before is None else []
         closed = (GateStatus.DECIDED, GateStatus.DONE)
         decided = store.list_gates(status=closed, blueprint=blueprint, by=by, before=before, limit=DECIDED + 1)
         older = decided[DECIDED - 1].gate.closed_at if len(decided) > DECIDED else None
-        return cls(waiting=waiting, decided=decided[:DECIDED], older=older)
+        more = len(waiting) > WAITING
+        return cls(waiting=waiting[:WAITING], more=more, decided=decided[:DECIDED], older=older)
 
 
 def _check_time(text: str) -> None:
@@ -61,11 +66,14 @@ def index() -> AnyResponse:
         return live.unchanged()
     context: dict[str, Any] = {
         "waiting": found.waiting,
+        "more": found.more,
         "decided": found.decided,
         "older": found.older and _query(blueprint, by, found.older),
         "blueprint": blueprint,
         "by": by,
         "before": before,
+        "newest": _query(blueprint, by, None),
+        "by_query": lambda name: _query(blueprint, name, None),
         "token": token,
         "query": _query(blueprint, by, before),
         "blueprints": sorted(here.store.blueprint_counts())[:500],
@@ -76,7 +84,8 @@ def index() -> AnyResponse:
 
 
 def _query(blueprint: str | None, by: str | None, before: str | None) -> str:
-    return urlencode({"blueprint": blueprint or "", "by": by or "", "before": before or ""}, errors="replace")
+    fields = {"blueprint": blueprint, "by": by, "before": before}
+    return urlencode({name: text for name, text in fields.items() if text}, errors="replace")
 
 
 def _token(entries: list[GateEntry]) -> str:

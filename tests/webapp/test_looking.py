@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import sqlite3
 
@@ -363,3 +364,25 @@ def test_a_gate_that_a_cancelled_run_left_open_does_not_wait_any_more(site):
     assert "undecided" in page
     assert "review: approval, a gate, undecided" in page
     assert "chip suspended" not in page
+
+
+def test_links_on_the_page_of_approvals_keep_its_filter(site, monkeypatch):
+    monkeypatch.setattr("webapp.approvals.DECIDED", 1)
+    for _ in range(2):
+        site.decide(site.run(), "approve", by="ann")
+    text = site.page("/approvals?blueprint=payout&by=ann")
+    assert 'href="?blueprint=payout&amp;by=ann"' in text, "whose name is pressed is asked for within the blueprint"
+    older = re.search(r'rel="next" href="(\?[^"]+)"', text)
+    assert older
+    further = site.page(f"/approvals{html.unescape(older[1])}")
+    assert '<a href="?blueprint=payout&amp;by=ann">newest</a>' in further
+
+
+def test_the_page_of_approvals_says_when_more_wait_than_it_shows(site, monkeypatch):
+    site.run()
+    assert "1 gate<" in site.page("/approvals")
+    monkeypatch.setattr("webapp.approvals.WAITING", 1)
+    site.run()
+    text = site.page("/approvals")
+    assert "1 gate<" not in text
+    assert "have waited longest" in text
