@@ -6,6 +6,7 @@ import hashlib
 import logging
 import uuid
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -228,6 +229,11 @@ class RunPage:
     def worked_since(self) -> str:
         """What the counter of a working run counts from."""
         return worked_since(self.run)
+
+    @property
+    def waited_since(self) -> str:
+        """What the counter of a run that waits for people counts from."""
+        return (datetime.now(UTC) - timedelta(milliseconds=self.course.waited_ms)).isoformat()
 
     # ---------------------------------------------------------------- gates
 

@@ -122,6 +122,16 @@ def test_the_run_page_reads_from_top_to_bottom_as_specified(site):
     assert places == sorted(places)
 
 
+def test_the_time_that_a_run_waits_counts_up_until_it_is_decided(site):
+    run_id = site.run()
+    counting = re.compile(r"waited for people <time [^>]*data-since>")
+    assert counting.search(site.page(f"/runs/{run_id}"))
+    site.decide(run_id, "approve")
+    text = site.page(f"/runs/{run_id}")
+    assert "waited for people " in text
+    assert not counting.search(text)
+
+
 def test_steps_say_what_they_changed_from_what(site):
     run_id = site.run()
     site.decide(run_id, "approve")
