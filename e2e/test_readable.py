@@ -7,9 +7,24 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
+from e2e.people import People
 from e2e.site import Site
 
 pytestmark = pytest.mark.e2e
+
+#: The cells of one row of a list whose texts are written upon each other.
+UPON = """() => [...document.querySelectorAll("tr")].flatMap((row) => {
+  if (row.parentElement.offsetWidth <= 1) return [];
+  const texts = [...row.cells].filter((cell) => cell.checkVisibility()).map((cell) => {
+    const range = document.createRange();
+    range.selectNodeContents(cell);
+    return [cell.innerText, [...range.getClientRects()].filter((box) => box.width > 1)];
+  });
+  const upon = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+  return texts.flatMap(([text, boxes], place) => texts.slice(place + 1)
+    .filter(([, others]) => boxes.some((box) => others.some((other) => upon(box, other))))
+    .map(([other]) => `${text} | ${other}`));
+})"""
 
 
 def test_a_deeply_nested_value_keeps_room_for_its_text(site: Site, page: Page) -> None:
@@ -35,3 +50,19 @@ def test_an_approver_is_read_on_one_line(site: Site, page: Page) -> None:
     box = page.get_by_role("link", name="ann.lindqvist@example.com").bounding_box()
     assert box is not None
     assert box["height"] < 30, f"the address is broken into pieces: {box}"
+
+
+@pytest.mark.parametrize("width", [320, 390, 800, 1280])
+def test_nothing_in_a_list_is_written_upon_anything_else(site: Site, people: People, width: int) -> None:
+    site.waiting_run("Pia")
+    page = people.person(traced=False, viewport={"width": width, "height": 800})
+    # A run that waits for days says so in the most words.
+    days_ahead = "const now = Date.now; Date.now = () => now() + (11 * 24 + 11) * 3600 * 1000;"
+    page.context.add_init_script(days_ahead)
+    faults = {}
+    for path in ("/runs", "/approvals", "/blueprints"):
+        page.goto(site.address + path)
+        page.wait_for_function("() => document.documentElement.classList.contains('script')")
+        if found := page.evaluate(UPON):
+            faults[path] = found
+    assert not faults
