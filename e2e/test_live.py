@@ -170,5 +170,7 @@ def test_the_home_page_shows_what_begins_and_ends_to_wait(new_site: Callable[...
     page.goto(site.address)
     waiting = site.run("letters", name="Homer")
     expect(page.get_by_role("link", name="Send this to Homer?")).to_be_visible()
+    expect(page.get_by_role("link", name="Approvals 1 waiting")).to_be_visible()
     site.cli("runs", "approve", waiting, "--by", "bob", "--no-resume")
     expect(page.get_by_role("link", name="Send this to Homer?")).to_have_count(0)
+    expect(page.get_by_role("link", name="Approvals", exact=True)).to_be_visible()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flask import Response, make_response, request
+from flask import Response, make_response, render_template, request
 from jinja2_fragments.flask import render_block
 
 
@@ -27,12 +27,17 @@ def unchanged() -> Response:
 
 
 def blocks(template: str, names: Iterable[str], main: str, context: Mapping[str, Any]) -> Response:
-    """The blocks `names`, each for the element of its name (with - for _), and `main`, the block that asked."""
+    """The blocks `names`, each for the element of its name (with - for _), and `main`, the block that asked.
+
+    How many gates wait stands above every page, so it comes with every refresh that has something to tell.
+    """
     parts = [
         f'<hx-partial hx-target="#{name.replace("_", "-")}" hx-swap="outerMorph">'
         f"{render_block(template, name, **context)}</hx-partial>"
         for name in names
     ]
+    badge = render_template("badge.html")
+    parts.append(f'<hx-partial hx-target="#open-gates" hx-swap="innerHTML">{badge}</hx-partial>')
     parts.append(render_block(template, main, **context))
     return varying(make_response("\n".join(parts)))
 

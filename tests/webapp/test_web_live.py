@@ -62,6 +62,7 @@ def test_lists_refresh_the_same_way(site, helpers):
         answer = site.client.get(f"{path}?v=old", headers=helpers.partial)
         assert answer.status_code == 200
         assert "<html" not in answer.text
+        assert 'title="2 gates waiting"' in answer.text, "the figure above the page is as new as the list"
 
 
 def test_a_boosted_or_restored_request_gets_the_whole_page(site):
