@@ -215,9 +215,9 @@ def _page(name: str, here: Services, typed: dict[str, str], problems: dict[str, 
         )
     blueprint = loaded if isinstance(loaded, Blueprint) else None
     found: list[Problem] = validate_blueprint(blueprint, here.registry, here.config) if blueprint else []
-    errors = [str(problem) for problem in found if problem.severity == "error"]
+    errors = [_said(problem) for problem in found if problem.severity == "error"]
     if isinstance(loaded, BlueprintError):
-        errors = [str(problem) for problem in loaded.problems] or [str(loaded)]
+        errors = _errors(loaded)
     return {
         "name": name,
         "path": path.relative_to(here.config.project_root)
@@ -226,7 +226,7 @@ def _page(name: str, here: Services, typed: dict[str, str], problems: dict[str, 
         "blueprint": blueprint,
         "source": definition(blueprint.snapshot(), here.schema_of)[0] if blueprint else None,
         "errors": errors,
-        "warnings": [str(problem) for problem in found if problem.severity != "error"],
+        "warnings": [_said(problem) for problem in found if problem.severity != "error"],
         "figures": figures(runs),
         "total": here.store.blueprint_counts().get(name, len(runs)),
         "runs": listing.rows(runs[:RUNS_SHOWN], here),
@@ -238,6 +238,16 @@ def _page(name: str, here: Services, typed: dict[str, str], problems: dict[str, 
         "by": typed.get("by") or remembered(),
         "url": blueprint_url(name),
     }
+
+
+def _errors(error: BlueprintError) -> list[str]:
+    return [_said(problem) for problem in error.problems] or [str(error)]
+
+
+def _said(problem: Problem) -> str:
+    """The finding with its place in the file; which file that is, the page says above."""
+    place = f"line {problem.line}" if problem.line is not None else ""
+    return ": ".join(part for part in (place, problem.path, problem.message) if part)
 
 
 def _fields(blueprint: Blueprint, typed: dict[str, str], problems: dict[str, str]) -> list[Field]:
@@ -270,7 +280,7 @@ def _listed(name: str, file: tuple[Any, Blueprint | BlueprintError] | None, coun
         url=blueprint_url(name),
         figures=figures(runs, count),
         last=listing.rows(runs[:1], here)[0] if runs else None,
-        problem=str(loaded).splitlines()[0] if isinstance(loaded, BlueprintError) else None,
+        problem=_errors(loaded)[0] if isinstance(loaded, BlueprintError) else None,
         startable=isinstance(loaded, Blueprint),
     )
 

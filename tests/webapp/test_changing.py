@@ -123,8 +123,18 @@ def test_a_blueprint_that_cannot_run_says_why_and_offers_no_form(site):
     )
     text = site.page("/blueprints/broken")
     assert "cannot run" in text
-    assert "gone" in text
+    assert "line 3: flow.steps[0].component: There is no component" in text
     assert ">Start</button>" not in text
+    assert '<span class="bad">line ' in site.page("/blueprints")
+    for path in ("/blueprints", "/blueprints/broken"):
+        assert str(site.root) not in site.page(path), "where the project lies on the server is nobody's business"
+
+
+def test_a_warning_about_a_blueprint_names_its_line(site):
+    (site.root / "blueprints" / "ends.yaml").write_text(
+        "name: ends\ncomponents: []\nflow:\n  steps:\n    - approval: {name: last, message: Well?}\n"
+    )
+    assert ">line 5: flow.steps[0]: Nothing follows" in site.page("/blueprints/ends")
 
 
 def test_blueprints_show_how_their_runs_went(site):
