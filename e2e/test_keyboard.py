@@ -111,6 +111,15 @@ def test_slash_searches_and_typed_letters_stay_letters(site: Site, page: Page) -
     assert "q=A+letter+to+Vic" in page.url
 
 
+def test_slash_on_a_page_without_a_search_leads_into_that_of_the_runs(site: Site, page: Page) -> None:
+    page.goto(f"{site.address}/about")
+    page.keyboard.press("/")
+    field = page.get_by_label("Title or id begins with")
+    expect(field).to_be_focused()
+    page.keyboard.type("at once")
+    expect(field).to_have_value("at once")
+
+
 def test_g_and_a_letter_go_places(site: Site, page: Page) -> None:
     page.goto(f"{site.address}/about")
     for letter, path in (("r", "/runs"), ("a", "/approvals"), ("b", "/blueprints"), ("h", "/")):

@@ -83,6 +83,7 @@ function openTarget() {
   const id = decodeURIComponent(location.hash.slice(1));
   const target = id ? document.getElementById(id) : null;
   if (target?.matches("details")) target.open = true;
+  if (target?.matches("[data-search]")) target.focus();
 }
 
 window.addEventListener("hashchange", openTarget);

@@ -28,7 +28,7 @@ export function startKeys() {
     } else if (event.key === "/") {
       const search = document.querySelector("[data-search]");
       if (search) search.focus();
-      else location.assign(`${root}/runs`);
+      else location.assign(`${root}/runs#f-q`);
     } else if (event.key === "j" || event.key === "k") {
       walk(event.key === "j" ? 1 : -1);
     } else if (event.key === "?") {
