@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,8 @@ MOST_LINES = 80
 TOLD_ONE_BY_ONE = 6
 
 GONE: Any = type("Gone", (), {"__repr__": lambda self: "GONE"})()
+
+_FROM_THE_TOP = re.compile(r"@@ -[01][, ]")
 
 
 class Change(Struct, frozen=True):
@@ -45,7 +48,10 @@ class Change(Struct, frozen=True):
         old, new = before[:200_000].splitlines(), after[:200_000].splitlines()
         if len(old) * len(new) > 4_000_000:
             return []
-        found = [(text[:1], safe(text[1:400])) for text in difflib.unified_diff(old, new, "", "", n=1, lineterm="")][2:]
+        texts = list(difflib.unified_diff(old, new, "", "", n=1, lineterm=""))[2:]
+        if texts and _FROM_THE_TOP.match(texts[0]):
+            texts = texts[1:]  # nothing is left out before it
+        found = [(text[:1], safe(text[1:400])) for text in texts]
         return found[:MOST_LINES] + ([(" ", "…")] if len(found) > MOST_LINES else [])
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webapp.diff import GONE, MOST_CHANGES, changes
+from webapp.diff import GONE, MOST_CHANGES, Change, changes
 
 
 def told(before, after):
@@ -33,6 +33,13 @@ def test_types_are_told_apart():
     assert told({"x": 1}, {"x": True}) == [("x", "changed")]
     assert told({"x": 1}, {"x": 1.0}) == [("x", "changed")]
     assert told({"x": float("nan")}, {"x": float("nan")}) == []
+
+
+def test_a_gap_is_marked_only_where_lines_are_left_out():
+    long = "".join(f"{number}\n" for number in range(20))
+    assert [sign for sign, _ in Change("x", long, f"new\n{long}").lines] == ["+", " "]
+    assert [sign for sign, _ in Change("x", "", "a\nb\n").lines] == ["+", "+"]
+    assert [sign for sign, _ in Change("x", long, f"{long}new\n").lines] == ["@", " ", "+"]
 
 
 def test_text_over_lines_is_compared_by_line():
