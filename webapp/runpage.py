@@ -20,7 +20,16 @@ from neurocore.blueprint.plan import Plan
 from neurocore.errors import NeuroCoreError
 from neurocore.gates.compare import LastApproved, last_approved
 from neurocore.gates.preview import Preview, preview
-from neurocore.persistence.base import Event, GateRecord, GateStatus, RunRecord, RunStatus, StepRecord, last_hash
+from neurocore.persistence.base import (
+    Event,
+    FailureKind,
+    GateRecord,
+    GateStatus,
+    RunRecord,
+    RunStatus,
+    StepRecord,
+    last_hash,
+)
 from neurocore.readable import safe
 from neurocore.runtime.begin import plan_of
 from neurocore.runtime.definition import definition
@@ -250,6 +259,14 @@ class RunPage:
         """The last decided ones, newest first."""
         closed = [gate for gate in self.gates if gate.status in (GateStatus.DECIDED, GateStatus.DONE) and gate.decision]
         return sorted(closed, key=lambda gate: gate.closed_at or "", reverse=True)[:DECIDED_SHOWN]
+
+    @property
+    def ended_by_rejection(self) -> bool:
+        """Whether the decision that is shown says already why the run failed."""
+        if self.run.failure is None or self.run.failure.kind is not FailureKind.REJECTED:
+            return False
+        last = self.decided[0].decision if self.decided else None
+        return last is not None and last.approved is False
 
     @property
     def all_decided(self) -> list[GateRecord]:

@@ -30,7 +30,10 @@ def test_a_rejection_needs_its_note_and_the_form_comes_back_filled_in(site):
     assert 'value="carla"' in answer.text
     assert site.gate(run_id).status is GateStatus.OPEN
     assert site.decide(run_id, "reject", note="wrong month").status_code == 303
-    assert "Rejected at gate review by carla: wrong month" in site.page(f"/runs/{run_id}")
+    text = site.page(f"/runs/{run_id}")
+    said = text[: text.index('id="timeline"')]
+    assert "Rejected</b> by <b>carla</b>" in said
+    assert said.count("wrong month") == 1, "what the decision says is not said a second time above it"
 
 
 def test_a_name_is_required_and_the_note_is_kept_in_the_form(site):
