@@ -115,6 +115,8 @@ def test_data_of_a_blueprint_without_inputs_is_read_as_yaml(site):
     refused = site.post("/blueprints/asking/runs", {"data": "a: [1,", "by": "ann"})
     assert refused.status_code == 422
     assert "a: [1,</textarea>" in refused.text
+    assert 'aria-describedby="data-hint data-problem"' in refused.text
+    assert 'id="data-problem"' in refused.text
 
 
 def test_a_blueprint_that_cannot_run_says_why_and_offers_no_form(site):

@@ -135,6 +135,9 @@ def test_data_that_is_no_mapping_is_refused_beside_its_field(site):
     assert answer.status_code == 422
     assert "key: value" in answer.text
     assert "- just\n- a list</textarea>" in answer.text
+    described = re.search(r'name="data"[^>]*aria-describedby="[^"]*?(\S+-problem)"', answer.text)
+    assert described, "a screen reader reads the sentence with the field"
+    assert f'id="{described[1]}"' in answer.text
 
 
 def test_enter_presses_neither_button(site):
