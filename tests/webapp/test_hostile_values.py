@@ -135,7 +135,7 @@ def test_nothing_but_text_comes_out(hostile_site, helpers, number):
         _check(answer.text, f"{address} {HOSTILE[number]!r}", 2)
     part = hostile_site.client.get(f"/runs/{run_id}?v=0&g=0&tab=activity", headers=helpers.partial)
     _check(part.text, "refresh", 0)
-    assert part.text.count("<hx-partial") == part.text.count("</hx-partial>") == 5
+    assert part.text.count("<hx-partial") == part.text.count("</hx-partial>") == 6
 
 
 @pytest.mark.parametrize(
