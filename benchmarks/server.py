@@ -276,7 +276,7 @@ def _fetched(server: Server, path: str) -> tuple[int, str]:
 # -------------------------------------------------------------------- memory
 
 
-def memory(project: Project, server: Server, count: int, *, seconds: float = 480) -> Row:
+def memory(project: Project, server: Server, count: int, *, seconds: float = 1_200) -> Row:
     """All kinds of looks, mixed; whether the server's memory grows over the later half. It ends when its time is up."""
     run_ids = [project.waiting() for _ in range(20)]
     paths = [

@@ -49,7 +49,8 @@ DELETE FROM run_tags WHERE run = ?
 
 -- claim: The right to drive a run, if nobody raised its epoch in between (promise 3).
 UPDATE runs SET epoch = epoch + 1, owner = ?, owed = NULL, status = 'running',
-    cancel_requested = CASE WHEN status IN ('running', 'suspended') THEN cancel_requested END, finished_at = NULL, error = NULL, failure = NULL, updated_at = ?, version = version + 1
+    cancel_requested = CASE WHEN status IN ('running', 'suspended') THEN cancel_requested END,
+    finished_at = NULL, error = NULL, failure = NULL, updated_at = ?, version = version + 1
 WHERE run_id = ? AND epoch = ?
 RETURNING epoch
 
