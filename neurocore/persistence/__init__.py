@@ -71,13 +71,24 @@ def build_run_store(config: NeuroCoreConfig) -> RunStore | None:
 def _installed(name: str, config: NeuroCoreConfig) -> RunStore:
     from importlib.metadata import entry_points
 
-    from neurocore.errors import ConfigError
+    from neurocore.errors import ConfigError, NeuroCoreError, StoreError
+    from neurocore.secrets import Redactor, find_references
 
     points = {point.name: point for point in entry_points(group=GROUP)}
     if name not in points:
         known = ", ".join(sorted({"sqlite", "memory", *points}))
         raise ConfigError(f"persistence.backend names {name!r}, which is not installed; there are {known}.")
-    store: RunStore = points[name].load()(config)
+    place = points[name].value
+    try:
+        store = points[name].load()(config)
+    except NeuroCoreError:
+        raise
+    except Exception as error:  # whatever another package does, such as naming the password it was refused with
+        secrets = {config.environ.get(one, "") for one in find_references(config.persistence.path)}
+        why = Redactor(secrets).text(" ".join(f"{type(error).__name__}: {error}".split())[:500])
+        raise StoreError(f"The backend {name!r} ({place}) cannot be opened: {why}") from error
+    if not isinstance(store, RunStore):
+        raise StoreError(f"The backend {name!r} ({place}) gives a {type(store).__name__}, which is no RunStore.")
     return store
 
 

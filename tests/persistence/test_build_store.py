@@ -11,7 +11,7 @@ import pytest
 
 import neurocore.persistence
 from neurocore.config import load_config
-from neurocore.errors import ConfigError
+from neurocore.errors import ConfigError, StoreError
 from neurocore.persistence import InMemoryRunStore, SQLiteRunStore, build_run_store
 from tests.persistence.json_store import JsonFolderStore
 
@@ -142,3 +142,43 @@ def test_everything_works_with_a_backend_of_six_methods_that_was_installed(insta
     assert done.gates[0].decision.by == "ada"
     assert "json-folder" not in command("db", "check")
     assert "one process" in " ".join(command("doctor").split())
+
+
+BROKEN = """
+def unreachable(config):
+    raise OSError(f"no answer from {config.environ['DSN']}")
+
+def something(config):
+    return [config]
+"""
+
+
+@pytest.mark.parametrize(
+    ("backend", "said"),
+    [
+        (
+            "unreachable",
+            "The backend 'unreachable' (broken_runs:unreachable) cannot be opened: OSError: no answer from",
+        ),
+        ("misspelt", "cannot be opened: AttributeError: module 'broken_runs' has no attribute 'mispelt'"),
+        ("something", "The backend 'something' (broken_runs:something) gives a list, which is no RunStore"),
+    ],
+)
+def test_an_installed_backend_that_does_not_open_is_named_with_the_reason(tmp_path, monkeypatch, backend, said):
+    info = tmp_path / "site" / "broken_runs-1.0.dist-info"
+    info.mkdir(parents=True)
+    (tmp_path / "site" / "broken_runs.py").write_text(BROKEN)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-runs\nVersion: 1.0\n")
+    points = (
+        "unreachable = broken_runs:unreachable\nmisspelt = broken_runs:mispelt\nsomething = broken_runs:something\n"
+    )
+    (info / "entry_points.txt").write_text(f"[neurocore.run_stores]\n{points}")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.setenv("DSN", "postgres://me:hunter2hunter2@db")
+    (tmp_path / "neurocore.yaml").write_text(f"persistence: {{backend: {backend}, path: '${{DSN}}'}}\n")
+
+    with pytest.raises(StoreError) as caught:
+        build_run_store(load_config(tmp_path))
+
+    assert said in str(caught.value)
+    assert "hunter2" not in str(caught.value)
