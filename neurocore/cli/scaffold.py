@@ -169,6 +169,8 @@ def skill_files(name: str, *, folder: str, is_async: bool) -> dict[str, str]:
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name[:80]!r} is no name for a skill; use small letters, digits, - and _, a letter first.")
     module = name.replace("-", "_")
+    if module.startswith("test_"):
+        raise ValueError(f"{name!r} would stand in {module}.py, which is a test's name and not looked into for skills.")
     words = [word for word in module.split("_") if word]
     cls = "".join(word.capitalize() for word in words)
     call = 'skill.process(FlowContext({"text": "Really"}))'

@@ -11,7 +11,7 @@ import click
 
 from neurocore.cli.output import Cell, Column, columns, emit, out, paint, table, warn
 from neurocore.cli.project import Project, pass_project
-from neurocore.cli.text import line, safe, wrapped
+from neurocore.cli.text import line, near, safe, wrapped
 from neurocore.cli.types import SKILL, json_option
 from neurocore.errors import NotFoundError, RefusedError, UsageError
 
@@ -105,9 +105,10 @@ def new(project: Project, name: str, is_async: bool) -> None:
     except ValueError as error:
         raise UsageError(str(error)) from error
     write(config.project_root, files)
-    for file in files:
-        out(f"Made {line(file)}")
-    out(f"Use it in a blueprint as type {paint(name, 'bold')}; `python -m pytest {list(files)[-1]}` tests it.")
+    made = [line(near(config.project_root / file)) for file in files]
+    for file in made:
+        out(f"Made {file}")
+    out(f"Use it in a blueprint as type {paint(name, 'bold')}; `python -m pytest {made[-1]}` tests it.")
 
 
 def _relative(folder: Path, root: Path) -> str:

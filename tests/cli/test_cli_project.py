@@ -197,6 +197,25 @@ def test_what_validate_finds_fits_80_columns(project):
     assert [one for one in told.splitlines() if len(one) > 80] == []
 
 
+def test_skill_new_refuses_a_name_under_which_the_skill_would_not_be_found(project):
+    refused = project.call("skill", "new", "test-word")
+
+    assert refused.exit_code == 2
+    assert "test_word.py" in refused.stderr
+    assert not (project.root / "skills" / "test_word.py").exists()
+
+
+def test_skill_new_names_what_it_made_as_seen_from_here(project, runner):
+    (project.root / "below").mkdir()
+
+    with contextlib.chdir(project.root / "below"):
+        told = runner("skill", "new", "shout").stdout
+    made = [word for word in told.split() if word.strip("`").endswith(".py")]
+
+    assert made
+    assert all((project.root / "below" / word.strip("`")).is_file() for word in made), told
+
+
 def test_config_show_of_one_section_or_of_nothing(project):
     assert {one["name"].split(".")[0] for one in project.json("config", "show", "web")["settings"]} == {"web"}
     result = project.call("config", "show", "wbe")
