@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from neurocore.cli.errors import DONE, FAILED
-from neurocore.cli.output import emit, is_terminal, out, say
+from neurocore.cli.output import columns, emit, is_terminal, out, say
 from neurocore.cli.project import Project, pass_project
-from neurocore.cli.text import ago, line, near, safe, when
+from neurocore.cli.text import ago, line, near, safe, when, wrapped
 from neurocore.cli.types import AGE, by_option, json_option
 from neurocore.errors import NeuroCoreError, UsageError
 from neurocore.readable import counted
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from neurocore.persistence.base import RunStore
 
 _STDIO = Path("-")
+
+#: How many blueprints `db stats` names: those with the most runs.
+_NAMED = 10
 
 
 @click.group()
@@ -81,10 +84,11 @@ def stats(project: Project, as_json: bool) -> None:
             )
         )  # fmt: skip
         return
+    more = f" and {len(by_blueprint) - _NAMED:,} more" if len(by_blueprint) > _NAMED else ""
     facts = {
         "store": line(_name(project)),
         "runs": f"{found.runs:,}" + (f" ({_listed(by_status)})" if by_status else ""),
-        "blueprints": _listed(dict(list(by_blueprint.items())[:10])) or "none",
+        "blueprints": _listed(dict(list(by_blueprint.items())[:_NAMED])) + more or "none",
         "steps": f"{found.steps:,}" if found.steps is not None else "",
         "waiting": counted(found.open_gates, "open gate") if found.open_gates else "nothing",
         "oldest": f"{ago(found.oldest)} ({when(found.oldest)})" if found.oldest else "",
@@ -93,8 +97,8 @@ def stats(project: Project, as_json: bool) -> None:
         "schema": str(found.schema_version or ""),
     }
     for name, value in facts.items():
-        if value:
-            out(f"{name:<11} {value}")
+        for one in wrapped(f"{name:<11} {value}", columns(), "", " " * 12) if value else ():
+            out(one)
 
 
 @db.command(short_help="Copy the database to a file while it is in use.")

@@ -61,6 +61,20 @@ def test_stats_say_how_large_it_is(history):
     assert "1 open gate" in told
 
 
+def test_stats_of_many_blueprints_fit_80_columns_and_say_how_many_are_left_out(project):
+    plain = (project.root / "blueprints" / "plain.yaml").read_text()
+    names = [f"monthly-report-{number}" for number in range(12)]
+    for name in names:
+        (project.root / "blueprints" / f"{name}.yaml").write_text(plain.replace("name: plain", f"name: {name}", 1))
+        project.ok("run", name)
+
+    told = project.ok("db", "stats")
+
+    assert [one for one in told.splitlines() if len(one) > 80] == []
+    assert sum(name in told.replace(",", " ").split() for name in names) == 10
+    assert "and 2 more" in " ".join(told.split())
+
+
 def test_a_backup_is_a_history_of_its_own_and_overwrites_nothing(history, tmp_path):
     copy = tmp_path / "copy" / "data"
     copy.mkdir(parents=True)

@@ -65,6 +65,15 @@ def test_the_table_names_status_title_and_progress(history):
     assert rows[-1].startswith("w-1     suspended  gated      Payments of may")
 
 
+def test_the_table_fits_80_columns_whatever_runs_are_called(project):
+    project.ok("run", "gated", "--run-id", "payments-of-the-month-" + "0" * 42, "--data", "batch=" + "x" * 100)
+
+    told = project.ok("runs", "list")
+
+    assert [one for one in told.splitlines() if len(one) > 80] == []
+    assert "payments-of-the" in told
+
+
 def test_an_empty_list_is_empty_on_stdout_and_says_why_on_stderr(project):
     nothing = project.call("runs", "list")
     assert (nothing.exit_code, nothing.stdout) == (0, "")

@@ -104,8 +104,8 @@ def _print(project: Project, runs: list[RunRecord]) -> None:
             ]
         )
     heads = [
-        Column("run"), Column("status"), Column("blueprint", least=10), Column("about", least=12), Column("started"),
-        Column("worked", right=True, goes="last"), Column("steps", right=True, goes="last"),
+        Column("run", least=16), Column("status"), Column("blueprint", least=10), Column("about", least=12),
+        Column("started"), Column("worked", right=True, goes="last"), Column("steps", right=True, goes="last"),
         Column("by", least=6, goes="first"),
     ]  # fmt: skip
     if not any(run.title for run in runs):
