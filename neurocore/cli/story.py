@@ -219,7 +219,7 @@ def _what_step_did(step: StepRecord, gate: GateRecord | None) -> list[str]:
     if gate is not None and gate.status is GateStatus.VOIDED:
         return [f"voided: {line(gate.void_reason or 'it is closed')}"]
     if step.status is StepStatus.SUSPENDED:
-        return [f"waiting for {since(gate.opened_at if gate else step.started_at)}"]
+        return [f"waiting for {since(gate.opened_at)}"] if gate is not None else ["waited"]
     if step.status is StepStatus.SKIPPED:
         return [f"skipped: {line(step.reason or step.error or 'not needed')}"]
     keys = ", ".join(line(key) for key in step.output_keys)

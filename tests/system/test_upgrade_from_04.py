@@ -167,6 +167,14 @@ def test_the_command_line_approves_it_too(project):
     assert "cannot be resumed, only replayed" in " ".join(told.stdout.split())
 
 
+def test_a_run_that_is_over_is_not_told_as_waiting(project):
+    project.store.close()
+    command = [sys.executable, "-m", "neurocore", "runs", "inspect", project.ids["ports-done"]]
+    told = subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=False)
+    assert "review" in told.stdout, told.stderr
+    assert "waiting for" not in told.stdout
+
+
 def test_a_rejection_ends_the_run_and_an_optional_one_goes_on(project):
     with pytest.raises(GateRejected):
         project.resume("waits", approved=False, by="ada", note="no")
