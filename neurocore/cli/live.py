@@ -26,16 +26,11 @@ class View:
 
     def __init__(self) -> None:
         self.run_id: str | None = None
-        self.began: str | None = None
-        self.duration_ms: float | None = None
         self._tried_again: set[tuple[str | None, int | None, int | None]] = set()
 
     def __call__(self, event: RunEvent) -> None:
         """One event."""
         self.run_id = event.run_id
-        self.began = self.began or event.at
-        if event.node_id is None:
-            self.duration_ms = event.duration_ms
         attempt = (event.node_id, event.visit, event.attempt)
         if event.kind == "step_retrying":
             self._tried_again.add(attempt)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from neurocore.cli.drive import drive, ended_well, report
-from neurocore.cli.errors import DONE, SUSPENDED
+from neurocore.cli.errors import SUSPENDED
 from neurocore.cli.live import View, view
-from neurocore.cli.output import emit, out
+from neurocore.cli.output import columns, complain, emit, mark, out
 from neurocore.cli.project import Project, pass_project
+from neurocore.cli.text import line
 from neurocore.cli.types import BLUEPRINT, by_option, data_option, json_option
+from neurocore.cli.values import named
+from neurocore.errors import ExecutionError
 
 if TYPE_CHECKING:
     from neurocore.blueprint.model import Blueprint
-    from neurocore.documents.runs import OutcomeDocument
+    from neurocore.persistence.base import RunRecord
 
 
 @click.command()
@@ -38,55 +41,48 @@ def run(
     Ends 0 when the run is completed or waits for somebody (5 with --exit-code), 1 when it failed.
     """
     from neurocore.blueprint.inputs import read_data_option
+    from neurocore.runtime.begin import new_record
     from neurocore.runtime.executor import execute_blueprint_tracked
 
     definition, path = project.load_blueprint(blueprint)
     data = read_data_option(pairs, definition)
-    if not project.config.persistence.enabled:
-        return _untracked(project, definition, data, quiet=quiet, as_json=as_json)
+    details: dict[str, Any] = {
+        "initial_data": data, "run_id": run_id, "blueprint_path": path.resolve(), "tags": tags, "started_by": by,
+    }  # fmt: skip
 
     def start(shown: View) -> object:
         return execute_blueprint_tracked(
-            definition, project.registry, project.config, initial_data=data, run_store=project.store, run_id=run_id,
-            blueprint_path=Path(path).resolve(), tags=tags, started_by=by, on_event=shown,
-        )  # fmt: skip
+            definition, project.registry, project.config, run_store=project.store, on_event=shown, **details
+        )
 
-    ended = report(project, drive(project, start, quiet=quiet), as_json=as_json)
+    if project.config.persistence.enabled:
+        ended = report(project, drive(project, start, quiet=quiet), as_json=as_json)
+    else:
+        record = new_record(definition, project.registry, project.config, **details)
+        ended = _untracked(project, record, definition, quiet=quiet, as_json=as_json)
     return SUSPENDED if exit_code and ended.status.value == "suspended" else ended_well(ended)
 
 
-def _untracked(project: Project, blueprint: Blueprint, data: dict[str, Any], *, quiet: bool, as_json: bool) -> int:
-    """A run that nothing is kept of: its context is all there is to show."""
-    from neurocore.cli.output import columns, mark
-    from neurocore.cli.text import line
-    from neurocore.cli.values import named
-    from neurocore.runtime.definition import shown as shown_values
-    from neurocore.runtime.executor import execute_blueprint
+def _untracked(project: Project, run: RunRecord, blueprint: Blueprint, *, quiet: bool, as_json: bool) -> RunRecord:
+    """Drive a run that nothing is kept of: how it ended is all there is to show, and nothing can be typed next."""
+    from msgspec import structs
 
-    with view(quiet=quiet) as shown:
-        context = execute_blueprint(blueprint, project.registry, project.config, initial_data=data, on_event=shown)
-    status = context.metadata.status or "completed"
-    values = shown_values(context.data.to_dict())
+    from neurocore.cli import story
+    from neurocore.documents import make
+    from neurocore.persistence.memory import InMemoryRunStore
+    from neurocore.runtime.begin import drive_new
+    from neurocore.runtime.lookup import load_run
+
+    store = InMemoryRunStore()
+    with view(quiet=quiet) as shown, contextlib.suppress(ExecutionError):  # how it failed is in its record
+        drive_new(run, blueprint, project.registry, project.config, store, on_event=shown, owner="kept-nowhere")
+    ended = load_run(run.run_id, store)
+    if ended.status.value == "failed":
+        complain(ended.error or "The run failed.")
     if as_json:
-        emit(_outcome(blueprint, context.metadata.run_id, status, data, values, shown))
-        return DONE
-    out(f"{mark(status)} {status} · {line(blueprint.name)} · not kept, as persistence is disabled")
-    out("\n".join(named(values, indent="  ", room=columns(), most=4)))
-    return DONE
-
-
-def _outcome(
-    blueprint: Blueprint, run_id: str, status: str, data: dict[str, Any], values: dict[str, Any], shown: View
-) -> OutcomeDocument:
-    from neurocore.blueprint.inputs import render_title
-    from neurocore.documents.runs import OutcomeDocument
-    from neurocore.persistence.base import utcnow_iso
-
-    now = utcnow_iso()
-    return OutcomeDocument(
-        run_id=run_id, title=render_title(blueprint, data), blueprint=blueprint.name,
-        blueprint_version=blueprint.version, status=status, state="idle", created_at=shown.began or now, updated_at=now,
-        finished_at=now, duration_ms=shown.duration_ms, nodes_done=0, nodes_total=len(blueprint.node_ids),
-        running_nodes=[], suspended_at_node=None, suspension_reason=None, error=None, failure=None, started_by=None,
-        replay_of=None, tags=[], data=values, waits=[], next=[],
-    )  # fmt: skip
+        emit(structs.replace(make.outcome(ended, store, project.config, project.called), next=[]))
+        return ended
+    sign, words = story.standing(ended, "idle")
+    out(f"{mark(sign)} {words} · {line(blueprint.name)} · not kept, as persistence is disabled")
+    out("\n".join(named(make.context_of(ended, store), indent="  ", room=columns(), most=4)))
+    return ended
