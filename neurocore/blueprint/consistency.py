@@ -23,10 +23,13 @@ def check_consistency(document: Document, data: dict[Any, Any]) -> None:
     names = _components(document, data)
     flow = data.get("flow")
     if isinstance(flow, dict):
-        if flow.get("type", "sequential") == "graph":
+        kind = flow.get("type", "sequential")
+        if kind not in ("sequential", "conditional", "graph"):  # the type check says so; all else is checked even so
+            kind = "graph" if flow.get("nodes") else "sequential" if flow.get("steps") else None
+        if kind == "graph":
             _graph(document, flow, names)
-        elif flow.get("type", "sequential") in ("sequential", "conditional"):
-            _chain(document, flow, names)
+        elif kind is not None:
+            _chain(document, flow, names, kind)
     for kind in ("inputs", "outputs"):
         _values(document, kind, data.get(kind))
     if isinstance(data.get("title"), str):
@@ -71,8 +74,7 @@ def _reference(document: Document, path: Place, name: Any, known: dict[str, Any]
         document.add(path, f"There is no {what} {name[:200]!r}{nearest(name, known)}")
 
 
-def _chain(document: Document, flow: dict[Any, Any], names: list[str]) -> None:
-    kind = flow.get("type", "sequential")
+def _chain(document: Document, flow: dict[Any, Any], names: list[str], kind: str) -> None:
     if not flow.get("steps"):
         document.add(("flow",), f"A {kind} flow needs steps.")
     for other in ("nodes", "edges"):

@@ -65,6 +65,20 @@ def problems_of(text: str) -> list[Problem]:
     return caught.value.problems
 
 
+@pytest.mark.parametrize(
+    ("places", "wrong"),
+    [
+        ("steps: [{component: b, condition: '1 +'}]", ["flow.steps[0].component", "flow.steps[0].condition"]),
+        ("nodes: [{id: x, component: b}]\n  edges: [{source: x, target: y}]",
+         ["flow.nodes[0].component", "flow.edges[0].target"]),
+    ],
+)  # fmt: skip
+def test_a_flow_of_no_known_type_is_checked_for_all_else_at_once(places: str, wrong: list[str]) -> None:
+    text = f"name: p\ncomponents: [{{name: a, type: delay}}]\nflow:\n  type: sequental\n  {places}\n"
+
+    assert [problem.path for problem in problems_of(text)] == ["flow.type", *wrong]
+
+
 def sentences(text: str) -> str:
     return "\n".join(map(str, problems_of(text)))
 
