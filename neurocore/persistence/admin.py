@@ -334,22 +334,27 @@ def _take_all(records: Iterable[RunRecord | StepRecord | Tombstone], target: _In
     moved = Moved()
     wanted = False
     for record in records:
-        if isinstance(record, Tombstone):
-            target.tombstone(record)
-        elif isinstance(record, RunRecord):
-            wanted = not target.has(record.run_id)
-            moved.runs += wanted
-            moved.skipped += not wanted
-            if wanted:
-                target.run(structs.replace(record, owner=None))
-        elif wanted:
-            moved.steps += 1
-            target.step(record)
+        try:
+            if isinstance(record, Tombstone):
+                target.tombstone(record)
+            elif isinstance(record, RunRecord):
+                wanted = not target.has(record.run_id)
+                moved.runs += wanted
+                moved.skipped += not wanted
+                if wanted:
+                    target.run(structs.replace(record, owner=None))
+            elif wanted:
+                moved.steps += 1
+                target.step(record)
+        except (ValueError, OverflowError) as error:  # a time that is none, a number that no column holds
+            raise UsageError(f"Run {record.run_id[:80]} of the export cannot be kept{target.then}: {error}.") from error
     return moved
 
 
 class _IntoSQLite:
     """One transaction for a whole import."""
+
+    then = ", so nothing was imported"
 
     def __init__(self, store: SQLiteRunStore, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -372,6 +377,8 @@ class _IntoSQLite:
 
 class _IntoAny:
     """The methods that every backend has."""
+
+    then = ""
 
     def __init__(self, store: RunStore) -> None:
         self._store = store

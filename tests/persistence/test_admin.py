@@ -289,6 +289,23 @@ def test_nobody_drives_what_was_brought_in(store):
     assert (back.owner, back.epoch, back.status) == (None, 1, RunStatus.RUNNING)
 
 
+@pytest.mark.parametrize(("key", "value"), [("created_at", "yesterday"), ("epoch", 2**80)])
+def test_a_value_that_no_column_holds_is_refused_naming_the_run_and_nothing_is_brought_in(tmp_path, key, value):
+    given = lines(filled(InMemoryRunStore()))
+    place = max(number for number, line in enumerate(given) if "run" in json.loads(line))
+    document = json.loads(given[place])
+    document["run"][key] = value
+    given[place] = json.dumps(document)
+    store = SQLiteRunStore(tmp_path / "runs.db")
+    sentence = f"^Run {document['run']['run_id']} of the export cannot be kept, so nothing was imported"
+
+    with pytest.raises(UsageError, match=sentence):
+        import_history(store, given)
+
+    assert store.list_runs() == []
+    store.close()
+
+
 def test_an_export_is_json_line_by_line(store):
     filled(store)
     documents = [json.loads(line) for line in lines(store)]
