@@ -38,10 +38,9 @@ class Problem(Struct, frozen=True, kw_only=True):
     severity: str = "error"
 
     def __str__(self) -> str:
-        where = self.file or ""
-        if self.line is not None:
-            where += f":{self.line}:{self.column}"
-        parts = [part for part in (where, self.path) if part]
+        where = [self.file] if self.file else []
+        where += [str(self.line), str(self.column)] if self.line is not None else []
+        parts = [part for part in (":".join(where), self.path) if part]
         return f"{' '.join(parts)}: {self.message}" if parts else self.message
 
 
