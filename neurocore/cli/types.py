@@ -63,7 +63,8 @@ class BlueprintName(ParamType):
             names = [name for name in _project(ctx).blueprint_names() if name.startswith(incomplete)]
         except Exception:
             names = []
-        return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
+        # bash forgets what came before a file's item, and looks for files only where no name fits
+        return [CompletionItem(incomplete, type="file"), *map(CompletionItem, names)]
 
 
 class SkillName(ParamType):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -151,3 +152,24 @@ def test_completion_offers_commands_runs_and_blueprints(project):
     assert "monthly-1" in completed("runs inspect mon")
     assert "gated" in completed("run ga")
     assert "--waiting" in completed("runs list --wa")
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [("run pl", "plain"), ("validate ga", "gated"), ("runs inspect do", "done"), ("skill info cou", "count")],
+)
+def test_bash_completes_what_is_typed(project, words, completed):
+    project.ok("run", "plain", "--run-id", "done")
+    (project.root / "completion.bash").write_text(project.ok("completion", "bash"))
+    typed = ["neurocore", *words.split()]
+    script = (
+        "compopt() { :; }; source completion.bash; "
+        f"COMP_WORDS=({' '.join(typed)}); COMP_CWORD={len(typed) - 1}; "
+        f'_neurocore_completion {Path(sys.executable).with_name("neurocore")}; echo "${{COMPREPLY[@]}}"'
+    )
+
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=project.root, env=environment(), capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout.split() == [completed], done.stderr
