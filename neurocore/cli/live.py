@@ -99,7 +99,7 @@ def told(event: RunEvent) -> tuple[str, str, str, str] | None:
     if event.kind == "step_finished":
         status = event.status or "completed"
         if status == "suspended":
-            return (status, name, "waits", error)
+            return (status, name, "waits:" if error else "waits", error)
         time_taken = f"in {took(event.duration_ms)}" if event.duration_ms is not None and status != "skipped" else ""
         said = f"{status} {time_taken}".strip()
         return (status, name, f"{said}:" if error else said, error)

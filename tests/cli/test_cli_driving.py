@@ -151,6 +151,7 @@ def test_watching_on_goes_beyond_the_gate(project):
     with watcher.stdout, watcher.stderr:
         assert "completed" in watcher.stdout.read()
     assert any("book completed" in line for line in seen)
+    assert "review waits: Release may?\n" in seen
 
 
 def test_a_failed_step_is_tried_again_by_resume_with_what_is_given(project):
