@@ -17,7 +17,6 @@ from neurocore.errors import NotFoundError
 
 if TYPE_CHECKING:
     from neurocore.cli.reports import SettingDocument
-    from neurocore.config import NeuroCoreConfig
 
 _PASSWORD_IN_URL = re.compile(r"(\w+://[^/\s:@]*:)(?!\$\{)[^@/\s]+(?=@)")
 
@@ -36,7 +35,7 @@ def show(project: Project, names: tuple[str, ...], as_json: bool) -> None:
 
     Secrets are masked; a reference such as ${TOKEN} stays as it is written.
     """
-    settings = list(settings_of(project.config))
+    settings = list(settings_of(project))
     unknown = [name for name in names if not any(_chosen(one.name, name) for one in settings)]
     if unknown:
         from neurocore.yamlfile import nearest
@@ -73,11 +72,13 @@ def show(project: Project, names: tuple[str, ...], as_json: bool) -> None:
     out(table([Column("setting"), Column("value", least=12), Column("from", least=10)], rows))
 
 
-def settings_of(config: NeuroCoreConfig) -> Iterator[SettingDocument]:
-    """Every setting in the order of the sections, masked; a skill's section key by key."""
+def settings_of(project: Project) -> Iterator[SettingDocument]:
+    """Every setting in the order of the sections, masked; a skill's section key by key, as its schema says, too."""
     from neurocore.cli.reports import SettingDocument
+    from neurocore.cli.story import schema_of
     from neurocore.config import SECTIONS
 
+    config = project.config
     for section in SECTIONS:
         if section == "skills":
             continue
@@ -87,18 +88,19 @@ def settings_of(config: NeuroCoreConfig) -> Iterator[SettingDocument]:
             value = _masked(one.name, getattr(values, one.name))
             yield SettingDocument(name=name, value=value, origin=config.origins.get(name, "default"))
     for skill, values in config.skills.items():
+        schema = schema_of(skill, project)
         for key, value in values.items():
             name = f"skills.{skill}.{key}"
             yield SettingDocument(
-                name=name, value=_masked(key, value), origin=config.origins.get(name, "neurocore.yaml")
+                name=name, value=_masked(key, value, schema), origin=config.origins.get(name, "neurocore.yaml")
             )
 
 
-def _masked(key: str, value: Any) -> Any:
-    """Masked by what it is called, and the password in an address whatever it is called."""
+def _masked(key: str, value: Any, schema: Any = None) -> Any:
+    """Masked by what it is called or how its schema marks it, and the password in an address whatever it is called."""
     from neurocore.runtime.definition import shown_under
 
-    return _without_passwords(shown_under(key, value))
+    return _without_passwords(shown_under(key, value, schema))
 
 
 def _without_passwords(value: Any) -> Any:

@@ -216,6 +216,15 @@ def test_skill_new_names_what_it_made_as_seen_from_here(project, runner):
     assert all((project.root / "below" / word.strip("`")).is_file() for word in made), told
 
 
+def test_config_show_masks_what_a_skills_schema_marks_secret(project):
+    (project.root / "neurocore.yaml").write_text("skills: {count: {key: lines, pin: '4711-0815'}}\n")
+
+    values = {one["name"]: one["value"] for one in project.json("config", "show", "skills")["settings"]}
+
+    assert values == {"skills.count.key": "lines", "skills.count.pin": "•••"}
+    assert "4711" not in project.ok("config", "show")
+
+
 def test_config_show_of_one_section_or_of_nothing(project):
     assert {one["name"].split(".")[0] for one in project.json("config", "show", "web")["settings"]} == {"web"}
     result = project.call("config", "show", "wbe")
