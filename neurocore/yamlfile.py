@@ -2,12 +2,13 @@
 
 Used for blueprints and for neurocore.yaml; `neurocore.yamlcheck` then holds the data against a type. Only plain data is
 made: a tag that asks for anything else is refused, and so is a document of more than 1 MiB (counted with its aliases
-written out), nested deeper than 40, of more than 100,000 values and keys, or with a key twice. `12:30` is text and
-`on:` is a key: what YAML 1.1 makes of them (750, true) nobody means.
+written out), nested deeper than 40, of more than 100,000 values and keys, or with a key twice. `12:30` and
+`0123` are text and `on:` is a key: what YAML 1.1 makes of them (750, 83, true) nobody means.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +24,7 @@ MAX_VALUES = 100_000
 MAX_PROBLEMS = 100
 _MAX_DIGITS = 400
 _MAX_NAMES = 500
+_OCTAL = re.compile(r"[-+]?0[0-9_]+")
 
 Place = tuple[str | int, ...]
 
@@ -305,7 +307,7 @@ def _plain_scalar(node: Any) -> Any:
     kind = node.tag.removeprefix(_TAG)
     value = node.value
     if kind in ("int", "float"):
-        if ":" in value:
+        if ":" in value or _OCTAL.fullmatch(value):
             return value
         if len(value) > _MAX_DIGITS:
             raise _Unreadable(f"This number has more than {_MAX_DIGITS} digits; put it in quotes.")
