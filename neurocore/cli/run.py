@@ -55,7 +55,8 @@ def run(
             definition, project.registry, project.config, run_store=project.store, on_event=shown, **details
         )
 
-    if project.config.persistence.enabled:
+    persistence = project.config.persistence
+    if persistence.enabled and persistence.backend != "memory":
         ended = report(project, drive(project, start, quiet=quiet), as_json=as_json)
     else:
         record = new_record(definition, project.registry, project.config, **details)
@@ -83,6 +84,7 @@ def _untracked(project: Project, run: RunRecord, blueprint: Blueprint, *, quiet:
         emit(structs.replace(make.outcome(ended, store, project.config, project.called), next=[]))
         return ended
     sign, words = story.standing(ended, "idle")
-    out(f"{mark(sign)} {words} · {line(blueprint.name)} · not kept, as persistence is disabled")
+    why = "persistence.backend is memory" if project.config.persistence.enabled else "persistence is disabled"
+    out(f"{mark(sign)} {words} · {line(blueprint.name)} · not kept, as {why}")
     out("\n".join(named(make.context_of(ended, store), indent="  ", room=columns(), most=4)))
     return ended

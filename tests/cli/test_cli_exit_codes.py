@@ -248,8 +248,9 @@ def test_a_history_that_cannot_be_read_ends_1_with_one_sentence(project):
     assert "Traceback" not in result.output
 
 
-def test_a_run_that_is_not_kept_ends_with_the_same_codes_and_document(project):
-    (project.root / "neurocore.yaml").write_text("persistence: {enabled: false}\n")
+@pytest.mark.parametrize("persistence", ["{enabled: false}", "{backend: memory}"])
+def test_a_run_that_is_not_kept_ends_with_the_same_codes_and_document(project, persistence):
+    (project.root / "neurocore.yaml").write_text(f"persistence: {persistence}\n")
 
     waiting = project.json("run", "gated", "--exit-code", "--tag", "monthly", code=5)
     failed = project.json("run", "plain", "--data", "mode=fail", code=1)
@@ -259,6 +260,7 @@ def test_a_run_that_is_not_kept_ends_with_the_same_codes_and_document(project):
     assert (failed["status"], failed["failure"]["node"]) == ("failed", "act")
     assert (done["status"], done["nodes_done"], done["data"]["booked"]) == ("completed", 1, True)
     assert waiting["next"] == failed["next"] == [], "what is not kept cannot be gone on with"
+    assert "Type next" not in project.ok("run", "gated")
     assert not (project.root / "data").exists()
 
 
