@@ -231,6 +231,7 @@ def _give_up(drive: Drive) -> None:
         node=drive.run_record.current_nodes[0].node_id if drive.run_record.current_nodes else None,
         message=f"The process died {drive.run_record.deaths} times at {names}; look into that step, then resume.",
     )
+    drive.died_in = list(drive.run_record.current_nodes)
     drive.run_record.deaths = 0
 
 

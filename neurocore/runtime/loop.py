@@ -103,6 +103,7 @@ class Drive:
         self.writers: dict[str, tuple[int, str]] = {}
         self.secret_inputs: list[SecretRef] = []
         self.recorded_versions: dict[str, str] = {}
+        self.died_in: list[CurrentNode] = []
         self.failure: Failure | None = None
         self.cause: BaseException | None = None
         self.rejection: Answer | None = None
@@ -151,6 +152,8 @@ class Drive:
             turn.ledger.events.extend(events)
             if self.decided:
                 turn.consume_decisions()
+        for node in self.died_in:
+            turn.died(node)
         if turn.ledger.has_rows or not turn.starts:
             turn.commit()
         return turn
@@ -381,12 +384,11 @@ class Drive:
         if self.rejection is None:
             message = "It was interrupted from the keyboard; resume goes on from here."
             self.failure = Failure(kind=FailureKind.INTERRUPTED, message=message)
+        turn = Turn(self)
         for attempt in self.running.values():
-            if isinstance(attempt.cancel, threading.Thread):
-                self.workers.abandon(attempt)
+            turn.broken_off(self.workers.abandon(attempt), KeyboardInterrupt("It was interrupted from the keyboard."))
         self.running.clear()
         self.delayed.clear()
-        turn = Turn(self)
         turn.commit()
         self._leave()
 

@@ -16,6 +16,7 @@ from neurocore.persistence.base import (
     Answer,
     Changes,
     Commit,
+    CurrentNode,
     Failure,
     FailureKind,
     GateRecord,
@@ -143,6 +144,22 @@ class Turn:
         return Failure(
             kind=kind, node=attempt.node.id, type=attempt.error_type, message=drive.instances.redactor.text(message)
         )
+
+    def broken_off(self, attempt: Attempt, error: BaseException) -> None:
+        """The row of an attempt that did not come to its end, so that the next one is known to be another."""
+        attempt.fail(error, self.drive.instances)
+        self.ledger.step(attempt, StepStatus.FAILED, reason="broken off")
+
+    def died(self, current: CurrentNode) -> None:
+        """The row of an attempt in which the process died."""
+        drive, key = self.drive, (current.node_id, current.visit)
+        node = drive.plan.by_id.get(current.node_id)
+        if node is None:
+            return
+        attempt = Attempt(drive.run_record.run_id, node, current.visit, current.attempt, current.started_at)
+        if key in drive.continuing:
+            attempt.step_index = drive.step_of[key].step_index
+        self.broken_off(attempt, ExecutionError("The process died while it ran."))
 
     def _out_of_time(self, attempt: Attempt) -> bool:
         deadline = self.drive.deadline

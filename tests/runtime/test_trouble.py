@@ -344,9 +344,6 @@ def test_a_run_is_cancelled_while_the_step_before_a_gate_runs(world: World) -> N
 
 
 def test_a_cancellation_outlives_the_process_that_did_not_live_to_see_it(world: World) -> None:
-    class Death(BaseException):
-        pass
-
     def work(context: FlowContext) -> None:
         cancel_run(context.metadata.run_id, run_store=world.store, config=world.config, by="ann")
         raise Death
@@ -451,6 +448,37 @@ def test_a_run_id_is_taken_as_given_or_refused(world: World) -> None:
         with pytest.raises(UsageError, match="run id"):
             world.run(chain("a"), run_id=wrong)
     assert len(world.store.list_runs()) == 1
+
+
+class Death(BaseException):
+    """Ends a drive as the death of its process would."""
+
+
+@pytest.mark.parametrize(("end", "times"), [(KeyboardInterrupt, 1), (Death, 3)])
+def test_a_step_that_was_broken_off_is_another_attempt_when_the_run_goes_on(
+    world: World, end: type[BaseException], times: int
+) -> None:
+    seen: list[tuple[int, object]] = []
+
+    def work(context: FlowContext) -> None:
+        seen.append((context.attempt, context.resume_data))
+        if len(seen) <= times:
+            raise end
+
+    world.skill("work", work)
+    with pytest.raises(end):
+        world.run(chain("a", "b"))
+    run_id = world.only_run().run_id
+    for _ in range(times - 1):
+        with pytest.raises(end):
+            world.resume(run_id)
+    if end is Death:
+        with pytest.raises(ExecutionError, match="The process died 3 times at a"):
+            world.resume(run_id)
+    world.resume(run_id, resume_data={"mended": True})
+    assert [attempt for attempt, _ in seen] == [*range(1, times + 2), 1]
+    assert seen[times:] == [(times + 1, {"mended": True}), (1, None)]
+    assert world.story(run_id)[-2:] == [f"a 1.{times + 1} completed", "b 1.1 completed"]
 
 
 class Mute(Exception):
