@@ -89,7 +89,7 @@ def new_record(
         sentences = "\n".join(f"  {problem}" for problem in problems)
         raise BlueprintError(f"The blueprint {blueprint.name} cannot run:\n{sentences}", problems)
     data = check_inputs(blueprint, dict(initial_data or {}), config.environ)
-    _check_storable(data)
+    refuse_unless_storable(data, "Input")
     now = utcnow_iso()
     who = started_by or system_user()
     started = Event(
@@ -117,7 +117,8 @@ def new_record(
     )
 
 
-def _check_storable(data: Mapping[str, Any]) -> None:
+def refuse_unless_storable(data: Mapping[str, Any], what: str) -> None:
+    """Raise InputError, with a sentence per key, for values that could not be recorded."""
     problems = {}
     for key, value in data.items():
         try:
@@ -125,7 +126,7 @@ def _check_storable(data: Mapping[str, Any]) -> None:
         except codec.CodecError as error:
             problems[key] = str(error)
     if problems:
-        raise InputError("; ".join(f"Input {key}: {sentence}" for key, sentence in problems.items()), problems)
+        raise InputError("; ".join(f"{what} {key}: {sentence}" for key, sentence in problems.items()), problems)
 
 
 def drive_new(

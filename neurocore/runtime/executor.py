@@ -26,7 +26,14 @@ from neurocore.persistence.base import (
 from neurocore.persistence.memory import InMemoryRunStore
 from neurocore.runtime import latest as latest_definition
 from neurocore.runtime.actions import actions
-from neurocore.runtime.begin import drive_new, drive_on, new_record, refuse_unless_resumable, system_user
+from neurocore.runtime.begin import (
+    drive_new,
+    drive_on,
+    new_record,
+    refuse_unless_resumable,
+    refuse_unless_storable,
+    system_user,
+)
 from neurocore.runtime.claim import busy, is_driven, owner_of_this_process
 from neurocore.runtime.decide import Decision, answer_input, decide_gate
 from neurocore.runtime.events import OnEvent
@@ -147,6 +154,7 @@ def resume_blueprint(
     who = by or system_user()
     if resume_data is not None and not isinstance(resume_data, Mapping):
         raise UsageError("resume_data must be a mapping from key to value.")
+    refuse_unless_storable(resume_data or {}, "resume_data")
     gates = store.load_gates(run_id)
     waiting = [gate for gate in gates if gate.status is GateStatus.OPEN]
     decided = [gate for gate in gates if gate.status is GateStatus.DECIDED]

@@ -228,7 +228,9 @@ class Turn:
             drive.continuing.discard(key)
             attempt.step_index = drive.step_of[key].step_index
             attempt.started_at = drive.step_of[key].started_at
-        attempt.resume_data = drive.given.get(key, drive.resume_data if key in drive.tried_again else None)
+        attempt.resume_data = drive.given.get(key)
+        if drive.resume_data is not None and key in drive.tried_again:  # it may mend what was given before
+            attempt.resume_data = drive.resume_data
         return attempt
 
     # ---------------------------------------------------------------- gates

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from neurocore import FlowContext, Skill, SkillMeta, failpoints
-from neurocore.errors import CodecError, ExecutionError, NotResumable, RunBusyError, RunNotFound, UsageError
+from neurocore.errors import CodecError, ExecutionError, InputError, NotResumable, RunBusyError, RunNotFound, UsageError
 from neurocore.runtime import executor
 from neurocore.runtime.attempt import MAX_ERROR_CHARACTERS, MAX_LOG_CHARACTERS, MAX_TRACEBACK_CHARACTERS, Attempt
 from neurocore.runtime.begin import drive_on
@@ -122,6 +122,35 @@ def test_a_skill_may_suspend_and_go_on_with_what_it_is_given(world: World) -> No
     context = world.resume(run_id, resume_data={"colour": "red"})
     assert context.data.to_dict() == {"asked": True, "colour": "red"}
     assert world.story(run_id) == ["a 1.1 completed"]
+
+
+def test_a_step_that_failed_with_what_it_was_given_can_be_given_something_else(world: World) -> None:
+    def work(context: FlowContext) -> None:
+        if context.resume_data is None:
+            context.suspend(reason="how many?")
+        else:
+            context.set("count", int(context.resume_data["count"]))
+
+    world.skill("work", work)
+    run_id = world.run(chain("a")).metadata.run_id
+    with pytest.raises(ExecutionError, match="invalid literal"):
+        world.resume(run_id, resume_data={"count": "many"})
+    with pytest.raises(ExecutionError, match="invalid literal"):
+        world.resume(run_id)
+    assert world.resume(run_id, resume_data={"count": 3}).get("count") == 3
+
+
+def test_resume_data_that_cannot_be_kept_is_refused_before_anything_is_done(world: World) -> None:
+    def work(context: FlowContext) -> None:
+        raise ValueError("no")
+
+    world.skill("work", work)
+    with pytest.raises(ExecutionError):
+        world.run(chain("a"))
+    before = world.only_run()
+    with pytest.raises(InputError, match=r"resume_data lock: A value of type _thread\.lock cannot be restored"):
+        world.resume(before.run_id, resume_data={"lock": threading.Lock()})
+    assert world.only_run() == before
 
 
 def test_an_async_step_that_takes_too_long_is_cancelled(world: World) -> None:
