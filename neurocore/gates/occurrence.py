@@ -14,7 +14,7 @@ from msgspec import structs
 from neurocore import codec, secrets
 from neurocore.blueprint.plan import APPROVED, REJECTED, PlanNode
 from neurocore.codec import SecretRef
-from neurocore.errors import SkillError
+from neurocore.errors import NeuroCoreError, SkillError
 from neurocore.persistence.base import Answer, Failure, FailureKind, GatePolicy, GateRecord, gate_digest
 from neurocore.skills import templates
 
@@ -49,6 +49,14 @@ def open_gate(
 def as_of(gate: GateRecord, node: PlanNode, context: Mapping[str, bytes]) -> GateRecord:
     """The same occurrence as it would open now: same keys and policy, values and message of this context."""
     return _frozen(structs.replace(gate), node, context)
+
+
+def still_shows(gate: GateRecord, node: PlanNode, context: Mapping[str, bytes]) -> bool:
+    """Whether the occurrence would open with the same digest now; one that could not even open would not."""
+    try:
+        return as_of(gate, node, context).digest == gate.digest
+    except NeuroCoreError:
+        return False
 
 
 def open_input(run_id: str, node: PlanNode, visit: int, reason: str, *, at: str) -> GateRecord:

@@ -260,7 +260,7 @@ class Turn:
             if gate.kind != "gate" or (node_id, visit) in self.ledger.gates:
                 continue
             node = drive.plan.by_id[node_id]
-            if occurrence.as_of(gate, node, drive.base).digest != gate.digest:
+            if not occurrence.still_shows(gate, node, drive.base):
                 self._void(gate, "what it shows has changed")
                 self._open_gate(node, visit + 1)
 
@@ -288,7 +288,7 @@ class Turn:
                 node = drive.plan.by_id[stored.node_id]
                 if stored.kind == "input":
                     self._take_input(stored, node, stored.decision)
-                elif occurrence.as_of(stored, node, drive.base).digest != stored.digest:
+                elif not occurrence.still_shows(stored, node, drive.base):
                     self._void(stored, "what was approved is not what would happen now")
                     self._open_gate(node, stored.visit + 1)
                 else:

@@ -313,6 +313,16 @@ def test_a_gate_whose_values_change_while_it_is_open_is_voided_and_asked_again(w
     assert world.resume(run_id).metadata.status == "completed"
 
 
+def test_a_gate_whose_message_cannot_be_made_any_more_fails_the_run_and_not_the_branch_beside_it(world: World) -> None:
+    world.skill("work", lambda context: context.set("n", 0 if context.node_id == "b" else 1))
+    text = graph("a>ok a>b ok>c", types={"ok": "approval, config: {message: 'One of {{ 10 // n }}?'}"})
+    with pytest.raises(ExecutionError, match="Step ok failed"):
+        world.run(text)
+    run_id = world.only_run().run_id
+    assert world.story(run_id) == ["a 1.1 completed", "ok 1.1 skipped", "b 1.1 completed", "ok 2.1 failed"]
+    assert [gate.status for gate in world.store.load_gates(run_id)] == ["voided"]
+
+
 def test_a_context_that_was_tampered_with_refuses_the_answer_and_opens_another_gate(world: World) -> None:
     run_id = at_gate(world)
     step = world.steps(run_id)[0]
