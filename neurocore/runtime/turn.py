@@ -383,7 +383,7 @@ class Turn:
             return RunStatus.RUNNING
         if drive.cancelled_by:
             return RunStatus.CANCELLED
-        if drive.failure is not None:
+        if drive.failure is not None and (drive.stopping() or not (drive.ready or drive.delayed)):
             return RunStatus.FAILED
         if drive.ready or drive.delayed:
             self.handed_back = drive.stop is not None and drive.stop.is_set()

@@ -228,6 +228,22 @@ def test_a_failure_lets_siblings_finish_and_starts_nothing_new(world: World) -> 
     assert run.final_context["data"] == {"slow": "done"}
 
 
+def test_without_fail_fast_a_branch_that_waits_for_its_next_try_gets_it(world: World) -> None:
+    def work(context: FlowContext) -> None:
+        if context.node_id == "b" or (context.node_id == "c" and context.attempt == 1):
+            raise ValueError(context.node_id)
+
+    world.skill("work", work)
+    text = graph(
+        "a>b a>c c>d", settings="{fail_fast: false}", extra={"c": ", retry: {max: 1, delay: 0.05}"}
+    )  # fmt: skip
+    with pytest.raises(ExecutionError, match="Step b failed"):
+        world.run(text)
+    assert sorted(world.story(world.only_run().run_id)) == [
+        "a 1.1 completed", "b 1.1 failed", "c 1.1 failed", "c 1.2 completed", "d 1.1 completed",
+    ]  # fmt: skip
+
+
 def test_two_branches_that_write_one_key_differently_fail_the_later_one(world: World) -> None:
     meet = threading.Barrier(2, timeout=20)
 
