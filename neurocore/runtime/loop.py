@@ -189,7 +189,8 @@ class Drive:
         """Wait for an attempt to end; None when something else wants a turn (a retry is due, a signal came)."""
         while True:
             now = time.perf_counter()
-            until = min([now + POLL_SECONDS, *(item[0] for item in self.delayed[:1]), *self._sync_deadlines()])
+            own = [self.deadline] if self.deadline is not None and not self.running else []
+            until = min([now + POLL_SECONDS, *(item[0] for item in self.delayed[:1]), *self._sync_deadlines(), *own])
             ended = self.workers.next(max(0.0, until - now))
             if ended is not None:
                 if not ended.abandoned:
@@ -199,7 +200,7 @@ class Drive:
             late = self._late(now)
             if late is not None:
                 return late
-            if self.delayed and self.delayed[0][0] <= now:
+            if (self.delayed and self.delayed[0][0] <= now) or (self.time_is_up(now) and not self.running):
                 return None
             if self._signalled() or ((self._stopped() or self.cancelled_by) and not self.running):
                 return None
@@ -292,6 +293,16 @@ class Drive:
         if self.stopping():
             return 0.0
         return float(min(policy.delay * 2**used, policy.max_delay) * (0.5 + random.random() / 2))  # noqa: S311 - jitter, no secret
+
+    def time_is_up(self, now: float) -> bool:
+        """Whether the run has worked for as long as it may."""
+        return self.deadline is not None and now >= self.deadline
+
+    def work_left(self) -> list[PlanNode]:
+        """The nodes whose steps are to be started, now or after a delay; a gate is no work."""
+        return [
+            node for node in (*(one for one, _ in self.ready), *(one[2] for one in self.delayed)) if not node.is_gate
+        ]
 
     def delay(self, seconds: float, node: PlanNode, visit: int) -> None:
         """Try the node again after so many seconds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
@@ -135,10 +136,9 @@ class Turn:
         self.follow(drive.progress.finish(attempt.node, taken, drive.evaluate))
 
     def _failure_of(self, attempt: Attempt) -> Failure:
-        drive, seconds = self.drive, self.drive.plan.settings.timeout_seconds
-        if attempt.timed_out and self._out_of_time(attempt):
-            message = f"The run did not end within its {seconds:g} s of work; it was at {attempt.node.id}."
-            return Failure(kind=FailureKind.TIMEOUT, node=attempt.node.id, type="TimeoutError", message=message)
+        drive = self.drive
+        if self._out_of_time(attempt):
+            return self._time_is_up(attempt.node)
         kind = FailureKind.TIMEOUT if attempt.timed_out else FailureKind.ERROR
         message = f"Step {attempt.node.id} failed: {attempt.error}"
         return Failure(
@@ -160,6 +160,11 @@ class Turn:
         if key in drive.continuing:
             attempt.step_index = drive.step_of[key].step_index
         self.broken_off(attempt, ExecutionError("The process died while it ran."))
+
+    def _time_is_up(self, node: PlanNode) -> Failure:
+        seconds = self.drive.plan.settings.timeout_seconds
+        message = f"The run did not end within its {seconds:g} s of work; it was at {node.id}."
+        return Failure(kind=FailureKind.TIMEOUT, node=node.id, type="TimeoutError", message=message)
 
     def _out_of_time(self, attempt: Attempt) -> bool:
         deadline = self.drive.deadline
@@ -202,6 +207,10 @@ class Turn:
         drive = self.drive
         if drive.delayed:
             drive.ready.extend(drive.due())
+        if drive.deadline is not None and not drive.running and drive.time_is_up(time.perf_counter()):
+            work = drive.work_left()
+            if work:
+                self.fail(self._time_is_up(work[0]))
         kept: list[tuple[PlanNode, int]] = []
         while drive.ready:
             if drive.stopping():

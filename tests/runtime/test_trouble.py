@@ -278,6 +278,30 @@ def test_the_whole_run_has_a_time(world: World) -> None:
         world.run(text)
 
 
+def test_the_time_of_a_run_ends_the_wait_for_a_next_try(world: World) -> None:
+    def work(context: FlowContext) -> None:
+        raise ConnectionError("not yet")
+
+    world.skill("work", work)
+    text = chain("a: retry: {max: 1, delay: 600, max_delay: 600}")
+    with pytest.raises(ExecutionError, match=r"did not end within its 0.1 s of work; it was at a\."):
+        world.run(text.replace("type: sequential", "type: sequential\n  settings: {timeout_seconds: 0.1}"))
+    failure = world.only_run().failure
+    assert failure is not None
+    assert failure.kind == "timeout"
+
+
+def test_a_run_whose_time_is_up_starts_no_further_step(world: World) -> None:
+    world.skill("work", lambda context: threading.Event().wait(0.1))
+    timed = "type: sequential\n  settings: {timeout_seconds: 0.09}"
+    with pytest.raises(ExecutionError, match="of work; it was at a"):
+        world.run(chain("a", "b").replace("type: sequential", timed))
+    with pytest.raises(ExecutionError, match="of work; it was at a"):
+        world.resume(world.only_run().run_id)
+    assert world.calls == ["a"]
+    assert world.story(world.only_run().run_id) == ["a 1.1 failed"]
+
+
 def test_a_step_that_may_be_tried_again_is_so_after_a_resume_when_its_run_stops_meanwhile(world: World) -> None:
     failed = threading.Event()
 
