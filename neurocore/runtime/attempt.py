@@ -104,14 +104,8 @@ class Attempt(Struct, eq=False):
         try:
             instance = self.instance = instances.get(self.node)
             failpoint("step.before_run")
-            if not instance.is_set_up:
-                setup = instance.skill.setup(context)
-                if inspect.isawaitable(setup):
-                    await setup
-                instance.is_set_up = True
             limit = None if self.deadline is None else max(0.0, self.deadline - time.perf_counter())
-            work: Any = instance.skill.process(context)
-            result = await asyncio.wait_for(work, limit)
+            result = await asyncio.wait_for(_worked(instance, context), limit)
             failpoint("step.after_run")
             self._end(context, result, instances)
         except asyncio.CancelledError:
@@ -182,6 +176,17 @@ class Attempt(Struct, eq=False):
                 LogLine(at=line.at, level=line.level, message=instances.redactor.text(line.message))
                 for line in list(self.logs)
             ]
+
+
+async def _worked(instance: Instance, context: FlowContext) -> Any:
+    """What an async skill returns, set up before if it is not yet."""
+    if not instance.is_set_up:
+        setup = instance.skill.setup(context)
+        if inspect.isawaitable(setup):
+            await setup
+        instance.is_set_up = True
+    work: Any = instance.skill.process(context)
+    return await work
 
 
 def _take_over(context: FlowContext, result: Any, node_id: str) -> None:

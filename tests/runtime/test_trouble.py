@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from neurocore import FlowContext, Skill, SkillMeta, failpoints
+from neurocore import AsyncSkill, FlowContext, Skill, SkillMeta, failpoints
 from neurocore.errors import CodecError, ExecutionError, InputError, NotResumable, RunBusyError, RunNotFound, UsageError
 from neurocore.runtime import executor
 from neurocore.runtime.attempt import MAX_ERROR_CHARACTERS, MAX_LOG_CHARACTERS, MAX_TRACEBACK_CHARACTERS, Attempt
@@ -181,6 +181,21 @@ def test_an_async_skill_that_leaves_by_sys_exit_fails_its_step_and_holds_up_nobo
     with pytest.raises(ExecutionError, match="nobody caught this") as caught:
         world.run(chain(f"a: 'on_error': fail{limit}", types="leaver"))
     assert world.story(caught.value.run_id or "") == ["a 1.1 failed"]
+
+
+def test_an_async_step_that_takes_too_long_to_be_set_up_is_cancelled(world: World) -> None:
+    class Slow(AsyncSkill):
+        skill_meta = SkillMeta(name="work")
+
+        async def setup(self, context: FlowContext) -> None:
+            await asyncio.Event().wait()
+
+        async def process(self, context: FlowContext) -> FlowContext:
+            return context
+
+    world.registry.register(Slow)
+    with pytest.raises(ExecutionError, match="did not end within"):
+        world.run(chain("a: timeout: 0.05"))
 
 
 def test_a_sync_step_that_takes_too_long_is_left_behind_and_its_changes_dropped(world: World) -> None:
