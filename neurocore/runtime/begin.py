@@ -164,7 +164,9 @@ def drive_on(
     on_event: OnEvent | None = None,
     stop: threading.Event | None = None,
 ) -> FlowContext:
-    """Claim a recorded run and drive it on. `blueprint` replaces the stored definition (`--latest`).
+    """Claim a recorded run and drive it on.
+
+    `blueprint` replaces the stored definition (`--latest`): both hashes are recorded, and answers not acted on voided.
 
     A failed run goes on only where `event` says who wants it, or where that was recorded before (`owed`). Raises
     RunNotFound, NotResumable, RunBusyError (somebody alive drives it, or claimed it first), ExecutionError, ClaimLost.
@@ -197,14 +199,21 @@ def drive_on(
         run.epoch, run.owner, run.owed, run.status = epoch, owner, None, RunStatus.RUNNING
         run.cancel_requested = cancelled_by
         run.deaths += died
-        if blueprint is not None:
+        redefined = blueprint is not None and blueprint.hash != run.blueprint_hash
+        if blueprint is not None and redefined:
+            hashes = {"from": run.blueprint_hash, "to": blueprint.hash}
+            events.append(
+                Event(at=utcnow_iso(), kind="redefined", who="NeuroCore", known_by="system", data=hashes)
+            )  # fmt: skip
             run.blueprint_snapshot, run.blueprint_hash = blueprint.snapshot(), blueprint.hash
             run.blueprint_version = blueprint.version
+            run.nodes_total = len(blueprint.flow.nodes or blueprint.flow.steps or ())
         drive = Drive(
             run, definition, plan_of(definition, registry), registry=registry, config=config, store=store,
             context={}, on_event=on_event, resume_data=resume_data, stop=stop,
         )  # fmt: skip
         drive.secret_inputs, drive.cancelled_by = _secret_inputs(run), cancelled_by
+        drive.redefined = redefined
         restore(drive, store.load_steps(run_id), store.load_gates(run_id))
         if run.deaths >= MAX_DEATHS and drive.rejection is None:
             _give_up(drive)

@@ -155,6 +155,7 @@ def resume_blueprint(
     if resume_data is not None and not isinstance(resume_data, Mapping):
         raise UsageError("resume_data must be a mapping from key to value.")
     refuse_unless_storable(resume_data or {}, "resume_data")
+    blueprint = latest_definition.of_run(run, store, registry, neurocore_config) if latest else None
     gates = store.load_gates(run_id)
     waiting = [gate for gate in gates if gate.status is GateStatus.OPEN]
     decided = [gate for gate in gates if gate.status is GateStatus.DECIDED]
@@ -167,7 +168,6 @@ def resume_blueprint(
         _answer_late(run, decided, resume_data, store, who, known_by)
     elif resume_data is not None:
         raise NotResumable(f"Run {run_id} does not wait for data; resume it without.")
-    blueprint = latest_definition.of_run(run, store, registry, neurocore_config) if latest else None
     given = {"data": dict(resume_data)} if resume_data else {}
     event = Event(at=utcnow_iso(), kind="resumed", who=who, known_by=known_by, data=given)
     return drive_on(

@@ -9,7 +9,7 @@ from neurocore.blueprint.load import load_blueprint
 from neurocore.blueprint.model import Blueprint
 from neurocore.config import NeuroCoreConfig
 from neurocore.errors import BlueprintError, RefusedError
-from neurocore.persistence.base import Event, RunRecord, RunStore, utcnow_iso
+from neurocore.persistence.base import RunRecord, RunStore
 from neurocore.runtime.begin import plan_of
 from neurocore.skills.registry import SkillRegistry
 
@@ -26,7 +26,7 @@ def of_file(run: RunRecord) -> Blueprint:
 
 
 def of_run(run: RunRecord, store: RunStore, registry: SkillRegistry, config: NeuroCoreConfig) -> Blueprint:
-    """The file's definition, if every recorded node is still there with the same skill; both hashes are recorded.
+    """The file's definition, if every recorded node is still there with the same skill.
 
     Raises RefusedError naming the nodes that are not.
     """
@@ -44,8 +44,4 @@ def of_run(run: RunRecord, store: RunStore, registry: SkillRegistry, config: Neu
             f"Run {run.run_id} cannot go on with {run.blueprint_path} as it is now: {', '.join(gone)} is gone or has "
             "another skill there; leave --latest out, or replay."
         )
-    if blueprint.hash != run.blueprint_hash:
-        data = {"from": run.blueprint_hash, "to": blueprint.hash}
-        event = Event(at=utcnow_iso(), kind="redefined", who="NeuroCore", known_by="system", data=data)
-        store.set_owed(run.run_id, None if run.owed is None else run.owed, event=event)  # type: ignore[arg-type]
     return blueprint

@@ -109,6 +109,7 @@ class Drive:
         self.rejection: Answer | None = None
         self.cancelled_by: str | None = None
         self.decided = False
+        self.redefined = False  # true until the answers that were given on another definition are voided
         self.worked_before = run.duration_ms or 0.0
         self.clock = time.perf_counter()
         limit = plan.settings.timeout_seconds
@@ -152,6 +153,7 @@ class Drive:
             turn.ledger.events.extend(events)
             if self.decided:
                 turn.consume_decisions()
+            self.redefined = False
         for node in self.died_in:
             turn.died(node)
         if turn.ledger.has_rows or not turn.starts:

@@ -297,6 +297,9 @@ class Turn:
                 node = drive.plan.by_id[stored.node_id]
                 if stored.kind == "input":
                     self._take_input(stored, node, stored.decision)
+                elif drive.redefined:
+                    self._void(stored, "the blueprint has changed since it was approved")
+                    self._open_gate(node, stored.visit + 1)
                 elif not occurrence.still_shows(stored, node, drive.base):
                     self._void(stored, "what was approved is not what would happen now")
                     self._open_gate(node, stored.visit + 1)

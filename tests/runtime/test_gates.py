@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from neurocore.errors import (
     InputError,
     NoOpenGate,
     NotResumable,
+    RefusedError,
     UsageError,
 )
 from neurocore.gates.compare import compare_runs, last_approved
@@ -240,6 +242,37 @@ def test_each_visit_of_a_gate_in_a_loop_needs_its_own_approval(world: World) -> 
         decide(world, run_id, gate="ok", visit=visit)
         world.resume(run_id)
     assert world.calls == ["a", "a", "a", "after"]
+
+
+def in_a_file(world: World, text: str) -> tuple[str, Path]:
+    """A run that was started from a file and waits at its gate."""
+    world.skill("work", lambda context: context.set("n", 1))
+    path = world.config.project_root / "chain.yaml"
+    path.write_text(text)
+    return world.run(text, blueprint_path=path).metadata.run_id, path
+
+
+def test_a_blueprint_that_has_changed_voids_the_answer_that_was_given_on_the_one_before(world: World) -> None:
+    run_id, path = in_a_file(world, chain("a", GATE, "b"))
+    decide(world, run_id)
+    path.write_text(chain("a", GATE, "b", "c"))
+    assert world.resume(run_id, latest=True).metadata.suspended_at_node == "ok"
+    assert world.calls == ["a"]
+    run = world.record(run_id)
+    assert [(gate.visit, gate.status) for gate in run.gates] == [(1, "voided"), (2, "open")]
+    assert [event.kind for event in run.events] == ["started", "answered", "resumed", "redefined"]
+    decide(world, run_id)
+    world.resume(run_id, latest=True)
+    assert world.calls == ["a", "b", "c"]
+
+
+def test_a_blueprint_that_does_not_fit_is_refused_before_the_answer_is_recorded(world: World) -> None:
+    run_id, path = in_a_file(world, chain("a", GATE, "b"))
+    path.write_text(chain("x", GATE, "b"))
+    before = world.record(run_id)
+    with pytest.raises(RefusedError, match="a is gone or has another skill there"):
+        world.resume(run_id, latest=True, resume_data={"approved": True})
+    assert world.record(run_id) == before
 
 
 def test_a_replay_takes_no_approval_along(world: World) -> None:
