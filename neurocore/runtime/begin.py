@@ -41,6 +41,7 @@ from neurocore.persistence.base import (
 from neurocore.runtime.claim import busy, driving, is_driven, owner_label, owner_of_this_process
 from neurocore.runtime.events import OnEvent
 from neurocore.runtime.loop import Drive
+from neurocore.runtime.redefine import translated
 from neurocore.runtime.restore import restore
 from neurocore.skills.registry import SkillRegistry
 
@@ -200,6 +201,7 @@ def drive_on(
         run.cancel_requested = cancelled_by
         run.deaths += died
         redefined = blueprint is not None and blueprint.hash != run.blueprint_hash
+        steps, before = store.load_steps(run_id), run.blueprint_snapshot
         if blueprint is not None and redefined:
             hashes = {"from": run.blueprint_hash, "to": blueprint.hash}
             events.append(
@@ -214,7 +216,10 @@ def drive_on(
         )  # fmt: skip
         drive.secret_inputs, drive.cancelled_by = _secret_inputs(run), cancelled_by
         drive.redefined = redefined
-        restore(drive, store.load_steps(run_id), store.load_gates(run_id))
+        if redefined:
+            steps = translated(steps, plan_of(Blueprint.from_snapshot(before), registry), drive.plan)
+            drive.translated = [step for step in steps if step.edges_taken is not None]
+        restore(drive, steps, store.load_gates(run_id))
         if run.deaths >= MAX_DEATHS and drive.rejection is None:
             _give_up(drive)
         events.extend(_version_warnings(drive, registry))

@@ -10,6 +10,7 @@ from neurocore.blueprint.model import Blueprint
 from neurocore.config import NeuroCoreConfig
 from neurocore.errors import BlueprintError, RefusedError
 from neurocore.persistence.base import RunRecord, RunStore
+from neurocore.runtime import redefine
 from neurocore.runtime.begin import plan_of
 from neurocore.skills.registry import SkillRegistry
 
@@ -43,5 +44,18 @@ def of_run(run: RunRecord, store: RunStore, registry: SkillRegistry, config: Neu
         raise RefusedError(
             f"Run {run.run_id} cannot go on with {run.blueprint_path} as it is now: {', '.join(gone)} is gone or has "
             "another skill there; leave --latest out, or replay."
+        )
+    before = plan_of(Blueprint.from_snapshot(run.blueprint_snapshot), registry)
+    if plan.flow_type != before.flow_type:
+        raise RefusedError(
+            f"Run {run.run_id} cannot go on with {run.blueprint_path} as it is now: its flow was {before.flow_type} "
+            f"and is {plan.flow_type} there; leave --latest out, or replay."
+        )
+    steps = redefine.translated(store.step_summaries(run.run_id), before, plan)
+    strays = redefine.strays(steps, store.load_gates(run.run_id), plan)
+    if strays:
+        raise RefusedError(
+            f"Run {run.run_id} cannot go on with {run.blueprint_path} as it is now: {', '.join(strays)} would be done "
+            "once more, since what stands before is not what stood there; leave --latest out, or replay."
         )
     return blueprint

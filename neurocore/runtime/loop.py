@@ -103,6 +103,7 @@ class Drive:
         self.writers: dict[str, tuple[int, str]] = {}
         self.secret_inputs: list[SecretRef] = []
         self.recorded_versions: dict[str, str] = {}
+        self.translated: list[StepRecord] = []
         self.died_in: list[CurrentNode] = []
         self.failure: Failure | None = None
         self.cause: BaseException | None = None
@@ -154,6 +155,7 @@ class Drive:
             if self.decided:
                 turn.consume_decisions()
             self.redefined = False
+        turn.ledger.steps.update((step.step_index, step) for step in self.translated)
         for node in self.died_in:
             turn.died(node)
         if turn.ledger.has_rows or not turn.starts:

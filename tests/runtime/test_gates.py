@@ -275,6 +275,45 @@ def test_a_blueprint_that_does_not_fit_is_refused_before_the_answer_is_recorded(
     assert world.record(run_id) == before
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "again"),
+    [
+        (chain("a", "b", "c"), chain("a", "z", "b", "c"), ["z", "b", "c"]),
+        (graph("a>b a>c"), graph("b>z a>c a>b"), ["b", "z"]),
+        (graph("a>b b>c"), graph("b>c a>b"), ["b", "c"]),
+        (chain("a", "b", "c"), chain("z", "a", "b", "c"), None),
+        (graph("a>b"), graph("z>a a>b"), None),
+        (graph("a>b"), chain("a", "b"), None),
+    ],
+)
+def test_a_changed_blueprint_does_nothing_again_that_is_done(
+    world: World, before: str, after: str, again: list[str] | None
+) -> None:
+    failed: list[str] = []
+
+    def work(context: FlowContext) -> None:
+        if context.node_id == "b" and not failed:
+            failed.append(context.node_id)
+            raise ValueError
+
+    world.skill("work", work)
+    path = world.config.project_root / "flow.yaml"
+    path.write_text(before)
+    with pytest.raises(ExecutionError):
+        world.run(before, blueprint_path=path)
+    path.write_text(after)
+    run_id = world.only_run().run_id
+    first = list(world.calls)
+    if again is None:
+        with pytest.raises(RefusedError, match=r"a would be done once more|flow was graph and is sequential"):
+            world.resume(run_id, latest=True)
+        assert world.calls == first
+        return
+    world.resume(run_id, latest=True)
+    assert world.calls[len(first) :] == again
+    assert {step.status for step in world.steps(run_id)} == {"completed", "failed"}
+
+
 def test_a_replay_takes_no_approval_along(world: World) -> None:
     run_id = at_gate(world)
     decide(world, run_id)

@@ -218,6 +218,25 @@ def test_a_sync_step_that_takes_too_long_is_left_behind_and_its_changes_dropped(
     assert run.failure.kind == "timeout"
 
 
+def test_a_step_that_was_left_behind_is_not_begun_again_beside_itself(world: World) -> None:
+    may_end, threads = threading.Event(), []
+
+    def work(context: FlowContext) -> None:
+        threads.append(threading.current_thread())
+        may_end.wait(20)
+
+    world.skill("work", work)
+    with pytest.raises(ExecutionError, match="did not end within"):
+        world.run(chain("a: timeout: 0.05"))
+    run_id = world.only_run().run_id
+    with pytest.raises(ExecutionError, match="An earlier try of it, whose time was up, still works"):
+        world.resume(run_id)
+    may_end.set()
+    threads[0].join(20)
+    assert world.resume(run_id).metadata.status == "completed"
+    assert len(threads) == 2
+
+
 def test_a_step_that_ends_while_it_is_recorded_as_timed_out_changes_nothing_any_more(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
