@@ -28,8 +28,8 @@ MAX_LOG_CHARACTERS = 64 * 1024
 MAX_ERROR_CHARACTERS = 4_000
 MAX_TRACEBACK_CHARACTERS = 32_000
 
-#: (run id, node id) of sync skills that were given up on and still run on their thread.
-left_behind: dict[tuple[str, str], threading.Thread] = {}
+#: (run id, node id, visit) of sync steps that were given up on, and the thread they were left behind on.
+left_behind: dict[tuple[str, str, int], threading.Thread] = {}
 
 
 class Attempt(Struct, eq=False):
@@ -63,6 +63,16 @@ class Attempt(Struct, eq=False):
     abandoned: bool = False
     timed_out: bool = False
     cancel: Any = None
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What all tries of this visit have in common."""
+        return self.run_id, self.node.id, self.visit
+
+    def still_works(self) -> bool:
+        """Whether an earlier try of this visit was left behind and is not at its end: two would do the work twice."""
+        thread = left_behind.get(self.key)
+        return thread is not None and thread.is_alive()
 
     def view(self, base: Mapping[str, bytes], instances: Instances) -> FlowContext:
         """The context this attempt sees."""

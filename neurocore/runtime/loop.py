@@ -38,7 +38,7 @@ from neurocore.persistence.base import (
     utcnow_iso,
 )
 from neurocore.runtime import guard
-from neurocore.runtime.attempt import Attempt, capture_logs, left_behind
+from neurocore.runtime.attempt import Attempt, capture_logs
 from neurocore.runtime.events import OnEvent, RunEvent
 from neurocore.runtime.retry import RetryPolicy
 from neurocore.runtime.skills import Instances
@@ -291,8 +291,8 @@ class Drive:
         used = self.retries.get(key, 0)
         if used >= policy.max or not policy.covers(attempt.exception):
             return None
-        if (attempt.run_id, attempt.node.id) in left_behind:
-            return None  # its thread still works: a second one beside it would do the work twice
+        if attempt.still_works():
+            return None
         self.retries[key] = used + 1
         if self.stopping():
             return 0.0

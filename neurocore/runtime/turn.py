@@ -222,10 +222,18 @@ class Turn:
             if node.is_gate:
                 self._open_gate(node, recorded)
             elif len(self.starts) < drive.room():
-                self.starts.append(self._attempt(node, recorded))
+                self._start(self._attempt(node, recorded))
             else:
                 kept.append((node, visit))
         drive.ready = kept + drive.ready
+
+    def _start(self, attempt: Attempt) -> None:
+        if attempt.still_works():
+            sentence = "An earlier try of it, whose time was up, still works on its thread; resume when that has ended."
+            attempt.fail(ExecutionError(sentence), self.drive.instances)
+            self._failed(attempt)
+        else:
+            self.starts.append(attempt)
 
     def _attempt(self, node: PlanNode, visit: int) -> Attempt:
         drive, key = self.drive, (node.id, visit)

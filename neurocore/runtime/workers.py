@@ -47,7 +47,7 @@ class Workers:
         """Stop waiting for an attempt: whatever it still does is dropped. Returns what is to be recorded of it."""
         attempt.abandoned = True
         if isinstance(attempt.cancel, threading.Thread):
-            left_behind[attempt.run_id, attempt.node.id] = attempt.cancel
+            left_behind[attempt.key] = attempt.cancel
         seen = copy.copy(attempt)  # the skill, where it still works, ends the attempt that it began
         seen.logs = list(attempt.logs)
         return seen
@@ -82,7 +82,7 @@ class Workers:
         except BaseException as error:  # SystemExit or the like from a skill is that step's failure, not the thread's
             attempt.fail(error, self._instances)
         finally:
-            left_behind.pop((attempt.run_id, attempt.node.id), None)
+            left_behind.pop(attempt.key, None)
             self._ended.put(attempt)
 
     async def _run_async(self, attempt: Attempt, base: Mapping[str, bytes]) -> None:
