@@ -134,6 +134,7 @@ class Drive:
             self._interrupted()
             raise
         finally:
+            self._tear_down()
             guard.unwatch(self.instances.redactor)
             self.workers.close()
 
@@ -334,7 +335,7 @@ class Drive:
         """Send a run's event to whoever listens."""
         if self.on_event:
             run = self.run_record
-            self.on_event(
+            self._send(
                 RunEvent(
                     kind=kind,
                     run_id=run.run_id,
@@ -349,7 +350,7 @@ class Drive:
     def tell_step(self, kind: str, attempt: Attempt, at: str | None = None) -> None:
         """Send a step's event to whoever listens."""
         if self.on_event:
-            self.on_event(
+            self._send(
                 RunEvent(
                     kind=kind,
                     run_id=attempt.run_id,
@@ -363,18 +364,31 @@ class Drive:
                 )
             )
 
+    def _send(self, event: RunEvent) -> None:
+        """Tell it; one who cannot listen is told nothing more, and the run goes on."""
+        try:
+            if self.on_event:
+                self.on_event(event)
+        except Exception:
+            _log.exception("Run %s goes on without telling: what listens to it failed.", self.run_record.run_id)
+            self.on_event = None
+
     # ---------------------------------------------------------------- leaving
 
     def _leave(self) -> FlowContext:
         run = self.run_record
-        for problem in self.instances.tear_down(self.base, run.run_id, self.workers.wait_for):
-            _log.warning("%s", problem)
+        self._tear_down()
         if run.status is RunStatus.SUSPENDED:
             self.tell("run_suspended", status=run.status)
         elif run.status is not RunStatus.RUNNING:
             failpoint("end.after_commit")
             self.tell("run_finished", status=run.status, error=run.error)
         return self.context()
+
+    def _tear_down(self) -> None:
+        """Once, whatever stops the run in this process."""
+        for problem in self.instances.tear_down(self.base, self.run_record.run_id, self.workers.wait_for):
+            _log.warning("%s", problem)
 
     def context(self) -> FlowContext:
         """The context as committed, for whoever called the verb."""

@@ -11,7 +11,16 @@ from typing import Any
 import pytest
 
 from neurocore import AsyncSkill, FlowContext, Skill, SkillMeta, failpoints
-from neurocore.errors import CodecError, ExecutionError, InputError, NotResumable, RunBusyError, RunNotFound, UsageError
+from neurocore.errors import (
+    ClaimLost,
+    CodecError,
+    ExecutionError,
+    InputError,
+    NotResumable,
+    RunBusyError,
+    RunNotFound,
+    UsageError,
+)
 from neurocore.runtime import executor
 from neurocore.runtime.attempt import MAX_ERROR_CHARACTERS, MAX_LOG_CHARACTERS, MAX_TRACEBACK_CHARACTERS, Attempt
 from neurocore.runtime.begin import drive_on
@@ -646,6 +655,38 @@ def test_ctrl_c_before_the_run_is_recorded_is_told_as_such(world: World) -> None
     with failpoints.arm("run.before_create", stop), pytest.raises(KeyboardInterrupt):
         world.run(chain("a"))
     assert world.store.list_runs() == []
+
+
+def test_a_skill_is_torn_down_when_its_run_is_taken_away(world: World) -> None:
+    torn_down: list[str] = []
+
+    class Taken(Skill):
+        skill_meta = SkillMeta(name="work")
+
+        def process(self, context: FlowContext) -> FlowContext:
+            world.store.claim(context.metadata.run_id, owner="other@here:1", expected_epoch=1)
+            return context
+
+        def teardown(self, context: FlowContext) -> None:
+            torn_down.append(self.name)
+
+    world.registry.register(Taken)
+    with pytest.raises(ClaimLost):
+        world.run(chain("a", "b"))
+    assert torn_down == ["a"]
+
+
+def test_a_listener_that_fails_does_not_stop_the_run(world: World) -> None:
+    heard: list[str] = []
+
+    def listen(event: RunEvent) -> None:
+        heard.append(event.kind)
+        if event.kind == "step_finished":
+            raise ValueError("no ears")
+
+    world.skill("work")
+    assert world.run(chain("a", "b"), on_event=listen).metadata.status == "completed"
+    assert heard == ["run_started", "step_started", "step_finished"]
 
 
 def test_setup_and_teardown_surround_the_steps_of_a_node(world: World) -> None:
