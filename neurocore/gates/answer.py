@@ -111,7 +111,8 @@ def _replace(gate: GateRecord, now: GateRecord, store: RunStore) -> None:
     new.digest = gate_digest(new)
     row = structs.replace(step, step_index=last + 1, visit=new.visit, started_at=at, commit_index=commits + 1)
     event = Event(at=at, kind="voided", who="NeuroCore", known_by="system", data={"gate": gate.node_id})
-    store.replace_gate(gate.run_id, voided, new, row, event=event)
+    if store.replace_gate(gate.run_id, voided, new, row, event=event):
+        store.save_step(occurrence.voided_step(step, "what it shows has changed"))
 
 
 def _named(gate: GateRecord, name: str | None, visit: int | None) -> bool:

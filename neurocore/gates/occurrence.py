@@ -15,7 +15,16 @@ from neurocore import codec, secrets
 from neurocore.blueprint.plan import APPROVED, REJECTED, PlanNode
 from neurocore.codec import SecretRef
 from neurocore.errors import NeuroCoreError, SkillError
-from neurocore.persistence.base import Answer, Failure, FailureKind, GatePolicy, GateRecord, gate_digest
+from neurocore.persistence.base import (
+    Answer,
+    Failure,
+    FailureKind,
+    GatePolicy,
+    GateRecord,
+    StepRecord,
+    StepStatus,
+    gate_digest,
+)
 from neurocore.skills import templates
 
 MASK = "•••"
@@ -80,6 +89,11 @@ def consumed(gate: GateRecord, answer: Answer, context: Mapping[str, bytes]) -> 
     approvals = {**before, gate.node_id: approval} if isinstance(before, dict) else {gate.node_id: approval}
     changes = {"approval": codec.encode(approval), "approvals": codec.encode(approvals)}
     return changes, APPROVED if answer.approved else REJECTED
+
+
+def voided_step(step: StepRecord, reason: str) -> StepRecord:
+    """The step of an occurrence that is voided: it waits no more, and what it had set until then stays."""
+    return structs.replace(step, status=StepStatus.SKIPPED, reason=f"voided: {reason}")
 
 
 def ends_the_run(gate: GateRecord, answer: Answer) -> bool:

@@ -10,6 +10,7 @@ from neurocore.blueprint.model import Blueprint
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
 from neurocore.errors import NoOpenGate, NotResumable, RefusedError, UsageError
+from neurocore.gates import occurrence
 from neurocore.persistence import build_run_store
 from neurocore.persistence.base import (
     Event,
@@ -19,6 +20,7 @@ from neurocore.persistence.base import (
     RunRecord,
     RunStatus,
     RunStore,
+    StepStatus,
     Tombstone,
     last_hash,
     utcnow_iso,
@@ -261,11 +263,18 @@ def _cancel_idle(run_id: str, by: str, config: NeuroCoreConfig, store: RunStore)
     voided = [
         _void(gate, now) for gate in store.load_gates(run_id) if gate.status in (GateStatus.OPEN, GateStatus.DECIDED)
     ]
-    store.commit(Commit(run=run, gates=voided, sync=True))
+    waited = [store.load_step(run_id, gate.step_index) for gate in voided]
+    steps = [
+        occurrence.voided_step(step, _CANCELLED) for step in waited if step and step.status is StepStatus.SUSPENDED
+    ]
+    store.commit(Commit(run=run, gates=voided, steps=steps, sync=True))
+
+
+_CANCELLED = "the run was cancelled"
 
 
 def _void(gate: GateRecord, at: str) -> GateRecord:
-    gate.status, gate.closed_at, gate.void_reason = GateStatus.VOIDED, at, "the run was cancelled"
+    gate.status, gate.closed_at, gate.void_reason = GateStatus.VOIDED, at, _CANCELLED
     return gate
 
 

@@ -287,13 +287,11 @@ class Turn:
         self.ledger.gates[key] = voided
         drive.gates.pop(key, None)
         row = drive.step_of.pop(key, None)
+        if row is not None:
+            self.ledger.steps[row.step_index] = occurrence.voided_step(row, reason)
         if gate.kind == "gate":
             drive.voided.setdefault(gate.node_id, []).append(gate.visit)
             drive.attempts.pop(key, None)
-            if row is not None:
-                self.ledger.steps[row.step_index] = structs.replace(
-                    row, status=StepStatus.SKIPPED, reason=f"voided: {reason}"
-                )
 
     def consume_decisions(self) -> None:
         """Complete the gates that were decided, and hand the given data to the steps that wait for it."""

@@ -314,6 +314,33 @@ def test_a_changed_blueprint_does_nothing_again_that_is_done(
     assert {step.status for step in world.steps(run_id)} == {"completed", "failed"}
 
 
+def waits_at(world: World, context: FlowContext) -> None:
+    """A step that asks for data, beside one that fails the first time."""
+    if context.node_id == "b" and context.resume_data is None:
+        context.set("asked", True)
+        context.suspend(reason="how many?")
+    elif context.node_id == "c" and world.calls.count("c") == 1:
+        raise ValueError
+
+
+def test_a_step_whose_occurrence_is_voided_waits_no_more(world: World) -> None:
+    world.skill("work", lambda context: waits_at(world, context))
+    with pytest.raises(ExecutionError):
+        world.run(graph("a>b a>c"))
+    run_id = world.only_run().run_id
+    world.resume(run_id)
+    assert world.resume(run_id, resume_data={"count": 3}).get("asked") is True
+    assert sorted(world.story(run_id)) == [
+        "a 1.1 completed", "b 1.1 skipped", "b 1.2 completed", "c 1.1 failed", "c 1.2 completed",
+    ]  # fmt: skip
+
+
+def test_a_gate_of_a_run_that_is_cancelled_waits_no_more(world: World) -> None:
+    run_id = at_gate(world)
+    cancel_run(run_id, run_store=world.store, config=world.config, by="ann")
+    assert world.story(run_id) == ["a 1.1 completed", "ok 1.1 skipped"]
+
+
 def test_a_replay_takes_no_approval_along(world: World) -> None:
     run_id = at_gate(world)
     decide(world, run_id)
@@ -403,6 +430,7 @@ def test_a_context_that_was_tampered_with_refuses_the_answer_and_opens_another_g
         decide(world, run_id)
     gate = world.store.load_gates(run_id)[-1]
     assert (gate.message, gate.status) == ("Send 99?", "open")
+    assert world.story(run_id)[1:] == ["ok 1.1 skipped", "ok 2.1 suspended"]
     decide(world, run_id, digest=gate.digest)
     assert world.resume(run_id).metadata.status == "completed"
 
