@@ -257,14 +257,14 @@ def _bury(store: RunStore, batch: list[tuple[str, str]], by: str, pruned: Pruned
     if not isinstance(store, SQLiteRunStore):
         for run_id, created_at in batch:
             run = store.load_summary(run_id)
-            if run is not None and run.status.ended:
+            if run is not None and run.status.ended and run.owed is None:
                 store.bury_run(run_id, _tombstone(store, run.blueprint_name, run_id, by))
                 _count(pruned, created_at)
         return
     with store.database.write(sync=True) as connection:
         for run_id, created_at in batch:
             row = connection.execute(_Q["ended_run"], (run_id,)).fetchone()
-            if row is not None:
+            if row is not None and row["owed"] is None:
                 store.bury_within(connection, run_id, _tombstone(store, row["blueprint_name"], run_id, by))
                 _count(pruned, created_at)
 

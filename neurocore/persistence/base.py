@@ -15,7 +15,7 @@ from typing import ClassVar
 import msgspec
 
 from neurocore import codec
-from neurocore.persistence.derive import complete, cursor, fold, last_hash, matches, merge_gates, merged
+from neurocore.persistence.derive import complete, cursor, fold, goes_on, last_hash, matches, merge_gates, merged
 from neurocore.persistence.records import (
     Answer,
     Changes,
@@ -77,6 +77,7 @@ __all__ = [
     "cursor",
     "fold",
     "gate_digest",
+    "goes_on",
     "last_hash",
     "matches",
     "merge_gates",
@@ -398,8 +399,12 @@ class RunStore(ABC):
     # ---------------------------------------------------------------- the end of a run's history
 
     def bury_run(self, run_id: str, tombstone: Tombstone) -> None:
-        """Delete a run and, where the backend can, leave `tombstone`."""
-        self.delete_run(run_id)
+        """Delete a run and, where the backend can, leave `tombstone`. Raises RefusedError when it has not ended."""
+        with _defaults_lock:
+            run = self.load_summary(run_id)
+            if run is not None and not run.status.ended:
+                raise goes_on(run_id)
+            self.delete_run(run_id)
 
     def load_tombstone(self, run_id: str) -> Tombstone | None:
         """What is left of a deleted run (its whole id is needed), or None."""

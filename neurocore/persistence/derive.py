@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from neurocore import codec
-from neurocore.errors import ClaimLost
+from neurocore.errors import ClaimLost, RefusedError
 from neurocore.persistence.records import (
     Commit,
     GateRecord,
@@ -67,6 +67,11 @@ def complete(run: RunRecord, steps: Sequence[StepRecord]) -> RunRecord:
         },
     }
     return run
+
+
+def goes_on(run_id: str) -> RefusedError:
+    """The error of a run that somebody resumes just when it is to be deleted."""
+    return RefusedError(f"Run {run_id} goes on again; only ended runs can be deleted, so cancel it first.")
 
 
 def last_hash(gates: Iterable[GateRecord]) -> str:

@@ -21,6 +21,7 @@ from neurocore.persistence.base import (
     Tombstone,
     complete,
     fold,
+    goes_on,
     merged,
 )
 
@@ -133,8 +134,11 @@ class InMemoryRunStore(RunStore):
             return fold(kept.initial, kept.steps.values()) if kept is not None else {}
 
     def bury_run(self, run_id: str, tombstone: Tombstone) -> None:
-        """Forget the run and keep its tombstone."""
+        """Forget a run that has ended and keep its tombstone."""
         with self._lock:
+            kept = self._kept.get(run_id)
+            if kept is not None and not kept.run.status.ended:
+                raise goes_on(run_id)
             self.delete_run(run_id)
             self._tombstones.setdefault(run_id, tombstone)
 

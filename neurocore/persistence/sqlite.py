@@ -20,6 +20,7 @@ from neurocore.persistence.base import (
     StepRecord,
     Tombstone,
     a_day_ago,
+    goes_on,
     utcnow_iso,
 )
 from neurocore.persistence.database import Database
@@ -187,8 +188,11 @@ class SQLiteRunStore(SQLiteReads):
             execute(connection, "keep_request", (key, rows.micros(utcnow_iso()), digest, answer))
 
     def bury_run(self, run_id: str, tombstone: Tombstone) -> None:
-        """Delete a run and leave its tombstone, in one transaction."""
+        """Delete a run that has ended and leave its tombstone, in one transaction."""
         with self._db.write(sync=True) as connection:
+            found = connection.execute(_Q["find_run"], (run_id,)).fetchone()
+            if found is not None and connection.execute(_Q["ended_run"], (run_id,)).fetchone() is None:
+                raise goes_on(run_id)
             self.bury_within(connection, run_id, tombstone)
 
     def bury_within(self, connection: sqlite3.Connection, run_id: str, tombstone: Tombstone) -> None:

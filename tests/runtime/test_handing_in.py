@@ -13,7 +13,7 @@ from neurocore.persistence import RunStatus
 from neurocore.runtime import begin, executor, sweep
 from neurocore.runtime.begin import drive_on
 from neurocore.runtime.dispatch import InlineDispatcher, ThreadDispatcher
-from neurocore.runtime.executor import cancel_run
+from neurocore.runtime.executor import cancel_run, delete_run
 from neurocore.runtime.sweep import liveness_now, sweep_once
 from tests.runtime.worlds import World, chain
 
@@ -65,6 +65,22 @@ def test_a_failed_run_that_nobody_wants_on_is_left_alone(world: World, failed: s
         drive_on(failed, world.registry, world.config, world.store)
     assert world.record(failed).status == "failed"
     assert world.calls == ["a", "b"]
+
+
+def test_a_run_that_somebody_resumes_just_when_it_is_to_be_deleted_stays(
+    world: World, failed: str, monkeypatch: Any
+) -> None:
+    load_gates = world.store.load_gates
+
+    def resumed_meanwhile(run_id: str) -> Any:
+        world.store.claim(run_id, owner="other@here:1", expected_epoch=1)
+        return load_gates(run_id)
+
+    monkeypatch.setattr(world.store, "load_gates", resumed_meanwhile)
+    with pytest.raises(RefusedError, match="goes on again"):
+        delete_run(failed, run_store=world.store, by="ann")
+    assert world.record(failed).status == "running"
+    assert world.store.load_tombstone(failed) is None
 
 
 def just_ended(world: World, monkeypatch: pytest.MonkeyPatch, module: Any, *, epoch: int = 0) -> Any:

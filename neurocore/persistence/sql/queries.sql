@@ -306,7 +306,7 @@ WHERE created_at < ? AND status IN ('completed', 'failed', 'cancelled') AND owed
 ORDER BY created_at, run LIMIT ?
 
 -- ended_run: The blueprint of a run that has ended, to see once more that it has.
-SELECT blueprint_name FROM runs WHERE run_id = ? AND status IN ('completed', 'failed', 'cancelled')
+SELECT blueprint_name, owed FROM runs WHERE run_id = ? AND status IN ('completed', 'failed', 'cancelled')
 
 -- drop_unused_blueprints: Definitions that no run has any more.
 DELETE FROM blueprints WHERE id NOT IN (SELECT blueprint FROM runs)

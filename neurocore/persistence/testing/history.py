@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from neurocore.errors import RefusedError
 from neurocore.persistence.base import RunStatus, RunStore, Tombstone
-from neurocore.persistence.testing.contract import Contract, at, run, step
+from neurocore.persistence.testing.contract import Contract, at, found, refused, run, step
 
 
 class History(Contract):
@@ -19,6 +20,15 @@ class History(Contract):
         keeps = type(store).load_tombstone is not RunStore.load_tombstone
         assert store.load_tombstone("r1") == (stone if keeps else None)
         assert store.load_tombstone("r") is None
+
+    def test_a_run_that_has_not_ended_is_not_buried(self) -> None:
+        self.store.save_run(run("r1"))
+        stone = Tombstone(run_id="r1", blueprint_name="payouts", deleted_at=at(9), deleted_by="ada")
+        with refused(RefusedError):
+            self.store.bury_run("r1", stone)
+        store = self.reopened()
+        assert found(store, "r1").status is RunStatus.RUNNING
+        assert store.load_tombstone("r1") is None
 
     def test_what_belongs_to_no_run_is_empty(self) -> None:
         assert self.store.load_events("nothing") == []
