@@ -6,6 +6,7 @@ import collections
 import contextlib
 import dataclasses
 import datetime as dt
+import functools
 import io
 import json
 import math
@@ -351,3 +352,30 @@ def test_small_plain_values_cost_microseconds():
             codec.encode(value)
         best = min(best, (time.process_time() - start) * 1000)
     assert best < 200, f"{best:.1f} µs to encode five small values"
+
+
+@dataclasses.dataclass
+class Reading:
+    """Holds more than its fields say."""
+
+    value: int
+
+    def __post_init__(self) -> None:
+        self.doubled = [self.value * 2]
+
+    @functools.cached_property
+    def costly(self) -> object:
+        """What cannot be kept, and can be made again."""
+        return object()
+
+
+def test_what_a_dataclass_holds_beside_its_fields_comes_back_too() -> None:
+    reading = Reading(2)
+    assert reading.costly
+    reading.doubled.append(7)
+    back = codec.decode(codec.encode(reading))
+    assert (back, back.doubled) == (reading, [4, 7])
+    reading.doubled.append(open)  # type: ignore[arg-type]
+    with pytest.raises(CodecError, match="cannot be restored") as refused:
+        codec.encode(reading)
+    assert refused.value.path == "doubled[2]"

@@ -116,6 +116,9 @@ def _dataclass(data: bytes) -> Any:
     place, fields = _unpack(data)
     kind = _class(place, dataclasses.is_dataclass, "dataclass")
     value = object.__new__(kind)
+    for name in fields.keys() - {one.name for one in dataclasses.fields(kind)}:
+        with contextlib.suppress(AttributeError):  # a field that is gone, of a class that has slots
+            object.__setattr__(value, name, fields[name])
     for one in dataclasses.fields(kind):
         if one.name in fields:
             object.__setattr__(value, one.name, fields[one.name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import enum
+import functools
 import math
 import uuid
 import zoneinfo
@@ -208,7 +209,7 @@ class _Walk:
         if dataclasses.is_dataclass(value) and _has_plain_new(kind):
             names = [one.name for one in dataclasses.fields(value)]
             fields = {name: getattr(value, name) for name in names if hasattr(value, name)}
-            return self._fields(tags.DATACLASS, value, fields, depth)
+            return self._fields(tags.DATACLASS, value, {**fields, **_set_besides(value, names)}, depth)
         if tags.is_pydantic(kind):
             return self._fields(tags.PYDANTIC, value, value.__getstate__(), depth)
         raise _Refused(
@@ -227,6 +228,16 @@ class _Walk:
 def _has_plain_new(kind: Any) -> bool:
     """Whether an object of this class can be made without running code of the class (an exception's cannot)."""
     return kind.__new__ is object.__new__
+
+
+def _set_besides(value: Any, names: list[str]) -> dict[str, Any]:
+    """What else an object holds (its `__post_init__` may set more); what a cached property keeps is made again."""
+    kind = type(value)
+    return {
+        name: item
+        for name, item in getattr(value, "__dict__", {}).items()
+        if name not in names and not isinstance(getattr(kind, name, None), functools.cached_property)
+    }
 
 
 def _text(value: str) -> Any:
