@@ -127,12 +127,16 @@ class Ledger:
         for key in attempt.deleted:
             drive.base.pop(key, None)
         drive.base.update(attempt.changed)
+        return before
+
+    def wrote(self, attempt: Attempt) -> None:
+        """Remember, for those that run beside it, what a step has set whose row is about to be made."""
+        drive = self.drive
         if drive.running:
             for key in (*attempt.changed, *attempt.deleted):
                 drive.writers[key] = (drive.commit_index + 1, attempt.node.id)
         elif drive.writers:
             drive.writers.clear()
-        return before
 
     def _check_conflicts(self, attempt: Attempt) -> None:
         drive = self.drive

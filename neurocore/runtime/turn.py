@@ -77,6 +77,7 @@ class Turn:
             attempt.fail(error, drive.instances)
             return
         self._completed_one = True
+        self.ledger.wrote(attempt)
         row = self.ledger.step(attempt, StepStatus.COMPLETED, edges_taken=taken)
         self.ledger.done(attempt.node, row)
         self.follow(drive.progress.finish(attempt.node, taken, drive.evaluate))
@@ -88,6 +89,7 @@ class Turn:
         except ExecutionError as error:
             attempt.fail(error, drive.instances)
             return
+        self.ledger.wrote(attempt)
         row = self.ledger.step(attempt, StepStatus.SUSPENDED)
         key = (attempt.node.id, attempt.visit)
         reason = attempt.reason or ""

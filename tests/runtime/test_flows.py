@@ -263,6 +263,26 @@ def test_two_branches_that_write_one_key_differently_fail_the_later_one(world: W
     world.run(text.replace("settings: {}", "settings: {on_conflict: last}"))
 
 
+def test_what_a_failed_step_would_have_written_stands_in_nobody_s_way(world: World) -> None:
+    b_failed = threading.Event()
+
+    def work(context: FlowContext) -> None:
+        if context.node_id == "c":
+            assert b_failed.wait(20)
+        context.set("key", context.node_id)
+        context.set_port("left")
+
+    def listen(event: RunEvent) -> None:
+        if event.kind == "step_finished" and event.status == "failed":
+            b_failed.set()
+
+    world.skill("work", work)
+    text = graph("a>b a>c b>d[left]?context.data.name~>~3", extra={"b": ", on_error: continue"})
+    context = world.run(text, initial_data={"name": "Ada"}, on_event=listen)
+    assert context.get("key") == "c"
+    assert context.metadata.completed_nodes == ["a", "c"]
+
+
 def test_outputs_that_are_missing_fail_the_run_at_its_end(world: World) -> None:
     world.skill("work")
     with pytest.raises(ExecutionError, match="report: The flow ended without setting this output"):
