@@ -11,6 +11,7 @@ from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
 from neurocore.errors import NoOpenGate, NotResumable, RefusedError, UsageError
 from neurocore.gates import occurrence
+from neurocore.gates.answer import choose
 from neurocore.persistence import build_run_store
 from neurocore.persistence.base import (
     Event,
@@ -138,6 +139,7 @@ def resume_blueprint(
     run_store: RunStore | None = None,
     latest: bool = False,
     take_over: bool = False,
+    gate: str | None = None,
     by: str | None = None,
     known_by: str = "claimed",
     on_event: OnEvent | None = None,
@@ -145,8 +147,9 @@ def resume_blueprint(
     """Drive a suspended, failed or lost run on, and return its context.
 
     At a gate, `resume_data={"approved": …}` is an answer and goes through `decide_gate`; at an input it is what the
-    waiting step gets; on a failed run the steps that are tried again see it. `latest` takes the blueprint's file as it
-    is now. Raises NotResumable, RunBusyError, DecisionRefused, RunNotFound, ExecutionError.
+    waiting step gets; on a failed run the steps that are tried again see it. `gate` says which is meant where several
+    wait. `latest` takes the blueprint's file as it is now, and voids answers not acted on. Raises NotResumable,
+    RunBusyError, DecisionRefused, RunNotFound, ExecutionError.
     """
     store = _store(run_store, neurocore_config)
     run = load_run(run_id, store)
@@ -165,7 +168,7 @@ def resume_blueprint(
     if run.status is RunStatus.FAILED:
         data = dict(resume_data) if resume_data is not None else None
     elif waiting:
-        _answer(run, waiting, resume_data, store, who, known_by)
+        _answer(run, waiting, resume_data, store, who, known_by, gate)
     elif resume_data is not None and decided:
         _answer_late(run, decided, resume_data, store, who, known_by)
     elif resume_data is not None:
@@ -337,6 +340,7 @@ def _answer(
     store: RunStore,
     who: str,
     known_by: str,
+    gate: str | None,
 ) -> None:
     """Turn resume_data into the answer of the gate or input that waits. Raises NotResumable when there is none."""
     if resume_data is None:
@@ -352,11 +356,11 @@ def _answer(
             f"Run {run.run_id} waits for a decision at gate {names}; "
             f"decide with `neurocore runs approve {run.run_id}` (or `--reject`)."
         )
-    gates = [gate for gate in waiting if gate.kind == "gate"]
-    if len(waiting) == 1 and not gates:
-        answer_input(run, waiting[0], dict(resume_data), store, by=who, known_by=known_by)
-        return
-    _decide(run, resume_data, store, who, known_by)
+    meant = choose(run, waiting, gate, None)
+    if meant is not None and meant.kind == "input":
+        answer_input(run, meant, dict(resume_data), store, by=who, known_by=known_by)
+    else:
+        _decide(run, resume_data, store, who, known_by, gate)
 
 
 def _answer_late(
@@ -374,10 +378,12 @@ def _answer_late(
             f"Run {run.run_id} was given its data at {given.node_id} by {given.decision.by} at {given.decision.at}; "
             "resume it without data."
         )
-    _decide(run, resume_data, store, who, known_by)
+    _decide(run, resume_data, store, who, known_by, None)
 
 
-def _decide(run: RunRecord, resume_data: Mapping[str, Any], store: RunStore, who: str, known_by: str) -> None:
+def _decide(
+    run: RunRecord, resume_data: Mapping[str, Any], store: RunStore, who: str, known_by: str, gate: str | None
+) -> None:
     extra = sorted(set(resume_data) - {"approved", "by", "note"})
     if extra:
         raise UsageError(f"A gate takes approved, by and note, not {', '.join(extra)}.")
@@ -385,5 +391,5 @@ def _decide(run: RunRecord, resume_data: Mapping[str, Any], store: RunStore, who
         raise UsageError("At a gate, resume_data must have approved: true or false.")
     decide_gate(
         run.run_id, approved=resume_data["approved"], by=str(resume_data.get("by") or who),
-        note=resume_data.get("note"), run_store=store, known_by=known_by,
+        note=resume_data.get("note"), gate=gate, run_store=store, known_by=known_by,
     )  # fmt: skip

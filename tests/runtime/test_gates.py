@@ -341,6 +341,23 @@ def test_a_gate_of_a_run_that_is_cancelled_waits_no_more(world: World) -> None:
     assert world.story(run_id) == ["a 1.1 completed", "ok 1.1 skipped"]
 
 
+def test_of_several_steps_that_wait_for_data_the_one_that_is_named_gets_it(world: World) -> None:
+    got: dict[str, object] = {}
+
+    def work(context: FlowContext) -> None:
+        if context.node_id != "a" and context.resume_data is None:
+            context.suspend(reason="how many?")
+        got[context.node_id] = context.resume_data
+
+    world.skill("work", work)
+    run_id = world.run(graph("a>b a>c")).metadata.run_id
+    with pytest.raises(GateAmbiguous, match=r"b \(visit 1\), c \(visit 1\); say which one"):
+        world.resume(run_id, resume_data={"count": 1})
+    world.resume(run_id, resume_data={"count": 2}, gate="c")
+    assert world.resume(run_id, resume_data={"count": 1}).metadata.status == "completed"
+    assert got == {"a": None, "b": {"count": 1}, "c": {"count": 2}}
+
+
 def test_a_replay_takes_no_approval_along(world: World) -> None:
     run_id = at_gate(world)
     decide(world, run_id)

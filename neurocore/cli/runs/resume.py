@@ -15,13 +15,14 @@ from neurocore.cli.types import by_option, data_option, json_option, run_argumen
 @data_option
 @click.option("--latest", is_flag=True, help="With the blueprint's file as it is now, not as the run began with.")
 @click.option("--take-over", is_flag=True, help="Take the run from a process that is alive but frozen.")
+@click.option("--gate", metavar="NODE", help="Which waiting step --data is for, where several wait.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @by_option
 @json_option
 @pass_project
 def resume(
-    project: Project, run_id: str, pairs: tuple[str, ...], latest: bool, take_over: bool, quiet: bool, by: str | None,
-    as_json: bool,
+    project: Project, run_id: str, pairs: tuple[str, ...], latest: bool, take_over: bool, gate: str | None, quiet: bool,
+    by: str | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Go on with a suspended, failed or lost run; what is completed is not done again.
 
@@ -38,7 +39,7 @@ def resume(
     def go_on(shown: View) -> object:
         return resume_blueprint(
             whole, project.registry, project.config, resume_data=data, run_store=project.store, latest=latest,
-            take_over=take_over, by=by, on_event=shown,
+            take_over=take_over, gate=gate, by=by, on_event=shown,
         )  # fmt: skip
 
     return ended_well(report(project, drive(project, go_on, run_id=whole, quiet=quiet), as_json=as_json))
