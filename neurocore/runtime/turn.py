@@ -295,14 +295,17 @@ class Turn:
             drive.voided.setdefault(gate.node_id, []).append(gate.visit)
             drive.attempts.pop(key, None)
 
-    def consume_decisions(self) -> None:
-        """Complete the gates that were decided, and hand the given data to the steps that wait for it."""
-        drive = self.drive
+    def consume_decisions(self) -> bool:
+        """Complete the gates that were decided, and hand the given data to the steps that wait for it.
+
+        Returns whether there was any.
+        """
+        drive, found = self.drive, False
         drive.decided = False
         for stored in drive.store.load_gates(drive.run_record.run_id):
             key = (stored.node_id, stored.visit)
             if stored.status is GateStatus.DECIDED and key in drive.gates and stored.decision is not None:
-                node = drive.plan.by_id[stored.node_id]
+                node, found = drive.plan.by_id[stored.node_id], True
                 if stored.kind == "input":
                     self._take_input(stored, node, stored.decision)
                 elif drive.redefined:
@@ -313,6 +316,7 @@ class Turn:
                     self._open_gate(node, stored.visit + 1)
                 else:
                     self._complete_gate(stored, node, stored.decision)
+        return found
 
     def _take_input(self, gate: GateRecord, node: PlanNode, answer: Answer) -> None:
         drive, key = self.drive, (gate.node_id, gate.visit)
@@ -368,7 +372,8 @@ class Turn:
             status = self._status()
             run = drive.run_record
             waits = status in (RunStatus.SUSPENDED, RunStatus.FAILED) and self._open_before and not drive.decided
-            if status in (RunStatus.FAILED, RunStatus.CANCELLED) and not waits:
+            before = self._as_it_stands() if waits and status is RunStatus.FAILED else None
+            if status in (RunStatus.FAILED, RunStatus.CANCELLED):
                 self._void_open_gates(status)
             self._fill_run(status)
             signals = drive.commit(
@@ -381,13 +386,11 @@ class Turn:
                     unless_decided=waits,
                 )
             )
-            if not waits:
+            if not (waits and signals.owed):
                 break
-            self._open_before = False
-            if signals.owed:
-                self.consume_decisions()
-            elif status is RunStatus.SUSPENDED:
-                break
+            if before is not None:
+                self._go_back(before)
+            self._open_before = self.consume_decisions()
         run.version = signals.version
         drive.heed(signals)
         if drive.cancelled_by and (self.starts or status is RunStatus.SUSPENDED):
@@ -395,6 +398,23 @@ class Turn:
             self.starts = []
             self.ledger.discard()
             self.commit()
+
+    def _as_it_stands(self) -> tuple[dict[Any, Any], ...]:
+        """What voiding gates changes, for the case that an answer came first."""
+        drive, ledger = self.drive, self.ledger
+        voided = {node_id: list(visits) for node_id, visits in drive.voided.items()}
+        return (
+            dict(drive.gates),
+            voided,
+            dict(drive.step_of),
+            dict(drive.attempts),
+            dict(ledger.gates),
+            dict(ledger.steps),
+        )
+
+    def _go_back(self, before: tuple[dict[Any, Any], ...]) -> None:
+        drive, ledger = self.drive, self.ledger
+        drive.gates, drive.voided, drive.step_of, drive.attempts, ledger.gates, ledger.steps = before
 
     def _status(self) -> RunStatus:
         drive = self.drive

@@ -358,6 +358,40 @@ def test_of_several_steps_that_wait_for_data_the_one_that_is_named_gets_it(world
     assert got == {"a": None, "b": {"count": 1}, "c": {"count": 2}}
 
 
+def test_a_run_fails_and_its_gates_are_voided_in_one_commit(world: World) -> None:
+    def fail(context: FlowContext) -> None:
+        if context.node_id == "b":
+            raise ValueError
+
+    def die() -> None:
+        if world.only_run().status == "failed":
+            raise Death
+
+    world.skill("work", fail)
+    with failpoints.arm("step.after_commit", die), pytest.raises(Death):
+        world.run(graph("a>ok a>b ok>c", types={"ok": "approval"}))
+    assert [gate.status for gate in world.only_run().gates] == ["voided"]
+    assert world.store.count_open_gates() == 0
+
+
+def test_an_answer_that_comes_just_when_a_run_is_to_fail_is_taken_up(world: World) -> None:
+    def fail(context: FlowContext) -> None:
+        if context.node_id == "b":
+            raise ValueError
+
+    def answer() -> None:
+        run = world.only_run()
+        if run.gates and run.gates[0].status == "open" and "b" in world.calls:
+            decide(world, run.run_id)
+
+    world.skill("work", fail)
+    with failpoints.arm("step.before_commit", answer), pytest.raises(ExecutionError, match="Step b failed"):
+        world.run(graph("a>ok a>b ok>c", types={"ok": "approval"}))
+    run = world.only_run()
+    assert (run.status, run.owed, [gate.status for gate in run.gates]) == ("failed", None, ["done"])
+    assert world.story(run.run_id) == ["a 1.1 completed", "ok 1.1 completed", "b 1.1 failed"]
+
+
 def test_a_replay_takes_no_approval_along(world: World) -> None:
     run_id = at_gate(world)
     decide(world, run_id)
