@@ -63,6 +63,7 @@ class Attempt(Struct, eq=False):
     abandoned: bool = False
     timed_out: bool = False
     cancel: Any = None
+    cancelled: bool = False
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -118,9 +119,12 @@ class Attempt(Struct, eq=False):
             result = await asyncio.wait_for(_worked(instance, context), limit)
             failpoint("step.after_run")
             self._end(context, result, instances)
-        except asyncio.CancelledError:
-            self.fail(ExecutionError("It was cancelled while it ran."), instances)
-            self.reason = "cancelled"
+        except asyncio.CancelledError as error:
+            if self.cancelled:
+                self.fail(ExecutionError("It was cancelled while it ran."), instances)
+                self.reason = "cancelled"
+            else:  # of something that the skill waited for, which is its own failure
+                self.fail(error, instances)
         except TimeoutError as error:
             if self.deadline is not None and time.perf_counter() >= self.deadline:
                 self.time_out(instances)

@@ -219,6 +219,7 @@ class Drive:
         if self.cancelled_by:
             for attempt in self.running.values():
                 if hasattr(attempt.cancel, "cancel"):
+                    attempt.cancelled = True
                     attempt.cancel.cancel()
         return self.decided or before != self.cancelled_by
 

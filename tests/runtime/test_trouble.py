@@ -614,6 +614,18 @@ def test_an_async_step_that_raises_anything_ends_alone(world: World, raised: typ
     assert "c 1.1 completed" in world.story(world.only_run().run_id)
 
 
+def test_an_async_step_that_is_cancelled_by_nobody_has_failed(world: World) -> None:
+    async def work(context: FlowContext) -> None:
+        inner = asyncio.ensure_future(asyncio.sleep(60))
+        inner.cancel()
+        await inner
+
+    world.async_skill("work", work)
+    with pytest.raises(ExecutionError, match="Step a failed: CancelledError"):
+        world.run(chain("a", "b"))
+    assert world.only_run().status == "failed"
+
+
 def test_an_async_setup_that_wants_to_leave_fails_its_step(world: World) -> None:
     class Leaving(Skill):
         skill_meta = SkillMeta(name="work")
