@@ -154,7 +154,14 @@ class Attempt(Struct, eq=False):
                     run_id=self.run_id,
                     node=self.node.id,
                 )
-        self.port = context.get_active_port()
+        port = context.get_active_port()
+        if port and instances.redactor.found_in(port.encode("utf-8", "surrogatepass")):
+            raise ExecutionError(
+                f"Step {self.node.id} would record the value of a secret as its port; choose one of the ports' names.",
+                run_id=self.run_id,
+                node=self.node.id,
+            )
+        self.port = port
         if context.metadata.suspended:
             self.status = "suspended"
             self.reason = instances.redactor.text(context.metadata.suspension_reason or "")

@@ -47,6 +47,7 @@ class Ledger:
         earlier = drive.step_of.get((attempt.node.id, attempt.visit))
         if earlier is not None and earlier.status is StepStatus.SUSPENDED:
             changes, keys = self._with_earlier(earlier, changes), sorted({*earlier.output_keys, *keys})
+            attempt.duration_ms += (earlier.duration_ms or 0.0) if index == earlier.step_index else 0.0
         drive.commit_index += 1
         row = StepRecord(
             run_id=attempt.run_id,

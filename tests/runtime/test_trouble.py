@@ -9,6 +9,7 @@ import threading
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from neurocore import AsyncSkill, FlowContext, Skill, SkillMeta, failpoints
 from neurocore.errors import (
@@ -131,6 +132,20 @@ def test_a_skill_may_suspend_and_go_on_with_what_it_is_given(world: World) -> No
     context = world.resume(run_id, resume_data={"colour": "red"})
     assert context.data.to_dict() == {"asked": True, "colour": "red"}
     assert world.story(run_id) == ["a 1.1 completed"]
+
+
+def test_a_step_that_waited_for_data_has_worked_before_and_after(world: World) -> None:
+    def work(context: FlowContext) -> None:
+        if context.resume_data is None:
+            context.suspend(reason="how many?")
+
+    world.skill("work", work)
+    run_id = world.run(chain("a")).metadata.run_id
+    (waiting,) = world.steps(run_id)
+    world.store.save_step(structs.replace(waiting, duration_ms=60_000.0))
+    world.resume(run_id, resume_data={"count": 3})
+    (step,) = world.steps(run_id)
+    assert 60_000 < (step.duration_ms or 0) < 120_000
 
 
 def test_a_step_that_failed_with_what_it_was_given_can_be_given_something_else(world: World) -> None:
@@ -292,6 +307,15 @@ def test_the_log_of_a_step_that_takes_too_long_has_secrets_redacted(
     ended.set()
     (step,) = world.steps(world.only_run().run_id)
     assert [line.message for line in step.logs] == ["the token is •••"]
+
+
+def test_a_secret_is_no_port(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "not-to-be-seen")
+    world.skill("work", lambda context: context.set_port(context.get("token")))
+    text = chain("a", extra="inputs: {token: {type: string, secret: true}}\n")
+    with pytest.raises(ExecutionError, match="would record the value of a secret as its port"):
+        world.run(text, initial_data={"token": "${TOKEN}"})
+    assert "not-to-be-seen" not in repr(world.steps(world.only_run().run_id))
 
 
 def test_a_long_text_is_not_cut_through_a_secret_that_stands_in_it(
