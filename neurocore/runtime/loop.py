@@ -30,6 +30,7 @@ from neurocore.persistence.base import (
     Failure,
     FailureKind,
     GateRecord,
+    Owed,
     RunRecord,
     RunStatus,
     RunStore,
@@ -253,7 +254,7 @@ class Drive:
     def heed(self, signals: Signals) -> None:
         """Remember what the store said about cancellation and decisions."""
         self.cancelled_by = signals.cancel_requested
-        self.decided = signals.owed is not None and bool(self.gates)
+        self.decided = signals.owed == Owed.DECISION and bool(self.gates)
 
     def stopping(self) -> bool:
         """True when nothing new may start: a failure (unless siblings may go on), a cancellation, a stop."""
