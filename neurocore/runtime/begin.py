@@ -42,7 +42,7 @@ from neurocore.runtime.claim import busy, driving, is_driven, owner_label, owner
 from neurocore.runtime.events import OnEvent
 from neurocore.runtime.loop import Drive
 from neurocore.runtime.redefine import translated
-from neurocore.runtime.restore import restore
+from neurocore.runtime.restore import FAILED_STEPS, give_again, restore
 from neurocore.skills.registry import SkillRegistry
 
 #: A visit in which the process died this often is not tried again.
@@ -186,6 +186,7 @@ def drive_on(
         raise NotResumable(f"Run {run_id} has failed, and nobody asked for another try; resume it if it is to go on.")
     definition = blueprint or Blueprint.from_snapshot(run.blueprint_snapshot)
     with driving(run_id):
+        tries_again = run.status is not RunStatus.FAILED or (run.owed is not None and event is None)
         died = run.status is RunStatus.RUNNING and run.owner is not None and not alive and run.owed is None
         epoch = store.claim(run_id, owner=owner, expected_epoch=run.epoch)
         failpoint("claim.after")
@@ -220,10 +221,19 @@ def drive_on(
             steps = translated(steps, plan_of(Blueprint.from_snapshot(before), registry), drive.plan)
             drive.translated = [step for step in steps if step.edges_taken is not None]
         restore(drive, steps, store.load_gates(run_id))
+        if tries_again and resume_data is None:
+            give_again(drive, steps)
         if run.deaths >= MAX_DEATHS and drive.rejection is None:
             _give_up(drive)
         events.extend(_version_warnings(drive, registry))
         return _outcome(drive, drive.run(events))
+
+
+def resumed(who: str, known_by: str, data: object, *, failed: bool) -> Event:
+    """The event of a resume. What it brings for steps that `failed` outlives the process that tries them again."""
+    given = {"data": data if not isinstance(data, Mapping) else dict(data)} if data else {}
+    to = {"to": FAILED_STEPS} if given and failed else {}
+    return Event(at=utcnow_iso(), kind="resumed", who=who, known_by=known_by, data={**given, **to})
 
 
 def _as_left(run: RunRecord, store: RunStore) -> RunRecord:

@@ -15,8 +15,8 @@ from typing import Protocol
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
 from neurocore.errors import NeuroCoreError
-from neurocore.persistence.base import Event, Owed, RunStatus, RunStore, utcnow_iso
-from neurocore.runtime.begin import drive_on
+from neurocore.persistence.base import Event, Owed, RunStatus, RunStore
+from neurocore.runtime.begin import drive_on, resumed
 from neurocore.runtime.events import OnEvent
 from neurocore.skills.registry import SkillRegistry
 
@@ -54,7 +54,9 @@ class InlineDispatcher:
         self, run_id: str, *, resume_data: object = None, by: str | None = None, known_by: str = "claimed"
     ) -> None:
         """Drive the run on and keep its `context`. Raises what `resume_blueprint` raises."""
-        event = _event(by, known_by, resume_data)
+        run = self._store.load_summary(run_id) if by else None
+        failed = run is not None and run.status is RunStatus.FAILED
+        event = resumed(by, known_by, resume_data, failed=failed) if by else None
         self.context = drive_on(
             run_id, self._registry, self._config, self._store, event=event, resume_data=resume_data,
             on_event=self._on_event,
@@ -98,8 +100,9 @@ class ThreadDispatcher:
 
         That somebody wants a failed run to go on is recorded here, so that it outlives this process (promise 5).
         """
-        event = _event(by, known_by, resume_data)
-        if event is not None and self._failed(run_id):
+        failed = self._failed(run_id) if by else False
+        event = resumed(by, known_by, resume_data, failed=failed) if by else None
+        if event is not None and failed:
             self._store.set_owed(run_id, Owed.RESUME, event=event)
             event = None
         with self._lock:
@@ -160,10 +163,3 @@ class ThreadDispatcher:
     def _owed(self, run_id: str) -> bool:
         run = self._store.load_summary(run_id)
         return run is not None and run.owed is not None
-
-
-def _event(by: str | None, known_by: str, resume_data: object) -> Event | None:
-    if not by:
-        return None
-    given = {"data": resume_data} if resume_data else {}
-    return Event(at=utcnow_iso(), kind="resumed", who=by, known_by=known_by, data=given)

@@ -35,6 +35,7 @@ from neurocore.runtime.begin import (
     new_record,
     refuse_unless_resumable,
     refuse_unless_storable,
+    resumed,
     system_user,
 )
 from neurocore.runtime.claim import busy, is_driven, owner_of_this_process
@@ -173,8 +174,7 @@ def resume_blueprint(
         _answer_late(run, decided, resume_data, store, who, known_by)
     elif resume_data is not None:
         raise NotResumable(f"Run {run_id} does not wait for data; resume it without.")
-    given = {"data": dict(resume_data)} if resume_data else {}
-    event = Event(at=utcnow_iso(), kind="resumed", who=who, known_by=known_by, data=given)
+    event = resumed(who, known_by, resume_data, failed=run.status is RunStatus.FAILED)
     return drive_on(
         run_id, registry, neurocore_config, store, event=event, resume_data=data, blueprint=blueprint,
         take_over=take_over, on_event=on_event,

@@ -10,6 +10,9 @@ from neurocore.gates import occurrence
 from neurocore.persistence.base import GateRecord, GateStatus, StepRecord, StepStatus, fold
 from neurocore.runtime.loop import Drive
 
+#: Whom a resume's data was for, as its event says.
+FAILED_STEPS = "failed steps"
+
 
 def restore(drive: Drive, steps: Sequence[StepRecord], gates: Sequence[GateRecord]) -> None:
     """Fill a new drive. Rows that fit nowhere (a store without transactions may leave some) are ignored."""
@@ -32,6 +35,17 @@ def restore(drive: Drive, steps: Sequence[StepRecord], gates: Sequence[GateRecor
     for gate in gates:
         _restore_gate(drive, gate)
     drive.recorded_versions = {row.node_id: row.skill_version for row in kept if row.skill_version}
+
+
+def give_again(drive: Drive, steps: Sequence[StepRecord]) -> None:
+    """What the last resume brought for the steps that had failed by then, where they have not come to their end."""
+    brought = next((event for event in reversed(drive.run_record.events) if event.kind == "resumed"), None)
+    if brought is None or brought.data.get("to") != FAILED_STEPS:
+        return
+    for step in steps:
+        key = (step.node_id, step.visit)
+        if step.status is StepStatus.FAILED and step.started_at < brought.at and key in drive.tried_again:
+            drive.given[key] = brought.data["data"]
 
 
 def _replay(drive: Drive, rows: list[StepRecord], voided: set[tuple[str, int]]) -> list[StepRecord]:

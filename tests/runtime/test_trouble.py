@@ -26,6 +26,7 @@ from neurocore.runtime import executor
 from neurocore.runtime.attempt import MAX_ERROR_CHARACTERS, MAX_LOG_CHARACTERS, MAX_TRACEBACK_CHARACTERS, Attempt
 from neurocore.runtime.begin import drive_on
 from neurocore.runtime.blueprint import parse_blueprint
+from neurocore.runtime.dispatch import InlineDispatcher
 from neurocore.runtime.events import RunEvent
 from neurocore.runtime.executor import (
     cancel_run,
@@ -35,6 +36,7 @@ from neurocore.runtime.executor import (
     replay_run,
     resolve_run_id,
 )
+from neurocore.runtime.sweep import sweep_once
 from tests.runtime.test_flows import graph
 from tests.runtime.worlds import World, chain
 
@@ -599,6 +601,29 @@ def test_a_step_that_was_broken_off_is_another_attempt_when_the_run_goes_on(
     assert [attempt for attempt, _ in seen] == [*range(1, times + 2), 1]
     assert seen[times:] == [(times + 1, {"mended": True}), (1, None)]
     assert world.story(run_id)[-2:] == [f"a 1.{times + 1} completed", "b 1.1 completed"]
+
+
+def test_what_a_resume_brought_for_a_failed_step_outlives_the_process_that_tries_it_again(world: World) -> None:
+    seen: list[tuple[str, object]] = []
+
+    def work(context: FlowContext) -> None:
+        seen.append((context.node_id, context.resume_data))
+        if len(seen) == 1:
+            raise ValueError
+        if len(seen) in (2, 4):
+            raise Death
+
+    world.skill("work", work)
+    with pytest.raises(ExecutionError):
+        world.run(chain("a", "b"))
+    run_id = world.only_run().run_id
+    with pytest.raises(Death):
+        world.resume(run_id, resume_data={"mended": True})
+    dispatch = InlineDispatcher(world.registry, world.config, world.store)
+    with pytest.raises(Death):
+        sweep_once(world.config, run_store=world.store, dispatch=dispatch)
+    sweep_once(world.config, run_store=world.store, dispatch=dispatch)
+    assert seen == [("a", None), ("a", {"mended": True}), ("a", {"mended": True}), ("b", None), ("b", None)]
 
 
 class Mute(Exception):
