@@ -70,3 +70,15 @@ def test_nothing_in_a_list_is_written_upon_anything_else(site: Site, people: Peo
         if found := page.evaluate(UPON) + (page.evaluate(BROKEN) if width < 500 else []):
             faults[path] = found
     assert not faults
+
+
+def test_records_on_a_phone_are_not_squeezed_into_columns_of_single_words(site: Site, phone_page: Page) -> None:
+    payments = [
+        {"to": f"Example GmbH {n}", "iban": f"DE00 1234 5678 9012 34{n:02}", "amount": 1000.5 * n, "what": f"bill {n}"}
+        for n in range(3)
+    ]
+    run_id = site.run("free", payments=payments)
+    phone_page.goto(f"{site.url(run_id)}?tab=inputs")
+    box = phone_page.get_by_text("DE00 1234 5678 9012 3401").bounding_box()
+    assert box is not None
+    assert box["height"] < 45, f"more than two lines: {box}"
