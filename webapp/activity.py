@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from neurocore.persistence.base import Event
 from neurocore.readable import safe
@@ -114,15 +114,3 @@ def _rest(event: Event) -> Markup:
         '<details class="fold"><summary class="dim">what was given</summary>{}</details>',
         Page(budget=20_000).mapping(rest),
     )
-
-
-def icon_of(event: Event) -> str:
-    """The icon's name."""
-    if event.kind == "answered":
-        return "failed" if event.data.get("approved") is False else "completed"
-    return {"cancelled": "cancelled", "lost": "lost", "taken_over": "lost", "warning": "lost"}.get(event.kind, "dot")
-
-
-def text_of(event: Event) -> str:
-    """The sentence without markup, for titles."""
-    return escape(sentence(event)).striptags()

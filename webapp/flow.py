@@ -330,15 +330,6 @@ def _head(points: Sequence[tuple[float, float]]) -> str:
     return f"M{x - 7:.1f} {y - 4:.1f}L{x:.1f} {y:.1f}L{x - 7:.1f} {y + 4:.1f}"
 
 
-def edge_names(plan: Plan, indexes: Sequence[int]) -> list[str]:
-    """Edges for people: `review → write_file`."""
-    return [
-        f"{plan.nodes[plan.edges[index].source].id} → {plan.nodes[plan.edges[index].target].id}"
-        for index in indexes
-        if 0 <= index < len(plan.edges)
-    ]
-
-
 def states_of(flow: Flow) -> Mapping[str, NodeState]:
     """The state of every node by its id."""
     return flow.nodes

@@ -93,9 +93,7 @@ def show(run_id: str) -> AnyResponse:
     asked = request.args
     if live.wants_block() and "v" in asked:
         return refresh(run, here)
-    page = RunPage(
-        run, here, tab=asked.get("tab", "activity"), all_steps=asked.get("steps") == "all", picture="picture" in asked
-    )
+    page = _run_page(run, here, "activity")
     if live.wants_block() and asked.get("part") in ("tab", "timeline"):
         return live.varying(make_response(render_block("runs/run.html", asked["part"], page=page)))
     return whole_page(page)
@@ -117,9 +115,7 @@ def refresh(run: RunRecord, here: Services) -> Response:
     asked = request.args
     if asked["v"] == standing.token(run, here):
         return live.unchanged()
-    page = RunPage(
-        run, here, tab=asked.get("tab", ""), all_steps=asked.get("steps") == "all", picture="picture" in asked
-    )
+    page = _run_page(run, here, "")
     names = list(LIVE_BLOCKS)
     if asked.get("g") != page.gates_token:
         names.append("gates")
