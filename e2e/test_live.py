@@ -148,6 +148,17 @@ def test_a_step_that_was_opened_while_it_ran_stays_open_and_fills_itself(site: S
     site.go(run_id, "second", "third")
 
 
+def test_the_context_is_that_of_the_end_when_the_run_has_ended(site: Site, page: Page) -> None:
+    run_id = site.start_run("slow", who="the context")
+    site.begun(run_id, "first")
+    page.goto(f"{site.url(run_id)}?tab=context")
+    tab = page.locator("#tab")
+    expect(tab).to_contain_text("the run goes on")
+    site.go(run_id, "first", "second", "third")
+    expect(tab).to_contain_text("The context as the run left it: 4 keys")
+    expect(tab.locator("dt")).to_contain_text(["who", "a", "b", "c"])
+
+
 def test_a_node_of_the_picture_leads_to_its_step_and_opens_it(site: Site, page: Page) -> None:
     page.goto(site.url(site.run("greeting", name="Ada", mood="merry")))
     node(page, "greet").click()

@@ -130,7 +130,7 @@ class RunPage:
         self.run = run
         self.services = services
         self.store = services.store
-        self.tab = tab if tab in TABS else "activity"
+        self.tab = tab if tab in TABS else TABS[0]
         self.all_steps = all_steps
         self.picture = picture
         self.typed: Typed | None = None

@@ -93,16 +93,16 @@ def show(run_id: str) -> AnyResponse:
     asked = request.args
     if live.wants_block() and "v" in asked:
         return refresh(run, here)
-    page = _run_page(run, here, "activity")
+    page = _run_page(run, here)
     if live.wants_block() and asked.get("part") in ("tab", "timeline"):
         return live.varying(make_response(render_block("runs/run.html", asked["part"], page=page)))
     return whole_page(page)
 
 
-def _run_page(run: RunRecord, here: Services, tab: str) -> RunPage:
+def _run_page(run: RunRecord, here: Services) -> RunPage:
     asked = request.args
     everything = asked.get("steps") == "all"
-    return RunPage(run, here, tab=asked.get("tab", tab), all_steps=everything, picture="picture" in asked)
+    return RunPage(run, here, tab=asked.get("tab", ""), all_steps=everything, picture="picture" in asked)
 
 
 def whole_page(page: RunPage, status: int = 200) -> Response:
@@ -115,11 +115,13 @@ def refresh(run: RunRecord, here: Services) -> Response:
     asked = request.args
     if asked["v"] == standing.token(run, here):
         return live.unchanged()
-    page = _run_page(run, here, "")
+    page = _run_page(run, here)
     names = list(LIVE_BLOCKS)
     if asked.get("g") != page.gates_token:
         names.append("gates")
-    if asked.get("tab") == "activity":
+    # The context is read whole, so it comes when the run has come to rest, not after each of its steps.
+    settled = run.status is not RunStatus.RUNNING
+    if asked.get("tab") == "activity" or (asked.get("tab") == "context" and settled):
         names.append("tab")
     return live.blocks("runs/run.html", names, "live", {"page": page})
 

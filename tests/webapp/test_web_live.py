@@ -25,9 +25,11 @@ def test_a_changed_run_sends_its_blocks_and_the_panels_only_when_a_gate_opened_o
     assert 'hx-target="#gates"' not in answer.text, "a note that is being typed stands there"
     assert "<textarea" not in answer.text.replace('id="cancel-note"', "").partition('class="answer"')[2]
     site.decide(run_id, "approve")
-    answer = site.client.get(f"{address}&tab=context", headers=helpers.partial)
+    answer = site.client.get(f"{address}&tab=inputs", headers=helpers.partial)
     assert 'hx-target="#gates"' in answer.text
-    assert 'hx-target="#tab"' not in answer.text, "a tab that somebody reads is left alone"
+    assert 'hx-target="#tab"' not in answer.text, "what does not change is left alone"
+    answer = site.client.get(f"{address}&tab=context", headers=helpers.partial)
+    assert "as the run left it" in answer.text, "the context is the one that the status beside it means"
 
 
 def test_an_ended_run_asks_no_more(site, helpers):
