@@ -82,3 +82,16 @@ def test_records_on_a_phone_are_not_squeezed_into_columns_of_single_words(site: 
     box = phone_page.get_by_text("DE00 1234 5678 9012 3401").bounding_box()
     assert box is not None
     assert box["height"] < 45, f"more than two lines: {box}"
+
+
+def test_paper_says_when_it_was_not_how_long_ago(site: Site, page: Page) -> None:
+    run_id = site.waiting_run("Quinn")
+    page.goto(site.url(run_id))
+    page.emulate_media(media="print")
+    told = page.evaluate("""() => [...document.querySelectorAll("main time[data-ago]")].map((time) =>
+      [getComputedStyle(time).fontSize, getComputedStyle(time, "::after").content])""")
+    assert told
+    for size, text in told:
+        assert size == "0px"
+        assert "UTC" in text
+        assert "20" in text

@@ -40,7 +40,8 @@ export function tick() {
     else if ("exact" in data) put(element, `${day(at)} ${clock(at)}`);
     if (!data.local) {
       data.local = "1";
-      element.title = `${day(at)} ${clock(at)} (${element.title || element.dateTime})`;
+      const local = `${day(at)} ${clock(at)}`;
+      if (!element.title.startsWith(local)) element.title = `${local} (${element.title || element.dateTime})`;
     }
   }
 }
