@@ -64,7 +64,7 @@ def _answered(event: Event) -> Markup:
     digest = str(event.data.get("digest") or "")
     if digest and digest != "as it stood":
         return told + html(' <span class="dim mono" title="the digest of what was shown">#{}</span>', digest[:8])
-    return told + Markup(' <span class="dim">on what stood there</span>') if digest else told
+    return told + Markup(' <span class="dim">on what it showed then</span>') if digest else told
 
 
 def _cancelled(event: Event) -> Markup:
