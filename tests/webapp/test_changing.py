@@ -139,6 +139,17 @@ def test_a_warning_about_a_blueprint_names_its_line(site):
     assert ">line 5: flow.steps[0]: Nothing follows" in site.page("/blueprints/ends")
 
 
+def test_the_picture_of_a_large_blueprint_is_sent_when_it_is_asked_for(site):
+    steps = "".join("    - {component: nap}\n" for _ in range(300))
+    (site.root / "blueprints" / "large.yaml").write_text(
+        f"name: large\ncomponents: [{{name: nap, type: delay, config: {{seconds: 0}}}}]\nflow:\n  steps:\n{steps}"
+    )
+    text = site.page("/blueprints/large")
+    assert "Draw the flow (300 nodes)" in text
+    assert len(text) < 20_000 + 20 * 300
+    assert site.page("/blueprints/large?picture=1").count('class="node ') == 300
+
+
 def test_blueprints_show_how_their_runs_went(site):
     first = site.run()
     site.decide(first, "approve")
