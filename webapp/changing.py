@@ -25,6 +25,7 @@ from neurocore.errors import (
 )
 from neurocore.gates.answer import MAX_NAME, MAX_NOTE
 from neurocore.persistence.base import GateStatus, RunRecord
+from neurocore.readable import moment
 from neurocore.runtime.begin import refuse_unless_resumable
 from neurocore.runtime.claim import busy
 from neurocore.runtime.executor import cancel_run, create_run, decide_gate, delete_run, load_run
@@ -79,7 +80,7 @@ def _refused(run_id: str, typed: Typed, error: NeuroCoreError, here: Services) -
     typed.problems = error.problems if isinstance(error, InputError) else {}
     if not typed.problems:
         opened_anew = isinstance(error, NoOpenGate) and any(gate.node_id == typed.gate for gate in page.open_gates)
-        typed.refused = CHANGED if opened_anew or isinstance(error, GateChanged) else _retold(error)
+        typed.refused = CHANGED if opened_anew or isinstance(error, GateChanged) else _retold(error, typed, page)
     page.typed = typed
     return whole_page(page, 409 if isinstance(error, DecisionRefused) else 422)
 
@@ -91,10 +92,18 @@ def _node_of(run_id: str, address: str, here: Services) -> str:
     return next(found, address)
 
 
-def _retold(error: NeuroCoreError) -> str:
-    if isinstance(error, AlreadyDecided):
-        return f"Somebody was faster. {error}"
-    return str(error)
+def _retold(error: NeuroCoreError, typed: Typed, page: RunPage) -> str:
+    """The refusal for people: the time of the faster answer as the page writes times."""
+    faster = next((one for one in page.decided if (one.node_id, one.visit) == (typed.gate, typed.visit)), None)
+    if not isinstance(error, AlreadyDecided) or faster is None or faster.decision is None:
+        return str(error)
+    word = "approved" if faster.decision.approved else "rejected"
+    at = moment(faster.decision.at)
+    when = f" at {at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
+    return (
+        f"Somebody was faster. Gate {faster.node_id} was {word} by {faster.decision.by}{when}; "
+        "this answer changes nothing."
+    )
 
 
 def _approved(word: str | None) -> bool:

@@ -53,6 +53,11 @@ class Row(Struct, kw_only=True):
         return self.gate is not None and self.gate.status is GateStatus.OPEN
 
     @property
+    def decided(self) -> bool:
+        """Whether a person has answered and the run has not gone on from there yet."""
+        return self.status == "suspended" and self.gate is not None and self.gate.status is GateStatus.DECIDED
+
+    @property
     def voided(self) -> bool:
         """Whether it waited for a person until nobody was asked any more."""
         return self.status == "suspended" and self.gate is not None and self.gate.status is GateStatus.VOIDED

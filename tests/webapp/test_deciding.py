@@ -60,7 +60,9 @@ def test_a_late_other_answer_is_refused_naming_who_decided_and_its_note_stays_vi
     site.decide(run_id, "approve", by="carla")
     late = site.decide(run_id, "reject", by="bob", note="please wait", client=other)
     assert late.status_code == 409
-    assert "approved by carla" in late.text
+    assert re.search(
+        r"Somebody was faster\. Gate review was approved by carla at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC;", late.text
+    )
     assert "please wait" in late.text
     assert len(site.gate(run_id).answers) == 1
 
@@ -171,6 +173,11 @@ def test_decided_and_resumed_are_two_facts(site):
     text = site.page(f"/runs/{run_id}")
     assert "Recorded, and not yet driven on." in text
     assert ">Resume<" in text
+    course = text[text.index('id="timeline"') : text.index('id="tab"')]
+    assert ">waiting<" not in course
+    assert ", waiting" not in course, "nobody is waited for any more, in the rows and in the picture"
+    assert "carla approved" in course
+    assert 'class="node owed gate"' in course
     site.dispatcher.hold = False
     assert site.post(f"/runs/{run_id}/resumption", {"by": "carla"}).status_code == 303
     assert "The run went on and completed." in site.page(f"/runs/{run_id}")
