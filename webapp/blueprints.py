@@ -6,6 +6,7 @@ import re
 import uuid
 from statistics import quantiles
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Blueprint as Area
 from flask import make_response, redirect, render_template, request
@@ -103,14 +104,23 @@ class Field(Struct, frozen=True, kw_only=True):
 
 @area.get("/blueprints")
 def index() -> AnyResponse:
-    """Every blueprint that has a file or a run."""
+    """Every blueprint that has a file or a run, from the name that `start` gives on."""
     here = services()
     files, counts = here.blueprint_files(), here.store.blueprint_counts()
-    names = sorted({*files, *counts}, key=str.casefold)
-    listed = [_listed(name, files.get(name), counts.get(name, 0), here) for name in names[:LISTED]]
+    start = request.args.get("start", "")
+    total, left = begin_with(start, {*files, *counts})
+    listed = [_listed(name, files.get(name), counts.get(name, 0), here) for name in left[:LISTED]]
+    further = urlencode({"start": left[LISTED]}, errors="replace") if len(left) > LISTED else None
     return make_response(
-        render_template("blueprints/list.html", listed=listed, more=len(names) - len(listed), config=here.config)
+        render_template(
+            "blueprints/list.html", listed=listed, total=total, start=start, further=further, config=here.config
+        )
     )
+
+
+def begin_with(start: str, names: set[str]) -> tuple[int, list[str]]:
+    """How many blueprints there are, and in the order of the list those from `start` on."""
+    return len(names), sorted((one for one in names if one.casefold() >= start.casefold()), key=str.casefold)
 
 
 @area.get("/blueprints/<path:name>")

@@ -129,6 +129,16 @@ def test_blueprints_say_what_a_run_is_given(site):
     ask(site, "/blueprints/nothere", 404)
 
 
+def test_many_blueprints_come_page_by_page(site, monkeypatch):
+    monkeypatch.setattr("webapp.api.blueprints.LISTED", 3)
+    first = ask(site, "/blueprints")
+    assert [one["name"] for one in first["blueprints"]] == ["asking", "nap", "payout"]
+    assert (first["more"], first["next"]) == (1, "two")
+    rest = ask(site, "/blueprints?start=two")
+    assert [one["name"] for one in rest["blueprints"]] == ["two"]
+    assert (rest["more"], rest["next"]) == (0, None)
+
+
 def test_a_broken_blueprint_says_why_it_cannot_be_started(site):
     (site.root / "blueprints" / "broken.yaml").write_text("name: broken\nflow: {}\n")
     listed = {one["name"]: one for one in ask(site, "/blueprints")["blueprints"]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from neurocore.persistence.base import RunStatus
 
 
@@ -137,6 +139,20 @@ def test_a_warning_about_a_blueprint_names_its_line(site):
         "name: ends\ncomponents: []\nflow:\n  steps:\n    - approval: {name: last, message: Well?}\n"
     )
     assert ">line 5: flow.steps[0]: Nothing follows" in site.page("/blueprints/ends")
+
+
+def test_many_blueprints_are_listed_page_by_page(site, monkeypatch):
+    monkeypatch.setattr("webapp.blueprints.LISTED", 3)
+    first = site.page("/blueprints")
+    names = re.compile(r'href="/blueprints/(\w+)"')
+    assert names.findall(first) == ["asking", "nap", "payout"]
+    assert "4 blueprints" in first
+    further = re.search(r'rel="next" href="(\?[^"]+)"', first)
+    assert further
+    rest = site.page(f"/blueprints{further[1]}")
+    assert names.findall(rest) == ["two"]
+    assert 'rel="next"' not in rest
+    assert "Show all blueprints" in site.page("/blueprints?start=zzz")
 
 
 def test_the_picture_of_a_large_blueprint_is_sent_when_it_is_asked_for(site):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Meta, Struct
 
 from neurocore.blueprint.lint import validate_blueprint
 from neurocore.blueprint.model import Blueprint
@@ -14,7 +14,7 @@ from neurocore.persistence.base import RunFilter
 from neurocore.runtime.definition import definition, shown
 from neurocore.yamlfile import Problem
 from webapp.api.operations import get
-from webapp.blueprints import LISTED, LOOKED_AT, figures
+from webapp.blueprints import LISTED, LOOKED_AT, begin_with, figures
 from webapp.services import Services
 
 
@@ -43,10 +43,17 @@ class BlueprintSummary(Struct, kw_only=True):
 
 
 class BlueprintsDocument(Struct, kw_only=True):
-    """Blueprints by name. `more` counts those left out of this list."""
+    """Blueprints by name. `more` counts those that come after them; `next` is what `start` takes for the next page."""
 
     blueprints: list[BlueprintSummary]
     more: int
+    next: str | None
+
+
+class BlueprintsQuery(Struct, kw_only=True):
+    """Where the list begins."""
+
+    start: Annotated[str, Meta(description="The name to begin with: `next` of a page.")] = ""
 
 
 class InputDocument(Struct, kw_only=True):
@@ -73,12 +80,14 @@ class BlueprintDocument(BlueprintSummary, kw_only=True):
 
 
 @get("/blueprints")
-def list_blueprints(here: Services) -> BlueprintsDocument:
+def list_blueprints(here: Services, query: BlueprintsQuery) -> BlueprintsDocument:
     """List the blueprints."""
     files, counts = here.blueprint_files(), here.store.blueprint_counts()
-    names = sorted({*files, *counts}, key=str.casefold)
+    _, left = begin_with(query.start, {*files, *counts})
     return BlueprintsDocument(
-        blueprints=[_summary(here, name, files, counts) for name in names[:LISTED]], more=max(0, len(names) - LISTED)
+        blueprints=[_summary(here, name, files, counts) for name in left[:LISTED]],
+        more=max(0, len(left) - LISTED),
+        next=left[LISTED] if len(left) > LISTED else None,
     )
 
 
