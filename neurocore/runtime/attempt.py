@@ -43,7 +43,7 @@ class Attempt(Struct, eq=False):
     visit: int
     number: int
     started_at: str
-    base_commit: int
+    base_commit: int = 0
     clock: float = field(default_factory=time.perf_counter)
     step_index: int | None = None
     resume_data: Any = None
