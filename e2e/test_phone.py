@@ -61,3 +61,23 @@ def test_a_person_decides_on_a_phone(site: Site, phone_page: Page) -> None:
     phone_page.get_by_role("button", name="Approve").tap()
     expect(phone_page.locator("#status")).to_contain_text("completed")
     assert site.record(run_id).status.value == "completed"
+
+
+def test_a_refused_form_leads_to_the_field_that_is_wrong(site: Site, phone_page: Page) -> None:
+    lines = "\n".join(f"line {number}" for number in range(200))
+    phone_page.goto(site.url(site.waiting_run(lines)))
+    phone_page.get_by_label("Approver").fill("ann")
+    phone_page.get_by_role("button", name="Reject", exact=True).tap()
+    expect(phone_page.get_by_text("A rejection here needs a note")).to_be_in_viewport()
+    expect(phone_page.get_by_label("Note")).to_be_focused()
+
+
+def test_a_refused_start_leads_to_the_first_input_that_is_wrong(site: Site, phone_page: Page) -> None:
+    phone_page.goto(f"{site.address}/blueprints/everything")
+    phone_page.get_by_label("text", exact=True).fill("words")
+    for name in ("whole", "money"):
+        phone_page.get_by_label(name, exact=True).fill("many")
+    phone_page.get_by_label("Your name").fill("ann")
+    phone_page.get_by_role("button", name="Start", exact=True).tap()
+    expect(phone_page.get_by_label("whole", exact=True)).to_be_focused()
+    expect(phone_page.get_by_label("whole", exact=True)).to_be_in_viewport()
