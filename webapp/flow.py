@@ -132,16 +132,17 @@ def of_run(plan: Plan, run: RunRecord, steps: Sequence[StepRecord], gates: Seque
         if gate.status is GateStatus.OPEN and gate.node_id in nodes:
             before = nodes[gate.node_id]
             nodes[gate.node_id] = NodeState("suspended", max(gate.visit, before.visits), before.href)
-        elif gate.status in _CLOSED and nodes.get(gate.node_id, NodeState()).state == "suspended":
+        elif gate.status in _CLOSED and gate.node_id in nodes:
             before = nodes[gate.node_id]
-            nodes[gate.node_id] = NodeState(_CLOSED[gate.status], before.visits, before.href)
+            if before.visits == gate.visit and before.state in ("suspended", "skipped"):
+                nodes[gate.node_id] = NodeState(_CLOSED[gate.status], before.visits, before.href)
     for current in () if run.status.ended else run.current_nodes:
         if current.node_id in nodes:
             nodes[current.node_id] = NodeState("running", current.visit, _link(current.node_id, current))
     return Flow(_sheet(run.blueprint_hash or run.run_id, _Held(plan)), nodes, edges)
 
 
-#: A gate that waits no more, and whose step is not recorded as ended.
+#: A gate that waits no more, and has not let the run go on.
 _CLOSED = {GateStatus.DECIDED: "owed", GateStatus.VOIDED: "cancelled"}
 
 

@@ -60,7 +60,8 @@ class Row(Struct, kw_only=True):
     @property
     def voided(self) -> bool:
         """Whether it waited for a person until nobody was asked any more."""
-        return self.status == "suspended" and self.gate is not None and self.gate.status is GateStatus.VOIDED
+        ended = self.status in ("suspended", "skipped")
+        return ended and self.gate is not None and self.gate.status is GateStatus.VOIDED
 
     @property
     def id(self) -> str:
