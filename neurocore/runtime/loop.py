@@ -415,6 +415,10 @@ class Drive:
         if self.rejection is None:
             message = "It was interrupted from the keyboard; resume goes on from here."
             self.failure = Failure(kind=FailureKind.INTERRUPTED, message=message)
+        # A turn that was in the middle of it is lost, with the numbers that it had given and the gates that it opened.
+        opened = {(gate.node_id, gate.visit) for gate in self.store.load_gates(stored.run_id)}
+        self.gates = {key: gate for key, gate in self.gates.items() if key in opened}
+        self.next_index = max((step.step_index for step in self.store.step_summaries(stored.run_id)), default=-1) + 1
         turn = Turn(self)
         for attempt in self.running.values():
             turn.broken_off(self.workers.abandon(attempt), KeyboardInterrupt("It was interrupted from the keyboard."))

@@ -22,6 +22,7 @@ from neurocore.errors import (
     RunNotFound,
     UsageError,
 )
+from neurocore.persistence.admin import check
 from neurocore.runtime import executor
 from neurocore.runtime.attempt import MAX_ERROR_CHARACTERS, MAX_LOG_CHARACTERS, MAX_TRACEBACK_CHARACTERS, Attempt
 from neurocore.runtime.begin import drive_on
@@ -706,6 +707,30 @@ def test_ctrl_c_after_the_last_commit_changes_nothing_of_it(world: World, steps:
         world.run(chain(*steps))
     run = world.only_run()
     assert (run.status, run.failure, [gate.status for gate in run.gates if gate.status != "open"]) == (status, None, [])
+
+
+@pytest.mark.parametrize("behind", ["work", "approval"])
+def test_ctrl_c_in_the_middle_of_a_commit_leaves_no_gap_in_the_steps(world: World, behind: str) -> None:
+    may_end = threading.Event()
+
+    def work(context: FlowContext) -> None:
+        if context.node_id == "b":
+            may_end.wait(20)
+
+    def stop() -> None:
+        if "c" in world.calls and not may_end.is_set():
+            may_end.set()
+            raise KeyboardInterrupt
+
+    world.skill("work", work)
+    with failpoints.arm("step.before_commit", stop), pytest.raises(KeyboardInterrupt):
+        world.run(graph("a>b a>c c>ok", types={"ok": behind}))
+    run_id = world.only_run().run_id
+    assert world.story(run_id) == ["a 1.1 completed", "b 1.1 failed"]
+    assert [gate.status for gate in world.store.load_gates(run_id)] == []
+    assert world.resume(run_id).metadata.status == ("completed" if behind == "work" else "suspended")
+    assert "b 1.2 completed" in world.story(run_id)
+    assert check(world.store).problems == []
 
 
 def test_ctrl_c_before_the_run_is_recorded_is_told_as_such(world: World) -> None:
