@@ -138,8 +138,8 @@ class ThreadDispatcher:
 
     def _drive(self, run_id: str, resume_data: object, event: Event | None) -> None:
         self._states[run_id] = "running"
-        registry = self._registry() if callable(self._registry) else self._registry
         try:
+            registry = self._registry() if callable(self._registry) else self._registry
             drive_on(
                 run_id, registry, self._config, self._store, event=event, resume_data=resume_data,
                 on_event=self._on_event, stop=self._stop,

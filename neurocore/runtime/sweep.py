@@ -69,7 +69,7 @@ def sweep_once(config: NeuroCoreConfig, *, run_store: RunStore, dispatch: Dispat
         state = liveness_now(run, config, run_store)
         if state not in ("owed", "lost") or dispatch.state(run.run_id) is not None:
             continue
-        if state == "lost" and config.runtime.on_lost == "fail":
+        if state == "lost" and config.runtime.on_lost == "fail" and not run.cancel_requested:
             if _fail(run.run_id, config, run_store):
                 report.failed.append(run.run_id)
             continue

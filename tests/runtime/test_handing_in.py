@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from neurocore import FlowContext
-from neurocore.errors import ExecutionError, NotResumable, RefusedError, RunBusyError
+from neurocore.errors import ConfigError, ExecutionError, NotResumable, RefusedError, RunBusyError
 from neurocore.persistence import RunStatus
 from neurocore.runtime import begin, executor, sweep
 from neurocore.runtime.begin import drive_on
@@ -58,6 +58,23 @@ def test_the_threads_drive_a_failed_run_on_and_say_who_wanted_it(world: World, f
     dispatch.close()
     assert world.record(failed).status == "completed"
     assert resumed_by(world, failed) == [("ann", "link")]
+
+
+def test_a_run_whose_skills_cannot_be_found_just_then_is_not_kept_from_the_next_try(world: World, failed: str) -> None:
+    broken: list[Exception] = [ConfigError("neurocore.yaml is being written"), OSError("gone")]
+
+    def registry() -> Any:
+        if broken:
+            raise broken.pop()
+        return world.registry
+
+    dispatch = ThreadDispatcher(registry, world.config, world.store)
+    for _ in range(3):
+        dispatch.submit(failed, by="ann")
+        assert dispatch.idle(20)
+        assert dispatch.state(failed) is None
+    dispatch.close()
+    assert world.record(failed).status == "completed"
 
 
 def test_a_failed_run_that_nobody_wants_on_is_left_alone(world: World, failed: str) -> None:
@@ -126,6 +143,23 @@ def test_the_sweep_fails_no_run_that_has_ended(world: World, monkeypatch: Any) -
     dispatch = InlineDispatcher(world.registry, world.config, world.store)
     assert not sweep_once(world.config, run_store=world.store, dispatch=dispatch)
     assert world.record(run.run_id).status == "completed"
+
+
+def test_the_sweep_cancels_a_lost_run_that_is_to_be_cancelled_whatever_is_done_with_others(world: World) -> None:
+    class Death(BaseException):
+        pass
+
+    def work(context: FlowContext) -> None:
+        cancel_run(context.metadata.run_id, run_store=world.store, config=world.config, by="ann")
+        raise Death
+
+    world.skill("work", work)
+    with pytest.raises(Death):
+        world.run(chain("a"))
+    world.config = structs.replace(world.config, runtime=structs.replace(world.config.runtime, on_lost="fail"))
+    dispatch = InlineDispatcher(world.registry, world.config, world.store)
+    sweep_once(world.config, run_store=world.store, dispatch=dispatch)
+    assert (world.only_run().status, world.calls) == ("cancelled", ["a"])
 
 
 def test_a_run_that_ends_while_it_is_cancelled_has_ended(world: World, monkeypatch: Any) -> None:

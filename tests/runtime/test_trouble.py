@@ -256,7 +256,7 @@ def test_a_step_that_was_left_behind_is_not_begun_again_beside_itself(world: Wor
     with pytest.raises(ExecutionError, match="did not end within"):
         world.run(chain("a: timeout: 0.05"))
     run_id = world.only_run().run_id
-    with pytest.raises(ExecutionError, match="An earlier try of it, whose time was up, still works"):
+    with pytest.raises(ExecutionError, match="An earlier try of it was left behind and still works"):
         world.resume(run_id)
     may_end.set()
     threads[0].join(20)
@@ -362,12 +362,14 @@ def test_the_time_of_a_run_ends_the_wait_for_a_next_try(world: World) -> None:
 
 
 def test_a_run_whose_time_is_up_starts_no_further_step(world: World) -> None:
-    world.skill("work", lambda context: threading.Event().wait(0.1))
-    timed = "type: sequential\n  settings: {timeout_seconds: 0.09}"
+    may_end = threading.Event()
+    world.skill("work", lambda context: may_end.wait(20))
+    timed = "type: sequential\n  settings: {timeout_seconds: 0.05}"
     with pytest.raises(ExecutionError, match="of work; it was at a"):
         world.run(chain("a", "b").replace("type: sequential", timed))
     with pytest.raises(ExecutionError, match="of work; it was at a"):
         world.resume(world.only_run().run_id)
+    may_end.set()
     assert world.calls == ["a"]
     assert world.story(world.only_run().run_id) == ["a 1.1 failed"]
 
@@ -711,9 +713,10 @@ def test_ctrl_c_after_the_last_commit_changes_nothing_of_it(world: World, steps:
 
 @pytest.mark.parametrize("behind", ["work", "approval"])
 def test_ctrl_c_in_the_middle_of_a_commit_leaves_no_gap_in_the_steps(world: World, behind: str) -> None:
-    may_end = threading.Event()
+    may_end, threads = threading.Event(), []
 
     def work(context: FlowContext) -> None:
+        threads.append(threading.current_thread())
         if context.node_id == "b":
             may_end.wait(20)
 
@@ -728,6 +731,8 @@ def test_ctrl_c_in_the_middle_of_a_commit_leaves_no_gap_in_the_steps(world: Worl
     run_id = world.only_run().run_id
     assert world.story(run_id) == ["a 1.1 completed", "b 1.1 failed"]
     assert [gate.status for gate in world.store.load_gates(run_id)] == []
+    for thread in threads[1:]:  # the first step ran on this one
+        thread.join(20)
     assert world.resume(run_id).metadata.status == ("completed" if behind == "work" else "suspended")
     assert "b 1.2 completed" in world.story(run_id)
     assert check(world.store).problems == []
