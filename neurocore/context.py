@@ -337,6 +337,9 @@ class DotDict:
         return f"DotDict({self._dict!r})"
 
 
+codec.know_view(DotDict, lambda view: view._dict)
+
+
 def idempotency_key(run_id: str, node_id: str, visit: int) -> str:
     """The key of one visit of one node in one run: the first 32 hexadecimal digits of a SHA-256."""
     return hashlib.sha256(f"{run_id}\0{node_id}\0{visit}".encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -369,6 +369,18 @@ class Reading:
         return object()
 
 
+class Noted(msgspec.Struct, frozen=True, dict=True):
+    number: int
+
+
+def test_what_a_struct_holds_beside_its_fields_comes_back_too() -> None:
+    noted = Noted(1)
+    noted.__dict__["note"] = ["seen"]
+    back = codec.decode(codec.encode(noted))
+    assert (back, back.__dict__) == (noted, {"note": ["seen"]})
+    assert codec.decode(codec.encode(Noted(2))) == Noted(2)
+
+
 def test_what_a_dataclass_holds_beside_its_fields_comes_back_too() -> None:
     reading = Reading(2)
     assert reading.costly

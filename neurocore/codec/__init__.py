@@ -7,7 +7,7 @@ but their constructor; a class that is gone, or is not what it was, is an error 
 """
 
 from neurocore.codec.decoding import decode, restore
-from neurocore.codec.encoding import canonical, encode, is_immutable
+from neurocore.codec.encoding import canonical, encode, is_immutable, know_view
 from neurocore.codec.jsonable import from_jsonable, plain, to_jsonable
 from neurocore.codec.tags import MAX_BYTES, MAX_DEPTH, SecretRef, Unreadable, register_codec
 from neurocore.errors import CodecError
@@ -23,6 +23,7 @@ __all__ = [
     "encode",
     "from_jsonable",
     "is_immutable",
+    "know_view",
     "plain",
     "register_codec",
     "restore",

@@ -133,7 +133,12 @@ def _dataclass(data: bytes) -> Any:
 
 def _struct(data: bytes) -> Any:
     place, fields = _unpack(data)
-    return _class(place, lambda one: issubclass(one, Struct), "Struct")(**fields)
+    kind = _class(place, lambda one: issubclass(one, Struct), "Struct")
+    besides = fields.keys() - set(kind.__struct_fields__) if kind.__dictoffset__ else set()
+    value = kind(**{name: item for name, item in fields.items() if name not in besides})
+    if besides:
+        value.__dict__.update({name: fields[name] for name in besides})
+    return value
 
 
 def _pydantic(data: bytes) -> Any:

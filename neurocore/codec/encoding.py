@@ -59,6 +59,11 @@ def is_immutable(value: Any) -> bool:
     return isinstance(value, enum.Enum)
 
 
+def know_view(kind: type, seen: Callable[[Any], dict[Any, Any]]) -> None:
+    """Encode objects of this class, which are views of a dict, as the dict that they show."""
+    _SPECIAL[kind] = lambda walk, value, depth: walk.wire(seen(value), depth)
+
+
 def _is_plain(value: Any, depth: int) -> bool:
     """Whether MessagePack has a word for every part of this list or dict (apart from the size of numbers)."""
     kind = type(value)
@@ -205,7 +210,7 @@ class _Walk:
             fields = {name: getattr(value, name) for name in kind.__struct_fields__ if hasattr(value, name)}
             if hasattr(kind, "__post_init__") and kind(**fields) != value:
                 raise _Refused(f"The __post_init__ of {name_of(kind)} would change it when it is read again.", value)
-            return self._fields(tags.STRUCT, value, fields, depth)
+            return self._fields(tags.STRUCT, value, {**fields, **_set_besides(value, [*fields])}, depth)
         if dataclasses.is_dataclass(value) and _has_plain_new(kind):
             names = [one.name for one in dataclasses.fields(value)]
             fields = {name: getattr(value, name) for name in names if hasattr(value, name)}

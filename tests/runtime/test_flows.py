@@ -302,6 +302,18 @@ def test_an_async_skill_runs_like_any_other(world: World) -> None:
     assert context.get("n") == 2
 
 
+def test_what_was_read_by_attribute_can_be_set_within_something_else(world: World) -> None:
+    def work(context: FlowContext) -> None:
+        if context.node_id == "a":
+            context.set("people", [context.data.user, {"boss": context.data.user.boss}])
+
+    world.skill("work", work)
+    user = {"name": "Ada", "boss": {"name": "Bob"}}
+    context = world.run(chain("a", "b"), initial_data={"user": user})
+    assert context.get("people") == [user, {"boss": {"name": "Bob"}}]
+    assert type(context.get("people")[0]) is dict
+
+
 def test_the_context_gives_private_copies_and_notices_nested_changes(world: World) -> None:
     world.skill("make", lambda context: context.set("user", {"tags": ["a"]}))
     world.skill("change", lambda context: context.get("user")["tags"].append("b"))
