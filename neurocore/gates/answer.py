@@ -59,13 +59,16 @@ def late_answer(
     )
 
 
-def check_form(gate: GateRecord, *, approved: bool, by: str, note: str | None) -> tuple[str, str | None]:
+def check_form(gate: GateRecord, *, approved: bool, by: object, note: object) -> tuple[str, str | None]:
     """The name and the note, trimmed. Raises InputError with a sentence per field."""
     by = by.strip() if isinstance(by, str) else ""
     note = note.strip() if isinstance(note, str) else note
     problems = {}
     if not by or len(by) > MAX_NAME or any(ord(character) < 32 for character in by):
         problems["by"] = f"Say who you are, in 1 to {MAX_NAME} characters on one line."
+    if note is not None and not isinstance(note, str):
+        problems["note"] = f"A note is text, not {type(note).__name__}."
+        raise InputError(" ".join(problems.values()), problems)
     if note is not None and len(note) > MAX_NOTE:
         problems["note"] = f"A note has at most {MAX_NOTE:,} characters; this one has {len(note):,}."
     needed = gate.policy.note == "required" or (gate.policy.note == "on_reject" and not approved)

@@ -65,7 +65,8 @@ def decide_gate(
         if found is not None:
             decision = _answer(run, found, approved, by, note, digest, known_by, data or {}, run_store)
         else:
-            late = late_answer(run, gates, gate, visit, approved=approved, by=by.strip(), known_by=known_by)
+            name = by.strip() if isinstance(by, str) else ""
+            late = late_answer(run, gates, gate, visit, approved=approved, by=name, known_by=known_by)
             decision = Decision(answer=late.answers[-1], gate=late, effect="repeated")
         if decision is not None:
             break

@@ -42,6 +42,7 @@ from neurocore.runtime.claim import busy, is_driven, owner_of_this_process
 from neurocore.runtime.decide import Decision, answer_input, decide_gate
 from neurocore.runtime.events import OnEvent
 from neurocore.runtime.lookup import load_run, resolve_run_id
+from neurocore.runtime.loop import create
 from neurocore.skills.registry import SkillRegistry
 
 __all__ = [
@@ -127,7 +128,7 @@ def create_run(
         tags=tags, started_by=started_by, known_by=known_by, replay_of=replay_of,
     )  # fmt: skip
     run.owed = Owed.START
-    run_store.create_run(run)
+    create(run, run_store)
     return run
 
 

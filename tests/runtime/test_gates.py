@@ -215,6 +215,17 @@ def test_an_answer_needs_somebody(world: World, name: str) -> None:
     assert list(caught.value.problems) == ["by"]
 
 
+@pytest.mark.parametrize("given", [{"note": 5}, {"by": 5}, {"by": None}])
+def test_an_answer_is_made_of_words(world: World, given: dict[str, Any]) -> None:
+    run_id = at_gate(world)
+    with pytest.raises(InputError):
+        decide(world, run_id, **given)
+    assert world.store.load_gates(run_id)[0].status == "open"
+    decide(world, run_id)
+    with pytest.raises((InputError, AlreadyDecided)):
+        decide(world, run_id, **{"approved": False, **given})
+
+
 def test_an_answer_on_another_digest_is_refused(world: World) -> None:
     run_id = at_gate(world)
     with pytest.raises(GateChanged, match="look again"):

@@ -780,6 +780,16 @@ def test_a_listener_that_fails_does_not_stop_the_run(world: World) -> None:
     assert heard == ["run_started", "step_started", "step_finished"]
 
 
+def test_an_id_that_is_taken_is_refused(world: World) -> None:
+    world.skill("work")
+    world.run(chain("a"), run_id="mine")
+    with pytest.raises(UsageError, match="A run with the id mine exists already"):
+        world.run(chain("a"), run_id="mine")
+    with pytest.raises(UsageError, match="exists already"):
+        create_run(parse_blueprint(chain("a")), world.registry, world.config, run_store=world.store, run_id="mine")
+    assert world.calls == ["a"]
+
+
 def test_setup_and_teardown_surround_the_steps_of_a_node(world: World) -> None:
     from neurocore import Skill, SkillMeta
 
