@@ -73,7 +73,6 @@ def serve(
     from neurocore import log
     from neurocore.config import load_config
     from neurocore.persistence import build_run_store
-    from neurocore.runtime.dispatch import ThreadDispatcher
     from webapp import create_app
     from webapp.services import Leave
 
@@ -104,8 +103,7 @@ def serve(
     here.closing.set()
     _send_rest(channels)
     server.close()
-    dispatcher.close(grace)
-    if isinstance(dispatcher, ThreadDispatcher) and not dispatcher.idle(timeout=0):
+    if dispatcher.close(grace):
         _leave_at_once(store)
     store.close()
 
@@ -219,7 +217,7 @@ def _stopped_by_signals(closing: threading.Event) -> Iterator[None]:
 
 
 def _leave_at_once(store: RunStore) -> NoReturn:
-    """A step that did not end in time holds its thread; its run is found as lost by the next sweep (promise 3)."""
+    """A step that did not end in time holds its thread; its run was handed back, and the next sweep finds it."""
     click.echo("Some steps did not end in time; the next sweep takes their runs up again.", err=True)
     store.close()
     sys.stdout.flush()

@@ -41,8 +41,9 @@ class Leave:
         """Always None."""
         return None
 
-    def close(self, grace: float = 0.0) -> None:
-        """Nothing to do."""
+    def close(self, grace: float = 0.0) -> list[str]:
+        """Nothing to do, and nothing is left."""
+        return []
 
 
 class Services:

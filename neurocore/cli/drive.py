@@ -114,24 +114,15 @@ def interrupted(project: Project, run_id: str | None) -> errors.Interrupted:
 def handed_back(project: Project, run_id: str | None, number: int) -> errors.Interrupted:
     """What to raise after a signal, with the run marked as owed."""
     from neurocore.cli.brief import short_id
+    from neurocore.runtime.claim import hand_back
 
     name = signal.Signals(number).name
     if run_id is None:
         return errors.Interrupted(f"Stopped by {name} before the run began.", 128 + number)
-    hand_back(project, run_id, name)
+    with contextlib.suppress(NeuroCoreError):
+        hand_back(run_id, project.store, name)
     return errors.Interrupted(
         f"Stopped by {name}. What is done is kept; the sweep goes on from there, or now:\n"
         f"  {project.called} runs resume {short_id(run_id)}",
         128 + number,
     )
-
-
-def hand_back(project: Project, run_id: str, why: str) -> None:
-    """Mark a run that this process drove as owed, so that its end is no death of the run's step."""
-    from neurocore.persistence.base import Event, Owed, utcnow_iso
-
-    event = Event(at=utcnow_iso(), kind="stopped", who="NeuroCore", known_by="system", data={"because": why})
-    with contextlib.suppress(NeuroCoreError):
-        run = project.store.load_summary(run_id)
-        if run is not None and run.status.value == "running":
-            project.store.set_owed(run_id, Owed.RESUME, event=event)

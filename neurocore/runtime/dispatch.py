@@ -5,6 +5,7 @@ Whatever the dispatcher, handing in twice is harmless: driving begins with a cla
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from neurocore.context import FlowContext
 from neurocore.errors import NeuroCoreError
 from neurocore.persistence.base import Event, Owed, RunStatus, RunStore
 from neurocore.runtime.begin import drive_on, resumed
+from neurocore.runtime.claim import hand_back
 from neurocore.runtime.events import OnEvent
 from neurocore.skills.registry import SkillRegistry
 
@@ -34,8 +36,11 @@ class Dispatcher(Protocol):
     def state(self, run_id: str) -> str | None:
         """`queued` or `running` while this dispatcher has the run, else None."""
 
-    def close(self, grace: float = 0.0) -> None:
-        """Start nothing new; what runs gets `grace` seconds, and is handed back as owed where it stops in time."""
+    def close(self, grace: float = 0.0) -> list[str]:
+        """Start nothing new; what runs gets `grace` seconds to end its step, and is handed back as owed.
+
+        Returns the ids of runs whose steps did not end in time: nothing ends those but the end of the process.
+        """
 
 
 class InlineDispatcher:
@@ -66,8 +71,9 @@ class InlineDispatcher:
         """Always None: nothing is left when `submit` returns."""
         return None
 
-    def close(self, grace: float = 0.0) -> None:
-        """Nothing to do."""
+    def close(self, grace: float = 0.0) -> list[str]:
+        """Nothing to do, and nothing is left."""
+        return []
 
 
 class ThreadDispatcher:
@@ -118,11 +124,16 @@ class ThreadDispatcher:
         """`queued`, `running` or None."""
         return self._states.get(run_id)
 
-    def close(self, grace: float = 0.0) -> None:
+    def close(self, grace: float = 0.0) -> list[str]:
         """Start nothing new and wait up to `grace` seconds for steps that run; their runs are handed back as owed."""
         self._stop.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         wait_for_futures(list(self._futures), timeout=grace)
+        late = [run_id for run_id, state in list(self._states.items()) if state == "running"]
+        for run_id in late:
+            with contextlib.suppress(NeuroCoreError):
+                hand_back(run_id, self._store, "its process was stopped")
+        return late
 
     def idle(self, timeout: float | None = None) -> bool:
         """Wait until nothing is queued or running; False when `timeout` seconds were not enough."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 import msgspec
 
-from neurocore.cli.drive import Terminated, hand_back, handed_back, interrupted, stoppable
+from neurocore.cli.drive import Terminated, handed_back, interrupted, stoppable
 from neurocore.cli.live import view
 from neurocore.cli.output import emit, out, say
 from neurocore.cli.project import Project, pass_project
@@ -73,28 +73,23 @@ def _keep_at_it(project: Project, interval: float, grace: float, as_json: bool) 
     dispatch = ThreadDispatcher(project.registry, project.config, project.store)
     pause = threading.Event()
     data = sys.stdout  # what skills print meanwhile goes to stderr
-    handed_in: set[str] = set()
     try:
         with contextlib.redirect_stdout(sys.stderr), stoppable(), contextlib.suppress(KeyboardInterrupt, Terminated):
             while True:
                 document = _sweep(project, dispatch)
-                handed_in.update(document.owed, document.lost)
                 for text in _lines(document) if as_json else _told(document):
                     data.write(f"{text}\n")
                     data.flush()
                 pause.wait(interval)
     finally:
-        dispatch.close(grace=grace)
-        stuck = [run_id for run_id in sorted(handed_in) if dispatch.state(run_id) == "running"]
+        stuck = dispatch.close(grace)
         if stuck:
-            _leave_at_once(project, stuck)
+            _leave_at_once(project, len(stuck))
 
 
-def _leave_at_once(project: Project, run_ids: list[str]) -> NoReturn:
+def _leave_at_once(project: Project, count: int) -> NoReturn:
     """Steps that do not end in time hold their threads, and nobody can end those but the end of the process."""
-    for run_id in run_ids:
-        hand_back(project, run_id, "the sweep was stopped")
-    say(f"{counted(len(run_ids), 'step')} did not end in time; the next sweep takes the runs up again.")
+    say(f"{counted(count, 'step')} did not end in time; the next sweep takes the runs up again.")
     project.close()
     sys.stdout.flush()
     os._exit(0)
