@@ -6,10 +6,9 @@ import asyncio
 import contextvars
 import inspect
 import logging
-import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,8 +27,8 @@ MAX_LOG_CHARACTERS = 64 * 1024
 MAX_ERROR_CHARACTERS = 4_000
 MAX_TRACEBACK_CHARACTERS = 32_000
 
-#: (run id, node id, visit) of sync steps that were given up on, and the thread they were left behind on.
-left_behind: dict[tuple[str, str, int], threading.Thread] = {}
+#: (run id, node id, visit) of steps that were given up on, and whether what was left behind of them still works.
+left_behind: dict[tuple[str, str, int], Callable[[], bool]] = {}
 
 
 class Attempt(Struct, eq=False):
@@ -63,6 +62,7 @@ class Attempt(Struct, eq=False):
     abandoned: bool = False
     timed_out: bool = False
     cancel: Any = None
+    works: Callable[[], bool] | None = None
     cancelled: bool = False
 
     @property
@@ -72,8 +72,8 @@ class Attempt(Struct, eq=False):
 
     def still_works(self) -> bool:
         """Whether an earlier try of this visit was left behind and is not at its end: two would do the work twice."""
-        thread = left_behind.get(self.key)
-        return thread is not None and thread.is_alive()
+        works = left_behind.get(self.key)
+        return works is not None and works()
 
     def view(self, base: Mapping[str, bytes], instances: Instances) -> FlowContext:
         """The context this attempt sees."""
@@ -112,11 +112,14 @@ class Attempt(Struct, eq=False):
         """Run an async skill to its end on the event loop; a time-out or a cancellation cancels it."""
         context = self.view(base, instances)
         _lines.set(self.logs)  # a task has its own copy of the context variables
+        clock = asyncio.timeout(None if self.deadline is None else max(0.0, self.deadline - time.perf_counter()))
         try:
             instance = self.instance = instances.get(self.node)
             failpoint("step.before_run")
-            limit = None if self.deadline is None else max(0.0, self.deadline - time.perf_counter())
-            result = await asyncio.wait_for(_worked(instance, context), limit)
+            async with clock:
+                result = await _worked(instance, context)
+            if clock.expired():
+                raise TimeoutError  # it took no notice of being cancelled
             failpoint("step.after_run")
             self._end(context, result, instances)
         except asyncio.CancelledError as error:
@@ -126,7 +129,7 @@ class Attempt(Struct, eq=False):
             else:  # of something that the skill waited for, which is its own failure
                 self.fail(error, instances)
         except TimeoutError as error:
-            if self.deadline is not None and time.perf_counter() >= self.deadline:
+            if clock.expired():
                 self.time_out(instances)
             else:
                 self.fail(error, instances)

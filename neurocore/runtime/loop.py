@@ -196,7 +196,7 @@ class Drive:
         while True:
             now = time.perf_counter()
             own = [self.deadline] if self.deadline is not None and not self.running else []
-            until = min([now + POLL_SECONDS, *(item[0] for item in self.delayed[:1]), *self._sync_deadlines(), *own])
+            until = min([now + POLL_SECONDS, *(item[0] for item in self.delayed[:1]), *self._patience(), *own])
             ended = self.workers.next(max(0.0, until - now))
             if ended is not None:
                 if not ended.abandoned:
@@ -225,24 +225,18 @@ class Drive:
         return self.decided or before != self.cancelled_by
 
     def _late(self, now: float) -> Attempt | None:
-        """A sync attempt whose time is up: it is left behind on its thread and recorded as timed out."""
+        """An attempt whose time is up and that cannot be ended: it is left behind and recorded as timed out."""
         for attempt in self.running.values():
-            if (
-                attempt.deadline is not None
-                and now >= attempt.deadline
-                and isinstance(attempt.cancel, threading.Thread)
-            ):
+            patience = self.workers.patience(attempt)
+            if patience is not None and now >= patience:
                 late = self.workers.abandon(attempt)
                 late.time_out(self.instances)
                 return late
         return None
 
-    def _sync_deadlines(self) -> list[float]:
-        return [
-            attempt.deadline
-            for attempt in self.running.values()
-            if attempt.deadline is not None and isinstance(attempt.cancel, threading.Thread)
-        ]
+    def _patience(self) -> list[float]:
+        times = [self.workers.patience(attempt) for attempt in self.running.values()]
+        return [time for time in times if time is not None]
 
     # ---------------------------------------------------------------- what a turn asks
 

@@ -231,7 +231,7 @@ class Turn:
 
     def _start(self, attempt: Attempt) -> None:
         if attempt.still_works():
-            sentence = "An earlier try of it was left behind and still works on its thread; resume when that has ended."
+            sentence = "An earlier try of it was left behind and still works; resume when it has ended."
             attempt.fail(ExecutionError(sentence), self.drive.instances)
             self._failed(attempt)
         else:

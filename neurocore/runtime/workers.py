@@ -13,6 +13,9 @@ from typing import Any
 from neurocore.runtime.attempt import Attempt, left_behind
 from neurocore.runtime.skills import Instances
 
+#: How long an async skill gets to end once it was cancelled, in seconds; after that it is left behind.
+GRACE = 1.0
+
 
 class Workers:
     """Starts attempts and hands back those that ended, in the order they end.
@@ -28,12 +31,13 @@ class Workers:
     def start(self, attempt: Attempt, base: Mapping[str, bytes], *, is_async: bool) -> None:
         """Run the attempt beside the caller."""
         if is_async:
-            attempt.cancel = asyncio.run_coroutine_threadsafe(self._run_async(attempt, base), self._event_loop())
+            work = asyncio.run_coroutine_threadsafe(self._run_async(attempt, base), self._event_loop())
+            attempt.cancel, attempt.works = work, lambda: not work.done()
         else:
             thread = threading.Thread(
                 target=self._run_on_thread, args=(attempt, base), name=f"step-{attempt.node.id}", daemon=True
             )
-            attempt.cancel = thread
+            attempt.cancel, attempt.works = thread, thread.is_alive
             thread.start()
 
     def next(self, timeout: float | None) -> Attempt | None:
@@ -43,11 +47,17 @@ class Workers:
         except queue.Empty:
             return None
 
+    def patience(self, attempt: Attempt) -> float | None:
+        """When to stop waiting for an attempt: a thread cannot be cancelled; an async skill is, and may not notice."""
+        if attempt.deadline is None:
+            return None
+        return attempt.deadline if isinstance(attempt.cancel, threading.Thread) else attempt.deadline + GRACE
+
     def abandon(self, attempt: Attempt) -> Attempt:
         """Stop waiting for an attempt: whatever it still does is dropped. Returns what is to be recorded of it."""
         attempt.abandoned = True
-        if isinstance(attempt.cancel, threading.Thread):
-            left_behind[attempt.key] = attempt.cancel
+        if attempt.works is not None:
+            left_behind[attempt.key] = attempt.works
         seen = copy.copy(attempt)  # the skill, where it still works, ends the attempt that it began
         seen.logs = list(attempt.logs)
         return seen
@@ -61,7 +71,7 @@ class Workers:
         return asyncio.run_coroutine_threadsafe(wrapped(), self._event_loop()).result()
 
     def close(self) -> None:
-        """Cancel what still runs on the event loop and end it."""
+        """Cancel what still runs on the event loop and end it, as soon as what takes no notice has ended."""
         if self._loop is None:
             return
         loop, self._loop = self._loop, None
@@ -73,8 +83,10 @@ class Workers:
             await asyncio.gather(*tasks, return_exceptions=True)
             await loop.shutdown_asyncgens()
 
-        asyncio.run_coroutine_threadsafe(drain(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
+        drained = asyncio.run_coroutine_threadsafe(drain(), loop)
+        drained.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
+        with contextlib.suppress(TimeoutError):
+            drained.result(GRACE)
 
     def _run_on_thread(self, attempt: Attempt, base: Mapping[str, bytes]) -> None:
         try:
@@ -91,6 +103,7 @@ class Workers:
         except BaseException as error:  # as on a thread
             attempt.fail(error, self._instances)
         finally:
+            left_behind.pop(attempt.key, None)
             self._ended.put(attempt)
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 import threading
@@ -23,8 +24,14 @@ from neurocore.errors import (
     UsageError,
 )
 from neurocore.persistence.admin import check
-from neurocore.runtime import executor
-from neurocore.runtime.attempt import MAX_ERROR_CHARACTERS, MAX_LOG_CHARACTERS, MAX_TRACEBACK_CHARACTERS, Attempt
+from neurocore.runtime import executor, workers
+from neurocore.runtime.attempt import (
+    MAX_ERROR_CHARACTERS,
+    MAX_LOG_CHARACTERS,
+    MAX_TRACEBACK_CHARACTERS,
+    Attempt,
+    left_behind,
+)
 from neurocore.runtime.begin import drive_on
 from neurocore.runtime.blueprint import parse_blueprint
 from neurocore.runtime.dispatch import InlineDispatcher
@@ -223,6 +230,54 @@ def test_an_async_step_that_takes_too_long_to_be_set_up_is_cancelled(world: Worl
     world.registry.register(Slow)
     with pytest.raises(ExecutionError, match="did not end within"):
         world.run(chain("a: timeout: 0.05"))
+
+
+def test_an_async_step_that_takes_no_notice_of_being_cancelled_has_timed_out_all_the_same(world: World) -> None:
+    async def work(context: FlowContext) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        context.set("late", True)
+
+    world.async_skill("work", work)
+    with pytest.raises(ExecutionError, match="did not end within"):
+        world.run(chain("a: timeout: 0.05"))
+    run = world.only_run()
+    assert run.final_context is not None
+    assert run.final_context["data"] == {}
+    assert run.failure is not None
+    assert run.failure.kind == "timeout"
+
+
+@pytest.mark.parametrize("holds_up_the_loop", [False, True], ids=["awaiting", "blocking"])
+def test_an_async_step_that_goes_on_after_its_time_is_left_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch, holds_up_the_loop: bool
+) -> None:
+    monkeypatch.setattr(workers, "GRACE", 0.05)
+    may_end, ended = threading.Event(), threading.Event()
+
+    async def work(context: FlowContext) -> None:
+        while not may_end.is_set():
+            if holds_up_the_loop:
+                may_end.wait(20)
+            else:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0.01)
+        context.set("late", True)
+        ended.set()
+
+    world.async_skill("work", work)
+    with pytest.raises(ExecutionError, match="did not end within"):
+        world.run(chain("a: timeout: 0.05", "b"))
+    run_id = world.only_run().run_id
+    with pytest.raises(ExecutionError, match="An earlier try of it was left behind and still works"):
+        world.resume(run_id)
+    assert world.calls == ["a"]
+    may_end.set()
+    assert ended.wait(20)
+    while any(works() for works in list(left_behind.values())):
+        pass  # bounded by the test's time limit
+    assert world.resume(run_id).data.to_dict() == {"late": True}
+    assert world.calls == ["a", "a", "b"]
 
 
 def test_a_sync_step_that_takes_too_long_is_left_behind_and_its_changes_dropped(world: World) -> None:
