@@ -42,7 +42,7 @@ from neurocore.runtime.claim import busy, driving, is_driven, owner_label, owner
 from neurocore.runtime.events import OnEvent
 from neurocore.runtime.loop import Drive
 from neurocore.runtime.redefine import translated
-from neurocore.runtime.restore import FAILED_STEPS, give_again, restore
+from neurocore.runtime.restore import FAILED_STEPS, give_again, let_stand, restore
 from neurocore.skills.registry import SkillRegistry
 
 #: A visit in which the process died this often is not tried again.
@@ -186,7 +186,8 @@ def drive_on(
         raise NotResumable(f"Run {run_id} has failed, and nobody asked for another try; resume it if it is to go on.")
     definition = blueprint or Blueprint.from_snapshot(run.blueprint_snapshot)
     with driving(run_id):
-        tries_again = run.status is not RunStatus.FAILED or (run.owed is not None and event is None)
+        was_failed = run.status is RunStatus.FAILED
+        tries_again = not was_failed or (run.owed is not None and event is None)
         died = run.status is RunStatus.RUNNING and run.owner is not None and not alive and run.owed is None
         epoch = store.claim(run_id, owner=owner, expected_epoch=run.epoch)
         failpoint("claim.after")
@@ -223,6 +224,8 @@ def drive_on(
         restore(drive, steps, store.load_gates(run_id))
         if tries_again and resume_data is None:
             give_again(drive, steps)
+        if event is None and not was_failed:
+            let_stand(drive)
         if run.deaths >= MAX_DEATHS and drive.rejection is None:
             _give_up(drive)
         events.extend(_version_warnings(drive, registry))

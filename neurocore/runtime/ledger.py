@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from neurocore.runtime.loop import Drive
 
 
+#: How the reasons begin of failed rows that do not end their visit.
+TRIED_AGAIN, BROKEN_OFF = "tried again", "broken off"
+
+
 class Ledger:
     """The rows of one commit, as they are gathered; numbers and the drive's context move with them."""
 

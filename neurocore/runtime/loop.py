@@ -94,6 +94,7 @@ class Drive:
         self.given: dict[tuple[str, int], object] = {}
         self.continuing: set[tuple[str, int]] = set()
         self.tried_again: set[tuple[str, int]] = set()
+        self.given_up: set[tuple[str, int]] = set()
         self.attempts: dict[tuple[str, int], int] = {}
         self.retries: dict[tuple[str, int], int] = {}
         self.step_of: dict[tuple[str, int], StepRecord] = {}

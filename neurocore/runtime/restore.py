@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from neurocore import codec
 from neurocore.blueprint.progress import Outcome, route
 from neurocore.gates import occurrence
-from neurocore.persistence.base import GateRecord, GateStatus, StepRecord, StepStatus, fold
+from neurocore.persistence.base import (
+    Failure,
+    FailureKind,
+    GateRecord,
+    GateStatus,
+    StepRecord,
+    StepStatus,
+    fold,
+)
+from neurocore.runtime.ledger import BROKEN_OFF, TRIED_AGAIN
 from neurocore.runtime.loop import Drive
 
 #: Whom a resume's data was for, as its event says.
@@ -46,6 +55,23 @@ def give_again(drive: Drive, steps: Sequence[StepRecord]) -> None:
         key = (step.node_id, step.visit)
         if step.status is StepStatus.FAILED and step.started_at < brought.at and key in drive.tried_again:
             drive.given[key] = brought.data["data"]
+
+
+def let_stand(drive: Drive) -> None:
+    """What had failed for good when the process died stays failed, and fails the run: nobody asked for another try."""
+    going = {(node.node_id, node.visit) for node in drive.run_record.current_nodes}
+    asked = max((event.at for event in drive.run_record.events if event.kind == "resumed"), default="")
+    for key, row in drive.step_of.items():
+        goes_on = (row.reason or "").startswith((TRIED_AGAIN, BROKEN_OFF))
+        if row.status is StepStatus.FAILED and row.started_at >= asked and key not in going and not goes_on:
+            drive.given_up.add(key)
+            drive.failure = drive.failure or _failure_of(row)
+
+
+def _failure_of(row: StepRecord) -> Failure:
+    timed_out = row.error_type == TimeoutError.__name__ and row.traceback is None
+    kind = FailureKind.TIMEOUT if timed_out else FailureKind.ERROR
+    return Failure(kind=kind, node=row.node_id, type=row.error_type, message=f"Step {row.node_id} failed: {row.error}")
 
 
 def _replay(drive: Drive, rows: list[StepRecord], voided: set[tuple[str, int]]) -> list[StepRecord]:

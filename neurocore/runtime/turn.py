@@ -28,7 +28,7 @@ from neurocore.persistence.base import (
     StepStatus,
 )
 from neurocore.runtime.attempt import Attempt
-from neurocore.runtime.ledger import Ledger
+from neurocore.runtime.ledger import BROKEN_OFF, TRIED_AGAIN, Ledger
 
 if TYPE_CHECKING:
     from neurocore.runtime.loop import Drive
@@ -103,7 +103,7 @@ class Turn:
         delay = None if self._out_of_time(attempt) else drive.retry_delay(attempt)
         if delay is not None:
             when = "when the run goes on" if drive.stopping() else f"after {delay:.2g} s"
-            self.ledger.step(attempt, StepStatus.FAILED, reason=f"tried again {when}")
+            self.ledger.step(attempt, StepStatus.FAILED, reason=f"{TRIED_AGAIN} {when}")
             drive.delay(delay, attempt.node, attempt.visit)
             drive.tell_step("step_retrying", attempt, self.ledger.now)
             return
@@ -150,7 +150,7 @@ class Turn:
     def broken_off(self, attempt: Attempt, error: BaseException) -> None:
         """The row of an attempt that did not come to its end, so that the next one is known to be another."""
         attempt.fail(error, self.drive.instances)
-        self.ledger.step(attempt, StepStatus.FAILED, reason="broken off")
+        self.ledger.step(attempt, StepStatus.FAILED, reason=BROKEN_OFF)
 
     def died(self, current: CurrentNode) -> None:
         """The row of an attempt in which the process died."""
@@ -187,7 +187,8 @@ class Turn:
         for skip in moves.skipped:
             self._follow_skip(skip)
         for node, visit in moves.ready:
-            if (node.id, drive.record_visit(node.id, visit)) not in drive.gates:
+            recorded = (node.id, drive.record_visit(node.id, visit))
+            if recorded not in drive.gates and recorded not in drive.given_up:
                 drive.ready.append((node, visit))
         for broken in moves.broken:
             self._follow_broken(broken)

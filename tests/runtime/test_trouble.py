@@ -493,6 +493,40 @@ def test_a_run_that_is_driven_is_cancelled_between_steps(world: World) -> None:
         world.resume(run.run_id)
 
 
+@pytest.mark.parametrize("fail_fast", ["true", "false"])
+def test_what_failed_before_its_process_died_is_not_tried_again_unless_somebody_asks(
+    world: World, fail_fast: str
+) -> None:
+    class Death(BaseException):
+        pass
+
+    go = threading.Event()
+
+    def die() -> None:
+        if "b 1.1 failed" in world.story(world.only_run().run_id):
+            raise Death
+
+    def fail(context: FlowContext) -> None:
+        raise ValueError("no")
+
+    world.skill("work")
+    world.skill("fails", fail)
+    world.skill("waits", lambda context: go.wait(20) if world.calls.count("c") == 1 else None)
+    text = graph("a>b a>c c>d", types={"b": "fails", "c": "waits"}, settings=f"{{fail_fast: {fail_fast}}}")
+    with failpoints.arm("step.after_commit", die), pytest.raises(Death):
+        world.run(text)
+    run_id = world.only_run().run_id
+    inline = InlineDispatcher(world.registry, world.config, world.store)
+    assert sweep_once(world.config, run_store=world.store, dispatch=inline).lost == [run_id]
+    run = world.record(run_id)
+    assert (run.status, run.error) == ("failed", "Step b failed: no")
+    assert (world.calls.count("b"), "d" in world.calls) == (1, fail_fast == "false")
+    with pytest.raises(ExecutionError, match="Step b failed: no"):
+        world.resume(run_id)
+    assert world.calls.count("b") == 2
+    go.set()
+
+
 def test_without_a_configuration_the_owner_is_looked_for_in_the_project_around_the_current_folder(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
