@@ -257,11 +257,10 @@ class Turn:
 
     def _open_gate(self, node: PlanNode, visit: int, *, step: StepRecord | None = None) -> None:
         drive = self.drive
-        shown = [key for before in drive.plan.before(node.id) for key in drive.last_step.get(before.id, ())]
         attempt = self._attempt(node, visit)
         try:
             gate = occurrence.open_gate(
-                attempt.run_id, node, visit, drive.base, list(dict.fromkeys(shown)), at=self.ledger.now
+                attempt.run_id, node, visit, drive.base, self._outputs_before(node), at=self.ledger.now
             )  # fmt: skip
         except NeuroCoreError as error:
             attempt.fail(error, drive.instances)
@@ -272,6 +271,19 @@ class Turn:
         gate.step_index = row.step_index
         self.ledger.gates[node.id, visit] = drive.gates[node.id, visit] = gate
         drive.tell_step("gate_opened", attempt, self.ledger.now)
+
+    def _outputs_before(self, node: PlanNode) -> list[str]:
+        """What the completed steps directly before a node have set; one that was skipped is looked past."""
+        drive, keys, seen = self.drive, dict[str, None](), {node.id}
+        todo = drive.plan.before(node.id)
+        while todo:
+            before = todo.pop(0)
+            if before.id in drive.last_step:
+                keys.update(dict.fromkeys(drive.last_step[before.id]))
+            elif before.id not in seen:
+                todo.extend(drive.plan.before(before.id))
+            seen.add(before.id)
+        return list(keys)
 
     def _reopen_changed_gates(self) -> None:
         """Promise 6: an open gate whose values have changed is voided, and another opens over the new ones."""

@@ -538,6 +538,13 @@ def test_a_failure_beside_an_open_gate_voids_it_and_resume_asks_again(world: Wor
     assert world.calls.count("after") == 1
 
 
+def test_a_gate_behind_a_step_that_was_skipped_shows_what_the_step_before_that_has_set(world: World) -> None:
+    world.skill("work", lambda context: context.set(context.node_id, 7))
+    run_id = world.run(chain("a", "b: condition: context.data.a > 9", "approval: {name: ok}")).metadata.run_id
+    (gate,) = world.store.load_gates(run_id)
+    assert gate.values == {"a": 7}
+
+
 def test_the_preview_says_what_each_answer_leads_to(world: World) -> None:
     run_id = at_gate(world, "a", GATE, "b", "c: condition: context.data.n > 9", "d")
     outlook = preview(run_id, world.store)
