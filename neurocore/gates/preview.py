@@ -1,18 +1,20 @@
 """What each answer at a gate leads to: read off the plan, so that a person knows before pressing.
 
-Conditions are not evaluated here: they will look at a context that does not exist yet. What hangs on one, or on the
-port that a step will choose, is therefore named as possible and not as certain.
+Conditions will look at a context that does not exist yet, of which only the answer itself is known beforehand. What
+hangs on anything else, or on the port that a step will choose, is therefore named as possible and not as certain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec import Struct
 
+from neurocore.blueprint.conditions import Condition
 from neurocore.blueprint.model import Blueprint
 from neurocore.blueprint.plan import APPROVED, REJECTED, Carry, Plan, PlanEdge, PlanNode, compile_plan
-from neurocore.errors import NoOpenGate, RunNotFound
+from neurocore.errors import ConditionError, NoOpenGate, RunNotFound
 from neurocore.persistence.base import GateRecord, GateStatus, RunStore, StepStatus
 
 _NO, _MAYBE, _YES = 0, 1, 2
@@ -21,7 +23,7 @@ _NO, _MAYBE, _YES = 0, 1, 2
 class Outlook(Struct, frozen=True, kw_only=True):
     """What one answer leads to: ids of nodes that will run, that may run, that are skipped because of it.
 
-    `ends` is `completed`, `failed`, or `waits at <gate>`; `sentence` says it all for a person.
+    `ends` is `completed`, `failed`, `waits at <gate>` or `goes back to <node>`; `sentence` says it all for a person.
     """
 
     runs: list[str]
@@ -76,37 +78,74 @@ def outlooks(plan: Plan, gate: GateRecord, done: set[str]) -> Preview:
 
 def _spread(plan: Plan, gate: PlanNode, port: str, done: set[str]) -> dict[str, int]:
     """How certain it is that each node behind the gate runs, in the order of the plan."""
-    chance = {gate.index: _YES}
-    for index in _forward(plan, gate.index):
+    comes, runs = (
+        {gate.index: _YES},
+        {gate.index: _YES},
+    )  # a step that is come to and has a condition may be passed over
+    forward = _forward(plan, gate.index)
+    foreseen = _Foreseen(plan, port, forward)
+    for index in forward:
         into = [
-            _chance(edge, port if edge.source == gate.index else None, chance.get(edge.source, _NO), plan)
+            _chance(edge, port if edge.source == gate.index else None, comes, runs, foreseen)
             for edge in plan.incoming[index]
-            if edge.source in chance or plan.nodes[edge.source].id not in done
+            if edge.source in runs or plan.nodes[edge.source].id not in done
         ]
         best = max(into, default=_NO)
-        others = [plan.nodes[edge.source] for edge in plan.incoming[index] if edge.source not in chance]
-        if best is _YES and (plan.nodes[index].condition is not None or any(one.id not in done for one in others)):
+        others = [plan.nodes[edge.source] for edge in plan.incoming[index] if edge.source not in runs]
+        if best is _YES and any(one.id not in done for one in others):
             best = _MAYBE
-        chance[index] = best
-    return {plan.nodes[index].id: one for index, one in chance.items()}
+        comes[index] = best
+        runs[index] = min(best, foreseen.chance(plan.nodes[index].condition, index))
+    return {plan.nodes[index].id: one for index, one in runs.items()}
 
 
-def _chance(edge: PlanEdge, port: str | None, source: int, plan: Plan) -> int:
+def _chance(edge: PlanEdge, port: str | None, comes: dict[int, int], runs: dict[int, int], foreseen: _Foreseen) -> int:
     if edge.carry is Carry.MISSED:
         return _NO  # of a first match only one step runs
     if port is not None and edge.port not in (None, port):
         return _NO
-    open_port = port is None and edge.port is not None
-    if source is _YES and plan.nodes[edge.source].on_error != "fail":
-        open_port = open_port or edge.port is not None
-    if edge.carry is Carry.PASSED and source is _MAYBE and port is None and not _dead_source(plan, edge):
-        source = _YES  # a step whose condition is false is passed over, and what follows it runs all the same
-    return min(source, _MAYBE) if edge.condition is not None or open_port else source
+    source = (comes if edge.carry is Carry.PASSED else runs).get(edge.source, _NO)
+    open_port = _MAYBE if port is None and edge.port is not None else _YES
+    return min(source, open_port, foreseen.chance(edge.condition, edge.source))
 
 
-def _dead_source(plan: Plan, edge: PlanEdge) -> bool:
-    """Whether the source may be skipped because no way led to it (not only because of its own condition)."""
-    return plan.nodes[edge.source].condition is None
+class _Foreseen:
+    """What a condition behind the gate sees, as far as that is known: the answer, until a further gate has its own."""
+
+    def __init__(self, plan: Plan, port: str, forward: Sequence[int]) -> None:
+        gates = [plan.nodes[index].id for index in forward if plan.nodes[index].is_gate]
+        self._later = {*gates, *_behind_gates(plan, gates)}
+        self._plan = plan
+        self._answer = _Answer(approved=port == APPROVED)
+
+    def chance(self, condition: Condition | None, index: int) -> int:
+        """How certain it is that the condition holds when the node at `index` is done, or is to run."""
+        if condition is None:
+            return _YES
+        if self._plan.nodes[index].id in self._later:
+            return _MAYBE
+        try:
+            return _YES if condition.evaluate(self) else _NO
+        except (ConditionError, LookupError):
+            return _MAYBE
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The answer; whatever else is asked for is not known yet."""
+        if key != "approval":
+            raise LookupError(key)
+        return self._answer
+
+    def has(self, key: str) -> bool:
+        """Whether there is an answer; of other keys nobody knows."""
+        return self.get(key) is not None
+
+
+class _Answer(dict[str, Any]):
+    """The context's `approval`, of which only `approved` is known beforehand."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """As `[key]`: a field that is missing here will be there."""
+        return self[key]
 
 
 def _forward(plan: Plan, start: int) -> list[int]:
@@ -135,11 +174,19 @@ def _outlook(plan: Plan, gate: PlanNode, port: str, done: set[str]) -> Outlook:
     maybe = [id for id, chance in spread.items() if chance is _MAYBE and id not in behind_gates]
     skips = [id for id, chance in spread.items() if chance is _NO]
     gates = [id for id in runs if plan.by_id[id].is_gate]
-    again = [e for e in plan.outgoing[gate.index] if e.back and e.port in (None, port)]
-    if again:
-        maybe += [plan.nodes[edge.target].id for edge in again if plan.nodes[edge.target].id not in (*runs, *maybe)]
-    ends = f"waits at {gates[0]}" if gates else "completed"
-    return Outlook(runs=runs, maybe=maybe, skips=skips, ends=ends, sentence=_sentence(runs, maybe, skips, gates))
+    back = _back(plan, gate, port)
+    maybe += [id for id, chance in back.items() if chance is _MAYBE and id not in (*runs, *maybe)]
+    certain = [id for id, chance in back.items() if chance is _YES]
+    ends = f"waits at {gates[0]}" if gates else f"goes back to {_and(certain)}" if certain else "completed"
+    return Outlook(runs=runs, maybe=maybe, skips=skips, ends=ends, sentence=_sentence(runs, maybe, skips, gates, ends))
+
+
+def _back(plan: Plan, gate: PlanNode, port: str) -> dict[str, int]:
+    """How certain it is that the run goes back to each node to which an edge leads that closes a cycle."""
+    foreseen = _Foreseen(plan, port, ())
+    ways = [edge for edge in plan.outgoing[gate.index] if edge.back and edge.port in (None, port)]
+    chances = {plan.nodes[edge.target].id: foreseen.chance(edge.condition, gate.index) for edge in ways}
+    return {id: chance for id, chance in chances.items() if chance is not _NO}
 
 
 def _behind_gates(plan: Plan, gates: Sequence[str]) -> set[str]:
@@ -147,7 +194,7 @@ def _behind_gates(plan: Plan, gates: Sequence[str]) -> set[str]:
     return {plan.nodes[index].id for id in gates for index in _forward(plan, plan.by_id[id].index)}
 
 
-def _sentence(runs: list[str], maybe: list[str], skips: list[str], gates: list[str]) -> str:
+def _sentence(runs: list[str], maybe: list[str], skips: list[str], gates: list[str], ends: str) -> str:
     work = [id for id in runs if id not in gates]
     parts = []
     if work:
@@ -156,7 +203,10 @@ def _sentence(runs: list[str], maybe: list[str], skips: list[str], gates: list[s
         parts.append(f"may run {_and(maybe)}")
     if skips:
         parts.append(f"skips {_and(skips)}")
-    parts.append(f"then waits at {gates[0]}" if gates else "then completed" if parts else "the run completes")
+    if parts or gates:
+        parts.append(f"then {ends}")
+    else:
+        parts.append("the run completes" if ends == "completed" else ends)
     return ", ".join(parts)
 
 

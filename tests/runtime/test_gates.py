@@ -564,6 +564,41 @@ def test_the_preview_of_another_path(world: World) -> None:
     assert outlook.reject.skips == ["b"]
 
 
+def test_the_preview_knows_the_answer_when_a_condition_asks_for_it(world: World) -> None:
+    run_id = at_gate(
+        world, "a", "approval: {name: ok, require: false}", "b: condition: context.data.approval.approved",
+        "c: condition: 'not context.get(\"approval\")[\"approved\"]'",
+        "d: condition: context.data.approval.by == 'ann'",
+        "e: condition: 'context.data.approval.approved and context.data.later > 3'", "f",
+    )  # fmt: skip
+    outlook = preview(run_id, world.store)
+    assert (outlook.approve.runs, outlook.approve.maybe, outlook.approve.skips) == (["b", "f"], ["d", "e"], ["c"])
+    assert (outlook.reject.runs, outlook.reject.maybe, outlook.reject.skips) == (["c", "f"], ["d"], ["b", "e"])
+
+
+def test_the_preview_knows_no_answer_of_a_later_gate(world: World) -> None:
+    run_id = at_gate(
+        world, "a", "approval: {name: ok}", "approval: {name: last, require: false}",
+        "b: condition: context.data.approval.approved",
+    )  # fmt: skip
+    assert preview(run_id, world.store).approve.sentence == "then waits at last"
+
+
+def test_the_preview_of_a_loop_says_which_answer_goes_back(world: World) -> None:
+    world.skill("work")
+    by_condition = "a>ok ok>a?not~context.data.approval.approved ok>b?context.data.approval.approved"
+    by_port = "a>ok ok>a[rejected] ok>b[approved]"
+    for edges in (by_condition, by_port):
+        run_id = world.run(
+            graph(edges, types={"ok": "approval"}).replace("type: approval", "type: approval, config: {require: false}")
+        ).metadata.run_id
+        outlook = preview(run_id, world.store)
+        assert (outlook.approve.runs, outlook.approve.ends) == (["b"], "completed"), edges
+        assert (outlook.reject.ends, outlook.reject.skips) == ("goes back to a", ["b"]), edges
+        assert outlook.approve.sentence == "runs b, then completed", edges
+        assert outlook.reject.sentence == "skips b, then goes back to a", edges
+
+
 def test_what_differs_from_the_last_approved(world: World) -> None:
     world.skill("work", lambda context: context.set("sum", {"total": context.get("x"), "currency": "EUR"}))
     text = chain("a", "approval: {name: ok}", "b")
