@@ -38,7 +38,7 @@ from neurocore.persistence.base import (
     StepRecord,
     utcnow_iso,
 )
-from neurocore.runtime import guard
+from neurocore.runtime import atgates, guard
 from neurocore.runtime.attempt import Attempt, capture_logs
 from neurocore.runtime.events import OnEvent, RunEvent
 from neurocore.runtime.retry import RetryPolicy
@@ -156,7 +156,7 @@ class Drive:
         else:
             turn.ledger.events.extend(events)
             if self.decided:
-                turn.consume_decisions()
+                atgates.consume_decisions(turn)
             self.redefined = False
         turn.ledger.steps.update((step.step_index, step) for step in self.translated)
         for node in self.died_in:
@@ -174,7 +174,7 @@ class Drive:
             if ended is not None:
                 turn.record(ended)
             if self.decided:
-                turn.consume_decisions()
+                atgates.consume_decisions(turn)
             turn.commit()
         return self._leave()
 

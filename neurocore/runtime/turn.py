@@ -5,28 +5,22 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from msgspec import structs
-
 from neurocore import codec
 from neurocore.blueprint.inputs import check_outputs
 from neurocore.blueprint.plan import PlanNode
 from neurocore.blueprint.progress import Broken, Moves, Skip, route
-from neurocore.errors import ConditionError, ExecutionError, InputError, NeuroCoreError
+from neurocore.errors import ConditionError, ExecutionError, InputError
 from neurocore.gates import occurrence
 from neurocore.persistence.base import (
-    Answer,
-    Changes,
     Commit,
     CurrentNode,
     Failure,
     FailureKind,
-    GateRecord,
-    GateStatus,
     Owed,
     RunStatus,
-    StepRecord,
     StepStatus,
 )
+from neurocore.runtime import atgates
 from neurocore.runtime.attempt import Attempt
 from neurocore.runtime.ledger import BROKEN_OFF, TRIED_AGAIN, Ledger
 
@@ -43,7 +37,7 @@ class Turn:
         self.starts: list[Attempt] = []
         self.handed_back = False
         self._open_before = bool(drive.gates)
-        self._completed_one = False
+        self.completed_one = False
 
     # ---------------------------------------------------------------- an attempt ended
 
@@ -56,9 +50,9 @@ class Turn:
         elif attempt.status == "suspended":
             self._suspended(attempt)
         if attempt.status == "failed":  # completing may have failed it
-            self._failed(attempt)
+            self.failed(attempt)
         if drive.gates and (attempt.changed or attempt.deleted):
-            self._reopen_changed_gates()
+            atgates.reopen_changed(self)
         drive.tell_step("step_finished", attempt, self.ledger.now)
 
     def _completed(self, attempt: Attempt) -> None:
@@ -76,7 +70,7 @@ class Turn:
             drive.base = undo
             attempt.fail(error, drive.instances)
             return
-        self._completed_one = True
+        self.completed_one = True
         self.ledger.wrote(attempt)
         row = self.ledger.step(attempt, StepStatus.COMPLETED, edges_taken=taken)
         self.ledger.done(attempt.node, row)
@@ -98,7 +92,8 @@ class Turn:
         self.ledger.gates[key] = drive.gates[key] = gate
         drive.tell_step("gate_opened", attempt, self.ledger.now)
 
-    def _failed(self, attempt: Attempt) -> None:
+    def failed(self, attempt: Attempt) -> None:
+        """What follows from a failed attempt: another try, going on all the same, or the end of the run."""
         drive = self.drive
         delay = None if self._out_of_time(attempt) else drive.retry_delay(attempt)
         if delay is not None:
@@ -201,9 +196,9 @@ class Turn:
         self.ledger.skip(skip.node, skip.visit, skip.reason, skip.edges_taken)
 
     def _follow_broken(self, broken: Broken) -> None:
-        attempt = self._attempt(broken.node, self.drive.record_visit(broken.node.id, broken.visit))
+        attempt = self.attempt(broken.node, self.drive.record_visit(broken.node.id, broken.visit))
         attempt.fail(broken.error, self.drive.instances)
-        self._failed(attempt)
+        self.failed(attempt)
 
     def choose_starts(self) -> None:
         """Start what is ready and has room; open the gates that are ready."""
@@ -223,9 +218,9 @@ class Turn:
             if (node.id, recorded) in drive.gates:
                 continue
             if node.is_gate:
-                self._open_gate(node, recorded)
+                atgates.open_gate(self, node, recorded)
             elif len(self.starts) < drive.room():
-                self._start(self._attempt(node, recorded))
+                self._start(self.attempt(node, recorded))
             else:
                 kept.append((node, visit))
         drive.ready = kept + drive.ready
@@ -234,11 +229,12 @@ class Turn:
         if attempt.still_works():
             sentence = "An earlier try of it was left behind and still works; resume when it has ended."
             attempt.fail(ExecutionError(sentence), self.drive.instances)
-            self._failed(attempt)
+            self.failed(attempt)
         else:
             self.starts.append(attempt)
 
-    def _attempt(self, node: PlanNode, visit: int) -> Attempt:
+    def attempt(self, node: PlanNode, visit: int) -> Attempt:
+        """The next try of a node's visit, under its number and with what it is given."""
         drive, key = self.drive, (node.id, visit)
         goes_on = key in drive.continuing
         number = drive.attempts.get(key, 0) + (not goes_on)
@@ -253,128 +249,6 @@ class Turn:
             attempt.resume_data = drive.resume_data
         return attempt
 
-    # ---------------------------------------------------------------- gates
-
-    def _open_gate(self, node: PlanNode, visit: int, *, step: StepRecord | None = None) -> None:
-        drive = self.drive
-        attempt = self._attempt(node, visit)
-        try:
-            gate = occurrence.open_gate(
-                attempt.run_id, node, visit, drive.base, self._outputs_before(node), at=self.ledger.now
-            )  # fmt: skip
-        except NeuroCoreError as error:
-            attempt.fail(error, drive.instances)
-            self._failed(attempt)
-            return
-        attempt.duration_ms = 0.0
-        row = self.ledger.step(attempt, StepStatus.SUSPENDED, reason=gate.message)
-        gate.step_index = row.step_index
-        self.ledger.gates[node.id, visit] = drive.gates[node.id, visit] = gate
-        drive.tell_step("gate_opened", attempt, self.ledger.now)
-
-    def _outputs_before(self, node: PlanNode) -> list[str]:
-        """What the completed steps directly before a node have set; one that was skipped is looked past."""
-        drive, keys, seen = self.drive, dict[str, None](), {node.id}
-        todo = drive.plan.before(node.id)
-        while todo:
-            before = todo.pop(0)
-            if before.id in drive.last_step:
-                keys.update(dict.fromkeys(drive.last_step[before.id]))
-            elif before.id not in seen:
-                todo.extend(drive.plan.before(before.id))
-            seen.add(before.id)
-        return list(keys)
-
-    def _reopen_changed_gates(self) -> None:
-        """Promise 6: an open gate whose values have changed is voided, and another opens over the new ones."""
-        drive = self.drive
-        for (node_id, visit), gate in list(drive.gates.items()):
-            if gate.kind != "gate" or (node_id, visit) in self.ledger.gates:
-                continue
-            node = drive.plan.by_id[node_id]
-            if not occurrence.still_shows(gate, node, drive.base):
-                self._void(gate, "what it shows has changed")
-                self._open_gate(node, visit + 1)
-
-    def _void(self, gate: GateRecord, reason: str) -> None:
-        drive, key = self.drive, (gate.node_id, gate.visit)
-        voided = structs.replace(gate, status=GateStatus.VOIDED, closed_at=self.ledger.now, void_reason=reason)
-        self.ledger.gates[key] = voided
-        drive.gates.pop(key, None)
-        row = drive.step_of.pop(key, None)
-        if row is not None:
-            self.ledger.steps[row.step_index] = occurrence.voided_step(row, reason)
-        if gate.kind == "gate":
-            drive.voided.setdefault(gate.node_id, []).append(gate.visit)
-            drive.attempts.pop(key, None)
-
-    def consume_decisions(self) -> bool:
-        """Complete the gates that were decided, and hand the given data to the steps that wait for it.
-
-        Returns whether there was any.
-        """
-        drive, found = self.drive, False
-        drive.decided = False
-        for stored in drive.store.load_gates(drive.run_record.run_id):
-            key = (stored.node_id, stored.visit)
-            if stored.status is GateStatus.DECIDED and key in drive.gates and stored.decision is not None:
-                node, found = drive.plan.by_id[stored.node_id], True
-                if stored.kind == "input":
-                    self._take_input(stored, node, stored.decision)
-                elif drive.redefined:
-                    self._void(stored, "the blueprint has changed since it was approved")
-                    self._open_gate(node, stored.visit + 1)
-                elif not occurrence.still_shows(stored, node, drive.base):
-                    self._void(stored, "what was approved is not what would happen now")
-                    self._open_gate(node, stored.visit + 1)
-                else:
-                    self._complete_gate(stored, node, stored.decision)
-        return found
-
-    def _take_input(self, gate: GateRecord, node: PlanNode, answer: Answer) -> None:
-        drive, key = self.drive, (gate.node_id, gate.visit)
-        drive.gates.pop(key)
-        drive.continuing.add(key)
-        drive.given[key] = answer.data
-        self.ledger.gates[key] = structs.replace(gate, status=GateStatus.DONE)
-        drive.ready.append((node, drive.plan_visit(node.id, gate.visit)))
-
-    def _complete_gate(self, gate: GateRecord, node: PlanNode, answer: Answer) -> None:
-        drive, key = self.drive, (gate.node_id, gate.visit)
-        row = drive.step_of[key]
-        changed, port = occurrence.consumed(gate, answer, drive.base)
-        drive.gates.pop(key)
-        self.ledger.gates[key] = structs.replace(gate, status=GateStatus.DONE)
-        drive.commit_index += 1
-        row = structs.replace(row, port=port, commit_index=drive.commit_index, duration_ms=0.0)
-        if occurrence.ends_the_run(gate, answer):
-            failure = occurrence.rejection(answer)
-            row = structs.replace(
-                row, status=StepStatus.FAILED, error=failure.message, error_type=failure.type, reason=None
-            )
-            self.ledger.steps[row.step_index] = drive.step_of[key] = row
-            self.fail(failure)
-            drive.rejection = drive.rejection or answer
-            return
-        before, drive.base = drive.base, {**drive.base, **changed}
-        try:
-            taken = route(drive.plan, node, drive.evaluate, port=port, warnings=drive.progress.warnings)
-        except ConditionError as error:  # the answer stays in the history; who resumes the run is asked again
-            drive.base = before
-            message = f"Where gate {node.id} leads to cannot be said: {error}"
-            self._void(gate, message)
-            self.fail(Failure(kind=FailureKind.ERROR, node=node.id, type="ConditionError", message=message), error)
-            return
-        row = structs.replace(
-            row, status=StepStatus.COMPLETED, changes=Changes(set=changed), output_keys=list(changed),
-            edges_taken=taken, reason="approved" if answer.approved else "rejected",
-        )  # fmt: skip
-        self.ledger.steps[row.step_index] = row
-        self._completed_one = True
-        self.ledger.done(node, row)
-        self.follow(drive.progress.finish(node, taken, drive.evaluate))
-        self._reopen_changed_gates()
-
     # ---------------------------------------------------------------- the commit
 
     def commit(self) -> None:
@@ -387,7 +261,7 @@ class Turn:
             waits = status in (RunStatus.SUSPENDED, RunStatus.FAILED) and self._open_before and not drive.decided
             before = self._as_it_stands() if waits and status is RunStatus.FAILED else None
             if status in (RunStatus.FAILED, RunStatus.CANCELLED):
-                self._void_open_gates(status)
+                atgates.void_all(self, status)
             self._fill_run(status)
             signals = drive.commit(
                 Commit(
@@ -403,7 +277,7 @@ class Turn:
                 break
             if before is not None:
                 self._go_back(before)
-            self._open_before = self.consume_decisions()
+            self._open_before = atgates.consume_decisions(self)
         run.version = signals.version
         drive.heed(signals)
         if drive.cancelled_by and (self.starts or status is RunStatus.SUSPENDED):
@@ -458,13 +332,6 @@ class Turn:
             }
             check_outputs(drive.blueprint, data)
 
-    def _void_open_gates(self, status: RunStatus) -> None:
-        reason = "the run was cancelled" if status is RunStatus.CANCELLED else "the run failed"
-        if self.drive.rejection is not None:
-            reason = f"gate {self.drive.rejection.node_id} was rejected"
-        for gate in list(self.drive.gates.values()):
-            self._void(gate, reason)
-
     def _fill_run(self, status: RunStatus) -> None:
         drive, run = self.drive, self.drive.run_record
         run.status = status
@@ -476,7 +343,7 @@ class Turn:
         run.suspended_at_node = first.node_id if first else None
         run.suspension_reason = first.message if first else None
         run.owed = Owed.RESUME if self.handed_back else None
-        if self._completed_one:
+        if self.completed_one:
             run.deaths = 0
         run.failure = run.error = run.finished_at = None
         if status is RunStatus.RUNNING and not self.handed_back:
