@@ -118,6 +118,13 @@ class RefusedError(NeuroCoreError):
     """Understood, allowed in principle, and not done in this state; nothing was changed."""
 
 
+class RunExists(RefusedError, ValueError):
+    """A new run was to have an id that another run has; that one stays as it is.
+
+    Also a ValueError, which is what stores raised here before.
+    """
+
+
 class NotResumable(RefusedError):
     """The run is in a state that does not go on (or waits for a decision that was not given)."""
 

@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from neurocore import codec
 from neurocore.blueprint.lint import validate_blueprint
 from neurocore.blueprint.model import Blueprint, InputSpec
-from neurocore.errors import BlueprintError, InputError, NotFoundError, UsageError
+from neurocore.errors import BlueprintError, InputError, NotFoundError, RunExists, UsageError
 from neurocore.persistence.base import RunFilter, RunStatus
 from neurocore.runtime.begin import plan_of
 from neurocore.runtime.definition import definition
@@ -154,7 +154,7 @@ def start(name: str) -> AnyResponse:
             here.dispatcher.submit(run.run_id)
             remember(by)
             return redirect(run_url(run.run_id), 303)
-    except ValueError:
+    except RunExists:
         return redirect(run_url(typed["run_id"]), 303)  # the same form was sent before
     except InputError as error:
         problems |= error.problems or {"data": str(error)}

@@ -21,6 +21,7 @@ from neurocore.errors import (
     NoOpenGate,
     NotResumable,
     RefusedError,
+    RunExists,
     UsageError,
 )
 from neurocore.gates.answer import MAX_NAME, MAX_NOTE
@@ -171,7 +172,7 @@ def replay(run_id: str) -> AnyResponse:
     if not isinstance(by, str):
         return by
     new_id = request.form.get("new_id") or uuid.uuid4().hex
-    with contextlib.suppress(ValueError):  # the same form was sent before, and its run is there
+    with contextlib.suppress(RunExists):  # the same form was sent before, and its run is there
         create_run(
             Blueprint.from_snapshot(run.blueprint_snapshot), here.registry, here.config, run_store=here.store,
             initial_data=run.initial_data, run_id=new_id, blueprint_path=run.blueprint_path, tags=run.tags,

@@ -15,7 +15,17 @@ from typing import ClassVar
 import msgspec
 
 from neurocore import codec
-from neurocore.persistence.derive import complete, cursor, fold, goes_on, last_hash, matches, merge_gates, merged
+from neurocore.persistence.derive import (
+    complete,
+    cursor,
+    fold,
+    goes_on,
+    is_there,
+    last_hash,
+    matches,
+    merge_gates,
+    merged,
+)
 from neurocore.persistence.records import (
     Answer,
     Changes,
@@ -78,6 +88,7 @@ __all__ = [
     "fold",
     "gate_digest",
     "goes_on",
+    "is_there",
     "last_hash",
     "matches",
     "merge_gates",
@@ -130,10 +141,10 @@ class RunStore(ABC):
     # ---------------------------------------------------------------- driving a run
 
     def create_run(self, run: RunRecord) -> None:
-        """Add a new run, synced to disk; raises `ValueError` when the id is taken."""
+        """Add a new run, synced to disk; raises `RunExists` when the id is taken."""
         with _defaults_lock:
             if self.load_run(run.run_id) is not None:
-                raise ValueError(f"A run with the id {run.run_id} exists already.")
+                raise is_there(run.run_id)
             self.save_run(run)
 
     def claim(self, run_id: str, *, owner: str, expected_epoch: int) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from neurocore import codec
-from neurocore.errors import ClaimLost, RefusedError
+from neurocore.errors import ClaimLost, RefusedError, RunExists
 from neurocore.persistence.records import (
     Commit,
     GateRecord,
@@ -67,6 +67,11 @@ def complete(run: RunRecord, steps: Sequence[StepRecord]) -> RunRecord:
         },
     }
     return run
+
+
+def is_there(run_id: str) -> RunExists:
+    """The error of a new run whose id is taken."""
+    return RunExists(f"A run with the id {run_id} exists already; take another id, or leave it out to get a new one.")
 
 
 def goes_on(run_id: str) -> RefusedError:

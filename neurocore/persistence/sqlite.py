@@ -21,6 +21,7 @@ from neurocore.persistence.base import (
     Tombstone,
     a_day_ago,
     goes_on,
+    is_there,
     utcnow_iso,
 )
 from neurocore.persistence.database import Database
@@ -81,10 +82,10 @@ class SQLiteRunStore(SQLiteReads):
     # ---------------------------------------------------------------- driving a run
 
     def create_run(self, run: RunRecord) -> None:
-        """Add a new run, synced to disk. Raises ValueError when the id is taken."""
+        """Add a new run, synced to disk. Raises RunExists when the id is taken."""
         with self._db.write(sync=True) as connection:
             if connection.execute(_Q["find_run"], (run.run_id,)).fetchone() is not None:
-                raise ValueError(f"A run with the id {run.run_id} exists already.")
+                raise is_there(run.run_id)
             insert_run(connection, run)
 
     def claim(self, run_id: str, *, owner: str, expected_epoch: int) -> int | None:

@@ -23,6 +23,7 @@ from neurocore.persistence.base import (
     RunStore,
     StepStatus,
     Tombstone,
+    is_there,
     last_hash,
     utcnow_iso,
 )
@@ -94,7 +95,8 @@ def execute_blueprint_tracked(
     """Run a blueprint as a durable run; returns the context, with `metadata.suspended` when it waits.
 
     Without `run_store` the configured one is used; where persistence is disabled nothing is kept. Raises BlueprintError
-    or InputError before anything is written, ExecutionError (GateRejected) after the failure was committed.
+    or InputError before anything is written, RunExists when `run_id` is taken, ExecutionError (GateRejected) after the
+    failure was committed.
     """
     store = run_store if run_store is not None else build_run_store(neurocore_config)
     if store is None:
@@ -105,6 +107,8 @@ def execute_blueprint_tracked(
         blueprint, registry, neurocore_config, initial_data=initial_data, run_id=run_id,
         blueprint_path=blueprint_path, tags=tags, started_by=started_by, known_by=known_by,
     )  # fmt: skip
+    if run_id is not None and store.load_summary(run_id) is not None:
+        raise is_there(run_id)  # before anything is told of a run that will not be
     return drive_new(run, blueprint, registry, neurocore_config, store, on_event=on_event)
 
 

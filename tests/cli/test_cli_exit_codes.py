@@ -108,6 +108,18 @@ def test_cancelling_an_ended_run_ends_4(project):
     project.ok("runs", "cancel", project.run("plain"), code=4)
 
 
+def test_an_id_that_is_taken_ends_4_and_leaves_the_run_as_it_is(project):
+    project.ok("run", "plain", "--run-id", "batch-1")
+
+    result = project.call("run", "plain", "--run-id", "batch-1", "--data", "mode=fail")
+
+    assert result.exit_code == 4, result.output
+    assert result.stderr.strip() == (
+        "Error: A run with the id batch-1 exists already; take another id, or leave it out to get a new one."
+    )
+    assert project.json("runs", "inspect", "batch-1")["run"]["status"] == "completed"
+
+
 def test_deleting_a_run_that_waits_ends_4_and_deletes_nothing(project):
     run_id, ended = project.run(), project.run("plain")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from neurocore import failpoints
+from neurocore.errors import RunExists
 from neurocore.persistence import SQLiteRunStore
 from neurocore.persistence.base import GateStatus, RunStatus
 from neurocore.runtime.executor import create_run
@@ -269,6 +270,16 @@ def test_two_servers_that_get_the_same_request_at_once_make_one_run(site, monkey
     answers.append(tell(site, "/blueprints/payout/runs", {"by": "ann"}, 201, key="k"))
     assert len(site.store.list_runs()) == 1
     assert answers[0] == answers[1]
+
+
+def test_an_id_that_is_taken_by_a_run_that_is_gone_in_that_moment_is_a_refusal(site, monkeypatch):
+    def taken(*_arguments, run_id, **_options):
+        raise RunExists(f"A run with the id {run_id} exists already.")
+
+    monkeypatch.setattr("webapp.api.verbs.create_run", taken)
+    problem = tell(site, "/blueprints/payout/runs", {"by": "ann"}, 409)
+    assert problem["type"].endswith("#refused")
+    assert "exists already" in problem["detail"]
 
 
 def test_a_refusal_is_not_kept_because_it_changed_nothing(site):

@@ -17,6 +17,7 @@ from neurocore.errors import (
     InputError,
     NotResumable,
     RunBusyError,
+    RunExists,
     RunNotFound,
 )
 from neurocore.gates.answer import MAX_NAME, MAX_NOTE
@@ -144,7 +145,7 @@ def _make(here: Services, begun: Begun, blueprint: Blueprint, path: Path | str |
             blueprint, here.registry, here.config, run_store=here.store, run_id=begun.run_id, blueprint_path=path,
             known_by=CLAIMED, **more,
         )  # fmt: skip
-    except ValueError:  # the id is taken: the same request came to another process in the same moment
+    except RunExists:  # the id is taken: the same request came to another process in the same moment
         if here.store.load_summary(begun.run_id) is None:
             raise
     else:

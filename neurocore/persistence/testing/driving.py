@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from neurocore import codec
-from neurocore.errors import ClaimLost
+from neurocore.errors import ClaimLost, RunExists
 from neurocore.persistence.base import (
     Commit,
     CurrentNode,
@@ -45,7 +45,7 @@ class Driving(Contract):
 
     def test_an_id_is_given_once(self) -> None:
         self.store.create_run(run("r1", title="first"))
-        with refused(ValueError):
+        with refused(RunExists):
             self.store.create_run(run("r1", title="second"))
         assert found(self.store, "r1").title == "first"
 
