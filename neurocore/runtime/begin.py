@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from neurocore import codec
 from neurocore.blueprint.inputs import check_inputs, render_title
 from neurocore.blueprint.lint import validate_blueprint
@@ -44,6 +46,7 @@ from neurocore.runtime.loop import Drive
 from neurocore.runtime.redefine import translated
 from neurocore.runtime.restore import FAILED_STEPS, give_again, let_stand, restore
 from neurocore.skills.registry import SkillRegistry
+from neurocore.yamlfile import Problem, read_file
 
 #: A visit in which the process died this often is not tried again.
 MAX_DEATHS = 3
@@ -87,6 +90,7 @@ def new_record(
         raise UsageError(f"A run id has 1 to 64 letters, digits, - and _, not {run_id[:80]!r}.")
     problems = validate_blueprint(blueprint, registry, config, warnings=False)
     if problems:
+        problems = _of_file(problems, blueprint, blueprint_path, config)
         sentences = "\n".join(f"  {problem}" for problem in problems)
         raise BlueprintError(f"The blueprint {blueprint.name} cannot run:\n{sentences}", problems)
     data = check_inputs(blueprint, dict(initial_data or {}), config.environ)
@@ -116,6 +120,17 @@ def new_record(
         tags=list(tags),
         events=[started],
     )
+
+
+def _of_file(
+    problems: list[Problem], blueprint: Blueprint, path: Path | str | None, config: NeuroCoreConfig
+) -> list[Problem]:
+    """The findings with the name of the file, where it still says what their lines and columns count in."""
+    if path is None or blueprint.source is None or read_file(Path(path))[0] != blueprint.source:
+        return problems
+    resolved, root = Path(path).resolve(), config.project_root.resolve()
+    name = str(resolved.relative_to(root) if resolved.is_relative_to(root) else path)
+    return [structs.replace(problem, file=name) for problem in problems]
 
 
 def refuse_unless_storable(data: Mapping[str, Any], what: str) -> None:

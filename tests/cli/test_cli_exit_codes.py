@@ -238,7 +238,7 @@ def test_a_broken_configuration_ends_2_naming_file_and_line(project):
     assert "enabled" in result.stderr
 
 
-def test_a_blueprint_that_cannot_run_ends_2_naming_line_and_column(project):
+def test_a_blueprint_that_cannot_run_ends_2_naming_file_line_and_column(project):
     (project.root / "blueprints" / "typo.yaml").write_text(
         "name: typo\ncomponents: [{name: a, type: cuont}]\nflow: {steps: [{component: a}]}\n"
     )
@@ -246,7 +246,9 @@ def test_a_blueprint_that_cannot_run_ends_2_naming_line_and_column(project):
     result = project.call("run", "typo")
 
     assert result.exit_code == 2
-    assert "typo cannot run:\n  2:30 components[0].type: There is no skill 'cuont'" in result.stderr
+    assert (
+        "typo cannot run:\n  blueprints/typo.yaml:2:30 components[0].type: There is no skill 'cuont'" in result.stderr
+    )
 
 
 def test_a_history_that_cannot_be_read_ends_1_with_one_sentence(project):
