@@ -13,6 +13,7 @@ from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
 from neurocore import codec
+from neurocore.errors import InputError
 from neurocore.persistence.base import RunRecord, RunStatus, utcnow_iso
 from neurocore.runtime.executor import load_run, resolve_run_id
 from neurocore.secrets import mask
@@ -38,9 +39,12 @@ def index() -> AnyResponse:
     """The runs that a filter lets through, newest first."""
     here, wanted = services(), Filter.of(request.args.to_dict(flat=False))
     if wanted.problems:
-        empty: dict[str, Any] = {"page": None, "table": "", "token": ""}
-        return live.varying(make_response(_list(here, wanted, empty), 422))
-    page = here.store.page_runs(wanted.runs, before=wanted.before, after=wanted.after, limit=wanted.limit)
+        return _refused(here, wanted)
+    try:
+        page = here.store.page_runs(wanted.runs, before=wanted.before, after=wanted.after, limit=wanted.limit)
+    except InputError as error:  # only the store knows its cursors
+        wanted.problems |= error.problems
+        return _refused(here, wanted)
     found = listing.Listing(page.runs, here)
     if live.wants_block() and request.args.get("v") == found.token:
         return live.unchanged()
@@ -49,6 +53,11 @@ def index() -> AnyResponse:
         context |= _counts(here, wanted)
         return live.blocks("runs/list.html", ["filter_counts"], "rows", {**context, "wanted": wanted})
     return live.varying(make_response(_list(here, wanted, context)))
+
+
+def _refused(here: Services, wanted: Filter) -> AnyResponse:
+    empty: dict[str, Any] = {"page": None, "table": "", "token": ""}
+    return live.varying(make_response(_list(here, wanted, empty), 422))
 
 
 def _list(here: Services, wanted: Filter, context: dict[str, Any]) -> str:

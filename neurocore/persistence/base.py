@@ -16,6 +16,7 @@ import msgspec
 
 from neurocore import codec
 from neurocore.persistence.derive import (
+    check_cursor,
     complete,
     cursor,
     fold,
@@ -25,6 +26,7 @@ from neurocore.persistence.derive import (
     matches,
     merge_gates,
     merged,
+    no_cursor,
 )
 from neurocore.persistence.records import (
     Answer,
@@ -83,6 +85,7 @@ __all__ = [
     "StepStatus",
     "Tombstone",
     "a_day_ago",
+    "check_cursor",
     "complete",
     "cursor",
     "fold",
@@ -93,6 +96,7 @@ __all__ = [
     "matches",
     "merge_gates",
     "merged",
+    "no_cursor",
     "storable",
     "utcnow_iso",
 ]
@@ -338,7 +342,12 @@ class RunStore(ABC):
     def page_runs(
         self, filter: RunFilter | None = None, *, before: str | None = None, after: str | None = None, limit: int = 50
     ) -> RunPage:
-        """One page of (narrow) runs, newest first: those older than cursor `before`, or newer than cursor `after`."""
+        """One page of (narrow) runs, newest first: those older than cursor `before`, or newer than cursor `after`.
+
+        Raises InputError for a cursor that no page gave.
+        """
+        check_cursor("before", before)
+        check_cursor("after", after)
         wanted = [run for run in self.list_runs(limit=_MANY) if matches(run, filter or RunFilter())]
         wanted.sort(key=cursor, reverse=True)
         if after is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
 from neurocore import codec
-from neurocore.errors import ClaimLost, RefusedError, RunExists
+from neurocore.errors import ClaimLost, InputError, RefusedError, RunExists
 from neurocore.persistence.records import (
     Commit,
     GateRecord,
@@ -104,6 +105,25 @@ def matches(run: RunRecord, wanted: RunFilter) -> bool:
 def cursor(run: RunRecord) -> str:
     """The place of a run in a list, as text that sorts as the list does."""
     return f"{run.created_at}~{run.run_id}"
+
+
+def check_cursor(name: str, text: str | None) -> None:
+    """Raise InputError where a text is given and `cursor` has not made it."""
+    if text is None:
+        return
+    created, _, run_id = text.partition("~")
+    try:
+        datetime.fromisoformat(created)
+    except ValueError:
+        run_id = ""
+    if not run_id:
+        raise no_cursor(name, text)
+
+
+def no_cursor(name: str, text: str) -> InputError:
+    """The error of a page that is asked for by what no page gave; `name` is before or after."""
+    sentence = f"{name} takes what another page of this list gave as its cursor, not {text[:50]!r}."
+    return InputError(sentence, {name: sentence})
 
 
 def merge_gates(stored: list[GateRecord], new: list[GateRecord]) -> list[GateRecord]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -28,6 +29,7 @@ from neurocore.persistence.base import (
     Tombstone,
     a_day_ago,
     complete,
+    no_cursor,
 )
 from neurocore.persistence.database import Damaged, Database, Telling
 
@@ -191,7 +193,7 @@ class SQLiteReads(RunStore):
     def page_runs(
         self, filter: RunFilter | None = None, *, before: str | None = None, after: str | None = None, limit: int = 50
     ) -> RunPage:
-        """One page by key: (created_at, run), newest first."""
+        """One page by key: (created_at, run), newest first. Raises InputError for a cursor that no page gave."""
         wanted = filter or RunFilter()
         if after is not None:
             before = None
@@ -220,11 +222,13 @@ class SQLiteReads(RunStore):
         """Rows of one list (one status at most) from a key on, in the order of reading."""
         asked = _asked(wanted)
         order = "DESC"
+        values: dict[str, Any] = {**asked, "limit": limit}
         cursor = after if after is not None else before
         if cursor is not None:
-            asked["after" if after is not None else "before"] = None
+            name = "after" if after is not None else "before"
+            values |= _key(name, cursor)
+            asked[name] = None
             order = "ASC" if after is not None else "DESC"
-        values = {**asked, "limit": limit, **_key(cursor)}
         if wanted.text:
             return self._search(wanted.text, asked, values, order)
         if wanted.tag is not None:
@@ -347,13 +351,12 @@ def _cursor(row: sqlite3.Row) -> str:
     return f"{row['created_at']:x}-{row['run']:x}"
 
 
-def _key(cursor: str | None) -> dict[str, int]:
-    """The key in a cursor; one that nobody made is the end of the list."""
-    created, _, run = (cursor or "").partition("-")
-    try:
-        return {"created_at": min(int(created, 16), _MAX), "run": min(int(run, 16), _MAX)}
-    except ValueError:
-        return {"created_at": 0, "run": 0}
+def _key(name: str, cursor: str) -> dict[str, int]:
+    """The key in a cursor. Raises InputError for one that `_cursor` has not made."""
+    match = _CURSOR.fullmatch(cursor)
+    if match is None:
+        raise no_cursor(name, cursor)
+    return {"created_at": int(match.group(1), 16), "run": int(match.group(2), 16)}
 
 
-_MAX = 2**62
+_CURSOR = re.compile(r"(-?[0-9a-f]{1,15})-([0-9a-f]{1,15})")

@@ -94,8 +94,12 @@ def test_an_id_of_ours_is_shortened_and_the_short_form_finds_it(project):
     assert project.json("runs", "inspect", shown)["run"]["run_id"] == run_id
 
 
-def test_a_cursor_that_is_none_is_refused_or_gives_an_empty_page(history):
-    result = history.call("runs", "list", "--before", "'; drop table runs")
+@pytest.mark.parametrize("more", [(), ("--json",), ("--tag", "a"), ("--search", "a"), ("--status", "failed,completed")])
+def test_a_cursor_that_is_none_is_refused_in_one_sentence(history, more):
+    result = history.call("runs", "list", "--before", "'; drop table runs", *more)
 
-    assert result.exit_code in (0, 2)
-    assert "Traceback" not in result.output
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert result.stderr == (
+        'Error: before takes what another page of this list gave as its cursor, not "\'; drop table runs".\n'
+    )

@@ -65,6 +65,19 @@ def test_the_list_has_the_pages_filters_and_its_cursors(site):
     assert ask(site, f"/runs?limit=2&after={older['newer']}")["runs"] == newest["runs"]
 
 
+@pytest.mark.parametrize("name", ["before", "after"])
+def test_a_cursor_that_no_page_gave_is_refused_beside_the_filter_and_as_a_problem(site, name):
+    site.run()
+    sentence = f"{name} takes what another page of this list gave as its cursor, not 'garbage'."
+    problem = ask(site, f"/runs?{name}=garbage&status=failed", 422)
+    assert problem["errors"] == [{"field": name, "detail": sentence}]
+    assert problem["detail"] == sentence
+    page = site.client.get(f"/runs?{name}=garbage&status=failed")
+    assert page.status_code == 422
+    assert f'<p class="problem" role="alert">{sentence}</p>' in html.unescape(page.text)
+    assert "nothing was looked up" in page.text
+
+
 def test_a_run_is_found_by_any_beginning_that_no_other_has(site):
     first, second = site.run(), site.run()
     assert ask(site, f"/runs/{first[:3]}")["run_id"] == first

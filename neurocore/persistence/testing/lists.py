@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from collections import Counter
 
+from neurocore.errors import InputError
 from neurocore.persistence.base import Commit, RunFilter, RunRecord, RunStatus, RunStore, matches
-from neurocore.persistence.testing.contract import Contract, at, found, gate, run, step
+from neurocore.persistence.testing.contract import Contract, at, found, gate, refused, run, step
 
 STATUSES = tuple(RunStatus)
 TITLES = ("", "Payments of May", "payments of June", "PAYMENTS", "Überweisung", "100%", "50_", "it's")
@@ -68,11 +69,23 @@ class Lists(Contract):
         assert [one.run_id for one in back.runs] == [one.run_id for one in first.runs]
         assert back.newer is not None
 
-    def test_a_cursor_that_nobody_made_is_no_error(self) -> None:
+    def test_a_cursor_that_no_page_gave_is_refused_and_never_the_end_of_the_list(self) -> None:
         self.many(5)
-        for cursor in ("", "nonsense", "~", "-", "ff-zz", "' OR 1=1 --", "9" * 400, "\ud800"):
-            assert len(self.store.page_runs(before=cursor, limit=3).runs) <= 3
-            assert len(self.store.page_runs(after=cursor, limit=3).runs) <= 3
+        for cursor in ("", "nonsense", "~", "-", "ff-zz", "' OR 1=1 --", "9" * 400, "\ud800", "0x1-1", " 1-1", "~r1"):
+            for wanted in (RunFilter(), RunFilter(tag="x"), RunFilter(text="p"), RunFilter(status=STATUSES)):
+                with refused(InputError):
+                    self.store.page_runs(wanted, before=cursor, limit=3)
+                with refused(InputError):
+                    self.store.page_runs(wanted, after=cursor, limit=3)
+
+    def test_a_cursor_outlives_its_run_and_works_for_runs_of_any_time(self) -> None:
+        self.store.save_run(run("old", created_at="1969-12-31T23:00:00.000000+00:00"))
+        self.store.save_run(run("older", created_at="0001-01-01T00:00:00.000000+00:00"))
+        self.store.save_run(run("new", created_at="9999-12-31T23:59:59.999999+00:00"))
+        assert walk(self.store, RunFilter(), limit=1) == ["new", "old", "older"]
+        first = self.store.page_runs(limit=2)
+        self.store.delete_run("old")
+        assert [one.run_id for one in self.store.page_runs(before=first.older).runs] == ["older"]
 
     def test_runs_of_a_list_have_what_a_row_shows(self) -> None:
         saved = run(
