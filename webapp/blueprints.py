@@ -17,13 +17,14 @@ from neurocore import codec
 from neurocore.blueprint.lint import validate_blueprint
 from neurocore.blueprint.model import Blueprint, InputSpec
 from neurocore.errors import BlueprintError, InputError, NotFoundError, RunExists, UsageError
+from neurocore.people import name_problem
 from neurocore.persistence.base import RunFilter, RunStatus
 from neurocore.runtime.begin import plan_of
 from neurocore.runtime.definition import definition
 from neurocore.runtime.executor import create_run
 from neurocore.yamlfile import Problem, parse
 from webapp import flow, listing
-from webapp.changing import TYPED, name_problem
+from webapp.changing import TYPED
 from webapp.marks import blueprint_url, run_url
 from webapp.permissions import action
 from webapp.services import Services, services

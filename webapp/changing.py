@@ -24,7 +24,8 @@ from neurocore.errors import (
     RunExists,
     UsageError,
 )
-from neurocore.gates.answer import MAX_NAME, MAX_NOTE
+from neurocore.gates.answer import MAX_NOTE
+from neurocore.people import name_problem
 from neurocore.persistence.base import GateStatus, RunRecord
 from neurocore.readable import moment
 from neurocore.runtime.begin import refuse_unless_resumable
@@ -223,13 +224,6 @@ def _name(run: RunRecord, verb: str) -> str | AnyResponse:
         raise RefusedError(f"Run {run.run_id} is {run.status.value} already; there is nothing to cancel.")
     context: Mapping[str, Any] = {"run": run, "verb": verb, "problem": problem, "by": name}
     return make_response(render_template("runs/who.html", **context), 422)
-
-
-def name_problem(name: str) -> str | None:
-    """The sentence when this is no name, in the words of the gate's form."""
-    if name and len(name) <= MAX_NAME and all(ord(character) >= 32 for character in name):
-        return None
-    return f"Say who you are, in 1 to {MAX_NAME} characters on one line."
 
 
 def _lines(text: str) -> str:

@@ -8,9 +8,9 @@ from neurocore.blueprint.model import Blueprint
 from neurocore.blueprint.plan import compile_plan
 from neurocore.errors import AlreadyDecided, GateAmbiguous, GateChanged, InputError, NoOpenGate
 from neurocore.gates import occurrence
+from neurocore.people import name_problem
 from neurocore.persistence.base import Event, GateRecord, GateStatus, RunRecord, RunStore, gate_digest, utcnow_iso
 
-MAX_NAME = 200
 MAX_NOTE = 10_000
 
 
@@ -64,8 +64,8 @@ def check_form(gate: GateRecord, *, approved: bool, by: object, note: object) ->
     by = by.strip() if isinstance(by, str) else ""
     note = note.strip() if isinstance(note, str) else note
     problems = {}
-    if not by or len(by) > MAX_NAME or any(ord(character) < 32 for character in by):
-        problems["by"] = f"Say who you are, in 1 to {MAX_NAME} characters on one line."
+    if (problem := name_problem(by)) is not None:
+        problems["by"] = problem
     if note is not None and not isinstance(note, str):
         problems["note"] = f"A note is text, not {type(note).__name__}."
         raise InputError(" ".join(problems.values()), problems)

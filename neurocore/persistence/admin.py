@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from neurocore.errors import CodecError, StoreError, UsageError
+from neurocore.people import person
 from neurocore.persistence import migrate, rows
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.database import tell
@@ -231,6 +232,7 @@ def prune(
 
     Small batches, each run leaving its tombstone; `on_batch` hears how many are gone.
     """
+    by = person(by)
     pruned = Pruned()
     if dry_run:
         for _, created_at in _ended(store, before, keep_last, limit=-1):

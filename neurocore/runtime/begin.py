@@ -31,6 +31,7 @@ from neurocore.errors import (
     UsageError,
 )
 from neurocore.failpoints import failpoint
+from neurocore.people import person
 from neurocore.persistence.base import (
     Event,
     Failure,
@@ -88,6 +89,7 @@ def new_record(
     """The record of a run that has not begun; nothing is written. Raises BlueprintError, InputError or UsageError."""
     if run_id is not None and not _RUN_ID.fullmatch(run_id):
         raise UsageError(f"A run id has 1 to 64 letters, digits, - and _, not {run_id[:80]!r}.")
+    who = person(started_by) if started_by is not None else system_user()
     problems = validate_blueprint(blueprint, registry, config, warnings=False)
     if problems:
         problems = _of_file(problems, blueprint, blueprint_path, config)
@@ -96,7 +98,6 @@ def new_record(
     data = check_inputs(blueprint, dict(initial_data or {}), config.environ)
     refuse_unless_storable(data, "Input")
     now = utcnow_iso()
-    who = started_by or system_user()
     started = Event(
         at=now, kind="replayed" if replay_of else "started", who=who, known_by=known_by,
         data={"from": replay_of} if replay_of else {},

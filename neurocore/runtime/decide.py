@@ -9,6 +9,7 @@ from msgspec import Struct
 from neurocore.errors import NoOpenGate
 from neurocore.failpoints import failpoint
 from neurocore.gates.answer import check_form, choose, late_answer, refuse_if_changed
+from neurocore.people import person
 from neurocore.persistence.base import Answer, Event, GateRecord, RunRecord, RunStatus, RunStore, utcnow_iso
 from neurocore.runtime.claim import owner_label
 from neurocore.runtime.lookup import load_run
@@ -99,7 +100,7 @@ def answer_input(
     run: RunRecord, gate: GateRecord, data: dict[str, Any], store: RunStore, *, by: str, known_by: str
 ) -> Decision:
     """Record what a waiting step was given. Raises NoOpenGate when somebody else gave it something first."""
-    approved = data.get("approved")
+    by, approved = person(by), data.get("approved")
     answer = Answer(
         node_id=gate.node_id, visit=gate.visit, approved=approved if isinstance(approved, bool) else None, by=by,
         known_by=known_by, at=utcnow_iso(), data=data,

@@ -16,6 +16,7 @@ from typing import Protocol
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
 from neurocore.errors import NeuroCoreError
+from neurocore.people import person
 from neurocore.persistence.base import Event, Owed, RunStatus, RunStore
 from neurocore.runtime.begin import drive_on, resumed
 from neurocore.runtime.claim import hand_back
@@ -61,7 +62,7 @@ class InlineDispatcher:
         """Drive the run on and keep its `context`. Raises what `resume_blueprint` raises."""
         run = self._store.load_summary(run_id) if by else None
         failed = run is not None and run.status is RunStatus.FAILED
-        event = resumed(by, known_by, resume_data, failed=failed) if by else None
+        event = resumed(person(by), known_by, resume_data, failed=failed) if by is not None else None
         self.context = drive_on(
             run_id, self._registry, self._config, self._store, event=event, resume_data=resume_data,
             on_event=self._on_event,
@@ -107,7 +108,7 @@ class ThreadDispatcher:
         That somebody wants a failed run to go on is recorded here, so that it outlives this process (promise 5).
         """
         failed = self._failed(run_id) if by else False
-        event = resumed(by, known_by, resume_data, failed=failed) if by else None
+        event = resumed(person(by), known_by, resume_data, failed=failed) if by is not None else None
         if event is not None and failed:
             self._store.set_owed(run_id, Owed.RESUME, event=event)
             event = None

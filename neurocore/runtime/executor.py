@@ -12,6 +12,7 @@ from neurocore.context import FlowContext
 from neurocore.errors import NoOpenGate, NotResumable, RefusedError, UsageError
 from neurocore.gates import occurrence
 from neurocore.gates.answer import choose
+from neurocore.people import person
 from neurocore.persistence import build_run_store
 from neurocore.persistence.base import (
     Event,
@@ -158,11 +159,11 @@ def resume_blueprint(
     RunBusyError, DecisionRefused, RunNotFound, ExecutionError.
     """
     store = _store(run_store, neurocore_config)
+    who = person(by) if by is not None else system_user()
     run = load_run(run_id, store)
     refuse_unless_resumable(run)
     if not take_over and is_driven(run, neurocore_config):
         raise busy(run)
-    who = by or system_user()
     if resume_data is not None and not isinstance(resume_data, Mapping):
         raise UsageError("resume_data must be a mapping from key to value.")
     refuse_unless_storable(resume_data or {}, "resume_data")
@@ -244,6 +245,7 @@ def cancel_run(
     """
     from neurocore.config import load_config
 
+    by = person(by)
     run = load_run(run_id, run_store)
     if run.status.ended:
         raise RefusedError(f"Run {run_id} is {run.status.value} already; there is nothing to cancel.")
@@ -291,6 +293,7 @@ def delete_run(run_id: str, *, run_store: RunStore, by: str) -> Tombstone:
 
     Raises RefusedError for a run that has not ended.
     """
+    by = person(by)
     run = load_run(run_id, run_store)
     if not run.status.ended:
         raise RefusedError(f"Run {run_id} is {run.status.value}; only ended runs can be deleted, so cancel it first.")

@@ -222,9 +222,31 @@ def test_without_by_it_is_the_operating_systems_user(project):
     assert project.json("runs", "inspect", project.run())["run"]["started_by"] == getpass.getuser()
 
 
-@pytest.mark.parametrize("by", ["", "   ", "a\nb", "x" * 300])
-def test_a_name_that_is_none_decides_nothing(project, by):
-    run_id = project.run()
+@pytest.mark.parametrize("by", ["", "   ", "a\nb", "x" * 300, "\x1b[2J"])
+def test_a_name_that_is_none_is_refused_by_every_verb_and_nothing_is_done(project, by):
+    waiting, failed = project.run(), project.run("plain", "--data", "mode=fail", code=1)
+    asking = project.run("asking")
+    before = history(project)
 
-    assert project.call("runs", "approve", run_id, "--by", by).exit_code == 2
-    assert project.json("runs", "inspect", run_id)["gates"][0]["status"] == "open"
+    for args in (
+        ("run", "plain"), ("runs", "approve", waiting), ("runs", "approve", asking), ("runs", "resume", failed),
+        ("runs", "resume", asking, "--data", "number=1"), ("runs", "replay", failed), ("runs", "cancel", waiting),
+        ("runs", "delete", failed, "--yes"), ("db", "prune", "--keep", "0s"),
+        ("db", "prune", "--keep", "0s", "--dry-run"),
+    ):  # fmt: skip
+        result = project.call(*args, "--by", by)
+        assert (result.exit_code, result.stdout) == (2, ""), (args, result.output)
+        assert result.stderr == "Error: Say who you are, in 1 to 200 characters on one line.\n", args
+
+    assert history(project) == before
+
+
+def history(project):
+    """Every run with its gates and its activity, without what the time of looking says."""
+    ids = [run["run_id"] for run in project.json("runs", "list")["runs"]]
+    whole = [project.json("runs", "inspect", run_id) for run_id in ids]
+    return [(one["run"]["status"], one["run"]["updated_at"], one["gates"], one["events"]) for one in whole]
+
+
+def test_a_name_is_recorded_without_the_blanks_around_it(project):
+    assert project.json("runs", "inspect", project.run("plain", "--by", " ada "))["run"]["started_by"] == "ada"

@@ -10,6 +10,8 @@ import sys
 import pytest
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egpj\u2066\rx"
+#: What of it may stand in a name.
+EVIL_NAME = "".join(character for character in EVIL if ord(character) >= 32)
 
 
 def harmless(*outputs: str) -> None:
@@ -27,7 +29,7 @@ def test_a_title_and_tags_cannot_steer_the_terminal(project):
         ("runs", "list"), ("runs", "list", "--json"), ("runs", "list", "--waiting"), ("runs", "inspect", run_id),
         ("runs", "inspect", run_id, "--full"), ("runs", "inspect", run_id, "--json", "--full"),
         ("runs", "approve", run_id, "--note", EVIL, "--json"), ("runs", "inspect", run_id, "--full"),
-        ("runs", "replay", run_id), ("runs", "delete", run_id, "--yes", "--by", EVIL),
+        ("runs", "replay", run_id), ("runs", "delete", run_id, "--yes", "--by", EVIL_NAME),
     ):  # fmt: skip
         result = project.call(*args)
         assert result.exit_code == 0, (args, result.output)

@@ -20,7 +20,8 @@ from neurocore.errors import (
     RunExists,
     RunNotFound,
 )
-from neurocore.gates.answer import MAX_NAME, MAX_NOTE
+from neurocore.gates.answer import MAX_NOTE
+from neurocore.people import MAX_NAME, person
 from neurocore.persistence.base import GateRecord, GateStatus, RunRecord, RunStatus
 from neurocore.runtime import latest
 from neurocore.runtime.decide import answer_input
@@ -37,7 +38,7 @@ from webapp.api.once import Begun
 from webapp.api.operations import post
 from webapp.api.problems import with_facts
 from webapp.api.runs import PROGRAM
-from webapp.changing import name_problem, refuse_resume
+from webapp.changing import refuse_resume
 from webapp.services import Services
 
 #: How we know who it was: they say so, as on the command line, and nobody verified it.
@@ -110,7 +111,7 @@ class DeleteRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 @post("/blueprints/{name}/runs", "start", 201, 404)
 def start_run(here: Services, name: str, body: StartRequest, begun: Begun) -> StandingDocument:
     """Start a run: recorded, and handed to the dispatcher."""
-    by = _name(body.by)
+    by = person(body.by)
     if _made_before(here, begun):
         return _standing(here, begun.run_id)
     path, blueprint = here.blueprint(name)
@@ -120,7 +121,7 @@ def start_run(here: Services, name: str, body: StartRequest, begun: Begun) -> St
 @post("/runs/{run_id}/replay", "replay", 201, 404, 410)
 def replay_run(here: Services, run_id: str, body: ReplayRequest, begun: Begun) -> StandingDocument:
     """Start a new run from another's inputs. No answer is taken along."""
-    by = _name(body.by)
+    by = person(body.by)
     if _made_before(here, begun):
         return _standing(here, begun.run_id)
     run = _run(here, run_id)
@@ -200,7 +201,7 @@ def _what_stands(
 @post("/runs/{run_id}/resumption", "resume", 200, 404, 410)
 def resume_run(here: Services, run_id: str, body: ResumeRequest, begun: Begun) -> StandingDocument:
     """Hand a failed, lost or owed run to the dispatcher, or give a waiting step its data."""
-    by = _name(body.by)
+    by = person(body.by)
     run = _run(here, run_id)
     waiting = [gate for gate in here.store.load_gates(run.run_id) if gate.status is GateStatus.OPEN]
     try:
@@ -223,7 +224,7 @@ def resume_run(here: Services, run_id: str, body: ResumeRequest, begun: Begun) -
 @post("/runs/{run_id}/cancellation", "cancel", 200, 404, 410)
 def cancel(here: Services, run_id: str, body: CancelRequest, begun: Begun) -> StandingDocument:
     """Stop a run: at once where nobody drives it, else as soon as the step that runs has ended."""
-    by = _name(body.by)
+    by = person(body.by)
     run = _run(here, run_id)
     if not _done_before(here, run, ("cancelled",), by, begun):
         cancel_run(run.run_id, run_store=here.store, by=by, config=here.config, known_by=CLAIMED, note=body.note)
@@ -233,7 +234,7 @@ def cancel(here: Services, run_id: str, body: CancelRequest, begun: Begun) -> St
 @post("/runs/{run_id}/deletion", "delete", 200, 404, 410)
 def delete(here: Services, run_id: str, body: DeleteRequest, begun: Begun) -> DeletedDocument:
     """Delete an ended run with its steps, answers and logs. What is left is who deleted it, and when."""
-    by = _name(body.by)
+    by = person(body.by)
     try:
         whole = resolve_run_id(run_id, here.store)
     except RunNotFound as error:
@@ -252,14 +253,6 @@ def _done_before(here: Services, run: RunRecord, kinds: tuple[str, ...], by: str
     return begun.again and any(
         event.kind in kinds and event.who == by and event.at >= begun.at for event in here.store.load_events(run.run_id)
     )
-
-
-def _name(by: str) -> str:
-    """The name, trimmed. Raises InputError."""
-    problem = name_problem(by.strip())
-    if problem is not None:
-        raise InputError(problem, {"by": problem})
-    return by.strip()
 
 
 def _run(here: Services, run_id: str) -> RunRecord:

@@ -11,6 +11,7 @@ from neurocore.cli.project import Project, pass_project
 from neurocore.cli.text import ago, line
 from neurocore.cli.types import RUN_ID, by_option, json_option
 from neurocore.errors import RefusedError, UsageError
+from neurocore.people import person
 from neurocore.readable import counted
 
 
@@ -30,6 +31,7 @@ def delete(project: Project, run_ids: tuple[str, ...], yes: bool, by: str | None
     from neurocore.runtime.begin import system_user
     from neurocore.runtime.executor import delete_run
 
+    who = person(by) if by is not None else system_user()
     runs = [project.load(prefix) for prefix in dict.fromkeys(map(project.run_id, run_ids))]
     for run in runs:
         if not run.status.ended:
@@ -46,7 +48,6 @@ def delete(project: Project, run_ids: tuple[str, ...], yes: bool, by: str | None
         if not click.confirm(f"Delete {'it' if len(runs) == 1 else counted(len(runs), 'run')} for good?", err=True):
             say("Nothing was deleted.")
             return
-    who = by if by is not None else system_user()
     buried = [delete_run(run.run_id, run_store=project.store, by=who) for run in runs]
     if as_json:
         emit([make.deleted(one) for one in buried])
