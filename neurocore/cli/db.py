@@ -16,7 +16,7 @@ from neurocore.cli.output import columns, emit, is_terminal, out, say
 from neurocore.cli.project import Project, pass_project
 from neurocore.cli.text import ago, line, near, safe, when, wrapped
 from neurocore.cli.types import AGE, by_option, json_option
-from neurocore.errors import NeuroCoreError, UsageError
+from neurocore.errors import NeuroCoreError, NotFoundError, UsageError
 from neurocore.readable import counted
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def stats(project: Project, as_json: bool) -> None:
 
     store = project.store
     found = admin.stats(store)
+    steps = found.steps if project.has_history else 0
     by_status = {status.value: count for status, count in store.status_counts().items() if count}
     by_blueprint = dict(sorted(store.blueprint_counts().items(), key=lambda item: -item[1]))
     if as_json:
@@ -78,7 +79,7 @@ def stats(project: Project, as_json: bool) -> None:
 
         emit(
             StatsDocument(
-                store=_name(project), runs=found.runs, steps=found.steps, open_gates=found.open_gates,
+                store=_name(project), runs=found.runs, steps=steps, open_gates=found.open_gates,
                 by_status=by_status, by_blueprint=by_blueprint, oldest=found.oldest, newest=found.newest,
                 bytes=found.bytes, schema_version=found.schema_version,
             )
@@ -89,7 +90,7 @@ def stats(project: Project, as_json: bool) -> None:
         "store": line(_name(project)),
         "runs": f"{found.runs:,}" + (f" ({_listed(by_status)})" if by_status else ""),
         "blueprints": _listed(dict(list(by_blueprint.items())[:_NAMED])) + more or "none",
-        "steps": f"{found.steps:,}" if found.steps is not None else "",
+        "steps": f"{steps:,}" if steps is not None else "",
         "waiting": counted(found.open_gates, "open gate") if found.open_gates else "nothing",
         "oldest": f"{ago(found.oldest)} ({when(found.oldest)})" if found.oldest else "",
         "newest": f"{ago(found.newest)} ({when(found.newest)})" if found.newest else "",
@@ -109,8 +110,11 @@ def backup(project: Project, file: Path, as_json: bool) -> None:
     """Copy the database to FILE while it is in use, whole as of one moment; no file is overwritten."""
     from neurocore.persistence import admin
 
+    store = project.store
+    if not project.has_history:
+        raise NotFoundError("There is no history yet that could be copied; the first run makes one.")
     _insist_on_sqlite(project, "backup", "use `neurocore db export` instead")
-    size = admin.backup(project.store, file)
+    size = admin.backup(store, file)
     if as_json:
         from neurocore.cli.reports import BackupDocument
 
@@ -191,12 +195,12 @@ def import_(project: Project, file: Path, as_json: bool) -> None:
     from neurocore.persistence import admin
 
     if file == _STDIO:
-        moved = admin.import_history(project.store, sys.stdin)
+        moved = admin.import_history(project.make_store(), sys.stdin)
     else:
         try:
             # What is no text at all is for the import to refuse, naming the line.
             with file.open(encoding="utf-8", errors="surrogateescape") as stream:
-                moved = admin.import_history(project.store, stream)
+                moved = admin.import_history(project.make_store(), stream)
         except OSError as error:
             raise UsageError(f"{file} cannot be read: {error.strerror or error}.") from error
     if as_json:
@@ -223,6 +227,7 @@ def migrate(project: Project, as_json: bool) -> None:
     is_sqlite = project.config.persistence.enabled and project.config.persistence.backend == "sqlite"
     was_there = is_sqlite and path.exists()
     before = admin.schema_version(path) if was_there else None
+    project.make_store()
     _insist_on_sqlite(project, "migrate", "nothing needs to be brought up to date")
     after = admin.schema_version(path)
     copy = copy_path(path) if before == 0 and copy_path(path).exists() else None
@@ -253,6 +258,8 @@ def _insist_on_sqlite(project: Project, what: str, instead: str) -> RunStore:
 
 
 def _name(project: Project) -> str:
+    if not project.has_history:
+        return f"SQLiteRunStore {project.config.runs_db_path}"  # which the first run makes
     path = getattr(project.store, "path", None)
     return f"{type(project.store).__name__} {path}" if path is not None else type(project.store).__name__
 

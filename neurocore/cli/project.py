@@ -26,6 +26,7 @@ class Project:
     def __init__(self, called: str = "neurocore") -> None:
         self.called = called
         self._exported: list[str] = []
+        self._is_open = False
 
     @cached_property
     def config(self) -> NeuroCoreConfig:
@@ -65,7 +66,35 @@ class Project:
 
     @cached_property
     def store(self) -> RunStore:
-        """The history. Raises UsageError where persistence is disabled, StoreError where it cannot be opened."""
+        """The history as it is: in a project without a run an empty one, whose file is not made.
+
+        Raises NotFoundError outside of a project, UsageError where persistence is disabled, StoreError where the
+        history cannot be opened.
+        """
+        if not self.config.persistence.enabled or self.has_history:
+            return self._opened()
+        from neurocore.config import FILE_NAME
+
+        root = self.config.project_root
+        if not (root / FILE_NAME).is_file():
+            from neurocore.cli.text import near
+
+            raise NotFoundError(
+                f"There is no history here: neither is there a {FILE_NAME} in {root} or above, nor "
+                f"{near(self.config.runs_db_path)}; go to a project or name it with -C (`neurocore init DIR` makes "
+                "one)."
+            )
+        from neurocore.persistence.memory import InMemoryRunStore
+
+        return InMemoryRunStore()
+
+    def make_store(self) -> RunStore:
+        """The history, made where there is none: for commands that begin one. Raises as `store` does."""
+        if not self._is_open:
+            self.__dict__["store"] = self._opened()
+        return self.store
+
+    def _opened(self) -> RunStore:
         from neurocore.persistence import build_run_store
 
         store = build_run_store(self.config)
@@ -73,19 +102,23 @@ class Project:
             raise UsageError(
                 "Persistence is disabled here, so no runs are kept; set persistence.enabled: true in neurocore.yaml."
             )
+        self._is_open = True
         return store
 
     @property
     def has_history(self) -> bool:
         """Whether there is one to look at: opening the store would make its file where there is none."""
         settings = self.config.persistence
-        return settings.enabled and (settings.backend != "sqlite" or self.config.runs_db_path.exists())
+        try:
+            return settings.enabled and (settings.backend != "sqlite" or self.config.runs_db_path.exists())
+        except OSError:  # its folder cannot be looked into, which the store has a sentence for
+            return True
 
     def close(self) -> None:
         """Release the store, where one was opened, and take back what was put into the environment."""
         for name in self._exported:
             os.environ.pop(name, None)
-        store = self.__dict__.pop("store", None)
+        store, self._is_open = self.__dict__.pop("store", None), False
         if store is not None:
             store.close()
 

@@ -52,7 +52,7 @@ def run(
 
     def start(shown: View) -> object:
         return execute_blueprint_tracked(
-            definition, project.registry, project.config, run_store=project.store, on_event=shown, **details
+            definition, project.registry, project.config, run_store=project.make_store(), on_event=shown, **details
         )
 
     persistence = project.config.persistence

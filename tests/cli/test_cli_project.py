@@ -361,3 +361,72 @@ def test_data_is_read_by_type_from_files_and_as_yaml(project):
     ):
         run_id = project.run("plain", "--data", f"rows={given}")
         assert project.json("runs", "inspect", run_id)["run"]["initial_data"]["rows"] == value
+
+
+READING = [
+    ("runs", "list"), ("runs", "list", "--waiting"), ("runs", "inspect", "abc"), ("runs", "logs", "abc"),
+    ("runs", "watch", "abc"), ("runs", "diff", "abc", "abd"), ("runs", "approve", "abc"), ("runs", "resume", "abc"),
+    ("runs", "replay", "abc"), ("runs", "cancel", "abc"), ("runs", "delete", "abc", "--yes"), ("runs", "sweep"),
+    ("db", "stats"), ("db", "check"), ("db", "export"), ("db", "backup", "copy.db"), ("db", "prune", "--keep", "1d"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("args", READING, ids=" ".join)
+def test_in_a_folder_that_is_no_project_nothing_is_made_and_one_sentence_says_so(tmp_path, args):
+    nowhere = Project(tmp_path / "nowhere")
+    nowhere.root.mkdir()
+
+    result = nowhere.call(*args)
+
+    assert (result.exit_code, result.stdout) == (3, ""), result.output
+    assert result.stderr == (
+        f"Error: There is no history here: neither is there a neurocore.yaml in {nowhere.root} or above, nor "
+        "data/runs.db; go to a project or name it with -C (`neurocore init DIR` makes one).\n"
+    )
+    assert list(nowhere.root.iterdir()) == []
+
+
+@pytest.mark.parametrize("args", READING, ids=" ".join)
+def test_in_a_project_without_a_run_reading_makes_nothing(project, args):
+    before = sorted(project.root.rglob("*"))
+
+    result = project.call(*args)
+
+    found = {"abc": 3, "copy.db": 3}.get(args[2] if len(args) > 2 else "", 0)
+    assert result.exit_code == found, result.output
+    made = [path for path in sorted(project.root.rglob("*")) if path not in before and "__pycache__" not in path.parts]
+    assert made == []
+
+
+def test_an_empty_history_reads_as_one(project):
+    listed, stats, checked = project.json("runs", "list"), project.json("db", "stats"), project.json("db", "check")
+
+    assert listed["runs"] == []
+    assert (stats["runs"], stats["steps"], stats["by_status"]) == (0, 0, {})
+    assert stats["store"] == checked["store"] == f"SQLiteRunStore {project.root / 'data' / 'runs.db'}"
+    assert checked["ok"] is True
+    assert "No runs yet" in project.call("runs", "list").stderr
+    assert "no history yet" in project.call("db", "backup", "copy.db").stderr
+
+
+def test_a_run_in_a_folder_that_is_no_project_is_kept_there_and_found_again(tmp_path):
+    alone = Project(tmp_path / "alone")
+    alone.root.mkdir()
+    (alone.root / "wait.yaml").write_text("name: wait\nflow: {steps: [{approval: {name: ok, message: Well?}}]}\n")
+
+    run_id = alone.run("wait.yaml")
+
+    assert [run["run_id"] for run in alone.json("runs", "list")["runs"]] == [run_id]
+    assert alone.json("runs", "approve", run_id)["status"] == "completed"
+
+
+def test_an_import_makes_the_history_of_a_new_project(project, tmp_path):
+    project.run("plain")
+    export = project.root / "export.jsonl"
+    project.ok("db", "export", str(export))
+    new = Project(tmp_path / "new")
+    new.root.mkdir()
+    (new.root / "neurocore.yaml").write_text("project: {name: new}\n")
+
+    assert new.json("db", "import", str(export))["runs"] == 1
+    assert len(new.json("runs", "list")["runs"]) == 1

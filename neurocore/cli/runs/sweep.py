@@ -70,7 +70,7 @@ def _once(project: Project, quiet: bool, as_json: bool) -> None:
 def _keep_at_it(project: Project, interval: float, grace: float, as_json: bool) -> None:
     from neurocore.runtime.dispatch import ThreadDispatcher
 
-    dispatch = ThreadDispatcher(project.registry, project.config, project.store)
+    dispatch = ThreadDispatcher(project.registry, project.config, project.make_store())
     pause = threading.Event()
     data = sys.stdout  # what skills print meanwhile goes to stderr
     try:
