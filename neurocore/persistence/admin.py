@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -400,15 +401,12 @@ class _IntoAny:
 
 
 def _read(lines: Iterable[str]) -> Iterator[RunRecord | StepRecord | Tombstone]:
-    run_id = None
+    checks = _Checks()
     number = 0
     for number, text in enumerate(_texts(lines), 1):
         try:
             record = _record(json.loads(text), number)
-            if isinstance(record, RunRecord):
-                run_id = record.run_id
-            elif isinstance(record, StepRecord) and record.run_id != run_id:
-                raise ValueError("a step stands behind another run than its own")
+            checks.check(record)
         except (ValueError, TypeError, KeyError, RecursionError, msgspec.MsgspecError, CodecError) as error:
             raise UsageError(
                 f"Line {number} of the export cannot be read, so nothing was imported: {error}."
@@ -417,6 +415,65 @@ def _read(lines: Iterable[str]) -> Iterator[RunRecord | StepRecord | Tombstone]:
             yield record
     if number == 0:
         raise UsageError("The export is empty: it has not even a head.")
+
+
+class _Checks:
+    """What a line may not say after those before it: nothing stands there twice, and every id is one."""
+
+    def __init__(self) -> None:
+        self._runs: set[str] = set()
+        self._run_id: str | None = None
+        self._indexes: set[int] = set()
+
+    def check(self, record: RunRecord | StepRecord | Tombstone | None) -> None:
+        """Raise ValueError with what is wrong."""
+        if isinstance(record, RunRecord):
+            self._run(record)
+        elif isinstance(record, StepRecord):
+            self._step(record)
+        elif record is not None:
+            _check_id(record.run_id)
+
+    def _run(self, run: RunRecord) -> None:
+        _check_id(run.run_id)
+        if run.replay_of is not None:
+            _check_id(run.replay_of)
+        if run.run_id in self._runs:
+            raise ValueError(f"run {run.run_id} stands in it twice")
+        self._runs.add(run.run_id)
+        self._run_id, self._indexes = run.run_id, set()
+        _check_numbers(run, "run", "nodes_done", "nodes_total", "epoch", "deaths", "version")
+        visits = set()
+        for gate in run.gates:
+            if gate.run_id != run.run_id:
+                raise ValueError("a gate stands in another run than its own")
+            if (gate.node_id, gate.visit) in visits:
+                raise ValueError(f"visit {gate.visit} of gate {gate.node_id} stands in it twice")
+            visits.add((gate.node_id, gate.visit))
+            _check_numbers(gate, "gate", "visit", "step_index")
+
+    def _step(self, step: StepRecord) -> None:
+        if step.run_id != self._run_id:
+            raise ValueError("a step stands behind another run than its own")
+        _check_numbers(step, "step", "step_index", "visit", "attempt", "commit_index")
+        if step.step_index in self._indexes:
+            raise ValueError(f"step {step.step_index} of run {step.run_id} stands in it twice")
+        self._indexes.add(step.step_index)
+
+
+#: Wider than what is given to new runs, as older versions took other ids; still one part of a path, on one line.
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+~-]{0,199}")
+
+
+def _check_id(run_id: str) -> None:
+    if not _ID.fullmatch(run_id):
+        raise ValueError(f"{run_id[:80]!r} is no run's id")
+
+
+def _check_numbers(record: Struct, what: str, *names: str) -> None:
+    for name in names:
+        if getattr(record, name) < 0:
+            raise ValueError(f"{name} is {getattr(record, name)}, which no {what} has")
 
 
 def _texts(lines: Iterable[str]) -> Iterator[str]:

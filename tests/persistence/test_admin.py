@@ -280,6 +280,71 @@ def test_a_broken_export_is_refused_with_its_line_and_nothing_is_brought_in(tmp_
     store.close()
 
 
+def changed(given: list[str], place: int, **fields) -> list[str]:
+    """The export with other values in one of its lines."""
+    ((kind, content),) = json.loads(given[place - 1]).items()
+    return [*given[: place - 1], json.dumps({kind: {**content, **fields}}), *given[place:]]
+
+
+TOMBSTONE = json.dumps(
+    {"tombstone": {"run_id": "../x", "blueprint_name": "b", "deleted_at": at(1), "deleted_by": "ada"}}
+)
+
+
+def exported() -> list[str]:
+    """An export of two runs that wait at a gate, in lines 2 and 5, each with two steps."""
+    source = InMemoryRunStore()
+    for run_id in ("r3", "r2"):
+        source.save_run(waiting(run_id))
+        for index in range(2):
+            source.save_step(step(run_id, index))
+    return lines(source)
+
+
+@pytest.mark.parametrize("make", BACKENDS)
+@pytest.mark.parametrize(
+    ("spoil", "place", "said"),
+    [
+        (lambda given: changed(given, 4, step_index=0), 4, "step 0 of run r2 stands in it twice"),
+        (lambda given: changed(given, 7, step_index=0), 7, "step 0 of run r3 stands in it twice"),
+        (lambda given: [*given, *given[1:4]], 8, "run r2 stands in it twice"),
+        (lambda given: changed(given, 3, step_index=-1), 3, "step_index is -1, which no step has"),
+        (lambda given: changed(given, 3, visit=-2), 3, "visit is -2, which no step has"),
+        (lambda given: changed(given, 3, attempt=-1), 3, "attempt is -1, which no step has"),
+        (lambda given: changed(given, 3, commit_index=-1), 3, "commit_index is -1, which no step has"),
+        (lambda given: changed(given, 2, nodes_done=-1), 2, "nodes_done is -1, which no run has"),
+        (lambda given: changed(given, 2, epoch=-1), 2, "epoch is -1, which no run has"),
+        (lambda given: changed(given, 2, run_id="../x"), 2, "'../x' is no run's id"),
+        (lambda given: changed(given, 2, run_id=""), 2, "'' is no run's id"),
+        (lambda given: changed(given, 2, run_id="a\nb"), 2, "'a\\nb' is no run's id"),
+        (lambda given: changed(given, 2, run_id="x" * 201), 2, "is no run's id"),
+        (lambda given: changed(given, 2, replay_of="../x"), 2, "'../x' is no run's id"),
+        (lambda given: [*given, TOMBSTONE], 8, "'../x' is no run's id"),
+        (lambda given: changed(given, 2, gates=json.loads(given[1])["run"]["gates"] * 2), 2,
+         "visit 1 of gate review stands in it twice"),
+        (lambda given: changed(given, 2, gates=json.loads(given[4])["run"]["gates"]), 2,
+         "a gate stands in another run than its own"),
+    ],
+)  # fmt: skip
+def test_what_would_be_lost_or_named_by_nobody_is_refused_with_its_line(tmp_path, make, spoil, place, said):
+    given = exported()
+    assert len(given) == 7
+    store = make(tmp_path)
+    with pytest.raises(UsageError) as told:
+        import_history(store, spoil(given))
+    assert str(told.value).startswith(f"Line {place} of the export cannot be read, so nothing was imported: ")
+    assert said in str(told.value)
+    assert store.list_runs() == []
+    store.close()
+
+
+def test_ids_that_older_versions_took_are_brought_in(store):
+    source = InMemoryRunStore()
+    for run_id in ("2024.05", "a:b", "batch_1", "Z" * 200):
+        source.create_run(run(run_id))
+    assert import_history(store, lines(source)).runs == 4
+
+
 def test_nobody_drives_what_was_brought_in(store):
     source = InMemoryRunStore()
     source.create_run(run("r1"))
