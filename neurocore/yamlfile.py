@@ -22,6 +22,8 @@ MAX_DEPTH = 40
 MAX_VALUES = 100_000
 #: After so many findings the rest is left for the next time.
 MAX_PROBLEMS = 100
+#: The end of the sentence about a key that stands twice in one mapping.
+TWICE = "stands here twice; keep one of them."
 _MAX_DIGITS = 400
 _MAX_NAMES = 500
 _OCTAL = re.compile(r"[-+]?0[0-9_]+")
@@ -266,7 +268,7 @@ class _Builder:
             value_path = (*path, key if type(key) in (str, int) else str(key))
             self.document.keys[value_path] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
             if key in own:
-                self.document.add(value_path, f"The key {said(key)} stands here twice; keep one of them.", key=True)
+                self.document.add(value_path, f"The key {said(key)} {TWICE}", key=True)
                 continue
             own.add(key)
             self.document.marks.pop(value_path, None)

@@ -17,7 +17,7 @@ from neurocore.blueprint.model import PLACEHOLDER, Blueprint, InputSpec, name_pr
 from neurocore.codec import SecretRef
 from neurocore.errors import InputError, UsageError
 from neurocore.secrets import MASK, looks_secret
-from neurocore.yamlfile import nearest, parse, said, scalar
+from neurocore.yamlfile import TWICE, nearest, parse, said, scalar
 
 MAX_DATA_FILE = 64 * 1024 * 1024
 MAX_TITLE = 200
@@ -229,12 +229,33 @@ def _typed(key: str, text: str, spec: InputSpec) -> Any:
 
 
 def _structure(text: str) -> Any:
-    """What a text says as JSON, or else as YAML (within its limits); None if it is neither."""
+    """What a text says as JSON, or else as YAML (within its limits); None if it is neither.
+
+    Raises ValueError with the sentence for a mapping in which a key stands twice.
+    """
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return json.loads(text, object_pairs_hook=_once)
+    except _Twice:
+        raise
+    except (ValueError, RecursionError) as error:
         document = parse(text)
+        twice = [problem.message for problem in document.problems if problem.message.endswith(TWICE)]
+        if twice and len(twice) == len(document.problems):
+            raise _Twice(twice[0]) from error
         return None if document.problems else document.data
+
+
+class _Twice(ValueError):
+    """A key stands twice, and nobody can say which one is meant."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _Twice(f"The key {said(name)} {TWICE}")
+        found[name] = value
+    return found
 
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*)\}")

@@ -286,6 +286,9 @@ def test_a_secret_stays_the_text_that_was_given() -> None:
         (["x=@/dev/zero"], "that is no file"),
         (["x=@/"], "that is no file"),
         (["x=[1"], "is neither JSON nor YAML"),
+        (['x={"a":1,"a":2}'], "x: The key 'a' stands here twice; keep one of them."),
+        (['x=[{"b": {"a":1,"a":1}}]'], "x: The key 'a' stands here twice; keep one of them."),
+        (["x={a: 1, a: 2}"], "x: The key 'a' stands here twice; keep one of them."),
         (["x=[a: &a [*a]]"], "is neither JSON nor YAML"),
         (["x=" + "[" * 100_000], "is neither JSON nor YAML"),
         (["x=@" + "y" * 5000], "--data x=@"),
@@ -298,6 +301,19 @@ def test_hostile_data_is_one_sentence_within_a_second(pairs: list[str], sentence
         read_data_option(pairs)
     assert time.process_time() - started < 1
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ['{"a":1,"a":2}', "{a: 1, a: 2}", "a: 1\na: 2"])
+def test_a_key_that_stands_twice_is_refused_in_json_as_in_yaml(text: str, tmp_path: Path) -> None:
+    one = blueprint(m=spec("mapping"))
+    (tmp_path / "m").write_text(text)
+    for read in (
+        lambda: read_data_option([f"m={text}"], one),
+        lambda: read_data_option([f"m=@{tmp_path / 'm'}"], one),
+        lambda: check_inputs(one, {"m": text}, {}),
+    ):
+        with pytest.raises(InputError, match=r"^m: The key 'a' stands here twice; keep one of them\.$"):
+            read()
 
 
 def test_values_that_do_not_fit_are_all_named() -> None:
