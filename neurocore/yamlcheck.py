@@ -19,7 +19,7 @@ def check(document: Document, data: Any, kind: Any, *, at: Place = ()) -> Any:
     """
     before = len(document.problems)
     _check(document, data, _type_info(kind), at)
-    if len(document.problems) > before:
+    if len(document.problems) > before or document.full or document.unsure(at):
         return None
     try:
         return msgspec.convert(data, kind)

@@ -57,6 +57,7 @@ class Document(Struct):
     """What a YAML text holds: plain `data`, `problems` found on the way, and the place of each value (`marks`) and key.
 
     `aliases` says for places that were made of a short form where that stands, so that findings name what was written.
+    `unreadable` are the places of values that could not be read: in `data` they are None, and nothing more is said.
     """
 
     data: Any
@@ -65,6 +66,7 @@ class Document(Struct):
     file: str | None = None
     aliases: dict[Place, Place] = {}
     keys: dict[Place, tuple[int, int]] = {}
+    unreadable: set[Place] = set()
 
     def problem(self, path: Place, message: str, *, severity: str = "error", key: bool = False) -> Problem:
         """A finding at `path` (with `key`: about the key there), or at the nearest value above it that has a place."""
@@ -79,10 +81,22 @@ class Document(Struct):
 
     def add(self, path: Place, message: str, *, key: bool = False) -> None:
         """Note an error at `path` (with `key`: about the key there); beyond a hundred, only that there are more."""
+        if not key and self._written(path) in self.unreadable:
+            return
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(self.problem(path, message, key=key))
         elif len(self.problems) == MAX_PROBLEMS:
             self.problems.append(Problem(message="There is more; mend these first.", file=self.file))
+
+    def refuse(self, path: Place, message: str) -> None:
+        """Note that the value at `path` cannot be read; whatever else would follow from that is not noted."""
+        self.add(path, message)
+        if not self.full:
+            self.unreadable.add(path)
+
+    def unsure(self, path: Place) -> bool:
+        """Whether something at `path` or below it could not be read, so that it may not be told what is missing."""
+        return any(place[: len(path)] == path for place in self.unreadable)
 
     def _written(self, path: Place) -> Place:
         for length in range(len(path), 0, -1):
@@ -235,7 +249,7 @@ class _Builder:
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
-            self.document.add(path, f"The tag {_said_tag(node.tag)} is not allowed; write plain values.")
+            self.document.refuse(path, f"The tag {_said_tag(node.tag)} is not allowed; write plain values.")
             return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, depth)
@@ -252,7 +266,7 @@ class _Builder:
         try:
             return _plain_scalar(node)
         except _Unreadable as error:
-            self.document.add(path, str(error))
+            self.document.refuse(path, str(error))
             return None
 
     def _mapping(self, node: Any, path: Place, depth: int) -> dict[Any, Any]:

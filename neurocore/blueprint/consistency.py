@@ -70,12 +70,13 @@ def _components(document: Document, data: dict[Any, Any]) -> list[str]:
 
 
 def _reference(document: Document, path: Place, name: Any, known: dict[str, Any], what: str) -> None:
-    if isinstance(name, str) and name not in known and not document.full:
+    declared = ("components",) if what == "component" else ("flow", "nodes")
+    if isinstance(name, str) and name not in known and not document.full and not document.unsure(declared):
         document.add(path, f"There is no {what} {name[:200]!r}{nearest(name, known)}")
 
 
 def _chain(document: Document, flow: dict[Any, Any], names: list[str], kind: str) -> None:
-    if not flow.get("steps"):
+    if not flow.get("steps") and not document.unsure(("flow", "steps")):
         document.add(("flow",), f"A {kind} flow needs steps.")
     for other in ("nodes", "edges"):
         if flow.get(other) is not None:
@@ -97,7 +98,7 @@ def _chain(document: Document, flow: dict[Any, Any], names: list[str], kind: str
 
 
 def _graph(document: Document, flow: dict[Any, Any], names: list[str]) -> None:
-    if not flow.get("nodes"):
+    if not flow.get("nodes") and not document.unsure(("flow", "nodes")):
         document.add(("flow",), "A graph needs nodes, and edges between them.")
     if flow.get("steps") is not None:
         document.add(("flow", "steps"), "A graph has nodes and edges, no steps.")

@@ -164,6 +164,42 @@ def test_a_mistake_gets_its_sentence(text: str, sentence: str) -> None:
     assert sentence in sentences(text)
 
 
+GRAPH = "name: x\ncomponents: [{name: a, type: t}]\nflow: {type: graph"
+
+
+@pytest.mark.parametrize(
+    "bad", ["!!python/object/apply:os.system [x]", "!Evil x", "!!python/name:os.system ''", "!!int x"]
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: BAD\nflow: {steps: [{approval: }]}",
+        "name: x\nversion: BAD\nflow: {steps: [{approval: }]}",
+        "name: x\ncomponents: BAD\nflow: {steps: [{component: a}]}",
+        "name: x\ncomponents: [BAD]\nflow: {steps: [{component: a}]}",
+        "name: x\ncomponents: [{name: BAD, type: t}]\nflow: {steps: [{component: a}]}",
+        "name: x\ncomponents: [{name: a, type: BAD}]\nflow: {steps: [{component: a}]}",
+        "name: x\ncomponents: [{name: a, type: t}]\nflow: BAD",
+        "name: x\ncomponents: [{name: a, type: t}]\nflow: {type: BAD, steps: [{component: a}]}",
+        "name: x\ncomponents: [{name: a, type: t}]\nflow: {steps: BAD}",
+        "name: x\ncomponents: [{name: a, type: t}]\nflow: {steps: [BAD]}",
+        "name: x\ncomponents: [{name: a, type: t}]\nflow: {steps: [{component: BAD}]}",
+        "name: x\ncomponents: [{name: a, type: t}]\nflow: {type: graph, nodes: BAD}",
+        GRAPH + ", nodes: [{id: BAD, component: a}, {id: a, component: a}], edges: [{source: a, target: b}]}",
+        GRAPH + ", nodes: [{id: a, component: a}], edges: [{source: BAD, target: a}]}",
+        "name: x\nflow: {steps: [{approval: {name: BAD}}]}",
+        "name: x\ninputs: BAD\nflow: {steps: [{approval: }]}",
+        "name: x\ninputs: {a: {type: BAD}}\nflow: {steps: [{approval: }]}",
+        "name: x\ntitle: 'For {{ a }}'\ninputs: {a: {type: string}, b: BAD}\nflow: {steps: [{approval: }]}",
+    ],
+)
+def test_a_value_that_cannot_be_read_is_the_only_finding_about_it(text: str, bad: str) -> None:
+    with pytest.raises(BlueprintError) as caught:
+        parse_blueprint(text.replace("BAD", bad))
+    (problem,) = caught.value.problems
+    assert "is not allowed; write plain values." in problem.message or "cannot be read as int" in problem.message
+
+
 def test_a_yaml_problem_in_one_place_does_not_hide_a_reference_that_is_wrong_in_another() -> None:
     found = sentences("name: x\nname: y\ncomponents: [{name: a, type: t}]\nflow: {steps: [{component: b}]}\n")
     assert "stands here twice" in found
