@@ -59,6 +59,13 @@ def late_answer(
     )
 
 
+def note_problem(note: object) -> str | None:
+    """The sentence when this is no note."""
+    if not isinstance(note, str):
+        return f"A note is text, not {type(note).__name__}."
+    return None if len(note) <= MAX_NOTE else f"A note has at most {MAX_NOTE:,} characters; this one has {len(note):,}."
+
+
 def check_form(gate: GateRecord, *, approved: bool, by: object, note: object) -> tuple[str, str | None]:
     """The name and the note, trimmed. Raises InputError with a sentence per field."""
     by = by.strip() if isinstance(by, str) else ""
@@ -66,11 +73,8 @@ def check_form(gate: GateRecord, *, approved: bool, by: object, note: object) ->
     problems = {}
     if (problem := name_problem(by)) is not None:
         problems["by"] = problem
-    if note is not None and not isinstance(note, str):
-        problems["note"] = f"A note is text, not {type(note).__name__}."
-        raise InputError(" ".join(problems.values()), problems)
-    if note is not None and len(note) > MAX_NOTE:
-        problems["note"] = f"A note has at most {MAX_NOTE:,} characters; this one has {len(note):,}."
+    if note is not None and (problem := note_problem(note)) is not None:
+        problems["note"] = problem
     needed = gate.policy.note == "required" or (gate.policy.note == "on_reject" and not approved)
     if gate.kind == "gate" and needed and not note:
         problems["note"] = "This gate asks for a note." if approved else "A rejection here needs a note: say why."

@@ -16,6 +16,7 @@ import msgspec
 
 from neurocore import codec
 from neurocore.persistence.derive import (
+    cancelled,
     check_cursor,
     complete,
     cursor,
@@ -85,6 +86,7 @@ __all__ = [
     "StepStatus",
     "Tombstone",
     "a_day_ago",
+    "cancelled",
     "check_cursor",
     "complete",
     "cursor",

@@ -11,6 +11,7 @@ from neurocore import codec
 from neurocore.errors import ClaimLost, InputError, RefusedError, RunExists
 from neurocore.persistence.records import (
     Commit,
+    Event,
     GateRecord,
     GateStatus,
     Owed,
@@ -78,6 +79,13 @@ def is_there(run_id: str) -> RunExists:
 def goes_on(run_id: str) -> RefusedError:
     """The error of a run that somebody resumes just when it is to be deleted."""
     return RefusedError(f"Run {run_id} goes on again; only ended runs can be deleted, so cancel it first.")
+
+
+def cancelled(by: str, events: Sequence[Event]) -> str:
+    """Why a run ended that was cancelled: by whom, and with which note."""
+    asked = next((event for event in reversed(events) if event.kind == "cancelled" and event.who == by), None)
+    note = asked.data.get("note") if asked is not None else None
+    return f"Cancelled by {by}: {note}" if note else f"Cancelled by {by}."
 
 
 def last_hash(gates: Iterable[GateRecord]) -> str:

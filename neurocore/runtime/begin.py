@@ -300,9 +300,8 @@ def _outcome(drive: Drive, context: FlowContext) -> FlowContext:
     """The context of a run that completed or waits; the error of one that did not (promise: after its commit)."""
     run = drive.run_record
     if run.status is RunStatus.CANCELLED:
-        raise ExecutionError(
-            f"Run {run.run_id} was cancelled by {drive.cancelled_by}.", run_id=run.run_id, kind="cancelled"
-        )
+        why = (run.error or "Cancelled.").removeprefix("Cancelled")
+        raise ExecutionError(f"Run {run.run_id} was cancelled{why}", run_id=run.run_id, kind="cancelled")
     if run.status is not RunStatus.FAILED or drive.failure is None:
         return context
     failure, answer = drive.failure, drive.rejection

@@ -9,9 +9,9 @@ from typing import Any
 from neurocore.blueprint.model import Blueprint
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
-from neurocore.errors import NoOpenGate, NotResumable, RefusedError, UsageError
+from neurocore.errors import InputError, NoOpenGate, NotResumable, RefusedError, UsageError
 from neurocore.gates import occurrence
-from neurocore.gates.answer import choose
+from neurocore.gates.answer import choose, note_problem
 from neurocore.people import person
 from neurocore.persistence import build_run_store
 from neurocore.persistence.base import (
@@ -24,6 +24,7 @@ from neurocore.persistence.base import (
     RunStore,
     StepStatus,
     Tombstone,
+    cancelled,
     is_there,
     last_hash,
     utcnow_iso,
@@ -245,7 +246,9 @@ def cancel_run(
     """
     from neurocore.config import load_config
 
-    by = person(by)
+    by, note = person(by), (note or "").strip()
+    if (problem := note_problem(note)) is not None:
+        raise InputError(problem, {"note": problem})
     run = load_run(run_id, run_store)
     if run.status.ended:
         raise RefusedError(f"Run {run_id} is {run.status.value} already; there is nothing to cancel.")
@@ -268,7 +271,7 @@ def _cancel_idle(run_id: str, by: str, config: NeuroCoreConfig, store: RunStore)
         return  # somebody began to drive it in this very moment, and will see the request
     now = utcnow_iso()
     run.epoch, run.owner, run.owed, run.status = epoch, None, None, RunStatus.CANCELLED
-    run.error, run.finished_at, run.updated_at = f"Cancelled by {by}.", now, now
+    run.error, run.finished_at, run.updated_at = cancelled(by, store.load_events(run_id)), now, now
     run.current_nodes, run.suspended_at_node, run.suspension_reason = [], None, None
     voided = [
         _void(gate, now) for gate in store.load_gates(run_id) if gate.status in (GateStatus.OPEN, GateStatus.DECIDED)

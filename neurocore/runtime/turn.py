@@ -19,6 +19,7 @@ from neurocore.persistence.base import (
     Owed,
     RunStatus,
     StepStatus,
+    cancelled,
 )
 from neurocore.runtime import atgates
 from neurocore.runtime.attempt import Attempt
@@ -353,4 +354,4 @@ class Turn:
         if status is RunStatus.FAILED and drive.failure is not None:
             run.failure, run.error = drive.failure, drive.failure.message
         elif status is RunStatus.CANCELLED:
-            run.error = f"Cancelled by {drive.cancelled_by}."
+            run.error = cancelled(drive.cancelled_by or "?", drive.store.load_events(run.run_id))

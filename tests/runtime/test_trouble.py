@@ -484,11 +484,11 @@ def test_a_run_that_is_driven_is_cancelled_between_steps(world: World) -> None:
             cancel_run(context.metadata.run_id, run_store=world.store, config=world.config, by="ann", note="enough")
 
     world.skill("work", work)
-    with pytest.raises(ExecutionError, match="cancelled by ann"):
+    with pytest.raises(ExecutionError, match=r"was cancelled by ann: enough$"):
         world.run(chain("a", "b"))
     assert world.calls == ["a"]
     run = world.only_run()
-    assert run.status == "cancelled"
+    assert (run.status, run.error) == ("cancelled", "Cancelled by ann: enough")
     with pytest.raises(NotResumable, match="is cancelled"):
         world.resume(run.run_id)
 
@@ -525,6 +525,36 @@ def test_what_failed_before_its_process_died_is_not_tried_again_unless_somebody_
         world.resume(run_id)
     assert world.calls.count("b") == 2
     go.set()
+
+
+@pytest.mark.parametrize(
+    ("note", "error"),
+    [("wrong batch", "Cancelled by ann: wrong batch"), (" ", "Cancelled by ann."), (None, "Cancelled by ann.")],
+)
+def test_a_cancelled_run_says_why(world: World, note: str | None, error: str) -> None:
+    run_id = world.run(chain("approval: {name: ok}")).metadata.run_id
+
+    run = cancel_run(run_id, run_store=world.store, config=world.config, by="ann", note=note)
+
+    assert (run.status, run.error) == ("cancelled", error)
+
+
+def test_a_note_of_a_cancellation_is_no_longer_than_one_at_a_gate(world: World) -> None:
+    run_id = world.run(chain("approval: {name: ok}")).metadata.run_id
+    with pytest.raises(InputError, match="A note has at most 10,000 characters; this one has 10,001"):
+        cancel_run(run_id, run_store=world.store, config=world.config, by="ann", note="x" * 10_001)
+    assert world.record(run_id).status == "suspended"
+
+
+def test_of_several_who_cancel_the_last_one_and_that_note_are_told(world: World) -> None:
+    def work(context: FlowContext) -> None:
+        for by, note in (("ann", "too early"), ("bob", None)):
+            cancel_run(context.metadata.run_id, run_store=world.store, config=world.config, by=by, note=note)
+
+    world.skill("work", work)
+    with pytest.raises(ExecutionError, match=r"was cancelled by bob\.$"):
+        world.run(chain("a", "b"))
+    assert world.only_run().error == "Cancelled by bob."
 
 
 def test_without_a_configuration_the_owner_is_looked_for_in_the_project_around_the_current_folder(
