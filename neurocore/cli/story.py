@@ -33,10 +33,15 @@ def ending(run: RunRecord, project: Project, *, decision: Decision | None = None
     """What a command that drove a run says at its end: the status, what came of it, what to type next."""
     gates = project.store.load_gates(run.run_id)
     state = state_of(run, project.config, project.store)
-    lines = [_decided(decision)] if decision is not None else []
+    room = columns()
+    lines = wrapped(_decided(decision), room, "", "  ") if decision is not None else []
     sign, words = standing(run, state)
-    about = cut(line(run.title) or line(run.blueprint_name), max(16, columns() - width(words) - 5))
-    lines += [f"{mark(sign)} {paint(words, 'bold')} · {about}", f"  run {run.run_id}"]
+    about, left = line(run.title) or line(run.blueprint_name), room - width(words) - 5
+    if left < min(16, width(about)):
+        lines += [*_signed(sign, words, "", "bold"), f"  {cut(about, room - 2)}"]
+    else:
+        lines.append(f"{mark(sign)} {paint(words, 'bold')} · {cut(about, left)}")
+    lines.append(f"  run {run.run_id}")
     waiting = make.open_gates(gates, run)
     for gate in waiting:
         lines += ["", *gate_lines(gate, run, project, indent="  ")]
@@ -137,16 +142,21 @@ def _where_they_part(before: str, after: str) -> int:
 # ---------------------------------------------------------------- the parts
 
 
+def _signed(sign: str, words: str, indent: str = "", *styles: str) -> list[str]:
+    """Words behind the sign of a status, over as many lines as they need."""
+    first, *rest = wrapped(words, columns() - width(indent) - 2)
+    return [f"{indent}{mark(sign)} {paint(first, *styles)}", *(f"{indent}  {paint(one, *styles)}" for one in rest)]
+
+
 def _heading(run: RunRecord, state: str) -> list[str]:
     sign, words = standing(run, state)
     name = f"{line(run.blueprint_name)} {line(run.blueprint_version)}"
     title = line(run.title)
     head = [paint(one, "bold") for one in wrapped(title, columns())] if title else []
-    return [
-        *head,
-        f"{name if title else paint(name, 'bold')} · run {run.run_id}",
-        f"{mark(sign)} {paint(words, 'bold')}",
-    ]
+    whose = wrapped(f"{name} · run {run.run_id}", columns(), "", "  ")
+    if not title:
+        whose[0] = whose[0].replace(name, paint(name, "bold"), 1)
+    return [*head, *whose, *_signed(sign, words, "", "bold")]
 
 
 def _purpose(run: RunRecord, project: Project, full: bool) -> list[str]:
@@ -156,11 +166,11 @@ def _purpose(run: RunRecord, project: Project, full: bool) -> list[str]:
     if description:
         lines += wrapped(safe(description).strip(), room, "  ")
     who = f" by {line(run.started_by)}" if run.started_by else ""
-    lines.append(f"  Started{who} {ago(run.created_at)} ({when(run.created_at)}).")
+    lines += wrapped(f"Started{who} {ago(run.created_at)} ({when(run.created_at)}).", room, "  ", "    ")
     if run.replay_of:
         lines.append(f"  A replay of run {short_id(run.replay_of, project.store)}.")
     if run.tags:
-        lines.append(f"  Tags: {', '.join(line(tag) for tag in run.tags)}.")
+        lines += wrapped(f"Tags: {', '.join(line(tag) for tag in run.tags)}.", room, "  ", "    ")
     if run.initial_data:
         lines += named(shown(run.initial_data), indent="  ", room=room, most=None if full else 4)
     if run.legacy:
@@ -254,13 +264,15 @@ def _step_in_full(step: StepRecord, project: Project) -> list[str]:
             *named(document.changes, indent=f"{indent}  ", room=room, most=None),
         ]
     if document.deleted:
-        lines.append(f"{indent}{paint('deleted', 'dim')} {', '.join(line(key) for key in document.deleted)}")
+        lines.append(f"{indent}{paint('deleted', 'dim')}")
+        lines += wrapped(", ".join(line(key) for key in document.deleted), room, f"{indent}  ")
     if document.traceback:
         lines += [f"{indent}{paint('traceback', 'dim')}"]
         lines += [f"{indent}  {one}" for one in safe(document.traceback).rstrip().split("\n")]
     if document.logs:
         lines.append(f"{indent}{paint('said', 'dim')}")
-        lines += [f"{indent}  {one.level.lower():<7} {line(one.message)}" for one in document.logs]
+        for one in document.logs:
+            lines += wrapped(f"{one.level.lower():<7} {line(one.message)}", room, f"{indent}  ", f"{indent}          ")
     return lines
 
 
@@ -281,7 +293,7 @@ def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], sta
     if run.status is RunStatus.RUNNING and state == "driven":
         from neurocore.runtime.claim import owner_label
 
-        lines.append(f"  It is being driven by {line(owner_label(run.owner))}.")
+        lines += wrapped(f"It is being driven by {line(owner_label(run.owner))}.", room, "  ", "    ")
     elif state == "lost":
         lines.append("  Its process died; what was done is kept, and resume goes on from there.")
     elif state == "owed":
@@ -298,10 +310,8 @@ def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], sta
     for gate in waiting:
         what = "data" if gate.kind == "input" else "a decision"
         visit = f" (visit {gate.visit})" if gate.visit > 1 else ""
-        lines += [
-            f"  {mark('suspended')} {line(gate.node_id)}{visit} waits for {what} (opened {ago(gate.opened_at)}):",
-            "",
-        ]
+        opened = f"{line(gate.node_id)}{visit} waits for {what} (opened {ago(gate.opened_at)}):"
+        lines += [*_signed("suspended", opened, "  "), ""]
         lines += gate_lines(gate, run, project, indent="    ", full=full)
     return lines or ["  Nothing has happened yet."]
 
@@ -312,8 +322,8 @@ def _since(approved: Any, project: Project, indent: str, room: int) -> list[str]
     name = short_id(approved.run.run_id, project.store)
     differences = make.differences(approved.differences)
     if not differences:
-        return [f"{indent}The same values as were last approved (run {name}{who})."]
-    lines = [f"{indent}Changed since the last approval (run {name}{who}):"]
+        return wrapped(f"The same values as were last approved (run {name}{who}).", room, indent, f"{indent}  ")
+    lines = wrapped(f"Changed since the last approval (run {name}{who}):", room, indent, f"{indent}  ")
     gutter = min(max(width(line(one.key)) for one in differences), 24)
     for one in differences[:20]:
         key = cut(line(one.key), gutter)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 
 def test_a_waiting_run_says_what_for_what_happened_where_it_stands_and_what_next(project):
     run_id = project.run("gated", "--data", "batch=june", "--tag", "monthly", "--by", "ada")
@@ -221,3 +223,60 @@ def test_a_text_that_differs_late_is_shown_where_it_differs(project):
 
     assert "xxay" in told
     assert "xxby" in told
+
+
+LONG = "a_long_name_that_goes_on_" * 5
+
+
+@pytest.fixture
+def long_names(project):
+    """A project whose names, values, tags and people are all too long for a line."""
+    (project.root / "blueprints" / "long.yaml").write_text(
+        f"""
+name: {LONG}
+title: "About {{{{ {LONG}in }}}}"
+inputs: {{ {LONG}in: {{type: string, default: {"日本" * 60}}}, mode: {{required: false}} }}
+components:
+  - {{name: {LONG}count, type: count, config: {{key: {LONG}key}}}}
+  - {{name: {LONG}act, type: act}}
+flow:
+  steps:
+    - {{component: {LONG}count}}
+    - approval: {{name: {LONG}gate, message: "{"Look at it well. " * 30}"}}
+    - approval: {{name: {LONG}other, message: "{"M" * 400}"}}
+    - {{component: {LONG}act}}
+"""
+    )
+    return project
+
+
+def test_what_is_told_of_runs_in_a_pipe_fits_80_columns_but_for_what_is_to_be_copied(long_names):
+    told = []
+
+    def tell(*args):
+        told.extend((args, one) for one in long_names.ok(*args).splitlines())
+
+    first, second = "r-" + "1" * 60, "s-" + "2" * 60
+    by = ("--by", "somebody with a name " * 9)
+    tell("run", "long", "--run-id", first, "--tag", "t" * 120, "--tag", "u" * 50, *by)
+    tell("runs", "approve", first, *by)
+    tell("runs", "approve", first, "--note", "n" * 300, *by)
+    tell("run", "long", "--run-id", second, "--data", "mode=log", "--data", f"{LONG}in={'v' * 300}")
+    tell("runs", "inspect", second)
+    tell("runs", "approve", second, *by)
+    tell("runs", "approve", second, *by)
+    for args in (
+        ("runs", "list"), ("runs", "list", "--tag", "t" * 120), ("runs", "inspect", first), ("db", "check"),
+        ("runs", "diff", first, second), ("runs", "watch", second), ("runs", "replay", first), ("db", "stats"),
+        ("runs", "inspect", second, "--full"), ("runs", "delete", first, "--yes", *by),
+    ):  # fmt: skip
+        tell(*args)
+        blueprint = [place for place, (_, one) in enumerate(told) if one == "Blueprint"]
+        if args[-1] == "--full" or args[1] == "diff":
+            del told[blueprint[-1] :]  # its text is as it was written
+
+    from neurocore.cli.text import width
+
+    wide = [(args, one) for args, one in told if width(one) > 80 and not one.startswith("  neurocore ")]
+    assert wide == []
+    assert any(one.strip() == f"neurocore runs approve {first}" for _, one in told), "a command was broken"

@@ -6,9 +6,9 @@ import sys
 
 import click
 
-from neurocore.cli.output import emit, is_terminal, out, say
+from neurocore.cli.output import columns, emit, is_terminal, out, say
 from neurocore.cli.project import Project, pass_project
-from neurocore.cli.text import ago, line
+from neurocore.cli.text import ago, line, wrapped
 from neurocore.cli.types import RUN_ID, by_option, json_option
 from neurocore.errors import RefusedError, UsageError
 from neurocore.people import person
@@ -53,4 +53,5 @@ def delete(project: Project, run_ids: tuple[str, ...], yes: bool, by: str | None
         emit([make.deleted(one) for one in buried])
         return
     for one in buried:
-        out(f"Deleted run {one.run_id} of {line(one.blueprint_name)}.")
+        said = wrapped(f"Deleted run {one.run_id} of {line(one.blueprint_name)}.", columns(), "", "  ")
+        out("\n".join(said))

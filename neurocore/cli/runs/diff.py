@@ -46,7 +46,7 @@ def diff(project: Project, before: str, after: str, as_json: bool) -> None:
 
 def _print(document: DiffDocument, names: Sequence[str]) -> None:
     for sign, name, run in zip("-+", names, (document.before, document.after), strict=True):
-        out(f"{sign} {_described(name, run)}")
+        out("\n".join(_described(sign, name, run)))
     out(f"\n{paint('Inputs', 'bold')}")
     _differences(document.inputs, "  ")
     out(f"\n{paint('Steps', 'bold')}")
@@ -63,11 +63,14 @@ def _print(document: DiffDocument, names: Sequence[str]) -> None:
         out("  The definition differs, its text does not.")
 
 
-def _described(name: str, run: RunSummary) -> str:
+def _described(sign: str, name: str, run: RunSummary) -> list[str]:
     about = line(run.title or run.blueprint)
     worked = f", {took(run.duration_ms)} of work" if run.duration_ms is not None else ""
     rest = f"  {mark(run.status)} {run.status} {ago(run.created_at)}{worked}"
-    return f"{name}  {cut(about, max(12, columns() - len(name) - width(rest) - 4))}{rest}"
+    room = columns() - width(name) - width(rest) - 4
+    if room >= min(12, width(about)):
+        return [f"{sign} {name}  {cut(about, room)}{rest}"]
+    return [f"{sign} {name}", f"  {cut(about, max(12, columns() - width(rest) - 2))}{rest}"]
 
 
 def _step(step: StepDifferenceDocument, gutter: int) -> None:
