@@ -39,10 +39,6 @@ class SkillError(NeuroCoreError):
     """A skill cannot be found, loaded, configured or built."""
 
 
-class IdTaken(UsageError, ValueError):
-    """The id that a new run was to have is another's."""
-
-
 class BlueprintError(UsageError):
     """A blueprint cannot be read or does not hold together; `problems` has every finding, not only the first."""
 

@@ -80,7 +80,7 @@ def check_form(gate: GateRecord, *, approved: bool, by: object, note: object) ->
         problems["note"] = "This gate asks for a note." if approved else "A rejection here needs a note: say why."
     if problems:
         raise InputError(" ".join(problems.values()), problems)
-    return by, note or None
+    return by, note if isinstance(note, str) and note else None
 
 
 def refuse_if_changed(run: RunRecord, gate: GateRecord, digest: str | None, store: RunStore) -> None:

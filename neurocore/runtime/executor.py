@@ -45,7 +45,6 @@ from neurocore.runtime.claim import busy, is_driven, owner_of_this_process
 from neurocore.runtime.decide import Decision, answer_input, decide_gate
 from neurocore.runtime.events import OnEvent
 from neurocore.runtime.lookup import load_run, resolve_run_id
-from neurocore.runtime.loop import create
 from neurocore.skills.registry import SkillRegistry
 
 __all__ = [
@@ -134,7 +133,7 @@ def create_run(
         tags=tags, started_by=started_by, known_by=known_by, replay_of=replay_of,
     )  # fmt: skip
     run.owed = Owed.START
-    create(run, run_store)
+    run_store.create_run(run)
     return run
 
 

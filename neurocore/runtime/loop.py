@@ -20,7 +20,7 @@ from neurocore.blueprint.progress import Progress
 from neurocore.codec import SecretRef
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
-from neurocore.errors import ClaimLost, ConditionError, IdTaken
+from neurocore.errors import ClaimLost, ConditionError
 from neurocore.failpoints import failpoint
 from neurocore.persistence.base import (
     Answer,
@@ -151,7 +151,7 @@ class Drive:
             turn.choose_starts()
             self.run_record.current_nodes = self.current_nodes(turn.starts)
             failpoint("run.before_create")
-            create(self.run_record, self.store)
+            self.store.create_run(self.run_record)
             failpoint("run.after_create")
         else:
             turn.ledger.events.extend(events)
@@ -427,14 +427,6 @@ class Drive:
         if own is None or self.deadline is None:
             return own if self.deadline is None else self.deadline
         return min(own, self.deadline)
-
-
-def create(run: RunRecord, store: RunStore) -> None:
-    """Add a new run. Raises IdTaken."""
-    try:
-        store.create_run(run)
-    except ValueError as error:
-        raise IdTaken(f"{error} Choose another id, or leave it out.") from error
 
 
 def _stopped_by_its_condition(row: StepRecord) -> bool:
