@@ -20,6 +20,7 @@ from neurocore.errors import (
     InputError,
     NotResumable,
     RunBusyError,
+    RunExists,
     RunNotFound,
     UsageError,
 )
@@ -902,9 +903,9 @@ def test_a_listener_that_fails_does_not_stop_the_run(world: World) -> None:
 def test_an_id_that_is_taken_is_refused(world: World) -> None:
     world.skill("work")
     world.run(chain("a"), run_id="mine")
-    with pytest.raises(UsageError, match="A run with the id mine exists already"):
+    with pytest.raises(RunExists, match="A run with the id mine exists already"):
         world.run(chain("a"), run_id="mine")
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(RunExists, match="exists already"):
         create_run(parse_blueprint(chain("a")), world.registry, world.config, run_store=world.store, run_id="mine")
     assert world.calls == ["a"]
 
