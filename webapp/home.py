@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, make_response, render_template, request
@@ -15,6 +16,9 @@ from webapp.services import Services, services
 area = Blueprint("home", __name__)
 
 WAITING, RUNNING, FAILED = 12, 10, 6
+
+#: How long what has failed is called just failed, in days.
+JUST = 7
 
 
 @area.get("/")
@@ -35,7 +39,7 @@ def _shown(here: Services) -> dict[str, Any]:
     return {
         "gates": store.list_gates(limit=WAITING + 1),
         "running": store.page_runs(RunFilter(status=(RunStatus.RUNNING,)), limit=RUNNING).runs,
-        "failed": store.page_runs(RunFilter(status=(RunStatus.FAILED,)), limit=FAILED).runs,
+        "failed": store.failed_runs(since=(datetime.now(UTC) - timedelta(days=JUST)).isoformat(), limit=FAILED),
         "days": store.day_counts(since=chart.first_day()),
     }
 
@@ -56,6 +60,7 @@ def _told(shown: dict[str, Any], token: str, here: Services) -> dict[str, Any]:
         "more_gates": len(shown["gates"]) > WAITING,
         "running": listing.rows(shown["running"], here),
         "failed": listing.rows(shown["failed"], here),
+        "just": JUST,
         "days": days,
         "chart": chart.draw(days, runs_url),
         "statuses": chart.ORDER,

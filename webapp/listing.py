@@ -29,6 +29,7 @@ class Row(Struct, frozen=True):
     blueprint: str
     stands: str
     started: Markup
+    ended: Markup
     lasted: Markup
     nodes: str
     by: str
@@ -88,6 +89,7 @@ def _row(run: RunRecord, stands: Standing, base: str, now: datetime, worked: Mar
         blueprint=line(run.blueprint_name, 60),
         stands=where(run),
         started=time_ago(run.created_at, now),
+        ended=time_ago(run.finished_at, now),
         lasted=worked,
         nodes=f"{run.nodes_done} / {run.nodes_total}" if run.nodes_total else "",
         by=line(run.started_by or "", 40),

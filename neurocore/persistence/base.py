@@ -375,6 +375,16 @@ class RunStore(ABC):
         """Runs that are running or owed (narrow): what a sweep looks through."""
         return [run for run in self.list_runs(limit=_MANY) if run.status == RunStatus.RUNNING or run.owed]
 
+    def failed_runs(self, *, since: str, limit: int = 50) -> list[RunRecord]:
+        """Failed runs (narrow) that ended at `since` (an ISO time) or later, what ended last first."""
+        failed = [
+            run
+            for run in self.list_runs(status=RunStatus.FAILED, limit=_MANY)
+            if run.finished_at is not None and run.finished_at >= since
+        ]
+        failed.sort(key=lambda run: run.finished_at or "", reverse=True)
+        return failed[:limit]
+
     def status_counts(self, *, blueprint: str | None = None) -> dict[RunStatus, int]:
         """How many runs are in each status."""
         counts: dict[RunStatus, int] = {}
@@ -444,8 +454,8 @@ class RunStore(ABC):
 FURTHER_ABILITIES = (
     "create_run", "claim", "commit", "signals", "request_cancel", "set_owed", "answer_gate", "replace_gate",
     "load_gates", "list_gates", "count_open_gates", "load_summary", "load_step", "step_summaries", "load_events",
-    "load_context", "page_runs", "find_runs", "active_runs", "status_counts", "blueprint_counts", "day_counts",
-    "load_request", "keep_request", "bury_run", "load_tombstone",
+    "load_context", "page_runs", "find_runs", "active_runs", "failed_runs", "status_counts", "blueprint_counts",
+    "day_counts", "load_request", "keep_request", "bury_run", "load_tombstone",
 )  # fmt: skip
 
 _MANY = 2**31 - 1

@@ -15,7 +15,7 @@ from pathlib import Path
 from neurocore.errors import StoreError, StoreTooNew
 from neurocore.failpoints import failpoint
 
-VERSION = 1
+VERSION = 2
 #: Marks a file as ours, beside `user_version`: "NCRH", NeuroCore run history.
 APPLICATION_ID = 0x4E435248
 #: The first SQLite that knows all that the schema asks for (STRICT tables, RETURNING, upserts).
@@ -35,9 +35,10 @@ def prepare(path: Path) -> None:
         )
     with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as connection:
         with _transaction(connection, "DEFERRED"):  # one moment's view: another process may make the schema right now
-            if _version(connection, path) == VERSION:
+            version = _version(connection, path)
+            if version == VERSION:
                 return
-            is_legacy = _is_legacy(connection)
+            is_legacy = not version and _is_legacy(connection)
         _use_wal(connection)
         if is_legacy:
             _keep_copy(connection, path)
@@ -51,10 +52,10 @@ def is_current(path: Path) -> bool:
         contextlib.closing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=60)) as connection,
         _transaction(connection, "DEFERRED"),
     ):
-        if _version(connection, path) == VERSION:
-            return True
-        _is_legacy(connection)  # refuses the file of another program
-        return False
+        version = _version(connection, path)
+        if not version:
+            _is_legacy(connection)  # refuses the file of another program
+        return version == VERSION
 
 
 def schema(version: int) -> str:

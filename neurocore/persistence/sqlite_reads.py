@@ -264,6 +264,10 @@ class SQLiteReads(RunStore):
         """Runs that are running or owed."""
         return self._runs(self._db.rows(_Q["active_runs"]))
 
+    def failed_runs(self, *, since: str, limit: int = 50) -> list[RunRecord]:
+        """What failed last, by the index of when it ended."""
+        return self._runs(self._db.rows(_Q["failed_runs"], (rows.micros(since), limit)))
+
     def status_counts(self, *, blueprint: str | None = None) -> dict[RunStatus, int]:
         """How many runs are in each status."""
         if blueprint is None:

@@ -33,7 +33,7 @@ def test_the_report_says_what_a_backend_passes_and_offers():
 
     report = examine(RunStoreContract, lambda folder: SQLiteRunStore(folder / "runs.db"))
     assert report.passes, str(report)
-    assert "It offers 12 of 12 further abilities" in str(report)
+    assert "It offers 13 of 13 further abilities" in str(report)
     assert report.multi_process
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import sqlite3
@@ -77,6 +78,7 @@ def test_a_page_is_read_from_an_index_in_its_order(store, asked, name, turn):
         lambda store: store.load_summary("r1"),
         lambda store: store.signals("r1"),
         lambda store: store.active_runs(),
+        lambda store: store.failed_runs(since=at(1)),
         lambda store: store.load_context("r1"),
         lambda store: store.step_summaries("r1"),
         lambda store: store.count_open_gates(),
@@ -328,6 +330,36 @@ def test_every_query_has_a_name_a_sentence_and_a_use():
 def test_the_schema_is_reached_by_numbered_files():
     names = sorted(file.name for file in (Path(migrate.__file__).parent / "sql").glob("0*.sql"))
     assert [int(name[:4]) for name in names] == list(range(1, migrate.VERSION + 1))
+
+
+def test_a_file_of_version_1_is_brought_up_and_keeps_its_runs(tmp_path):
+    path = tmp_path / "runs.db"
+    made = SQLiteRunStore(path)
+    with made.database.read() as connection:
+        new = set(connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall())
+    made.create_run(run("r1", status=RunStatus.FAILED, finished_at=at(5)))
+    made.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript("DROP INDEX runs_failed; PRAGMA user_version = 1")
+    assert not migrate.is_current(path)
+    opened = SQLiteRunStore(path)
+    assert [one.run_id for one in opened.failed_runs(since=at(1))] == ["r1"]
+    with opened.database.read() as connection:
+        assert set(connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()) == new
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == migrate.VERSION
+    opened.close()
+
+
+def test_the_index_of_failed_runs_is_written_by_failing_alone(store):
+    mine = run("r1", status=RunStatus.RUNNING)
+    store.create_run(mine)
+    with store.database.read() as connection:
+        columns = {row[2] for row in connection.execute("PRAGMA index_info(runs_failed)")}
+        asked = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'runs_failed'").fetchone()[0]
+    changed = rows.queries()["commit_step"].partition("SET")[2].partition("WHERE")[0]
+    written = {part.partition("=")[0].strip() for part in changed.split(",")}
+    assert "WHERE status = 'failed'" in asked
+    assert not written & {*columns, "status"}, "a step of a running run would look into the index"
 
 
 def test_a_new_file_is_made_whole_or_not_at_all(tmp_path):

@@ -315,7 +315,7 @@ def test_a_newer_schema_is_refused_with_what_to_install(tmp_path):
     connection.close()
     before = path.read_bytes()
     with pytest.raises(
-        StoreTooNew, match=r"newer NeuroCore \(schema 99, this one knows 1\).* pip install --upgrade"
+        StoreTooNew, match=r"newer NeuroCore \(schema 99, this one knows \d+\).* pip install --upgrade"
     ) as told:
         SQLiteRunStore(path)
     one_sentence(told.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import sqlite3
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -108,6 +109,26 @@ def test_home_shows_what_waits_what_failed_and_the_last_days(site):
     assert f"/runs/{waiting}#gate-review-1" in text
     assert f"/runs/{failed}" in text
     assert 'class="chart"' in text
+
+
+def test_home_shows_what_failed_last_by_when_it_ended(site):
+    """A run that waited for a week and fails now has just failed; one that failed a month ago has not."""
+    from msgspec import structs
+
+    now = datetime.now(UTC)
+    site.run()
+    assert "Nothing has failed in the last 7 days." in site.page("/")
+    for batch, started, ended in (
+        ("Waited", 9, timedelta(seconds=1)), ("Quick", 1, timedelta(hours=20)), ("Ages", 30, timedelta(days=29)),
+    ):  # fmt: skip
+        run = site.store.load_run(site.run(batch=batch, fail="read"))
+        began = (now - timedelta(days=started)).isoformat()
+        site.store.save_run(structs.replace(run, created_at=began, finished_at=(now - ended).isoformat()))
+    text = site.page("/")
+    just = text[text.index("Just failed") : text.index("The last days")]
+    assert just.index("Waited") < just.index("Quick")
+    assert "Ages" not in just
+    assert "20 h ago" in just, "it says how long ago it failed, not how long ago it began"
 
 
 def test_the_run_page_reads_from_top_to_bottom_as_specified(site):

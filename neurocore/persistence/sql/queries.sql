@@ -239,6 +239,10 @@ ORDER BY w.created_at {order}, w.run {order}
 SELECT {narrow} FROM runs AS r JOIN blueprints AS b ON b.id = r.blueprint
 WHERE r.owed IS NOT NULL OR r.status = 'running' ORDER BY r.run
 
+-- failed_runs: What failed last, by when it ended.
+SELECT {narrow} FROM runs AS r INDEXED BY runs_failed CROSS JOIN blueprints AS b ON b.id = r.blueprint
+WHERE r.status = 'failed' AND r.finished_at >= ? ORDER BY r.finished_at DESC, r.run DESC LIMIT ?
+
 -- find_runs: Ids from one text up to another.
 SELECT run_id FROM runs WHERE run_id >= ? AND run_id < ? ORDER BY run_id LIMIT ?
 

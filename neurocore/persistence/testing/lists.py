@@ -14,7 +14,7 @@ TITLES = ("", "Payments of May", "payments of June", "PAYMENTS", "Überweisung",
 
 
 class Lists(Contract):
-    """`page_runs`, `find_runs`, `load_summary`, `step_summaries`, `load_step`, and the counts."""
+    """`page_runs`, `failed_runs`, `find_runs`, `load_summary`, `step_summaries`, `load_step`, and the counts."""
 
     def many(self, count: int = 60) -> list[RunRecord]:
         """Runs of every kind, some at the very same moment; newest first."""
@@ -143,6 +143,22 @@ class Lists(Contract):
                 key: count for key, count in days.items() if key[0] >= since
             }
             assert [one.day for one in listed] == sorted(one.day for one in listed)
+
+    def test_failed_runs_come_by_when_they_ended_and_not_by_when_they_began(self) -> None:
+        for number in range(6):
+            ended = at(1_000 - 10 * number)
+            self.store.save_run(run(f"r{number}", minute=number, status=RunStatus.FAILED, finished_at=ended))
+        self.store.save_run(run("old", minute=900, status=RunStatus.FAILED, finished_at=at(949.9)))
+        self.store.save_run(run("done", status=RunStatus.COMPLETED, finished_at=at(999)))
+        self.store.save_run(run("open", status=RunStatus.FAILED))
+        assert [one.run_id for one in self.store.failed_runs(since=at(950))] == [f"r{number}" for number in range(6)]
+        assert [one.run_id for one in self.store.failed_runs(since=at(950), limit=2)] == ["r0", "r1"]
+        assert self.store.failed_runs(since=at(1_001)) == []
+        again = found(self.store, "r0")
+        assert self.store.claim("r0", owner="me@here:1", expected_epoch=again.epoch)
+        self.store.delete_run("r1")
+        listed = self.reopened().failed_runs(since=at(950), limit=2)
+        assert [(one.run_id, one.finished_at) for one in listed] == [("r2", at(980)), ("r3", at(970))]
 
     def test_steps_can_be_read_one_by_one_and_from_a_place_on(self) -> None:
         self.store.save_run(run("r1"))

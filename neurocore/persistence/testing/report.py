@@ -20,6 +20,7 @@ ABILITIES: dict[str, tuple[str, ...]] = {
     "pages by key": ("page_runs",),
     "look-up of an id by its beginning": ("find_runs",),
     "counts without counting": ("status_counts", "blueprint_counts", "day_counts"),
+    "what failed last": ("failed_runs",),
     "lists of gates": ("list_gates", "count_open_gates", "load_gates"),
     "reading a part of a run": ("load_summary", "load_step", "step_summaries", "load_events", "load_context"),
     "finding what is owed": ("active_runs",),
