@@ -122,8 +122,10 @@ def refuse_unless_safe(host: str, insecure_open: bool) -> None:
 def _listen(app: Any, config: NeuroCoreConfig, host: str, port: int, channels: dict[int, Any]) -> Any:
     """Waitress reads requests whole before a thread sees them, and sends by itself: slow clients hold no thread.
 
-    Those that wait for a run (`webapp.api.waiting`) do, so there is a thread for each of them beside the others. Bodies
-    that are too large are refused by `webapp.limits`, in the form of who asks; beyond four times as much by waitress.
+    Up to 64 MiB of an answer wait for its reader, beyond the first in a file, so that one that is sent while it is
+    written holds no thread either. Those that wait for a run (`webapp.api.waiting`) do, so there is a thread for each
+    of them beside the others. Bodies that are too large are refused by `webapp.limits`, in the form of who asks; beyond
+    four times as much by waitress.
     """
     from waitress import create_server
 
@@ -135,7 +137,7 @@ def _listen(app: Any, config: NeuroCoreConfig, host: str, port: int, channels: d
             app, channels, host=host, port=port, threads=THREADS + MAX_WAITERS, ident=None, connection_limit=1000,
             backlog=256, channel_timeout=60, cleanup_interval=10, asyncore_use_poll=True,
             max_request_header_size=MAX_HEADERS, max_request_body_size=4 * MAX_BODY,
-            outbuf_high_watermark=4 * 1024 * 1024, clear_untrusted_proxy_headers=config.web.proxies == 0,
+            outbuf_high_watermark=64 * 1024 * 1024, clear_untrusted_proxy_headers=config.web.proxies == 0,
         )  # fmt: skip
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or error

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from neurocore.documents import make
+from neurocore.documents.later import Later
 from neurocore.documents.runs import InspectDocument
 from neurocore.documents.standing import state
 from neurocore.errors import NeuroCoreError
@@ -16,10 +17,10 @@ from neurocore.runtime.definition import definition
 
 if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
-    from neurocore.documents.runs import GateDocument
+    from neurocore.documents.runs import GateDocument, StepDocument
     from neurocore.gates.compare import LastApproved
     from neurocore.gates.preview import Preview
-    from neurocore.persistence.base import GateRecord, RunRecord, RunStore
+    from neurocore.persistence.base import GateRecord, RunRecord, RunStore, StepRecord
 
 
 def inspect(
@@ -30,24 +31,36 @@ def inspect(
     program: str,
     *,
     full: bool = False,
+    later: bool = False,
 ) -> InspectDocument:
     """Everything about a run; configuration, tracebacks, logs and the YAML with `full`.
 
-    `schema_of` is as in `definition`; `program` is how the commands of `next` begin.
+    `schema_of` is as in `definition`; `program` is how the commands of `next` begin. `later` leaves the large parts to
+    whoever writes the document.
     """
     gates = store.load_gates(run.run_id)
     return InspectDocument(
-        run=make.details(run, store, config),
-        steps=[
-            make.step(step, full=full, schema=schema_of(step.skill_type or "") if full else None)
-            for step in store.load_steps(run.run_id)
-        ],
+        run=make.details(run, store, config, later=later),
+        steps=step_documents(store.load_steps(run.run_id), schema_of, full=full, later=later),
         gates=gate_documents(run, gates, store),
         events=[make.event(event) for event in store.load_events(run.run_id)],
         next=make.next_commands(run, gates, state(run, config, store), run.run_id, program),
         refused={verb: reason for verb, reason in actions(run, config, store).items() if reason is not None},
         blueprint_source=definition(run.blueprint_snapshot, schema_of)[0] if full else None,
     )
+
+
+def step_documents(
+    steps: Sequence[StepRecord], schema_of: Callable[[str], Any], *, full: bool = False, later: bool = False
+) -> Any:
+    """Every step."""
+
+    def items() -> Iterator[StepDocument]:
+        for one in steps:
+            schema = schema_of(one.skill_type or "") if full else None
+            yield make.step(one, full=full, schema=schema, later=later)
+
+    return Later(items).unless(later)
 
 
 def gate_documents(run: RunRecord, gates: list[GateRecord], store: RunStore) -> list[GateDocument]:

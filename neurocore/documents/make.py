@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from neurocore.documents.later import Later
 from neurocore.documents.runs import (
     AnswerDocument,
     DecisionDocument,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from neurocore.gates.preview import Outlook, Preview
     from neurocore.persistence.base import (
         Answer,
-        Changes,
         Event,
         GateRecord,
         RunRecord,
@@ -80,8 +80,8 @@ def _summary(run: RunRecord, store: RunStore, config: NeuroCoreConfig) -> dict[s
     }
 
 
-def details(run: RunRecord, store: RunStore, config: NeuroCoreConfig) -> RunDetails:
-    """A run as a whole."""
+def details(run: RunRecord, store: RunStore, config: NeuroCoreConfig, *, later: bool = False) -> RunDetails:
+    """A run as a whole; `later` leaves what it was given and its context to whoever writes the document."""
     from neurocore.runtime.claim import owner_label
 
     base = _summary(run, store, config)
@@ -93,24 +93,36 @@ def details(run: RunRecord, store: RunStore, config: NeuroCoreConfig) -> RunDeta
         completed_nodes=list(run.completed_nodes),
         driven_by=owner_label(run.owner) if base["state"] == "driven" else None,
         legacy=run.legacy,
-        initial_data=shown(run.initial_data),
-        context=context_of(run, store),
+        initial_data=_values(run.initial_data).unless(later),
+        context=_decoded(store.load_context(run.run_id)).unless(later),
     )
 
 
 def context_of(run: RunRecord, store: RunStore) -> dict[str, Any]:
-    """The committed context as it stands, masked; a value whose class is gone says so."""
+    """The committed context as it stands, masked."""
+    context: dict[str, Any] = _decoded(store.load_context(run.run_id)).unless(False)
+    return context
+
+
+def _decoded(encoded: Mapping[str, bytes]) -> Later:
+    """Values as they are stored, decoded and masked; one whose class is gone says so."""
     from neurocore import codec
     from neurocore.errors import CodecError
 
-    data: dict[str, Any] = {}
-    for key, encoded in store.load_context(run.run_id).items():
-        try:
-            data[key] = codec.decode(encoded)
-        except CodecError as error:
-            data[key] = f"(unreadable: {error})"
-    masked: dict[str, Any] = shown(data)
-    return masked
+    def items() -> Iterator[tuple[str, Any]]:
+        for key, data in encoded.items():
+            try:
+                value = codec.decode(data)
+            except CodecError as error:
+                value = f"(unreadable: {error})"
+            yield from shown({key: value}).items()
+
+    return Later(items, mapping=True)
+
+
+def _values(values: Mapping[str, Any]) -> Later:
+    """Values masked."""
+    return Later(lambda: (pair for key, value in values.items() for pair in shown({key: value}).items()), mapping=True)
 
 
 def gate(record: GateRecord, preview: Preview | None = None, approved: LastApproved | None = None) -> GateDocument:
@@ -173,8 +185,11 @@ def differences(found: Iterable[Difference]) -> list[DifferenceDocument]:
     ]  # fmt: skip
 
 
-def step(record: StepRecord, *, full: bool = False, schema: Any = None) -> StepDocument:
-    """A step; config, traceback and logs with `full`. `schema` is the skill's, for what it marks secret."""
+def step(record: StepRecord, *, full: bool = False, schema: Any = None, later: bool = False) -> StepDocument:
+    """A step; config, traceback and logs with `full`. `schema` is the skill's, for what it marks secret.
+
+    `later` leaves its changes to whoever writes the document.
+    """
     return StepDocument(
         step_index=record.step_index,
         node=record.node_id or record.component,
@@ -190,27 +205,12 @@ def step(record: StepRecord, *, full: bool = False, schema: Any = None) -> StepD
         duration_ms=record.duration_ms,
         error=record.error,
         error_type=record.error_type,
-        changes=changes(record.changes),
+        changes=_decoded(record.changes.set).unless(later),
         deleted=list(record.changes.deleted),
         config=shown(record.config, schema) if full else None,
         traceback=record.traceback if full else None,
         logs=logs(record) if full else None,
     )
-
-
-def changes(recorded: Changes) -> dict[str, Any]:
-    """What a step set, decoded and masked."""
-    from neurocore import codec
-    from neurocore.errors import CodecError
-
-    data: dict[str, Any] = {}
-    for key, encoded in recorded.set.items():
-        try:
-            data[key] = codec.decode(encoded)
-        except CodecError as error:
-            data[key] = f"(unreadable: {error})"
-    masked: dict[str, Any] = shown(data)
-    return masked
 
 
 def logs(record: StepRecord) -> list[LogDocument]:
@@ -247,10 +247,20 @@ def open_gates(gates: Sequence[GateRecord], run: RunRecord) -> list[GateRecord]:
 
 
 def outcome(
-    run: RunRecord, store: RunStore, config: NeuroCoreConfig, program: str, *, decision: Decision | None = None
+    run: RunRecord,
+    store: RunStore,
+    config: NeuroCoreConfig,
+    program: str,
+    *,
+    decision: Decision | None = None,
+    later: bool = False,
 ) -> OutcomeDocument:
-    """Where a run stands, with its context: what a command that drove it ends with."""
-    return OutcomeDocument(**_standing(run, store, config, program, decision), data=context_of(run, store))
+    """Where a run stands, with its context: what a command that drove it ends with. The run may be a narrow one.
+
+    `later` leaves the context to whoever writes the document.
+    """
+    data = _decoded(store.load_context(run.run_id)).unless(later)
+    return OutcomeDocument(**_standing(run, store, config, program, decision), data=data)
 
 
 def standing(

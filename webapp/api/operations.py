@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, Literal, get_type_hints
 
@@ -12,6 +11,7 @@ from msgspec import Struct
 
 from neurocore.errors import InputError
 from webapp.api import once
+from webapp.api.pieces import body
 from webapp.limits import MAX_JSON_DEPTH, too_deep
 from webapp.permissions import Action, action
 from webapp.services import services
@@ -198,8 +198,8 @@ def _converted(plain: Any, kind: type[Struct], *, strict: bool) -> Any:
 
 
 def answer(document: Any, status: int) -> Response:
-    """A document as an answer. What was made is named by `Location`."""
-    response = Response(encoded(document), status, content_type="application/json")
+    """A document as an answer, a large one sent while it is written. What was made is named by `Location`."""
+    response = Response(body(document), status, content_type="application/json")
     if status == 201:
         response.headers["Location"] = f"{request.script_root}{PREFIX}/runs/{document.run_id}"
     if "api_etag" in g:
@@ -215,27 +215,3 @@ def unless_seen(version: str) -> None:
         unchanged = Response(status=304, headers={"Cache-Control": "no-cache"})
         unchanged.set_etag(version, weak=True)
         abort(unchanged)
-
-
-def encoded(document: Any) -> bytes:
-    """JSON in UTF-8.
-
-    What msgspec cannot write is rare and goes the slow way: half surrogates, which UTF-8 has no bytes for, escaped, and
-    numbers of more digits than Python turns into text unasked, as their hexadecimal text.
-    """
-    try:
-        return msgspec.json.encode(document)
-    except (UnicodeEncodeError, ValueError):
-        return json.dumps(_writable(msgspec.to_builtins(document, str_keys=True))).encode()
-
-
-def _writable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _writable(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_writable(inner) for inner in value]
-    return hex(value) if type(value) is int and value.bit_length() > _MOST_BITS else value
-
-
-#: Some 4,200 decimal digits; Python refuses to write more than 4,300.
-_MOST_BITS = 14_000

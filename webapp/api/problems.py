@@ -14,6 +14,7 @@ from neurocore import errors
 from neurocore.documents import make
 from neurocore.documents.runs import AnswerDocument, DeletedDocument, GateDocument
 from webapp.api.once import KeyInFlight, KeyUsed
+from webapp.api.pieces import encoded
 from webapp.failures import status_of
 
 #: Where each kind is explained; a kind's address is this one and `#<kind>`.
@@ -115,8 +116,6 @@ def answer(status: int, sentence: str, error: Exception | None = None) -> Respon
         instance=request.script_root + request.path,
         **(_facts(error) if isinstance(error, errors.NeuroCoreError) else {}),
     )
-    from webapp.api.operations import encoded
-
     return Response(encoded(problem), status, content_type="application/problem+json")
 
 

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from neurocore.documents import make
 from neurocore.documents.compare import compare as compared
-from neurocore.documents.inspect import gate_documents
+from neurocore.documents.inspect import gate_documents, step_documents
 from neurocore.documents.inspect import inspect as inspected
 from neurocore.documents.runs import (
     DiffDocument,
@@ -125,15 +125,17 @@ def show_run(here: Services, run_id: str, query: RunQuery) -> OutcomeDocument:
     whole = resolve_run_id(run_id, here.store)
     if query.wait:
         waiting.wait(whole, statuses, query.wait, here)
-    run = load_run(whole, here.store)
+    run = here.store.load_summary(whole) or load_run(whole, here.store)
     unless_seen(token(run, here))
-    return make.outcome(run, here.store, here.config, PROGRAM)
+    return make.outcome(run, here.store, here.config, PROGRAM, later=True)
 
 
 @get("/runs/{run_id}/inspection", 404, 409, 410)
 def inspect_run(here: Services, run_id: str, query: FullQuery) -> InspectDocument:
     """Everything about a run: what it was given, its steps, gates and activity, and what can be done with it."""
-    return inspected(_run(here, run_id), here.store, here.config, here.schema_of, PROGRAM, full=query.full)
+    run = _run(here, run_id)
+    run.final_context = None  # the document makes it from what is stored, value by value
+    return inspected(run, here.store, here.config, here.schema_of, PROGRAM, full=query.full, later=True)
 
 
 @get("/runs/{run_id}/steps", 404, 409, 410)
@@ -144,11 +146,7 @@ def list_steps(here: Services, run_id: str, query: StepsQuery) -> StepsDocument:
     steps = [here.store.load_step(whole, one.step_index) for one in found[: query.limit]]
     return StepsDocument(
         run_id=whole,
-        steps=[
-            make.step(one, full=query.full, schema=here.schema_of(one.skill_type or "") if query.full else None)
-            for one in steps
-            if one is not None
-        ],
+        steps=step_documents([one for one in steps if one is not None], here.schema_of, full=query.full, later=True),
         more=found[query.limit - 1].step_index if len(found) > query.limit else None,
     )
 
@@ -160,7 +158,7 @@ def show_step(here: Services, run_id: str, index: int) -> StepDocument:
     found = here.store.load_step(whole, index)
     if found is None:
         raise NotFoundError(f"Run {whole} has no step {index}; its list of steps says which there are.")
-    return make.step(found, full=True, schema=here.schema_of(found.skill_type or ""))
+    return make.step(found, full=True, schema=here.schema_of(found.skill_type or ""), later=True)
 
 
 @get("/runs/{run_id}/gates", 404, 409, 410)

@@ -1,0 +1,136 @@
+"""Large answers are sent while they are written; small ones whole, with their length."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import threading
+
+import msgspec
+import pytest
+from msgspec import Struct
+
+from neurocore.documents import make
+from neurocore.documents.inspect import inspect
+from neurocore.documents.later import Later
+from webapp.api import pieces
+from webapp.cli import _listen
+
+API = "/api/v1"
+
+LARGE = {
+    "rows": [{"iban": f"DE{number:018}", "name": "Müller \u2028 \"x\"", "amount": number} for number in range(40_000)],
+    "text": "ä" * 700_000,
+    "deep": {"a": {"b": {"c": ["x" * 1000] * 300}}},
+    "small": 1,
+}  # fmt: skip
+
+
+class Pair(Struct):
+    first: object
+    second: object
+
+
+def joined(value):
+    return b"".join(pieces.pieces(value))
+
+
+@pytest.mark.parametrize("path", ["", "/inspection", "/inspection?full=true", "/steps", "/steps/0", "/steps?limit=1"])
+def test_an_answer_over_a_megabyte_is_sent_while_it_is_written(site, path, monkeypatch):
+    run_id = site.run("asking", **LARGE)
+    written = []
+    encoded = pieces.encoded
+    monkeypatch.setattr(pieces, "encoded", lambda value: written.append(encoded(value)) or written[-1])
+    answer = site.client.get(f"{API}/runs/{run_id}{path}")
+    assert answer.status_code == 200
+    large = len(answer.data) > pieces.WHOLE
+    assert large == (not path.startswith("/steps")), "the inputs are large here, and what its steps did is not"
+    assert ("Content-Length" in answer.headers) != large
+    assert max(map(len, written)) < 8 * pieces.PIECE, "no piece is anywhere near the whole"
+    assert msgspec.json.decode(answer.data)
+
+
+def test_a_large_answer_says_the_same_as_the_command_line(site):
+    run_id = site.run("asking", **LARGE)
+    run = site.store.load_run(run_id)
+    printed = make.outcome(run, site.store, site.config, "neurocore")
+    answer = site.client.get(f"{API}/runs/{run_id}")
+    assert answer.json == msgspec.to_builtins(printed)
+    assert answer.data == msgspec.json.encode(printed), "to the byte"
+    schema_of = site.app.extensions["neurocore"].schema_of
+    printed = inspect(run, site.store, site.config, schema_of, "neurocore", full=True)
+    assert site.client.get(f"{API}/runs/{run_id}/inspection?full=true").data == msgspec.json.encode(printed)
+
+
+def test_who_has_a_large_version_already_gets_no_body_and_head_no_text(site):
+    run_id = site.run("asking", **LARGE)
+    first = site.client.get(f"{API}/runs/{run_id}")
+    again = site.client.get(f"{API}/runs/{run_id}", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+    head = site.client.head(f"{API}/runs/{run_id}")
+    assert (head.status_code, head.data, head.headers["ETag"]) == (200, b"", first.headers["ETag"])
+
+
+def test_a_large_answer_arrives_whole_through_the_server(site):
+    run_id = site.run("asking", **LARGE)
+    channels = {}
+    server = _listen(site.app, site.config, "127.0.0.1", 0, channels)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    connection = http.client.HTTPConnection("127.0.0.1", server.effective_port, timeout=60)
+    try:
+        connection.request("GET", f"{API}/runs/{run_id}")
+        answer = connection.getresponse()
+        assert answer.getheader("Transfer-Encoding") == "chunked"
+        assert json.loads(answer.read())["data"]["rows"] == LARGE["rows"]
+    finally:
+        connection.close()
+        server.close()
+        thread.join(10)
+
+
+def test_a_kept_answer_is_the_same_however_large(site, monkeypatch):
+    monkeypatch.setattr(pieces, "WHOLE", 100)
+    headers = {"Idempotency-Key": "large"}
+    first, again = (
+        site.client.post(f"{API}/blueprints/payout/runs", json={"by": "ann"}, headers=headers) for _ in range(2)
+    )
+    assert first.status_code == again.status_code == 201
+    assert first.data == again.data
+    assert again.headers["Idempotency-Replayed"] == "true"
+
+
+def test_pieces_are_the_json_of_the_whole_whatever_it_holds(monkeypatch):
+    chance = random.Random(5)
+
+    def value(depth):
+        kind = chance.randrange(9 if depth < 5 else 5)
+        if kind < 5:
+            return (None, True, chance.randrange(-(10**9), 10**20), 1.5, 'x\n"\\é€😀'[: chance.randrange(9)] * 9)[kind]
+        if kind == 8:
+            return Pair(value(depth + 1), value(depth + 1))
+        items = [value(depth + 1) for _ in range(chance.randrange(8))]
+        return {f'k{n}"é': one for n, one in enumerate(items)} if kind == 5 else items if kind == 6 else tuple(items)
+
+    for size in (8, 40, 200):
+        monkeypatch.setattr(pieces, "PIECE", size)
+        for _ in range(300):
+            made = value(0)
+            assert joined(made) == msgspec.json.encode(made)
+
+
+def test_what_comes_later_is_written_as_if_it_were_there(monkeypatch):
+    for size in (8, 10_000):
+        monkeypatch.setattr(pieces, "PIECE", size)
+        for items in ([], [1], ["a" * 30, {}], [[], {"x": [1, 2]}]):
+            pairs = {f"k{number}": one for number, one in enumerate(items)}
+            assert joined(Later(lambda items=items: iter(items))) == msgspec.json.encode(items)
+            assert joined(Later(pairs.items, mapping=True)) == msgspec.json.encode(pairs)
+            assert joined(Pair(Later(lambda items=items: items), 2)) == msgspec.json.encode(Pair(items, 2))
+
+
+def test_half_surrogates_and_huge_numbers_are_written_in_pieces_too(monkeypatch):
+    monkeypatch.setattr(pieces, "PIECE", 20)
+    made = {"half": "x" * 100 + "\ud800" + "y" * 100, "\udc00": [10**5000, 1]}
+    assert json.loads(joined(made)) == {**made, "\udc00": [hex(10**5000), 1]}
