@@ -204,9 +204,9 @@ def _seconds(iso: str) -> float:
 def open_pages(project: Project, server: Server, count: int, seconds: int) -> Row:
     """Pages of runs that wait, each of which asks once a second whether anything has changed."""
     pages = []
-    for _ in range(count):
+    for run_id in [project.waiting() for _ in range(count)]:
         browser = server.browser()
-        page = browser.ask(f"/runs/{project.waiting()}")
+        page = browser.ask(f"/runs/{run_id}")
         asked = re.search(r'<div id="live"[^>]*hx-get="([^"]+)"', page)
         assert asked is not None
         pages.append((browser, f"{html.unescape(asked.group(1))}&tab=activity"))

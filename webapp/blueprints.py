@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
 from statistics import quantiles
@@ -18,12 +19,12 @@ from neurocore.blueprint.lint import validate_blueprint
 from neurocore.blueprint.model import Blueprint, InputSpec
 from neurocore.errors import BlueprintError, InputError, NotFoundError, RunExists, UsageError
 from neurocore.people import name_problem
-from neurocore.persistence.base import RunFilter, RunStatus
+from neurocore.persistence.base import RunFilter, RunRecord, RunStatus
 from neurocore.runtime.begin import plan_of
 from neurocore.runtime.definition import definition
 from neurocore.runtime.executor import create_run
 from neurocore.yamlfile import Problem, parse
-from webapp import flow, listing
+from webapp import flow, listing, live
 from webapp.changing import TYPED
 from webapp.marks import blueprint_url, run_url
 from webapp.permissions import action
@@ -55,6 +56,17 @@ class Figures(Struct, frozen=True, kw_only=True):
     def rate(self) -> float | None:
         """The share of ended runs that completed."""
         return self.completed / self.ended if self.ended else None
+
+
+class _Line(Struct, frozen=True, kw_only=True):
+    """What a line of the list tells, but for its figures; `counts` are its runs by status, `last` the newest."""
+
+    name: str
+    description: str
+    problem: str | None
+    startable: bool
+    counts: tuple[int, ...]
+    last: list[RunRecord]
 
 
 class Listed(Struct, frozen=True, kw_only=True):
@@ -107,16 +119,24 @@ class Field(Struct, frozen=True, kw_only=True):
 def index() -> AnyResponse:
     """Every blueprint that has a file or a run, from the name that `start` gives on."""
     here = services()
-    files, counts = here.blueprint_files(), here.store.blueprint_counts()
+    files, counts = here.blueprint_files(), _counts(here)
     start = request.args.get("start", "")
     total, left = begin_with(start, {*files, *counts})
-    listed = [_listed(name, files.get(name), counts.get(name, 0), here) for name in left[:LISTED]]
-    further = urlencode({"start": left[LISTED]}, errors="replace") if len(left) > LISTED else None
-    return make_response(
-        render_template(
-            "blueprints/list.html", listed=listed, total=total, start=start, further=further, config=here.config
-        )
-    )
+    lines = [_line(name, files.get(name), counts.get(name, ()), here) for name in left[:LISTED]]
+    version = _version(lines, left, total, here)
+    if live.wants_block() and request.args.get("v") == version:
+        return live.unchanged()
+    context = {
+        "listed": [_listed(one, here, again=live.wants_block()) for one in lines],
+        "total": total,
+        "start": start,
+        "further": urlencode({"start": left[LISTED]}, errors="replace") if len(left) > LISTED else None,
+        "question": urlencode({**({"start": start} if start else {}), "v": version}, errors="replace"),
+        "config": here.config,
+    }
+    if live.wants_block():
+        return live.blocks("blueprints/list.html", [], "list", context)
+    return live.varying(make_response(render_template("blueprints/list.html", **context)))
 
 
 def begin_with(start: str, names: set[str]) -> tuple[int, list[str]]:
@@ -282,17 +302,51 @@ def _flow(blueprint: Blueprint, here: Services) -> flow.Flow | None:
         return None
 
 
-def _listed(name: str, file: tuple[Any, Blueprint | BlueprintError] | None, count: int, here: Services) -> Listed:
-    runs = here.store.page_runs(RunFilter(blueprint=name), limit=LOOKED_AT).runs if count else []
+def _counts(here: Services) -> dict[str, tuple[int, ...]]:
+    """How many runs each blueprint has in each status."""
+    found = [here.store.blueprint_counts(status=status) for status in RunStatus]
+    return {name: tuple(of.get(name, 0) for of in found) for name in set().union(*found)}
+
+
+def _line(
+    name: str, file: tuple[Any, Blueprint | BlueprintError] | None, counts: tuple[int, ...], here: Services
+) -> _Line:
     loaded = file[1] if file else None
-    return Listed(
+    return _Line(
         name=name,
         description=(loaded.description or "") if isinstance(loaded, Blueprint) else "",
-        url=blueprint_url(name),
-        figures=figures(runs, count),
-        last=listing.rows(runs[:1], here)[0] if runs else None,
         problem=_errors(loaded)[0] if isinstance(loaded, BlueprintError) else None,
         startable=isinstance(loaded, Blueprint),
+        counts=counts,
+        last=here.store.page_runs(RunFilter(blueprint=name), limit=1).runs if sum(counts) else [],
+    )
+
+
+def _version(lines: list[_Line], left: list[str], total: int, here: Services) -> str:
+    """Differs when the list would look different; made without the figures, which are what costs."""
+    shown = [(one.name, one.description, one.problem, one.startable, one.counts) for one in lines]
+    runs = listing.Listing([run for one in lines for run in one.last], here).token
+    whole = repr((total, left[LISTED : LISTED + 1], shown, runs)).encode("utf-8", "surrogatepass")
+    return live.version(hashlib.blake2b(whole, digest_size=9).hexdigest())
+
+
+def _listed(line: _Line, here: Services, *, again: bool) -> Listed:
+    """With its figures; for a list that is asked for `again` those that are kept count while its runs are the same."""
+    made_of = (line.counts, [(run.run_id, run.version) for run in line.last])
+    kept = here.kept_figures.get(line.name)
+    if not again or kept is None or kept[0] != made_of:
+        runs = here.store.page_runs(RunFilter(blueprint=line.name), limit=LOOKED_AT).runs if line.last else []
+        if len(here.kept_figures) >= 10 * LISTED:
+            here.kept_figures.clear()
+        kept = here.kept_figures[line.name] = (made_of, figures(runs, sum(line.counts)))
+    return Listed(
+        name=line.name,
+        description=line.description,
+        url=blueprint_url(line.name),
+        figures=kept[1],
+        last=next(iter(listing.rows(line.last, here)), None),
+        problem=line.problem,
+        startable=line.startable,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Flask, request
 
-from webapp import activity
+from webapp import activity, live
 from webapp.previews import Preview, of_run
 from webapp.services import Services
 from webapp.sessions import remembered
@@ -32,7 +32,7 @@ def init_app(app: Flask) -> None:
     def frame() -> dict[str, Any]:
         theme = request.cookies.get("theme", "")
         return {
-            "open_gates": here.store.count_open_gates(),
+            "open_gates": live.open_gates(),
             "theme": theme if theme in THEMES else "",
             "me": remembered(),
         }

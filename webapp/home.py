@@ -47,7 +47,8 @@ def _shown(here: Services) -> dict[str, Any]:
 def _token(shown: dict[str, Any], here: Services) -> str:
     runs = [*shown["running"], *shown["failed"], *(entry.run for entry in shown["gates"])]
     days = "|".join(f"{day.day}{day.status}{day.count}" for day in shown["days"])
-    return hashlib.blake2b(f"{listing.Listing(runs, here).token}{days}".encode(), digest_size=9).hexdigest()
+    shows = f"{listing.Listing(runs, here).token}{days}"
+    return live.version(hashlib.blake2b(shows.encode(), digest_size=9).hexdigest())
 
 
 def _told(shown: dict[str, Any], token: str, here: Services) -> dict[str, Any]:

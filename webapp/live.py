@@ -9,13 +9,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flask import Response, make_response, render_template, request
+from flask import Response, g, make_response, render_template, request
 from jinja2_fragments.flask import render_block
+
+from webapp.services import services
 
 
 def wants_block() -> bool:
     """Whether htmx asks for a part of the page (a boosted or restored page is a whole one)."""
     return request.headers.get("HX-Request") == "true" and request.headers.get("HX-Request-Type") == "partial"
+
+
+def version(token: str) -> str:
+    """The version of a page that shows `token`, with the figure that stands above every page."""
+    return f"{token}.{open_gates()}"
+
+
+def is_of(version: str, token: str) -> bool:
+    """Whether a page of this version shows `token`, with whichever figure."""
+    return version.rpartition(".")[0] == token
+
+
+def open_gates() -> int:
+    """How many gates wait: in one answer always the same figure, so that its version is that of what it shows."""
+    if "open_gates" not in g:
+        g.open_gates = services().open_gates()
+    found: int = g.open_gates
+    return found
 
 
 def unchanged() -> Response:

@@ -33,7 +33,7 @@ from neurocore.persistence.base import (
 from neurocore.readable import safe
 from neurocore.runtime.begin import plan_of
 from neurocore.runtime.definition import definition
-from webapp import diff, rendering
+from webapp import diff, live, rendering
 from webapp.flow import Flow, of_run
 from webapp.listing import worked_since
 from webapp.marks import anchor, run_url
@@ -148,7 +148,7 @@ class RunPage:
     @cached_property
     def token(self) -> str:
         """The version that this page shows."""
-        return token(self.run, self.services)
+        return live.version(token(self.run, self.services))
 
     @cached_property
     def choices(self) -> dict[str, Choice]:

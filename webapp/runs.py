@@ -46,9 +46,10 @@ def index() -> AnyResponse:
         wanted.problems |= error.problems
         return _refused(here, wanted)
     found = listing.Listing(page.runs, here)
-    if live.wants_block() and request.args.get("v") == found.token:
+    version = live.version(found.token)
+    if live.wants_block() and request.args.get("v") == version:
         return live.unchanged()
-    context = {"page": page, "table": found.table, "token": found.token}
+    context = {"page": page, "table": found.table, "token": version}
     if live.wants_block():
         context |= _counts(here, wanted)
         return live.blocks("runs/list.html", ["filter_counts"], "rows", {**context, "wanted": wanted})
@@ -120,11 +121,17 @@ def whole_page(page: RunPage, status: int = 200) -> Response:
 
 
 def refresh(run: RunRecord, here: Services) -> Response:
-    """What changed since version `v`: nothing (204), or the blocks that live, and the panels if `g` is not theirs."""
+    """What changed since version `v`: nothing (204), or the blocks that live, and the panels if `g` is not theirs.
+
+    Where another run's gate has opened or closed, that is the figure above the page and no more.
+    """
     asked = request.args
-    if asked["v"] == standing.token(run, here):
+    token = standing.token(run, here)
+    if asked["v"] == live.version(token):
         return live.unchanged()
     page = _run_page(run, here)
+    if live.is_of(asked["v"], token):
+        return live.blocks("runs/run.html", [], "live", {"page": page})
     names = list(LIVE_BLOCKS)
     if asked.get("g") != page.gates_token:
         names.append("gates")

@@ -24,6 +24,9 @@ SUFFIXES = (".flow.yaml", ".flow.yml", ".yaml", ".yml")
 #: How long the answer of an owner's lock holds, in seconds: a page of running runs asks each owner once.
 LIVENESS_HOLDS = 2.0
 
+#: A count that takes longer than this, in seconds, holds twenty times as long.
+SLOW = 0.1
+
 
 RowKey = tuple[str, int, str, str, str]
 RowParts = tuple[str, str]
@@ -62,7 +65,10 @@ class Services:
         self.kept_rows: dict[RowKey, RowParts] = {}
         #: How ended runs went, by run, version and what else is asked for (`webapp.runpage.Course`).
         self.kept_courses: dict[tuple[str, str, bool, str], Any] = {}
+        #: Figures of blueprints, by name, with what they were made of (`webapp.blueprints`).
+        self.kept_figures: dict[str, tuple[object, Any]] = {}
         self._alive: dict[tuple[str, ...], tuple[float, str]] = {}
+        self._open_gates = (0.0, 0)
 
     @property
     def drives(self) -> bool:
@@ -120,6 +126,16 @@ class Services:
         return held[1]
 
     # ---------------------------------------------------------------- where a run stands
+
+    def open_gates(self) -> int:
+        """How many gates wait for people. Every page that lives asks this, so a store that is slow is asked less."""
+        until, count = self._open_gates
+        began = time.monotonic()
+        if began >= until:
+            count = self.store.count_open_gates()
+            took = time.monotonic() - began
+            self._open_gates = (began + (20 * took if took > SLOW else 0.0), count)
+        return count
 
     def liveness(self, run: RunRecord) -> str:
         """`driven`, `lost`, `owed` or `idle`; held for a moment, since asking a lock takes milliseconds."""
