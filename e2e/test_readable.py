@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from e2e.people import People
 from e2e.site import Site
@@ -95,3 +95,13 @@ def test_paper_says_when_it_was_not_how_long_ago(site: Site, page: Page) -> None
         assert size == "0px"
         assert "UTC" in text
         assert "20" in text
+
+
+def test_paper_names_the_zone_of_its_times(site: Site, people: People) -> None:
+    run_id = site.run("greeting", name="Ada")
+    zone = people.person(timezone_id="Asia/Tokyo")
+    zone.goto(f"{site.url(run_id)}/print")
+    expect(zone.locator("main")).to_contain_text("times are those of Asia/Tokyo")
+    plain = people.person(timezone_id="Asia/Tokyo", script=False)
+    plain.goto(f"{site.url(run_id)}/print")
+    expect(plain.locator("main")).to_contain_text("times are those of UTC")

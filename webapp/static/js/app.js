@@ -2,7 +2,7 @@
 import { startKeys } from "./keys.js";
 import { isDown, startLive, whenUp } from "./live.js";
 import { startNotes, wasSent } from "./notes.js";
-import { tick } from "./time.js";
+import { nameZone, tick } from "./time.js";
 
 document.documentElement.classList.add("script");
 
@@ -109,6 +109,7 @@ startNotes();
 openTarget();
 startKeys();
 startLive(say);
+nameZone();
 tick();
 setInterval(tick, 1000);
 document.addEventListener("htmx:after:swap", tick);

@@ -28,6 +28,11 @@ const two = (n) => String(n).padStart(2, "0");
 const day = (at) => `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
 const clock = (at) => `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 
+export function nameZone() {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  for (const element of document.querySelectorAll("[data-zone]")) put(element, zone || "the reader's own clock");
+}
+
 export function tick() {
   const now = Date.now();
   for (const element of document.querySelectorAll("time[datetime]")) {
