@@ -105,3 +105,17 @@ def test_paper_names_the_zone_of_its_times(site: Site, people: People) -> None:
     plain = people.person(timezone_id="Asia/Tokyo", script=False)
     plain.goto(f"{site.url(run_id)}/print")
     expect(plain.locator("main")).to_contain_text("times are those of UTC")
+
+
+def test_why_a_button_cannot_be_pressed_can_be_read_without_a_mouse(site: Site, people: People) -> None:
+    run_id = site.waiting_run("Cy")
+    site.cli("runs", "approve", run_id, "--reject", "--note", "the wrong person", "--by", "ann", check=False)
+    for phone in (False, True):
+        page = people.person(phone=phone)
+        page.goto(site.url(run_id))
+        retry = page.get_by_role("button", name="Retry")
+        expect(retry).to_be_disabled()
+        expect(retry).to_have_accessible_description(
+            "Retry is not possible: it was rejected at gate review and cannot go on."
+        )
+        expect(page.get_by_text("Retry is not possible: it was rejected")).to_be_in_viewport(ratio=1)

@@ -94,7 +94,7 @@ def _resume(run: RunRecord, services: Services) -> Choice | None:
     try:
         refuse_unless_resumable(run)
     except NotResumable as error:
-        return Choice("resume", label, str(error).split(";")[0])
+        return Choice("resume", label, str(error).split(";")[0].replace(f"Run {run.run_id}", "it").rstrip("."))
     if not services.drives:
         return Choice("resume", label, NOT_FROM_HERE)
     state = services.liveness(run)
