@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from e2e.gallery import pages
 from e2e.people import People
 from e2e.site import Site
 
@@ -70,6 +71,36 @@ def test_nothing_in_a_list_is_written_upon_anything_else(site: Site, people: Peo
         if found := page.evaluate(UPON) + (page.evaluate(BROKEN) if width < 500 else []):
             faults[path] = found
     assert not faults
+
+
+def test_a_figure_stands_under_its_head(site: Site, page: Page) -> None:
+    site.run("greeting", name="Ada")
+    for path in ("/runs", "/approvals", "/blueprints"):
+        page.goto(site.address + path)
+        page.wait_for_function("() => document.documentElement.classList.contains('script')")
+        wide = page.evaluate("""() => [...document.querySelectorAll("th")].filter((head) => {
+          const text = document.createRange(), style = getComputedStyle(head);
+          text.selectNodeContents(head);
+          const room = head.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+          return text.getBoundingClientRect().width > room + 0.5;
+        }).map((head) => head.textContent)""")
+        assert not wide, f"{path}: wider than their columns: {wide}"
+
+
+def test_home_on_a_phone_says_when_a_run_failed_and_keeps_its_chart_within_the_card(
+    site: Site, phone_page: Page
+) -> None:
+    pages(site)
+    phone_page.goto(site.address)
+    expect(phone_page.locator("section[aria-labelledby=h-failed] li time").first).to_be_visible()
+    card = phone_page.locator("section[aria-labelledby=h-days]").bounding_box()
+    label = phone_page.evaluate("""() => {
+      const range = document.createRange();
+      range.selectNodeContents([...document.querySelectorAll(".chart .label")].at(-1));
+      return range.getBoundingClientRect().right;
+    }""")
+    assert card is not None
+    assert label <= card["x"] + card["width"], "the last day is written beyond the edge"
 
 
 def test_records_on_a_phone_are_not_squeezed_into_columns_of_single_words(site: Site, phone_page: Page) -> None:

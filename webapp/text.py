@@ -29,12 +29,15 @@ def html(form: str, *values: object) -> Markup:
 
 
 def line(text: object, limit: int = 200) -> str:
-    """The text on one line of at most `limit` characters."""
+    """The text on one line of at most `limit` characters, cut between two words where there is such a place near."""
     whole = text if type(text) is str else str(text)
     if len(whole) <= limit and whole.isascii() and whole.isprintable():
         return whole
     cut = " ".join(safe(whole[: limit * 2]).split())
-    return cut if len(cut) <= limit and len(whole) <= limit * 2 else f"{cut[: limit - 1]}…"
+    if len(cut) <= limit and len(whole) <= limit * 2:
+        return cut
+    words, blank, _ = cut[:limit].rpartition(" ")
+    return f"{words if blank and len(words) >= limit * 2 // 3 else cut[: limit - 1]}…"
 
 
 # ---------------------------------------------------------------- times

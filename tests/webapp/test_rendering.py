@@ -14,6 +14,7 @@ import pytest
 from neurocore.codec import SecretRef
 from webapp.diff import changes
 from webapp.rendering import Page, number, short
+from webapp.text import line
 
 
 @dataclasses.dataclass
@@ -32,6 +33,14 @@ def html(value, **options):
 
 def test_text_keeps_its_line_breaks_and_is_never_html():
     assert html("first\n  <b>second</b>") == '<div class="text">first\n  &lt;b&gt;second&lt;/b&gt;</div>'
+
+
+def test_a_line_is_cut_between_words_where_one_ends_near():
+    assert line("export it again with invoice, payee, purpose", 38) == "export it again with invoice, payee,…"
+    assert line("x" * 50 + " tail", 20) == "x" * 19 + "…"
+    assert line("abc defghijklmnop", 10) == "abc defgh…", "not half of it is thrown away"
+    for limit in range(1, 40):
+        assert len(line("one two three four five six seven " * 3, limit)) <= limit
 
 
 def test_a_list_of_records_is_a_table_with_its_numbers_aligned():
