@@ -169,15 +169,15 @@ def export(project: Project, file: Path, as_json: bool) -> None:
     Nothing is masked in it: it is the history itself. Secrets are in it as references only, as they are stored. A file
     that is there is never overwritten.
     """
-    from neurocore.persistence import admin
+    from neurocore.persistence import moving
 
     if file == _STDIO and as_json:
         raise UsageError("The export itself goes to stdout; name a FILE to get a --json document about it.")
     if file == _STDIO:
-        admin.export_history(project.store, sys.stdout)
+        moving.export_history(project.store, sys.stdout)
         return
     with _new_file(file) as stream:
-        moved = admin.export_history(project.store, stream)
+        moved = moving.export_history(project.store, stream)
     if as_json:
         from neurocore.cli.reports import ExportDocument
 
@@ -192,15 +192,15 @@ def export(project: Project, file: Path, as_json: bool) -> None:
 @pass_project
 def import_(project: Project, file: Path, as_json: bool) -> None:
     """Bring in the runs of an export (- is stdin). A run that is there already stays as it is."""
-    from neurocore.persistence import admin
+    from neurocore.persistence import moving
 
     if file == _STDIO:
-        moved = admin.import_history(project.make_store(), sys.stdin)
+        moved = moving.import_history(project.make_store(), sys.stdin)
     else:
         try:
             # What is no text at all is for the import to refuse, naming the line.
             with file.open(encoding="utf-8", errors="surrogateescape") as stream:
-                moved = admin.import_history(project.make_store(), stream)
+                moved = moving.import_history(project.make_store(), stream)
         except OSError as error:
             raise UsageError(f"{file} cannot be read: {error.strerror or error}.") from error
     if as_json:

@@ -11,8 +11,9 @@ import pytest
 
 from neurocore.errors import StoreError, UsageError
 from neurocore.persistence import InMemoryRunStore, RunStatus, SQLiteRunStore, admin, migrate
-from neurocore.persistence.admin import backup, check, export_history, import_history, prune, schema_version, stats
+from neurocore.persistence.admin import backup, check, prune, schema_version, stats
 from neurocore.persistence.base import LogLine
+from neurocore.persistence.moving import export_history, import_history
 from neurocore.persistence.testing.contract import answer, at, event, run, step, waiting
 from neurocore.persistence.testing.six import VALUES
 from tests.persistence.json_store import JsonFolderStore
