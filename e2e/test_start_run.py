@@ -113,5 +113,5 @@ def test_a_blueprint_without_inputs_takes_lines_and_pressing_twice_starts_one_ru
     site.settled(run_id)
     assert site.record(run_id).initial_data == {"colour": "blue", "count": 3}
     page.go_back()
-    page.goto(f"{site.address}/runs?blueprint=free")
+    page.goto(f"{site.address}/runs?blueprint=free&by=ann")
     expect(page.locator("table.runs tbody tr")).to_have_count(1)
