@@ -189,6 +189,44 @@ def drive_on(
     RunNotFound, NotResumable, RunBusyError (somebody alive drives it, or claimed it first), ExecutionError, ClaimLost.
     """
     owner = owner_of_this_process(config)
+    run, alive = _resumable(run_id, config, store, take_over=take_over)
+    was_failed, was_owed = run.status is RunStatus.FAILED, run.owed is not None
+    if was_failed and event is None and not was_owed:
+        raise NotResumable(f"Run {run_id} has failed, and nobody asked for another try; resume it if it is to go on.")
+    definition = blueprint or Blueprint.from_snapshot(run.blueprint_snapshot)
+    with driving(run_id):
+        recorded_over = run.blueprint_snapshot
+        cancelled_by = None if run.status.ended else run.cancel_requested
+        events = [*([event] if event else []), *_claim(run, owner, store, alive=alive)]
+        run.cancel_requested = cancelled_by
+        redefined = blueprint is not None and blueprint.hash != run.blueprint_hash
+        if redefined:
+            events.append(_redefine(run, definition))
+        drive = Drive(
+            run, definition, plan_of(definition, registry), registry=registry, config=config, store=store,
+            context={}, on_event=on_event, resume_data=resume_data, stop=stop,
+        )  # fmt: skip
+        drive.secret_inputs, drive.cancelled_by, drive.redefined = _secret_inputs(run), cancelled_by, redefined
+        steps = store.load_steps(run_id)
+        if redefined:
+            steps = translated(steps, plan_of(Blueprint.from_snapshot(recorded_over), registry), drive.plan)
+            drive.translated = [step for step in steps if step.edges_taken is not None]
+        restore(drive, steps, store.load_gates(run_id))
+        if resume_data is None and (not was_failed or (was_owed and event is None)):
+            give_again(drive, steps)
+        if event is None and not was_failed:
+            let_stand(drive)
+        if run.deaths >= MAX_DEATHS and drive.rejection is None:
+            _give_up(drive)
+        events.extend(_version_warnings(drive, registry))
+        return _outcome(drive, drive.run(events))
+
+
+def _resumable(run_id: str, config: NeuroCoreConfig, store: RunStore, *, take_over: bool) -> tuple[RunRecord, bool]:
+    """The run, and whether somebody alive drives it, from whom it is to be taken over.
+
+    Raises RunNotFound, RunBusyError, or NotResumable.
+    """
     run = store.load_run(run_id)
     if run is None:
         raise RunNotFound(f"There is no run {run_id}.", run_id=run_id)
@@ -198,54 +236,35 @@ def drive_on(
     if run.owner is not None and not alive:
         run = _as_left(run, store)
     refuse_unless_resumable(run)
-    if run.status is RunStatus.FAILED and event is None and run.owed is None:
-        raise NotResumable(f"Run {run_id} has failed, and nobody asked for another try; resume it if it is to go on.")
-    definition = blueprint or Blueprint.from_snapshot(run.blueprint_snapshot)
-    with driving(run_id):
-        was_failed = run.status is RunStatus.FAILED
-        tries_again = not was_failed or (run.owed is not None and event is None)
-        died = run.status is RunStatus.RUNNING and run.owner is not None and not alive and run.owed is None
-        epoch = store.claim(run_id, owner=owner, expected_epoch=run.epoch)
-        failpoint("claim.after")
-        if epoch is None:
-            now = store.load_run(run_id)
-            raise busy(now if now is not None else run)
-        events = [event] if event else []
-        if died or alive:
-            data = {"from": owner_label(run.owner), "because": "it died" if died else "take-over"}
-            events.append(Event(at=utcnow_iso(), kind="taken_over", who="NeuroCore", known_by="system", data=data))
-        cancelled_by = None if run.status.ended else run.cancel_requested
-        run.epoch, run.owner, run.owed, run.status = epoch, owner, None, RunStatus.RUNNING
-        run.cancel_requested = cancelled_by
-        run.deaths += died
-        redefined = blueprint is not None and blueprint.hash != run.blueprint_hash
-        steps, before = store.load_steps(run_id), run.blueprint_snapshot
-        if blueprint is not None and redefined:
-            hashes = {"from": run.blueprint_hash, "to": blueprint.hash}
-            events.append(
-                Event(at=utcnow_iso(), kind="redefined", who="NeuroCore", known_by="system", data=hashes)
-            )  # fmt: skip
-            run.blueprint_snapshot, run.blueprint_hash = blueprint.snapshot(), blueprint.hash
-            run.blueprint_version = blueprint.version
-            run.nodes_total = len(blueprint.flow.nodes or blueprint.flow.steps or ())
-        drive = Drive(
-            run, definition, plan_of(definition, registry), registry=registry, config=config, store=store,
-            context={}, on_event=on_event, resume_data=resume_data, stop=stop,
-        )  # fmt: skip
-        drive.secret_inputs, drive.cancelled_by = _secret_inputs(run), cancelled_by
-        drive.redefined = redefined
-        if redefined:
-            steps = translated(steps, plan_of(Blueprint.from_snapshot(before), registry), drive.plan)
-            drive.translated = [step for step in steps if step.edges_taken is not None]
-        restore(drive, steps, store.load_gates(run_id))
-        if tries_again and resume_data is None:
-            give_again(drive, steps)
-        if event is None and not was_failed:
-            let_stand(drive)
-        if run.deaths >= MAX_DEATHS and drive.rejection is None:
-            _give_up(drive)
-        events.extend(_version_warnings(drive, registry))
-        return _outcome(drive, drive.run(events))
+    return run, alive
+
+
+def _claim(run: RunRecord, owner: str, store: RunStore, *, alive: bool) -> list[Event]:
+    """Make the run this process's; what is to be told of whom it is taken from. Raises RunBusyError."""
+    died = run.status is RunStatus.RUNNING and run.owner is not None and not alive and run.owed is None
+    epoch = store.claim(run.run_id, owner=owner, expected_epoch=run.epoch)
+    failpoint("claim.after")
+    if epoch is None:
+        now = store.load_run(run.run_id)
+        raise busy(now if now is not None else run)
+    taken = {"from": owner_label(run.owner), "because": "it died" if died else "take-over"}
+    run.epoch, run.owner, run.owed, run.status = epoch, owner, None, RunStatus.RUNNING
+    run.deaths += died
+    return [_told("taken_over", taken)] if died or alive else []
+
+
+def _redefine(run: RunRecord, blueprint: Blueprint) -> Event:
+    """Let the run go on with another definition; what is to be told of that."""
+    hashes = {"from": run.blueprint_hash, "to": blueprint.hash}
+    run.blueprint_snapshot, run.blueprint_hash = blueprint.snapshot(), blueprint.hash
+    run.blueprint_version = blueprint.version
+    run.nodes_total = len(blueprint.flow.nodes or blueprint.flow.steps or ())
+    return _told("redefined", hashes)
+
+
+def _told(kind: str, data: dict[str, Any]) -> Event:
+    """An entry of the run's activity that nobody but NeuroCore itself made."""
+    return Event(at=utcnow_iso(), kind=kind, who="NeuroCore", known_by="system", data=data)
 
 
 def resumed(who: str, known_by: str, data: object, *, failed: bool) -> Event:
@@ -286,9 +305,7 @@ def _version_warnings(drive: Drive, registry: SkillRegistry) -> list[Event]:
         skill_class = registry.get(node.type) if node is not None else None
         if node is not None and skill_class is not None and skill_class.skill_meta.version != version:
             message = f"{node_id} ran with {node.type} {version} before; it is {skill_class.skill_meta.version} now."
-            warnings.append(
-                Event(at=utcnow_iso(), kind="warning", who="NeuroCore", known_by="system", data={"message": message})
-            )
+            warnings.append(_told("warning", {"message": message}))
     return warnings
 
 
