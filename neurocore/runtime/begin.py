@@ -52,6 +52,7 @@ from neurocore.yamlfile import Problem, read_file
 #: A visit in which the process died this often is not tried again.
 MAX_DEATHS = 3
 
+MAX_TAG = 100
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -118,7 +119,7 @@ def new_record(
         started_by=who,
         known_by=known_by,
         replay_of=replay_of,
-        tags=list(tags),
+        tags=_tags(tags),
         events=[started],
     )
 
@@ -132,6 +133,16 @@ def _of_file(
     resolved, root = Path(path).resolve(), config.project_root.resolve()
     name = str(resolved.relative_to(root) if resolved.is_relative_to(root) else path)
     return [structs.replace(problem, file=name) for problem in problems]
+
+
+def _tags(tags: Sequence[str]) -> list[str]:
+    """The tags, each once. Raises InputError for what is none."""
+    if isinstance(tags, str) or not all(
+        isinstance(tag, str) and 0 < len(tag.strip()) <= MAX_TAG and tag.isprintable() for tag in tags
+    ):
+        sentence = f"A tag is a word of 1 to {MAX_TAG} characters on one line; several stand in a list."
+        raise InputError(sentence, {"tags": sentence})
+    return list(dict.fromkeys(tags))
 
 
 def refuse_unless_storable(data: Mapping[str, Any], what: str) -> None:

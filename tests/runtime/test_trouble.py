@@ -900,6 +900,14 @@ def test_a_listener_that_fails_does_not_stop_the_run(world: World) -> None:
     assert heard == ["run_started", "step_started", "step_finished"]
 
 
+@pytest.mark.parametrize("tags", [[3], ["", "a"], ["a\nb"], ["x" * 101], "demo"])
+def test_what_is_no_tag_is_refused_before_anything_is_written(world: World, tags: Any) -> None:
+    world.skill("work")
+    with pytest.raises(InputError, match="A tag is a word of 1 to 100 characters"):
+        world.run(chain("a"), tags=tags)
+    assert world.store.list_runs() == []
+
+
 def test_an_id_that_is_taken_is_refused(world: World) -> None:
     world.skill("work")
     world.run(chain("a"), run_id="mine")
