@@ -52,7 +52,7 @@ from neurocore.yamlfile import Problem, read_file
 #: A visit in which the process died this often is not tried again.
 MAX_DEATHS = 3
 
-MAX_TAG = 100
+MAX_TAG = 200
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -137,10 +137,9 @@ def _of_file(
 
 def _tags(tags: Sequence[str]) -> list[str]:
     """The tags, each once. Raises InputError for what is none."""
-    if isinstance(tags, str) or not all(
-        isinstance(tag, str) and 0 < len(tag.strip()) <= MAX_TAG and tag.isprintable() for tag in tags
-    ):
-        sentence = f"A tag is a word of 1 to {MAX_TAG} characters on one line; several stand in a list."
+    fits = not isinstance(tags, str) and all(isinstance(tag, str) and 0 < len(tag.strip()) <= MAX_TAG for tag in tags)
+    if not fits:
+        sentence = f"A tag is text of 1 to {MAX_TAG} characters, and tags are a list of them."
         raise InputError(sentence, {"tags": sentence})
     return list(dict.fromkeys(tags))
 
