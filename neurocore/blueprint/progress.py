@@ -136,6 +136,18 @@ class Progress:
         """Whether every node has come to its end."""
         return all(state == _DONE for state in self._state)
 
+    def has_ended(self, node: PlanNode) -> bool:
+        """Whether the node has come to its end, in a loop in this round of it."""
+        return self._state[node.index] == _DONE
+
+    def is_open(self, node: PlanNode) -> bool:
+        """Whether it hangs on edges that are not decided yet that the node runs, or is skipped."""
+        return self._state[node.index] == _WAITING
+
+    def is_called(self, node: PlanNode) -> bool:
+        """Whether an edge to the node was taken, so that it runs as soon as the others are decided."""
+        return self._taken[node.index]
+
     # ---------------------------------------------------------------- looking at one node
 
     def _look_at(self, node: PlanNode, evaluate: Evaluate, started: Collection[tuple[str, int]], moves: Moves) -> None:

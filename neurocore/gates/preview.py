@@ -14,8 +14,10 @@ from msgspec import Struct
 from neurocore.blueprint.conditions import Condition
 from neurocore.blueprint.model import Blueprint
 from neurocore.blueprint.plan import APPROVED, REJECTED, Carry, Plan, PlanEdge, PlanNode, compile_plan
+from neurocore.blueprint.progress import Progress
 from neurocore.errors import ConditionError, NoOpenGate, RunNotFound
-from neurocore.persistence.base import GateRecord, GateStatus, RunStore, StepStatus
+from neurocore.gates.past import outcomes
+from neurocore.persistence.base import GateRecord, GateStatus, RunStore
 
 _NO, _MAYBE, _YES = 0, 1, 2
 
@@ -53,50 +55,54 @@ def preview(run_id: str, run_store: RunStore, gate: str | None = None, visit: in
     if not found:
         raise NoOpenGate(f"Run {run_id} has no open gate{f' {gate}' if gate else ''}.")
     plan = compile_plan(Blueprint.from_snapshot(run.blueprint_snapshot))
-    ended = (StepStatus.COMPLETED, StepStatus.SKIPPED)
-    done = {step.node_id for step in run_store.step_summaries(run_id) if step.status in ended}
-    return outlooks(plan, found[0], done)
+    progress = Progress(plan)
+    progress.restore(outcomes(run_store.step_summaries(run_id), run_store.load_gates(run_id)))
+    return outlooks(plan, found[0], progress)
 
 
-def outlooks(plan: Plan, gate: GateRecord, done: set[str]) -> Preview:
-    """Both outlooks of a gate in a plan, given the ids of the nodes that have come to their end."""
+def outlooks(plan: Plan, gate: GateRecord, progress: Progress) -> Preview:
+    """Both outlooks of a gate in a plan, given where the run stands in it."""
     node = plan.by_id.get(gate.node_id)
     if gate.kind == "input" or node is None:
         sentence = f"{gate.node_id} goes on with what it is given"
         same = Outlook(runs=[gate.node_id], maybe=[], skips=[], ends="completed", sentence=sentence)
         return Preview(approve=same, reject=same)
-    approve = _outlook(plan, node, APPROVED, done)
+    approve = _outlook(plan, node, APPROVED, progress)
     if gate.policy.require:
-        waiting = [one for one in _spread(plan, node, APPROVED, done) if one != node.id]
+        waiting = [one for one in _spread(plan, node, APPROVED, progress) if one != node.id]
         sentence = "the run ends failed" + (f"; {_and(waiting)} will not run" if waiting else "")
         return Preview(
             approve=approve,
             reject=Outlook(runs=[], maybe=[], skips=waiting, ends="failed", sentence=sentence),
         )
-    return Preview(approve=approve, reject=_outlook(plan, node, REJECTED, done))
+    return Preview(approve=approve, reject=_outlook(plan, node, REJECTED, progress))
 
 
-def _spread(plan: Plan, gate: PlanNode, port: str, done: set[str]) -> dict[str, int]:
+def _spread(plan: Plan, gate: PlanNode, port: str, progress: Progress) -> dict[str, int]:
     """How certain it is that each node behind the gate runs, in the order of the plan."""
     comes, runs = (
         {gate.index: _YES},
         {gate.index: _YES},
     )  # a step that is come to and has a condition may be passed over
-    forward = _forward(plan, gate.index)
-    foreseen = _Foreseen(plan, port, forward)
+    forward = [index for index in _forward(plan, gate.index) if progress.is_open(plan.nodes[index])]
+    foreseen = _Foreseen(plan, gate, port, forward, progress)
     for index in forward:
-        into = [
-            _chance(edge, port if edge.source == gate.index else None, comes, runs, foreseen)
-            for edge in plan.incoming[index]
-            if edge.source in runs or plan.nodes[edge.source].id not in done
-        ]
-        best = max(into, default=_NO)
-        others = [plan.nodes[edge.source] for edge in plan.incoming[index] if edge.source not in runs]
-        if best is _YES and any(one.id not in done for one in others):
+        node = plan.nodes[index]
+        best = _YES if progress.is_called(node) else _NO
+        for edge in plan.incoming[index]:
+            if edge.source in runs:
+                best = max(best, _chance(edge, port if edge.source == gate.index else None, comes, runs, foreseen))
+        if any(edge.source not in runs and _hangs(plan, edge, progress) for edge in plan.incoming[index]):
             best = _MAYBE
         comes[index] = best
-        runs[index] = min(best, foreseen.chance(plan.nodes[index].condition, index))
+        runs[index] = min(best, foreseen.chance(node.condition, index))
     return {plan.nodes[index].id: one for index, one in runs.items()}
+
+
+def _hangs(plan: Plan, edge: PlanEdge, progress: Progress) -> bool:
+    """Whether it is open if an edge will be taken, of a branch beside the gate or out of a loop that still turns."""
+    source, target = plan.nodes[edge.source], plan.nodes[edge.target]
+    return not progress.has_ended(source) or (source.loop is not None and source.loop != target.loop)
 
 
 def _chance(edge: PlanEdge, port: str | None, comes: dict[int, int], runs: dict[int, int], foreseen: _Foreseen) -> int:
@@ -110,11 +116,14 @@ def _chance(edge: PlanEdge, port: str | None, comes: dict[int, int], runs: dict[
 
 
 class _Foreseen:
-    """What a condition behind the gate sees, as far as that is known: the answer, until a further gate has its own."""
+    """What a condition behind the gate sees, as far as that is known: the answer, until another gate has its own."""
 
-    def __init__(self, plan: Plan, port: str, forward: Sequence[int]) -> None:
+    def __init__(self, plan: Plan, gate: PlanNode, port: str, forward: Sequence[int], progress: Progress) -> None:
         gates = [plan.nodes[index].id for index in forward if plan.nodes[index].is_gate]
         self._later = {*gates, *_behind_gates(plan, gates)}
+        beside = (one for one in plan.nodes if one.is_gate and one is not gate and one.index not in forward)
+        if not all(progress.has_ended(one) for one in beside):  # it may be answered before the steps behind this one
+            self._later |= {plan.nodes[index].id for index in forward}
         self._plan = plan
         self._answer = _Answer(approved=port == APPROVED)
 
@@ -166,24 +175,24 @@ def _forward(plan: Plan, start: int) -> list[int]:
     return ordered
 
 
-def _outlook(plan: Plan, gate: PlanNode, port: str, done: set[str]) -> Outlook:
-    spread = _spread(plan, gate, port, done)
+def _outlook(plan: Plan, gate: PlanNode, port: str, progress: Progress) -> Outlook:
+    spread = _spread(plan, gate, port, progress)
     spread.pop(gate.id)
     behind_gates = _behind_gates(plan, [id for id in spread if plan.by_id[id].is_gate and spread[id] is not _NO])
     runs = [id for id, chance in spread.items() if chance is _YES and id not in behind_gates]
     maybe = [id for id, chance in spread.items() if chance is _MAYBE and id not in behind_gates]
     skips = [id for id, chance in spread.items() if chance is _NO]
     gates = [id for id in runs if plan.by_id[id].is_gate]
-    back = _back(plan, gate, port)
+    back = _back(plan, gate, port, progress)
     maybe += [id for id, chance in back.items() if chance is _MAYBE and id not in (*runs, *maybe)]
     certain = [id for id, chance in back.items() if chance is _YES]
     ends = f"waits at {gates[0]}" if gates else f"goes back to {_and(certain)}" if certain else "completed"
     return Outlook(runs=runs, maybe=maybe, skips=skips, ends=ends, sentence=_sentence(runs, maybe, skips, gates, ends))
 
 
-def _back(plan: Plan, gate: PlanNode, port: str) -> dict[str, int]:
+def _back(plan: Plan, gate: PlanNode, port: str, progress: Progress) -> dict[str, int]:
     """How certain it is that the run goes back to each node to which an edge leads that closes a cycle."""
-    foreseen = _Foreseen(plan, port, ())
+    foreseen = _Foreseen(plan, gate, port, (), progress)
     ways = [edge for edge in plan.outgoing[gate.index] if edge.back and edge.port in (None, port)]
     chances = {plan.nodes[edge.target].id: foreseen.chance(edge.condition, gate.index) for edge in ways}
     return {id: chance for id, chance in chances.items() if chance is not _NO}

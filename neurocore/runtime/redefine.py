@@ -8,8 +8,9 @@ from typing import Any
 from msgspec import structs
 
 from neurocore.blueprint.plan import Plan, PlanEdge
-from neurocore.blueprint.progress import Outcome, Progress
-from neurocore.persistence.base import GateRecord, GateStatus, StepRecord
+from neurocore.blueprint.progress import Progress
+from neurocore.gates.past import outcomes
+from neurocore.persistence.base import GateRecord, StepRecord
 
 
 def translated(steps: Iterable[StepRecord], old: Plan, new: Plan) -> list[StepRecord]:
@@ -28,17 +29,8 @@ def translated(steps: Iterable[StepRecord], old: Plan, new: Plan) -> list[StepRe
 
 def strays(steps: Sequence[StepRecord], gates: Sequence[GateRecord], plan: Plan) -> list[str]:
     """Nodes whose recorded ends do not fit this plan: they would be done once more in it."""
-    voided = {(gate.node_id, gate.visit) for gate in gates if gate.status is GateStatus.VOIDED and gate.kind == "gate"}
-    outcomes = [
-        Outcome(
-            step.node_id,
-            step.visit - sum(node_id == step.node_id and visit < step.visit for node_id, visit in voided),
-            tuple(step.edges_taken),
-        )
-        for step in sorted(steps, key=lambda step: step.commit_index)
-        if step.edges_taken is not None and (step.node_id, step.visit) not in voided
-    ]
-    return sorted({outcome.node_id for outcome in Progress(plan).restore(outcomes)})
+    strange = Progress(plan).restore(outcomes(steps, gates))
+    return sorted({outcome.node_id for outcome in strange})
 
 
 def _names(plan: Plan) -> dict[int, Any]:

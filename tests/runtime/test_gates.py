@@ -599,6 +599,37 @@ def test_the_preview_of_a_loop_says_which_answer_goes_back(world: World) -> None
         assert outlook.reject.sentence == "skips b, then goes back to a", edges
 
 
+def graph_at_gate(world: World, edges: str, extra: dict[str, str] | None = None) -> str:
+    """A run of a graph that waits at its gate `ok`, at which a rejection does not end it."""
+    world.skill("work")
+    text = graph(edges, types={"ok": "approval"}, extra=extra)
+    return world.run(text.replace("type: approval", "type: approval, config: {require: false}")).metadata.run_id
+
+
+def test_the_preview_knows_what_branches_beside_the_gate_lead_to(world: World) -> None:
+    run_id = graph_at_gate(world, "a>ok a>b b>c ok>c[approved] ok>d[approved] d>c")
+    outlook = preview(run_id, world.store)
+    assert (outlook.reject.runs, outlook.reject.skips) == (["c"], ["d"])
+    decide_gate(run_id, approved=False, by="ann", run_store=world.store)
+    world.resume(run_id)
+    assert world.calls == ["a", "b", "c"]
+
+
+def test_the_preview_leaves_out_what_did_not_wait_for_the_gate(world: World) -> None:
+    run_id = graph_at_gate(world, "a>ok a>b b>c ok>c c>d ok>e", extra={"c": ", join: any"})
+    assert world.calls == ["a", "b", "c", "d"]
+    outlook = preview(run_id, world.store)
+    assert (outlook.approve.runs, outlook.approve.skips) == (["e"], [])
+
+
+def test_the_preview_is_not_sure_what_a_branch_that_has_not_come_to_its_end_leads_to(world: World) -> None:
+    world.skill("work")
+    text = graph("a>ok a>other ok>c[approved] other>c", types={"ok": "approval", "other": "approval"})
+    run_id = world.run(text.replace("type: approval", "type: approval, config: {require: false}")).metadata.run_id
+    outlook = preview(run_id, world.store, gate="ok")
+    assert (outlook.reject.maybe, outlook.reject.skips) == (["c"], [])
+
+
 def test_what_differs_from_the_last_approved(world: World) -> None:
     world.skill("work", lambda context: context.set("sum", {"total": context.get("x"), "currency": "EUR"}))
     text = chain("a", "approval: {name: ok}", "b")

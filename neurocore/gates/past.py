@@ -1,0 +1,22 @@
+"""Where a run stands in its plan, read off its records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from neurocore.blueprint.progress import Outcome
+from neurocore.persistence.base import GateRecord, GateStatus, StepRecord
+
+
+def outcomes(steps: Iterable[StepRecord], gates: Sequence[GateRecord]) -> list[Outcome]:
+    """What a `Progress` is restored from; of the visits that voided occurrences took, it knows nothing."""
+    voided = {(gate.node_id, gate.visit) for gate in gates if gate.status is GateStatus.VOIDED and gate.kind == "gate"}
+    return [
+        Outcome(
+            step.node_id,
+            step.visit - sum(node_id == step.node_id and visit < step.visit for node_id, visit in voided),
+            tuple(step.edges_taken),
+        )
+        for step in sorted(steps, key=lambda step: step.commit_index)
+        if step.edges_taken is not None and (step.node_id, step.visit) not in voided
+    ]
