@@ -1,4 +1,4 @@
-"""Where attempts run when they do not run on the caller's thread: daemon threads, and one event loop per drive."""
+"""Where attempts run when they do not run on the caller's thread: daemon threads, and an event loop per drive."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import copy
 import queue
 import threading
 from collections.abc import Awaitable, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 from neurocore.runtime.attempt import Attempt, left_behind
@@ -15,6 +16,8 @@ from neurocore.runtime.skills import Instances
 
 #: How long an async skill gets to end once it was cancelled, in seconds; after that it is left behind.
 GRACE = 1.0
+#: How long an event loop gets to answer before it counts as held up, in seconds.
+ANSWER = 0.2
 
 
 class Workers:
@@ -27,6 +30,7 @@ class Workers:
         self._instances = instances
         self._ended: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._held_up: list[asyncio.AbstractEventLoop] = []
 
     def start(self, attempt: Attempt, base: Mapping[str, bytes], *, is_async: bool) -> None:
         """Run the attempt beside the caller."""
@@ -58,6 +62,8 @@ class Workers:
         attempt.abandoned = True
         if attempt.works is not None:
             left_behind[attempt.key] = attempt.works
+            if not isinstance(attempt.cancel, threading.Thread):
+                self._leave_if_held_up()
         seen = copy.copy(attempt)  # the skill, where it still works, ends the attempt that it began
         seen.logs = list(attempt.logs)
         return seen
@@ -71,22 +77,23 @@ class Workers:
         return asyncio.run_coroutine_threadsafe(wrapped(), self._event_loop()).result()
 
     def close(self) -> None:
-        """Cancel what still runs on the event loop and end it, as soon as what takes no notice has ended."""
-        if self._loop is None:
-            return
+        """Cancel what still runs on the event loops and end them, as soon as what takes no notice has ended."""
         loop, self._loop = self._loop, None
+        held_up, self._held_up = self._held_up, []
+        for one in held_up:
+            _end(one)
+        if loop is not None:
+            with contextlib.suppress(TimeoutError):
+                _end(loop).result(GRACE)
 
-        async def drain() -> None:
-            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await loop.shutdown_asyncgens()
-
-        drained = asyncio.run_coroutine_threadsafe(drain(), loop)
-        drained.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
-        with contextlib.suppress(TimeoutError):
-            drained.result(GRACE)
+    def _leave_if_held_up(self) -> None:
+        """A skill that blocks the event loop must not hold up the async skills that come after it."""
+        answered = threading.Event()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(answered.set)
+            if not answered.wait(ANSWER):
+                self._held_up.append(self._loop)
+                self._loop = None
 
     def _run_on_thread(self, attempt: Attempt, base: Mapping[str, bytes]) -> None:
         try:
@@ -125,3 +132,18 @@ class Workers:
             started.wait()
             self._loop = loop
         return self._loop
+
+
+def _end(loop: asyncio.AbstractEventLoop) -> Future[None]:
+    """Cancel what runs on a loop and let it stop after that."""
+
+    async def drain() -> None:
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await loop.shutdown_asyncgens()
+
+    drained = asyncio.run_coroutine_threadsafe(drain(), loop)
+    drained.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
+    return drained

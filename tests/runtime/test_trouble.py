@@ -249,6 +249,35 @@ def test_an_async_step_that_takes_no_notice_of_being_cancelled_has_timed_out_all
     assert run.failure.kind == "timeout"
 
 
+def test_an_async_step_that_holds_up_its_loop_holds_up_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "GRACE", 0.05)
+    release, torn_down = threading.Event(), threading.Event()
+
+    class Blocking(AsyncSkill):
+        skill_meta = SkillMeta(name="blocking")
+
+        async def process(self, context: FlowContext) -> FlowContext:
+            release.wait(20)
+            return context
+
+        async def teardown(self, context: FlowContext) -> None:
+            torn_down.set()
+
+    world.registry.register(Blocking)
+    world.async_skill("work", lambda context: context.set("held_up", not release.is_set()))
+    blueprint = chain("a: timeout: 0.05, on_error: continue", "b").replace("a, type: work", "a, type: blocking")
+    timer = threading.Timer(10, release.set)
+    timer.start()
+    try:
+        context = world.run(blueprint)
+        assert context.get("held_up") is True
+        assert torn_down.is_set()
+        assert not release.is_set()
+    finally:
+        timer.cancel()
+        release.set()
+
+
 @pytest.mark.parametrize("holds_up_the_loop", [False, True], ids=["awaiting", "blocking"])
 def test_an_async_step_that_goes_on_after_its_time_is_left_behind(
     world: World, monkeypatch: pytest.MonkeyPatch, holds_up_the_loop: bool
