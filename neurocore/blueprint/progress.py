@@ -145,8 +145,9 @@ class Progress:
         return self._state[node.index] == _WAITING
 
     def is_called(self, node: PlanNode) -> bool:
-        """Whether an edge to the node was taken, so that it runs as soon as the others are decided."""
-        return self._taken[node.index]
+        """Whether an edge to the node was taken, so that it runs as soon as the others are decided and loops rest."""
+        exits = {index for loop in self._loops for index in loop.exits}
+        return self._taken[node.index] or any(edge.index in exits for edge in self.plan.incoming[node.index])
 
     # ---------------------------------------------------------------- looking at one node
 

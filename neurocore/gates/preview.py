@@ -178,16 +178,29 @@ def _forward(plan: Plan, start: int) -> list[int]:
 def _outlook(plan: Plan, gate: PlanNode, port: str, progress: Progress) -> Outlook:
     spread = _spread(plan, gate, port, progress)
     spread.pop(gate.id)
+    back = _back(plan, gate, port, progress)
+    _let_rest(plan, gate, spread, back, progress)
     behind_gates = _behind_gates(plan, [id for id in spread if plan.by_id[id].is_gate and spread[id] is not _NO])
     runs = [id for id, chance in spread.items() if chance is _YES and id not in behind_gates]
     maybe = [id for id, chance in spread.items() if chance is _MAYBE and id not in behind_gates]
     skips = [id for id, chance in spread.items() if chance is _NO]
     gates = [id for id in runs if plan.by_id[id].is_gate]
-    back = _back(plan, gate, port, progress)
     maybe += [id for id, chance in back.items() if chance is _MAYBE and id not in (*runs, *maybe)]
     certain = [id for id, chance in back.items() if chance is _YES]
     ends = f"waits at {gates[0]}" if gates else f"goes back to {_and(certain)}" if certain else "completed"
     return Outlook(runs=runs, maybe=maybe, skips=skips, ends=ends, sentence=_sentence(runs, maybe, skips, gates, ends))
+
+
+def _let_rest(plan: Plan, gate: PlanNode, spread: dict[str, int], back: dict[str, int], progress: Progress) -> None:
+    """What stands behind the gate's loop runs when the loop has come to rest, whichever of its nodes leads there."""
+    inside: frozenset[int] = frozenset() if gate.loop is None else plan.loops[gate.loop]
+    exits = [edge.target for index in inside for edge in plan.outgoing[index] if edge.target not in inside]
+    turns = back or any(edge.back for index in inside - {gate.index} for edge in plan.outgoing[index])
+    for index in sorted({one for target in exits for one in (target, *_forward(plan, target))}):
+        node = plan.nodes[index]
+        if progress.is_open(node):
+            chance = spread.get(node.id, _MAYBE)
+            spread[node.id] = min(chance, _MAYBE) if turns else chance
 
 
 def _back(plan: Plan, gate: PlanNode, port: str, progress: Progress) -> dict[str, int]:

@@ -630,6 +630,19 @@ def test_the_preview_is_not_sure_what_a_branch_that_has_not_come_to_its_end_lead
     assert (outlook.reject.maybe, outlook.reject.skips) == (["c"], [])
 
 
+def test_the_preview_knows_that_what_a_loop_leads_to_waits_until_the_loop_rests(world: World) -> None:
+    run_id = graph_at_gate(world, "a>b b>ok a>other ok>c ok>b[rejected]")
+    outlook = preview(run_id, world.store)
+    assert (outlook.approve.runs, outlook.approve.maybe) == (["c"], [])
+    assert (outlook.reject.runs, outlook.reject.maybe, outlook.reject.ends) == ([], ["c"], "goes back to b")
+    run_id = graph_at_gate(world, "a>ok a>after ok>c[approved] ok>a[rejected]")
+    assert preview(run_id, world.store).approve.maybe == ["after"]
+    world.calls.clear()
+    decide_gate(run_id, approved=True, by="ann", run_store=world.store)
+    world.resume(run_id)
+    assert sorted(world.calls) == ["after", "c"]
+
+
 def test_what_differs_from_the_last_approved(world: World) -> None:
     world.skill("work", lambda context: context.set("sum", {"total": context.get("x"), "currency": "EUR"}))
     text = chain("a", "approval: {name: ok}", "b")
