@@ -80,10 +80,8 @@ def outlooks(plan: Plan, gate: GateRecord, progress: Progress) -> Preview:
 
 def _spread(plan: Plan, gate: PlanNode, port: str, progress: Progress) -> dict[str, int]:
     """How certain it is that each node behind the gate runs, in the order of the plan."""
-    comes, runs = (
-        {gate.index: _YES},
-        {gate.index: _YES},
-    )  # a step that is come to and has a condition may be passed over
+    comes = {gate.index: _YES}
+    runs = {gate.index: _YES}  # less certain than coming there, where a step's own condition may pass it over
     forward = [index for index in _forward(plan, gate.index) if progress.is_open(plan.nodes[index])]
     foreseen = _Foreseen(plan, gate, port, forward, progress)
     for index in forward:
