@@ -9,7 +9,15 @@ from neurocore.blueprint.plan import compile_plan
 from neurocore.errors import AlreadyDecided, GateAmbiguous, GateChanged, InputError, NoOpenGate
 from neurocore.gates import occurrence
 from neurocore.people import name_problem
-from neurocore.persistence.base import Event, GateRecord, GateStatus, RunRecord, RunStore, gate_digest, utcnow_iso
+from neurocore.persistence.base import (
+    GateRecord,
+    GateStatus,
+    RunRecord,
+    RunStore,
+    gate_digest,
+    own_event,
+    utcnow_iso,
+)
 
 MAX_NOTE = 10_000
 
@@ -111,13 +119,14 @@ def _replace(gate: GateRecord, now: GateRecord, store: RunStore) -> None:
     step = store.load_step(gate.run_id, gate.step_index)
     if step is None:
         return
-    last = max((one.step_index for one in store.step_summaries(gate.run_id)), default=0)
-    commits = max((one.commit_index for one in store.step_summaries(gate.run_id)), default=0)
+    steps = store.step_summaries(gate.run_id)
+    last = max((one.step_index for one in steps), default=0)
+    commits = max((one.commit_index for one in steps), default=0)
     voided = structs.replace(gate, status=GateStatus.VOIDED, closed_at=at, void_reason="what it shows has changed")
     new = structs.replace(now, visit=gate.visit + 1, opened_at=at, step_index=last + 1, answers=[])
     new.digest = gate_digest(new)
     row = structs.replace(step, step_index=last + 1, visit=new.visit, started_at=at, commit_index=commits + 1)
-    event = Event(at=at, kind="voided", who="NeuroCore", known_by="system", data={"gate": gate.node_id})
+    event = own_event("voided", {"gate": gate.node_id}, at=at)
     if store.replace_gate(gate.run_id, voided, new, row, event=event):
         store.save_step(occurrence.voided_step(step, "what it shows has changed"))
 

@@ -8,9 +8,14 @@ from neurocore.blueprint.progress import Outcome
 from neurocore.persistence.base import GateRecord, GateStatus, StepRecord
 
 
+def voided_visits(gates: Iterable[GateRecord]) -> set[tuple[str, int]]:
+    """The visits, as they are recorded, that gates took for occurrences which were voided."""
+    return {(gate.node_id, gate.visit) for gate in gates if gate.status is GateStatus.VOIDED and gate.kind == "gate"}
+
+
 def outcomes(steps: Iterable[StepRecord], gates: Sequence[GateRecord]) -> list[Outcome]:
     """What a `Progress` is restored from; of the visits that voided occurrences took, it knows nothing."""
-    voided = {(gate.node_id, gate.visit) for gate in gates if gate.status is GateStatus.VOIDED and gate.kind == "gate"}
+    voided = voided_visits(gates)
     return [
         Outcome(
             step.node_id,

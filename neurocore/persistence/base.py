@@ -55,6 +55,7 @@ from neurocore.persistence.records import (
     Tombstone,
     a_day_ago,
     gate_digest,
+    own_event,
     storable,
     utcnow_iso,
 )
@@ -99,6 +100,7 @@ __all__ = [
     "merge_gates",
     "merged",
     "no_cursor",
+    "own_event",
     "storable",
     "utcnow_iso",
 ]

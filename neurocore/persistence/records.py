@@ -143,6 +143,11 @@ class Event(Struct, frozen=True, kw_only=True):
     data: dict[str, Any] = {}
 
 
+def own_event(kind: str, data: dict[str, Any], *, at: str | None = None) -> Event:
+    """An entry of the activity that nobody but NeuroCore itself made."""
+    return Event(at=at or utcnow_iso(), kind=kind, who="NeuroCore", known_by="system", data=data)
+
+
 class GatePolicy(Struct, frozen=True, kw_only=True):
     """The rules of a gate as they stood when it opened. `note`: `optional`, `required` or `on_reject`."""
 

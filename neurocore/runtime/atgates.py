@@ -67,8 +67,12 @@ def reopen_changed(turn: Turn) -> None:
             continue
         node = drive.plan.by_id[node_id]
         if not occurrence.still_shows(gate, node, drive.base):
-            void(turn, gate, "what it shows has changed")
-            open_gate(turn, node, visit + 1)
+            _ask_anew(turn, gate, node, "what it shows has changed")
+
+
+def _ask_anew(turn: Turn, gate: GateRecord, node: PlanNode, reason: str) -> None:
+    void(turn, gate, reason)
+    open_gate(turn, node, gate.visit + 1)
 
 
 def void(turn: Turn, gate: GateRecord, reason: str) -> None:
@@ -99,11 +103,9 @@ def consume_decisions(turn: Turn) -> bool:
             if stored.kind == "input":
                 _take_input(turn, stored, node, stored.decision)
             elif drive.redefined:
-                void(turn, stored, "the blueprint has changed since it was approved")
-                open_gate(turn, node, stored.visit + 1)
+                _ask_anew(turn, stored, node, "the blueprint has changed since it was approved")
             elif not occurrence.still_shows(stored, node, drive.base):
-                void(turn, stored, "what was approved is not what would happen now")
-                open_gate(turn, node, stored.visit + 1)
+                _ask_anew(turn, stored, node, "what was approved is not what would happen now")
             else:
                 _complete(turn, stored, node, stored.decision)
     return found

@@ -39,6 +39,7 @@ from neurocore.persistence.base import (
     RunRecord,
     RunStatus,
     RunStore,
+    own_event,
     utcnow_iso,
 )
 from neurocore.runtime.claim import busy, driving, is_driven, owner_label, owner_of_this_process
@@ -260,7 +261,7 @@ def _claim(run: RunRecord, owner: str, store: RunStore, *, alive: bool) -> list[
     taken = {"from": owner_label(run.owner), "because": "it died" if died else "take-over"}
     run.epoch, run.owner, run.owed, run.status = epoch, owner, None, RunStatus.RUNNING
     run.deaths += died
-    return [_told("taken_over", taken)] if died or alive else []
+    return [own_event("taken_over", taken)] if died or alive else []
 
 
 def _redefine(run: RunRecord, blueprint: Blueprint) -> Event:
@@ -269,12 +270,7 @@ def _redefine(run: RunRecord, blueprint: Blueprint) -> Event:
     run.blueprint_snapshot, run.blueprint_hash = blueprint.snapshot(), blueprint.hash
     run.blueprint_version = blueprint.version
     run.nodes_total = len(blueprint.flow.nodes or blueprint.flow.steps or ())
-    return _told("redefined", hashes)
-
-
-def _told(kind: str, data: dict[str, Any]) -> Event:
-    """An entry of the run's activity that nobody but NeuroCore itself made."""
-    return Event(at=utcnow_iso(), kind=kind, who="NeuroCore", known_by="system", data=data)
+    return own_event("redefined", hashes)
 
 
 def resumed(who: str, known_by: str, data: object, *, failed: bool) -> Event:
@@ -315,7 +311,7 @@ def _version_warnings(drive: Drive, registry: SkillRegistry) -> list[Event]:
         skill_class = registry.get(node.type) if node is not None else None
         if node is not None and skill_class is not None and skill_class.skill_meta.version != version:
             message = f"{node_id} ran with {node.type} {version} before; it is {skill_class.skill_meta.version} now."
-            warnings.append(_told("warning", {"message": message}))
+            warnings.append(own_event("warning", {"message": message}))
     return warnings
 
 

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from neurocore.config import NeuroCoreConfig
 from neurocore.errors import RunBusyError, StoreError
-from neurocore.persistence.base import Event, Owed, RunRecord, RunStatus, RunStore, utcnow_iso
+from neurocore.persistence.base import Owed, RunRecord, RunStatus, RunStore, own_event
 
 #: What `owner_of_this_process` puts first; anything else in a record names no file.
 _TOKEN = re.compile("[0-9a-f]{32}")
@@ -82,8 +82,7 @@ def hand_back(run_id: str, store: RunStore, why: str) -> None:
     """Mark a run that this process drives as owed before the process ends, so that its end is no death of a step."""
     run = store.load_summary(run_id)
     if run is not None and run.status is RunStatus.RUNNING:
-        event = Event(at=utcnow_iso(), kind="stopped", who="NeuroCore", known_by="system", data={"because": why})
-        store.set_owed(run_id, Owed.RESUME, event=event)
+        store.set_owed(run_id, Owed.RESUME, event=own_event("stopped", {"because": why}))
 
 
 def owner_label(owner: str | None) -> str:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 from neurocore import codec
 from neurocore.blueprint.plan import PlanNode
 from neurocore.errors import ExecutionError
-from neurocore.persistence.base import Changes, Event, GateRecord, StepRecord, StepStatus, utcnow_iso
+from neurocore.persistence.base import (
+    Changes,
+    Event,
+    Failure,
+    FailureKind,
+    GateRecord,
+    StepRecord,
+    StepStatus,
+    own_event,
+    utcnow_iso,
+)
 from neurocore.runtime.attempt import Attempt
 
 if TYPE_CHECKING:
@@ -16,6 +26,13 @@ if TYPE_CHECKING:
 
 #: How the reasons begin of failed rows that do not end their visit.
 TRIED_AGAIN, BROKEN_OFF = "tried again", "broken off"
+
+
+def failure_of(row: StepRecord) -> Failure:
+    """Why a run fails with the step of this row; one that timed out has no traceback of its own."""
+    timed_out = row.error_type == TimeoutError.__name__ and row.traceback is None
+    kind = FailureKind.TIMEOUT if timed_out else FailureKind.ERROR
+    return Failure(kind=kind, node=row.node_id, type=row.error_type, message=f"Step {row.node_id} failed: {row.error}")
 
 
 class Ledger:
@@ -168,4 +185,4 @@ class Ledger:
 
     def event(self, kind: str, data: dict[str, Any]) -> None:
         """A line of the run's history."""
-        self.events.append(Event(at=self.now, kind=kind, who="NeuroCore", known_by="system", data=data))
+        self.events.append(own_event(kind, data, at=self.now))

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from neurocore import codec
 from neurocore.blueprint.progress import Outcome, route
 from neurocore.gates import occurrence
+from neurocore.gates.past import voided_visits
 from neurocore.persistence.base import (
-    Failure,
-    FailureKind,
     GateRecord,
     GateStatus,
     StepRecord,
     StepStatus,
     fold,
 )
-from neurocore.runtime.ledger import BROKEN_OFF, TRIED_AGAIN
+from neurocore.runtime.ledger import BROKEN_OFF, TRIED_AGAIN, failure_of
 from neurocore.runtime.loop import Drive
 
 #: Whom a resume's data was for, as its event says.
@@ -25,7 +24,7 @@ FAILED_STEPS = "failed steps"
 
 def restore(drive: Drive, steps: Sequence[StepRecord], gates: Sequence[GateRecord]) -> None:
     """Fill a new drive. Rows that fit nowhere (a store without transactions may leave some) are ignored."""
-    voided = {(gate.node_id, gate.visit) for gate in gates if gate.status is GateStatus.VOIDED and gate.kind == "gate"}
+    voided = voided_visits(gates)
     for node_id, visit in sorted(voided):
         drive.voided.setdefault(node_id, []).append(visit)
     rows = sorted(steps, key=lambda step: step.commit_index)
@@ -65,13 +64,7 @@ def let_stand(drive: Drive) -> None:
         goes_on = (row.reason or "").startswith((TRIED_AGAIN, BROKEN_OFF))
         if row.status is StepStatus.FAILED and row.started_at >= asked and key not in going and not goes_on:
             drive.given_up.add(key)
-            drive.failure = drive.failure or _failure_of(row)
-
-
-def _failure_of(row: StepRecord) -> Failure:
-    timed_out = row.error_type == TimeoutError.__name__ and row.traceback is None
-    kind = FailureKind.TIMEOUT if timed_out else FailureKind.ERROR
-    return Failure(kind=kind, node=row.node_id, type=row.error_type, message=f"Step {row.node_id} failed: {row.error}")
+            drive.failure = drive.failure or failure_of(row)
 
 
 def _replay(drive: Drive, rows: list[StepRecord], voided: set[tuple[str, int]]) -> list[StepRecord]:

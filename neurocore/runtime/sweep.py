@@ -11,12 +11,12 @@ from neurocore.errors import NeuroCoreError
 from neurocore.failpoints import failpoint
 from neurocore.persistence.base import (
     Commit,
-    Event,
     Failure,
     FailureKind,
     RunRecord,
     RunStatus,
     RunStore,
+    own_event,
     utcnow_iso,
 )
 from neurocore.runtime.claim import is_driven, owner_label, owner_of_this_process
@@ -97,7 +97,7 @@ def _fail(run_id: str, config: NeuroCoreConfig, store: RunStore) -> bool:
         node=run.current_nodes[0].node_id if run.current_nodes else None,
         message=f"Its process ({owner_label(run.owner)}) died at {names}; resume goes on from there.",
     )
-    event = Event(at=now, kind="lost", who="NeuroCore", known_by="system", data={"from": owner_label(run.owner)})
+    event = own_event("lost", {"from": owner_label(run.owner)}, at=now)
     run.epoch, run.owner, run.owed = epoch, None, None
     run.status, run.failure, run.error = RunStatus.FAILED, failure, failure.message
     run.finished_at = run.updated_at = now

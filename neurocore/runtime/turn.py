@@ -23,7 +23,7 @@ from neurocore.persistence.base import (
 )
 from neurocore.runtime import atgates
 from neurocore.runtime.attempt import Attempt
-from neurocore.runtime.ledger import BROKEN_OFF, TRIED_AGAIN, Ledger
+from neurocore.runtime.ledger import BROKEN_OFF, TRIED_AGAIN, Ledger, failure_of
 
 if TYPE_CHECKING:
     from neurocore.runtime.loop import Drive
@@ -107,9 +107,10 @@ class Turn:
         if attempt.node.on_error != "fail" and not cancelled and not self._out_of_time(attempt):
             self._tolerated(attempt)
             return
-        self.ledger.step(attempt, StepStatus.FAILED, reason=attempt.reason)
+        row = self.ledger.step(attempt, StepStatus.FAILED, reason=attempt.reason)
         if not cancelled:
-            self.fail(self._failure_of(attempt), attempt.exception)
+            failure = self._time_is_up(attempt.node) if self._out_of_time(attempt) else failure_of(row)
+            self.fail(failure, attempt.exception)
 
     def _tolerated(self, attempt: Attempt) -> None:
         drive = self.drive
@@ -132,16 +133,6 @@ class Turn:
         row = self.ledger.step(attempt, status, edges_taken=taken, reason=reason)
         self.ledger.done(attempt.node, row)
         self.follow(drive.progress.finish(attempt.node, taken, drive.evaluate))
-
-    def _failure_of(self, attempt: Attempt) -> Failure:
-        drive = self.drive
-        if self._out_of_time(attempt):
-            return self._time_is_up(attempt.node)
-        kind = FailureKind.TIMEOUT if attempt.timed_out else FailureKind.ERROR
-        message = f"Step {attempt.node.id} failed: {attempt.error}"
-        return Failure(
-            kind=kind, node=attempt.node.id, type=attempt.error_type, message=drive.instances.redactor.text(message)
-        )
 
     def broken_off(self, attempt: Attempt, error: BaseException) -> None:
         """The row of an attempt that did not come to its end, so that the next one is known to be another."""
