@@ -122,13 +122,13 @@ def _replace(gate: GateRecord, now: GateRecord, store: RunStore) -> None:
     steps = store.step_summaries(gate.run_id)
     last = max((one.step_index for one in steps), default=0)
     commits = max((one.commit_index for one in steps), default=0)
-    voided = structs.replace(gate, status=GateStatus.VOIDED, closed_at=at, void_reason="what it shows has changed")
+    reason = "what it shows has changed"
+    voided = structs.replace(gate, status=GateStatus.VOIDED, closed_at=at, void_reason=reason)
     new = structs.replace(now, visit=gate.visit + 1, opened_at=at, step_index=last + 1, answers=[])
     new.digest = gate_digest(new)
     row = structs.replace(step, step_index=last + 1, visit=new.visit, started_at=at, commit_index=commits + 1)
     event = own_event("voided", {"gate": gate.node_id}, at=at)
-    if store.replace_gate(gate.run_id, voided, new, row, event=event):
-        store.save_step(occurrence.voided_step(step, "what it shows has changed"))
+    store.replace_gate(gate.run_id, voided, new, occurrence.voided_step(step, reason), row, event=event)
 
 
 def _named(gate: GateRecord, name: str | None, visit: int | None) -> bool:

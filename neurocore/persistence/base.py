@@ -258,18 +258,19 @@ class RunStore(ABC):
                     return True
             return False
 
-    def replace_gate(self, run_id: str, old: GateRecord, new: GateRecord, step: StepRecord, *, event: Event) -> bool:
+    def replace_gate(self, run_id: str, old: GateRecord, new: GateRecord, *steps: StepRecord, event: Event) -> bool:
         """Void an open occurrence and open another in its place, outside the loop; False when it is open no more.
 
-        `step` is the suspended step's record with the new visit. Used when what a gate shows no longer matches what
-        the committed context gives (promise 6).
+        `steps` are the rows of both visits: of the old one, which waits no more, and of the new one. Used when what a
+        gate shows no longer matches what the committed context gives (promise 6).
         """
         with _defaults_lock:
             run = self.load_run(run_id)
             key = (old.node_id, old.visit, GateStatus.OPEN)
             if run is None or all((gate.node_id, gate.visit, gate.status) != key for gate in run.gates):
                 return False
-            self.save_step(step)
+            for step in steps:
+                self.save_step(step)
             run.gates = merge_gates(run.gates, [old, new])
             run.events = [*run.events, event]
             run.version += 1

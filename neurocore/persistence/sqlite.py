@@ -164,7 +164,7 @@ class SQLiteRunStore(SQLiteReads):
             execute(connection, "insert_event", rows.event_row(place, event))
             return True
 
-    def replace_gate(self, run_id: str, old: GateRecord, new: GateRecord, step: StepRecord, *, event: Event) -> bool:
+    def replace_gate(self, run_id: str, old: GateRecord, new: GateRecord, *steps: StepRecord, event: Event) -> bool:
         """Void an open occurrence and open another; False when it is open no more."""
         with self._db.write(sync=True) as connection:
             found = execute(connection, "find_run", (run_id,)).fetchone()
@@ -175,7 +175,8 @@ class SQLiteRunStore(SQLiteReads):
             if execute(connection, "void_gate", (at, old.void_reason, place, old.node_id, old.visit)).rowcount != 1:
                 return False
             execute(connection, "upsert_gate", rows.gate_row(place, new))
-            write_step(connection, place, step)
+            for step in steps:
+                write_step(connection, place, step)
             execute(connection, "insert_event", rows.event_row(place, event))
             execute(connection, "touch", (place,))
             return True
