@@ -117,7 +117,6 @@ class Drive:
         self.clock = time.perf_counter()
         limit = plan.settings.timeout_seconds
         self.deadline = None if limit is None else self.clock + limit - self.worked_before / 1000
-        self._poll_at = 0.0
 
     # ---------------------------------------------------------------- the loop
 
