@@ -17,6 +17,7 @@ import msgspec
 
 from neurocore.errors import StoreError
 from neurocore.persistence.migrate import prepare
+from neurocore.persistence.reserve import Reserve
 
 BUSY_MS = 5_000
 #: Of many commits that ask for no sync, one in this time makes sure that the file is still there, in seconds.
@@ -46,6 +47,9 @@ class Database:
         self._local = threading.local()
         self._readers: list[tuple[threading.Thread, sqlite3.Connection]] = []
         self._writer: sqlite3.Connection | None = None
+        self._reserve: Reserve | None = None
+        #: Whether the log is kept longer than it need be, for commits that are all synced.
+        self.reserves = self.full
         self._synced = True
         self._look_at = 0.0
 
@@ -86,6 +90,8 @@ class Database:
             for connection in (*connections, *([self._writer] if self._writer else [])):
                 with contextlib.suppress(sqlite3.Error):
                     connection.close()
+            if self._reserve is not None:
+                self._reserve.close()
             self._forget()
 
     def writer(self, *, sync: bool) -> sqlite3.Connection:
@@ -103,6 +109,17 @@ class Database:
             connection.execute("PRAGMA synchronous = FULL" if synced else "PRAGMA synchronous = NORMAL")
             self._synced = synced
         return connection
+
+    def reserve(self) -> None:
+        """Keep room at the log's end; call it within a transaction of the writer."""
+        if self._reserve is None:
+            try:
+                self._reserve = Reserve(self.path)
+                self.check()  # else it may be another file's log
+            except (OSError, AttributeError, StoreError):
+                self.reserves = False  # a sync takes as long as it takes
+                return
+        self._reserve.keep()
 
     def check(self) -> None:
         """Notice a file that was removed or replaced: SQLite would go on writing into what nobody can open again."""
@@ -140,7 +157,7 @@ class Database:
 
     def leave_parent(self) -> None:
         """In a forked child: connections must not be shared, nor closed, so they are kept and never touched again."""
-        _inherited.append((self._readers, self._writer, self._local))
+        _inherited.append((self._readers, self._writer, self._reserve, self._local))
         self._forget()
 
     def _connect(self) -> sqlite3.Connection:
@@ -184,7 +201,10 @@ class Transaction:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
                 patiently(lambda: connection.execute("BEGIN IMMEDIATE"), None, error)
+            if self._database.reserves:
+                self._database.reserve()
         except BaseException as error:
+            self._roll_back()
             self._lock.release()
             tell(self._database.path, error)
             raise
@@ -209,7 +229,7 @@ class Transaction:
         return False
 
     def _roll_back(self) -> None:
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(sqlite3.Error, AttributeError):  # there may be no connection yet
             self._connection.execute("ROLLBACK")
 
 

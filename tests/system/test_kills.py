@@ -102,8 +102,9 @@ def test_a_lost_run_may_be_failed_instead(site: Site) -> None:
     assert site.run("r").status == "failed"
 
 
-def mangled(site: Site, *, seed: int, count: int) -> None:
+def mangled(site: Site, *, seed: int, count: int, durability: str) -> None:
     """Kill so many runs of 30 steps, go on with them, and see that nothing was lost and nothing done twice."""
+    (site.root / "neurocore.yaml").write_text(f"persistence: {{durability: {durability}}}\n")
     process = site.start("mangle", str(seed), str(count), "30")
     said, complaint = process.communicate(timeout=3000)
     assert process.returncode == 0, complaint
@@ -116,12 +117,13 @@ def mangled(site: Site, *, seed: int, count: int) -> None:
 
 
 @pytest.mark.system
-def test_runs_of_thirty_steps_killed_at_any_moment_and_place_come_to_the_same_end(site: Site) -> None:
-    mangled(site, seed=7, count=12)
+@pytest.mark.parametrize("durability", ["normal", "full"])
+def test_runs_of_thirty_steps_killed_at_any_moment_and_place_come_to_the_same_end(site: Site, durability: str) -> None:
+    mangled(site, seed=7, count=12, durability=durability)
 
 
 @pytest.mark.torture
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(4))
 def test_two_hundred_runs_of_thirty_steps_killed_at_random(site: Site, seed: int) -> None:
-    mangled(site, seed=seed, count=50)
+    mangled(site, seed=seed, count=50, durability="full" if seed % 2 else "normal")

@@ -59,7 +59,7 @@ from neurocore.persistence.testing.contract import event, found, run, step
 path, number, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 print("ready", flush=True)
 sys.stdin.read()
-store = SQLiteRunStore(path)
+store = SQLiteRunStore(path, durability="full" if number % 2 else "normal")
 for place in range(count):
     mine = run(f"p{number}-{place:03}", minute=place, blueprint_name=f"b{place % 3}", tags=[f"t{number}"])
     store.create_run(mine)

@@ -58,7 +58,7 @@ from neurocore.persistence.testing.contract import found, run, step
 
 folder = Path(sys.argv[1])
 (folder / "ballast").write_bytes(b"x" * 400_000)
-store = SQLiteRunStore(folder / "runs.db")
+store = SQLiteRunStore(folder / "runs.db", durability=sys.argv[2])
 store.create_run(run("r1"))
 store.claim("r1", owner="me@here:1", expected_epoch=0)
 mine, written, told = found(store, "r1"), 0, set()
@@ -118,7 +118,7 @@ from neurocore.persistence.admin import check
 from neurocore.persistence.base import Commit
 from neurocore.persistence.testing.contract import found, run, step
 
-store = SQLiteRunStore(Path(sys.argv[1]) / "runs.db")
+store = SQLiteRunStore(Path(sys.argv[1]) / "runs.db", durability=sys.argv[2])
 store.create_run(run("r1"))
 store.claim("r1", owner="me@here:1", expected_epoch=0)
 mine, written = found(store, "r1"), 0
@@ -142,10 +142,12 @@ print(written)
 """
 
 
-def test_a_file_that_may_not_grow_stops_a_run_with_one_sentence_and_no_half_commit(tmp_path):
+@pytest.mark.parametrize("durability", ["normal", "full"])
+def test_a_file_that_may_not_grow_stops_a_run_with_one_sentence_and_no_half_commit(tmp_path, durability):
     # What a full disk does, on machines too that let nobody mount a small one.
     told = subprocess.run(
-        [sys.executable, "-c", CUT_SHORT, str(tmp_path)], capture_output=True, text=True, check=False, cwd=ROOT,
+        [sys.executable, "-c", CUT_SHORT, str(tmp_path), durability], capture_output=True, text=True, check=False,
+        cwd=ROOT,
     )  # fmt: skip
     assert told.returncode == 0, told.stderr
     sentence, written = told.stdout.splitlines()
@@ -155,13 +157,14 @@ def test_a_file_that_may_not_grow_stops_a_run_with_one_sentence_and_no_half_comm
     assert "nothing was written" in sentence
 
 
-def on_small_disk(folder: Path, script: str, size: str) -> str:
+def on_small_disk(folder: Path, script: str, size: str, *arguments: str) -> str:
     """The output of a script on a tmpfs of that size, mounted in a namespace of its own."""
     (folder / "script.py").write_text(script)
     disk = folder / "disk"
     disk.mkdir()
     inside = (
-        f'mount -t tmpfs -o size={size} tmpfs "{disk}" && exec "{sys.executable}" "{folder / "script.py"}" "{disk}"'
+        f'mount -t tmpfs -o size={size} tmpfs "{disk}" && exec "{sys.executable}" "{folder / "script.py"}" "{disk}" '
+        + " ".join(arguments)
     )
     for namespace in (["unshare", "--mount"], ["unshare", "--map-root-user", "--mount"]):
         if (
@@ -178,8 +181,9 @@ def on_small_disk(folder: Path, script: str, size: str) -> str:
     pytest.skip("this machine lets nobody mount a small disk")
 
 
-def test_a_full_disk_stops_a_run_with_one_sentence_and_no_half_commit(tmp_path):
-    written, *told = on_small_disk(tmp_path, FILL, "2m").splitlines()
+@pytest.mark.parametrize("durability", ["normal", "full"])
+def test_a_full_disk_stops_a_run_with_one_sentence_and_no_half_commit(tmp_path, durability):
+    written, *told = on_small_disk(tmp_path, FILL, "2m", durability).splitlines()
     assert int(written) > 20
     assert told, "the disk was never full"
     for sentence in told:
