@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -54,27 +52,6 @@ def on_one_core() -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, cores)
-
-
-@contextmanager
-def awake() -> Iterator[None]:
-    """Keep this thread's core from falling asleep while it waits for the disk, for it would wake with cold caches.
-
-    A process of idle priority spins there, and gives way to everybody else at once. Where that cannot be had, nothing
-    is done.
-    """
-    if not hasattr(os, "SCHED_IDLE"):
-        yield
-        return
-    spin = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
-    spinner = subprocess.Popen([sys.executable, "-c", spin])
-    try:
-        os.sched_setscheduler(spinner.pid, os.SCHED_IDLE, os.sched_param(0))
-        os.sched_setaffinity(spinner.pid, os.sched_getaffinity(0))
-        yield
-    finally:
-        spinner.kill()
-        spinner.wait()
 
 
 def percentile(costs: Iterable[float], share: float) -> float:
