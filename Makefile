@@ -24,7 +24,7 @@ research: $(VENV)/.ready    ## The research example with its dashboard: a page, 
 	@$(BIN)/neurocore -C examples/research serve --port $(PORT)
 
 test: $(VENV)/.ready    ## Everything that proves the promises, the browser included (TESTS=… for a part)
-	@tools/need.sh chromium curl jq
+	@tools/need.sh chromium curl jq strace
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 check: $(VENV)/.ready    ## Lint, format, types, layers, and what must not stand in a file

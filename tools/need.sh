@@ -9,6 +9,7 @@ there() {
     case $1 in
         venv) "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null ;;
         chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
+        strace) [ "$(uname)" != Linux ] || command -v strace ;; # nowhere else can one have it
         *) command -v "$1" ;;
     esac >/dev/null
 }
