@@ -74,6 +74,25 @@ def test_an_answer_must_name_what_was_looked_at(site):
     assert site.gate(run_id).status is GateStatus.OPEN
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "key"),
+    [
+        ("/runs/{}/decision", '{"approved": false, "by": "carla", "digest": "DIGEST", "approved": true}', "approved"),
+        ("/runs/{}/decision", '{"approved": true, "by": "carla", "digest": "DIGEST", "\\u0062y": "dora"}', "by"),
+        ("/blueprints/payout/runs", '{"by": "ann", "data": {"amount": 5, "amount": 5000}}', "amount"),
+        ("/blueprints/payout/runs", '{"by": "ann", "data": {"n": %s, "n": 1}}' % ("9" * 4_300), "n"),
+    ],
+)
+def test_a_body_that_says_something_twice_is_refused_whole(site, path, body, key):
+    run_id = site.run()
+    body = body.replace("DIGEST", site.gate(run_id).digest)
+    answer = site.client.post(API + path.format(run_id), data=body, content_type="application/json")
+    assert answer.status_code == 422, answer.text
+    assert answer.json["detail"] == f"{key!r} stands twice in one object of the body; keep one of them."
+    assert site.gate(run_id).status is GateStatus.OPEN
+    assert len(site.store.list_runs()) == 1
+
+
 def test_the_same_again_is_a_success_and_another_late_answer_names_who_was_faster(site):
     run_id = site.run()
     decide(site, run_id, note="fine")

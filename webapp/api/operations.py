@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, Literal, get_type_hints
 
@@ -174,7 +175,17 @@ def _json() -> Any:
         deep = too_deep(plain)
     if deep:
         abort(422, f"The body is nested deeper than {MAX_JSON_DEPTH} levels; put such data into a file.")
+    json.loads(raw, object_pairs_hook=_refuse_twice)
     return plain
+
+
+def _refuse_twice(pairs: list[tuple[str, Any]]) -> None:
+    """Of two values under one key, JSON's readers take either: nobody can say which was meant."""
+    seen = set()
+    for key, _ in pairs:
+        if key in seen:
+            abort(422, f"{key[:100]!r} stands twice in one object of the body; keep one of them.")
+        seen.add(key)
 
 
 def read_body(kind: type[Struct], plain: Any) -> Any:
