@@ -78,10 +78,14 @@ def outlooks(plan: Plan, gate: GateRecord, progress: Progress) -> Preview:
     return Preview(approve=approve, reject=_outlook(plan, node, REJECTED, progress))
 
 
-def _spread(plan: Plan, gate: PlanNode, port: str, progress: Progress) -> dict[str, int]:
-    """How certain it is that each node behind the gate runs, in the order of the plan."""
+def _spread(plan: Plan, gate: PlanNode, port: str, progress: Progress, *, answered: bool = True) -> dict[str, int]:
+    """How certain it is that each node behind the gate runs, in the order of the plan.
+
+    Once every gate on the way has its answer, or, where they are not `answered`, before any of them has.
+    """
     comes = {gate.index: _YES}
     runs = {gate.index: _YES}  # less certain than coming there, where a step's own condition may pass it over
+    waits: dict[int, int] = {}  # for a further gate, itself included
     forward = [index for index in _forward(plan, gate.index) if progress.is_open(plan.nodes[index])]
     foreseen = _Foreseen(plan, gate, port, forward, progress)
     for index in forward:
@@ -89,11 +93,17 @@ def _spread(plan: Plan, gate: PlanNode, port: str, progress: Progress) -> dict[s
         best = _YES if progress.is_called(node) else _NO
         for edge in plan.incoming[index]:
             if edge.source in runs:
-                best = max(best, _chance(edge, port if edge.source == gate.index else None, comes, runs, foreseen))
+                chance = _chance(edge, port if edge.source == gate.index else None, comes, runs, foreseen)
+                best = max(best, min(chance, _YES - waits.get(edge.source, _NO)))
         if any(edge.source not in runs and _hangs(plan, edge, progress) for edge in plan.incoming[index]):
             best = _MAYBE
+        wait = max((waits.get(edge.source, _NO) for edge in plan.incoming[index]), default=_NO)
+        wait = min(wait, _YES - best) if node.join_any else wait
+        best = min(best, _YES - wait)
         comes[index] = best
         runs[index] = min(best, foreseen.chance(node.condition, index))
+        if not answered:
+            waits[index] = max(wait, runs[index] if node.is_gate else _NO)
     return {plan.nodes[index].id: one for index, one in runs.items()}
 
 
@@ -174,18 +184,19 @@ def _forward(plan: Plan, start: int) -> list[int]:
 
 
 def _outlook(plan: Plan, gate: PlanNode, port: str, progress: Progress) -> Outlook:
-    spread = _spread(plan, gate, port, progress)
-    spread.pop(gate.id)
     back = _back(plan, gate, port, progress)
-    _let_rest(plan, gate, spread, back, progress)
-    behind_gates = _behind_gates(plan, [id for id in spread if plan.by_id[id].is_gate and spread[id] is not _NO])
-    runs = [id for id, chance in spread.items() if chance is _YES and id not in behind_gates]
-    maybe = [id for id, chance in spread.items() if chance is _MAYBE and id not in behind_gates]
-    skips = [id for id, chance in spread.items() if chance is _NO]
-    gates = [id for id in runs if plan.by_id[id].is_gate]
+    now, ever = (_spread(plan, gate, port, progress, answered=answered) for answered in (False, True))
+    for spread in (now, ever):
+        spread.pop(gate.id)
+        _let_rest(plan, gate, spread, back, progress)
+    runs = [id for id, chance in now.items() if chance is _YES]
+    maybe = [id for id, chance in now.items() if chance is _MAYBE]
+    skips = [id for id, chance in ever.items() if chance is _NO]  # what waits for another gate is for its answer to say
     maybe += [id for id, chance in back.items() if chance is _MAYBE and id not in (*runs, *maybe)]
     certain = [id for id, chance in back.items() if chance is _YES]
-    ends = f"waits at {gates[0]}" if gates else f"goes back to {_and(certain)}" if certain else "completed"
+    gates = {node.id for node in plan.nodes if node.is_gate}
+    opened = [id for id in runs if id in gates]
+    ends = f"waits at {_and(opened)}" if opened else f"goes back to {_and(certain)}" if certain else "completed"
     return Outlook(runs=runs, maybe=maybe, skips=skips, ends=ends, sentence=_sentence(runs, maybe, skips, gates, ends))
 
 
@@ -214,16 +225,15 @@ def _behind_gates(plan: Plan, gates: Sequence[str]) -> set[str]:
     return {plan.nodes[index].id for id in gates for index in _forward(plan, plan.by_id[id].index)}
 
 
-def _sentence(runs: list[str], maybe: list[str], skips: list[str], gates: list[str], ends: str) -> str:
-    work = [id for id in runs if id not in gates]
-    parts = []
-    if work:
-        parts.append(f"runs {_and(work)}")
-    if maybe:
-        parts.append(f"may run {_and(maybe)}")
-    if skips:
-        parts.append(f"skips {_and(skips)}")
-    if parts or gates:
+def _sentence(runs: list[str], maybe: list[str], skips: list[str], gates: set[str], ends: str) -> str:
+    said = {
+        "runs": [id for id in runs if id not in gates],
+        "may run": [id for id in maybe if id not in gates],
+        "may wait at": [id for id in maybe if id in gates],
+        "skips": skips,
+    }
+    parts = [f"{words} {_and(ids)}" for words, ids in said.items() if ids]
+    if parts or ends.startswith("waits"):
         parts.append(f"then {ends}")
     else:
         parts.append("the run completes" if ends == "completed" else ends)

@@ -584,6 +584,25 @@ def test_the_preview_knows_no_answer_of_a_later_gate(world: World) -> None:
     assert preview(run_id, world.store).approve.sentence == "then waits at last"
 
 
+def test_the_preview_names_what_comes_behind_a_gate_that_may_not_open(world: World) -> None:
+    run_id = at_gate(
+        world, "a", "approval: {name: ok}", "approval: {name: last}\n      condition: context.data.n > 9", "b", "c"
+    )  # fmt: skip
+    outlook = preview(run_id, world.store).approve
+    assert (outlook.runs, outlook.maybe) == ([], ["last", "b", "c"])
+    assert outlook.sentence == "may run b and c, may wait at last, then completed"
+
+
+def test_the_preview_names_every_gate_that_an_answer_leads_to(world: World) -> None:
+    run_id = graph_at_gate(world, "a>ok ok>left ok>right left>x ok>x", extra={"x": ", join: any"})
+    assert preview(run_id, world.store).approve.sentence == "runs left, right and x, then completed"
+    world.skill("work")
+    text = graph("a>ok ok>left ok>right left>x ok>x", types=dict.fromkeys(("ok", "left", "right"), "approval"),
+                 extra={"x": ", join: any"})  # fmt: skip
+    run_id = world.run(text).metadata.run_id
+    assert preview(run_id, world.store).approve.sentence == "runs x, then waits at left and right"
+
+
 def test_the_preview_of_a_loop_says_which_answer_goes_back(world: World) -> None:
     world.skill("work")
     by_condition = "a>ok ok>a?not~context.data.approval.approved ok>b?context.data.approval.approved"
