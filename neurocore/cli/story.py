@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from neurocore.cli.brief import short_id
 from neurocore.cli.output import columns, mark, paint
 from neurocore.cli.project import Project
-from neurocore.cli.text import ago, cut, line, near, safe, short, since, when, width, wrapped
-from neurocore.cli.values import block, named
+from neurocore.cli.text import WHOLE, ago, cut, line, near, safe, short, since, when, width, wrapped
+from neurocore.cli.values import block, named, on_a_line
 from neurocore.documents import make
 from neurocore.documents.inspect import last_approved, outlooks
 from neurocore.documents.standing import state as state_of
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 #: Without `--full`, the first and the last of a long history are shown.
 FIRST, LAST = 5, 30
-
-#: So many columns that a value is cut nowhere.
-_WHOLE = 1_000_000
 
 
 def ending(run: RunRecord, project: Project, *, decision: Decision | None = None) -> list[str]:
@@ -366,11 +363,16 @@ def _activity(events: Sequence[Event], room: int) -> list[str]:
     for event in events:
         who = f" by {line(event.who)}" if event.who else ""
         known = f" ({line(event.known_by)})" if event.known_by and event.known_by != "system" else ""
-        data = ", ".join(
-            f"{line(key)} {short(value, _WHOLE)}" for key, value in shown(event.data).items() if value not in (None, {})
-        )
+        given = {key: value for key, value in shown(event.data).items() if value not in (None, {})}
+        deep = {
+            key: value
+            for key, value in given.items()
+            if isinstance(value, (dict, list)) and not on_a_line(value, WHOLE)
+        }
+        data = ", ".join(f"{line(key)} {short(value, WHOLE)}" for key, value in given.items() if key not in deep)
         said = f"{when(event.at)}  {line(event.kind)}{who}{known}{f': {data}' if data else ''}"
         lines += wrapped(said, room, "  ", " " * 23)
+        lines += named(deep, indent=" " * 23, room=room, most=None)
     return lines
 
 

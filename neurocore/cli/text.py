@@ -11,6 +11,9 @@ from typing import Any
 from neurocore import readable
 from neurocore.readable import counted, moment, took, unsafe
 
+#: So many columns that a value is cut nowhere.
+WHOLE = 1_000_000
+
 
 def safe(text: object) -> str:
     """The text with everything that could steer a terminal written out as `x1b` and the like; newlines stay."""
@@ -154,8 +157,12 @@ def short(value: Any, columns: int = 60) -> str:
         text = ", ".join(short(item, columns) for item in value[:50]) if flat else ""
         return text if flat and value and len(value) <= 50 and width(text) <= columns else counted(len(value), "item")
     if isinstance(value, dict):
-        text = ", ".join(f"{line(key)} {short(item, 20)}" for key, item in list(value.items())[:12])
-        return text if value and len(value) <= 12 and width(text) <= columns else counted(len(value), "key")
+        flat = all(not isinstance(item, (list, dict)) for item in value.values())
+        for most in (columns, 20) if flat else (20,):
+            text = ", ".join(f"{line(key)} {short(item, most)}" for key, item in list(value.items())[:12])
+            if value and len(value) <= 12 and width(text) <= columns:
+                return text
+        return counted(len(value), "key")
     return cut(number(value), columns)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from neurocore.cli.output import Column, fits, table
-from neurocore.cli.text import cut, line, number, safe, short, width, wrapped
+from neurocore.cli.text import WHOLE, cut, line, number, safe, short, width, wrapped
 from neurocore.readable import counted
 
 #: Without `--full`, a value takes at most so many lines.
@@ -23,10 +23,13 @@ def named(values: dict[str, Any], *, indent: str, room: int, most: int | None = 
     gutter = min(max(width(name) for name in names.values()), max(8, room // 3))
     lines = []
     for key, value in values.items():
+        if most is None and width(names[key]) > gutter:  # nothing is cut with --full
+            lines += [*wrapped(names[key], room, indent), *block(value, indent=f"{indent}  ", room=room, most=most)]
+            continue
         name = cut(names[key], gutter)
         head = f"{indent}{name}{' ' * (gutter - width(name))}  "
         left = room - width(head)
-        if _fits(value, left):
+        if on_a_line(value, left):
             lines.append(f"{head}{short(value, left)}".rstrip())
             continue
         lines.append(f"{head}{_size(value)}".rstrip())
@@ -57,7 +60,7 @@ def _lines(value: Any, indent: str, room: int, most: int | None) -> list[str]:
 
 
 def _item(item: Any, indent: str, room: int, most: int | None) -> list[str]:
-    if _fits(item, room - len(indent) - 2):
+    if on_a_line(item, room - len(indent) - 2):
         return [f"{indent}- {short(item, room - len(indent) - 2)}"]
     first, *rest = _lines(item, f"{indent}  ", room, most)
     return [f"{indent}- {first[len(indent) + 2 :]}", *rest]
@@ -115,7 +118,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _fits(value: Any, room: int) -> bool:
+def on_a_line(value: Any, room: int) -> bool:
+    """Whether a value can be shown on one line of so many columns with nothing left out."""
     if isinstance(value, str):
         return "\n" not in value.strip("\n") and width(line(value)) <= room
     if isinstance(value, (list, dict)):
@@ -124,9 +128,8 @@ def _fits(value: Any, room: int) -> bool:
         flat = value if isinstance(value, list) else list(value.values())
         if any(isinstance(item, (list, dict)) for item in flat):
             return False
-        return (
-            not short(value, room).endswith((" item", " items", " key", " keys")) and width(short(value, room)) <= room
-        )
+        text = short(value, WHOLE)
+        return not text.endswith((" item", " items", " key", " keys")) and width(text) <= room
     return width(number(value)) <= room
 
 

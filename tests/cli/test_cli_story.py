@@ -134,6 +134,31 @@ def test_full_cuts_nothing_of_the_activity(project):
     assert [one for one in (told + activity).splitlines() if len(one) > 80] == []
 
 
+def test_full_shows_data_that_was_given_whole_however_deep(project):
+    run_id = project.run("asking")
+    project.ok("runs", "resume", run_id, "--data", "number=7", "--data", "of={bank: {name: Lead & Silver Bank}}")
+
+    activity = project.ok("runs", "inspect", run_id, "--full").split("\nActivity\n")[1].split("\nBlueprint\n")[0]
+
+    assert "number  7" in activity
+    assert "Lead & Silver Bank" in activity
+    assert [one for one in activity.splitlines() if len(one) > 80] == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["{account: DE89 3704 0044 0532 0130 00, of: Cyclewerk}", f"['{'A long sentence in a list, ' * 9}']",
+     f"{{{'a_key_with_a_long_name_' * 3}: 1, second: [2]}}"],
+)  # fmt: skip
+def test_full_shows_a_value_whole_that_would_be_cut_on_one_line(project, value):
+    run_id = project.run("plain", "--data", f"rows={value}")
+
+    context = project.ok("runs", "inspect", run_id, "--full").split("\nContext\n")[1].split("\nActivity\n")[0]
+
+    assert "…" not in context
+    assert [one for one in context.splitlines() if len(one) > 80] == []
+
+
 def test_a_long_history_is_shortened_and_full_is_not(project):
     (project.root / "blueprints" / "long.yaml").write_text(
         "name: long\ncomponents: [{name: n, type: delay, config: {seconds: 0}}]\n"
