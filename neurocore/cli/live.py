@@ -105,7 +105,7 @@ def told(event: RunEvent) -> tuple[str, str, str, str] | None:
         return (status, name, f"{said}:" if error else said, error)
     if event.kind == "step_retrying":
         return ("owed", name, f"failed at attempt {event.attempt or 1}, is tried again:", error)
-    if event.kind == "gate_opened":
+    if event.kind == "gate_opened" and event.status is None:  # that of an input is told by its step
         return ("suspended", name, "waits for a decision", "")
     return None
 

@@ -100,6 +100,12 @@ def test_a_step_that_waits_for_data_says_how_to_give_it(project):
     assert (done["status"], done["data"]["answer"]) == ("completed", 7)
 
 
+def test_a_step_that_waits_for_data_is_told_once_and_not_as_a_decision(project):
+    progress = project.call("run", "asking").stderr
+
+    assert progress.splitlines()[1:] == ["ask started", "ask waits"]
+
+
 def test_resume_without_data_at_an_input_is_refused_and_says_how(project):
     result = project.call("runs", "resume", project.run("asking"))
 
