@@ -41,7 +41,8 @@ def ending(run: RunRecord, project: Project, *, decision: Decision | None = None
     lines.append(f"  run {run.run_id}")
     waiting = make.open_gates(gates, run)
     for gate in waiting:
-        lines += ["", *gate_lines(gate, run, project, indent="  ")]
+        which = [*_signed("suspended", f"{_waits(gate)}:", "  "), ""] if len(waiting) > 1 else []
+        lines += ["", *which, *gate_lines(gate, run, project, indent="    " if which else "  ")]
     if not waiting:
         lines += _outputs(run, project)
     commands = make.next_commands(run, gates, state, short_id(run.run_id, project.store), project.called)
@@ -305,12 +306,14 @@ def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], sta
     if so_far:
         lines.append(f"  {so_far[0].upper()}{so_far[1:]}.")
     for gate in waiting:
-        what = "data" if gate.kind == "input" else "a decision"
-        visit = f" (visit {gate.visit})" if gate.visit > 1 else ""
-        opened = f"{line(gate.node_id)}{visit} waits for {what} (opened {ago(gate.opened_at)}):"
-        lines += [*_signed("suspended", opened, "  "), ""]
+        lines += [*_signed("suspended", f"{_waits(gate)} (opened {ago(gate.opened_at)}):", "  "), ""]
         lines += gate_lines(gate, run, project, indent="    ", full=full)
     return lines or ["  Nothing has happened yet."]
+
+
+def _waits(gate: GateRecord) -> str:
+    visit = f" (visit {gate.visit})" if gate.visit > 1 else ""
+    return f"{line(gate.node_id)}{visit} waits for {'data' if gate.kind == 'input' else 'a decision'}"
 
 
 def _since(approved: Any, project: Project, indent: str, room: int) -> list[str]:

@@ -31,6 +31,19 @@ def test_every_line_fits_80_columns(project):
         assert [one for one in told.splitlines() if len(one) > 80] == []
 
 
+def test_where_several_gates_wait_each_is_named(project):
+    (project.root / "blueprints" / "two.yaml").write_text(
+        "name: two\nflow:\n  type: graph\n  nodes:\n"
+        "    - approval: {name: sum, message: Is it right?}\n    - approval: {name: payee, message: Is it known?}\n"
+        "  edges: []\n"
+    )
+
+    told = project.ok("run", "two")
+
+    first, second = told.index("sum waits for a decision:"), told.index("payee waits for a decision:")
+    assert first < told.index("Is it right?") < second < told.index("Is it known?")
+
+
 def test_a_decided_gate_says_who_when_and_the_note(project):
     run_id = project.run()
     project.ok("runs", "approve", run_id, "--by", "bob", "--note", "checked twice")
