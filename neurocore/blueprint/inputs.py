@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
@@ -31,6 +32,16 @@ def check_inputs(blueprint: Blueprint, data: Mapping[str, Any], environ: Mapping
     Text is read as the declared type where that loses nothing (`"3"` as an integer). Where no inputs are declared,
     anything goes. Raises InputError whose `problems` has a sentence per input.
     """
+    checked, problems = _held_against(blueprint, data, environ)
+    if problems:
+        raise _input_error(problems)
+    return checked
+
+
+def _held_against(
+    blueprint: Blueprint, data: Mapping[str, Any], environ: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The data as the blueprint declares it, and what is wrong with each input."""
     problems: dict[str, str] = {}
     checked: dict[str, Any] = {}
     for key, value in data.items():
@@ -49,9 +60,7 @@ def check_inputs(blueprint: Blueprint, data: Mapping[str, Any], environ: Mapping
                 checked[name] = _default(name, spec, environ)
         except ValueError as error:
             problems[name] = str(error)
-    if problems:
-        raise _input_error(problems)
-    return checked
+    return checked, problems
 
 
 def check_outputs(blueprint: Blueprint, data: Mapping[str, Any]) -> None:
@@ -102,11 +111,14 @@ def spec_problems(spec: InputSpec, *, is_output: bool = False) -> Iterator[tuple
             yield "default", str(error)
 
 
-def read_data_option(pairs: Iterable[str], blueprint: Blueprint | None = None) -> dict[str, Any]:
+def read_data_option(
+    pairs: Iterable[str], blueprint: Blueprint | None = None, environ: Mapping[str, str] = os.environ
+) -> dict[str, Any]:
     """The `key=value` pairs of a command line, each read by the input's declared type, else as a YAML scalar.
 
     `key=@file` reads a file, `key=@@text` is text that begins with @. Lists and mappings are written as JSON or as YAML
-    in brackets. Raises UsageError (InputError, with a sentence per key, for values that do not fit their type).
+    in brackets. Raises UsageError (InputError, with a sentence per key, for values that do not fit their type, and then
+    for whatever else `check_inputs` would refuse, so that all is told at once).
     """
     data: dict[str, Any] = {}
     problems: dict[str, str] = {}
@@ -126,7 +138,8 @@ def read_data_option(pairs: Iterable[str], blueprint: Blueprint | None = None) -
         except ValueError as error:
             problems[key] = str(error)
     if problems:
-        raise _input_error(problems)
+        rest = _held_against(blueprint, data, environ)[1] if blueprint is not None else {}
+        raise _input_error(rest | problems)
     return data
 
 

@@ -45,7 +45,7 @@ def run(
     from neurocore.runtime.executor import execute_blueprint_tracked
 
     definition, path = project.load_blueprint(blueprint)
-    data = read_data_option(pairs, definition)
+    data = read_data_option(pairs, definition, project.config.environ)
     details: dict[str, Any] = {
         "initial_data": data, "run_id": run_id, "blueprint_path": path.resolve(), "tags": tags, "started_by": by,
     }  # fmt: skip

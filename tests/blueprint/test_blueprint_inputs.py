@@ -322,6 +322,15 @@ def test_values_that_do_not_fit_are_all_named() -> None:
         read_data_option(["a=x", "b=y"], one)
 
 
+def test_all_that_is_wrong_with_the_data_option_is_told_at_once() -> None:
+    one = blueprint(a=spec("integer"), b=spec("date"), c=spec("string", secret=True), d=spec("any"))
+    with pytest.raises(InputError) as caught:
+        read_data_option(["a=x", "c=abc", "d=[1", "e=1"], one, {})
+    assert {key: text.split()[0] for key, text in caught.value.problems.items()} == {
+        "a": "Expected", "b": "It", "c": "A", "d": "'[1'", "e": "pay",
+    }  # fmt: skip
+
+
 def test_a_file_is_read_as_what_the_input_is(tmp_path: Path) -> None:
     rows = tmp_path / "rows.json"
     rows.write_text(json.dumps([{"n": number} for number in range(50_000)]))
