@@ -19,7 +19,7 @@ from neurocore.readable import counted, took
 from neurocore.runtime.definition import definition, shown
 
 if TYPE_CHECKING:
-    from neurocore.persistence.base import Event, GateRecord, RunRecord, StepRecord
+    from neurocore.persistence.base import CurrentNode, Event, GateRecord, RunRecord, StepRecord
     from neurocore.runtime.executor import Decision
 
 #: Without `--full`, the first and the last of a long history are shown.
@@ -181,8 +181,9 @@ def _steps(run: RunRecord, project: Project, gates: Sequence[GateRecord], full: 
     steps = store.load_steps(run.run_id) if full else store.step_summaries(run.run_id)
     by_visit = {(gate.node_id, gate.visit): gate for gate in gates}
     skipped = len(steps) - FIRST - LAST
+    running = run.current_nodes if run.status is RunStatus.RUNNING else []
     names = [_step_name(step) for step in steps]
-    gutter = min(max((width(name) for name in names), default=0), 28)
+    gutter = min(max((width(name) for name in (*names, *map(_node_name, running))), default=0), 28)
     lines: list[str] = []
     for place, (step, name) in enumerate(zip(steps, names, strict=True)):
         if not full and skipped > 1 and FIRST <= place < FIRST + skipped:
@@ -192,17 +193,23 @@ def _steps(run: RunRecord, project: Project, gates: Sequence[GateRecord], full: 
         lines += _step(place + 1, step, cut(name, gutter), gutter, by_visit.get((step.node_id, step.visit)))
         if full:
             lines += _step_in_full(step, project)
-    for node in run.current_nodes if run.status is RunStatus.RUNNING else ():
-        lines.append(
-            f"     {mark('running')} {cut(line(node.node_id), gutter).ljust(gutter)}  for {since(node.started_at)}"
-        )
+    for node in running:
+        name = cut(_node_name(node), gutter)
+        lines.append(f"     {mark('running')} {name}{' ' * (gutter - width(name))}  for {since(node.started_at)}")
     return lines
 
 
 def _step_name(step: StepRecord) -> str:
-    name = line(step.node_id or step.component)
-    name += f" (visit {step.visit})" if step.visit > 1 else ""
-    return name + (f" (attempt {step.attempt})" if step.attempt > 1 else "")
+    return _name(step.node_id or step.component, step.visit, step.attempt)
+
+
+def _node_name(node: CurrentNode) -> str:
+    return _name(node.node_id, node.visit, node.attempt)
+
+
+def _name(node: str, visit: int, attempt: int) -> str:
+    name = line(node) + (f" (visit {visit})" if visit > 1 else "")
+    return name + (f" (attempt {attempt})" if attempt > 1 else "")
 
 
 def _step(number: int, step: StepRecord, name: str, gutter: int, gate: GateRecord | None) -> list[str]:

@@ -95,6 +95,16 @@ def test_a_sweep_that_keeps_at_it_goes_on_with_what_comes_and_ends_well_on_sigte
     assert (sweeper.returncode, said) == (0, "")
 
 
+def test_the_step_that_runs_is_told_by_its_whole_name(project):
+    process = project.spawn("run", "plain", "--run-id", "first", "--data", "mode=wait")
+    wait_for(project.root / "waiting", process)
+    told = project.ok("runs", "inspect", "first")
+    (project.root / "go").write_text("")
+    process.communicate(timeout=30)
+
+    assert "\n     ● act  for " in told
+
+
 def test_a_sweep_that_is_stopped_hands_back_what_does_not_end_in_time(project):
     (project.root / "go").write_text("")
     run_id = project.run("gated", "--data", "mode=wait")
