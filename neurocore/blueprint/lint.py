@@ -228,7 +228,7 @@ class _Checks:
             if node.condition is None:
                 after = self._names(range(node.index + 1, len(self.plan.nodes)))
                 yield _warning(
-                    self._place(node), f"{node.id} has no condition and is always chosen, so {after} never run."
+                    self._place(node), f"{node.id} has no condition and is always chosen, so {after} can never run."
                 )
                 return
 

@@ -242,7 +242,7 @@ def test_what_stands_after_a_step_that_is_always_chosen_is_pointed_at(registry: 
         "{component: load, condition: context.data.x}", "component: sum", "component: send", kind="conditional"
     )  # fmt: skip
     assert found(text, registry) == [
-        "warning flow.steps[1]: sum has no condition and is always chosen, so send never run."
+        "warning flow.steps[1]: sum has no condition and is always chosen, so send can never run."
     ]
 
 
