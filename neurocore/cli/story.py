@@ -190,7 +190,7 @@ def _steps(run: RunRecord, project: Project, gates: Sequence[GateRecord], full: 
             if place == FIRST:
                 lines.append(paint(f"     … {counted(skipped, 'more step')} (`runs inspect --full` shows all)", "dim"))
             continue
-        lines += _step(place + 1, step, cut(name, gutter), gutter, by_visit.get((step.node_id, step.visit)))
+        lines += _step(place + 1, step, name, gutter, by_visit.get((step.node_id, step.visit)), full)
         if full:
             lines += _step_in_full(step, project)
     for node in running:
@@ -212,17 +212,21 @@ def _name(node: str, visit: int, attempt: int) -> str:
     return name + (f" (attempt {attempt})" if attempt > 1 else "")
 
 
-def _step(number: int, step: StepRecord, name: str, gutter: int, gate: GateRecord | None) -> list[str]:
+def _step(number: int, step: StepRecord, name: str, gutter: int, gate: GateRecord | None, full: bool) -> list[str]:
     voided = gate is not None and gate.status is GateStatus.VOIDED
     status = "voided" if voided and step.status is StepStatus.SUSPENDED else step.status.value
-    head = f"  {number:>2} {mark(status)} {name}{' ' * (gutter - width(name))}"
-    said = _what_step_did(step, gate)
-    room = columns() - gutter - 9
-    first, *rest = said or [""]
-    lines = [f"{head}  {cut(first, room)}".rstrip()]
+    first, *rest = _what_step_did(step, gate) or [""]
+    if not full:
+        name, first = cut(name, gutter), cut(first, columns() - gutter - 9)
+    indent = " " * (gutter + 9)
+    lines = wrapped(first, columns(), indent)
+    names = wrapped(name, columns(), " " * 7)
+    if width(name) <= gutter:
+        names = [f"{names[0]}{' ' * (gutter - width(name))}  {lines.pop(0)[len(indent) :]}"]
+    lines = [f"  {number:>2} {mark(status)} {names[0][7:]}", *names[1:], *lines]
     for one in rest:
-        lines += wrapped(one, room + gutter + 9, " " * (gutter + 9))
-    return lines
+        lines += wrapped(one, columns(), indent)
+    return [one.rstrip() for one in lines]
 
 
 def _what_step_did(step: StepRecord, gate: GateRecord | None) -> list[str]:

@@ -178,6 +178,23 @@ def test_full_shows_a_value_whole_that_would_be_cut_on_one_line(project, value):
     assert [one for one in context.splitlines() if len(one) > 80] == []
 
 
+def test_full_says_whole_which_step_was_skipped_and_why(project):
+    name = "a_step_with_a_name_that_is_longer_than_its_column"
+    (project.root / "blueprints" / "skipping.yaml").write_text(
+        f"name: skipping\ncomponents: [{{name: {name}, type: delay, config: {{seconds: 0}}}}]\n"
+        f"flow:\n  type: conditional\n  steps:\n    - {{component: {name}, condition: context.data.none > 1000}}\n"
+        f"    - {{component: {name}}}\n"
+    )
+    run_id = project.run("skipping")
+
+    told = project.ok("runs", "inspect", run_id, "--full").split("\nBlueprint\n")[0]
+
+    assert f"1 – {name}\n" in told
+    assert f"2 ✓ {name}#2\n" in told
+    assert "'NoneType' and 'int' (nothing has set none)." in " ".join(told.split("Activity")[0].split())
+    assert [one for one in told.splitlines() if len(one) > 80] == []
+
+
 def test_a_long_history_is_shortened_and_full_is_not(project):
     (project.root / "blueprints" / "long.yaml").write_text(
         "name: long\ncomponents: [{name: n, type: delay, config: {seconds: 0}}]\n"
