@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -299,10 +300,10 @@ def next_commands(run: RunRecord, gates: Sequence[GateRecord], state_now: str, n
     waiting = open_gates(gates, run)
     commands: list[str] = []
     for one in waiting:
+        which = f" --gate {shlex.quote(one.node_id)}" if len(waiting) > 1 else ""
         if one.kind == "input":
-            commands.append(f"{program} runs resume {name} --data KEY=VALUE")
+            commands.append(f"{program} runs resume {name}{which} --data KEY=VALUE")
             continue
-        which = f" --gate {one.node_id}" if sum(gate.kind == "gate" for gate in waiting) > 1 else ""
         note = "" if one.policy.note != "required" else ' --note "…"'
         why = "" if one.policy.note == "optional" else ' --note "…"'
         commands.append(f"{program} runs approve {name}{which}{note}")

@@ -356,17 +356,22 @@ def _answer(
     if resume_data is None:
         if run.owed is not None or run.status is RunStatus.RUNNING:
             return  # decided, or lost while other branches ran: the gates wait on, and the run goes on
-        names = ", ".join(gate.node_id for gate in waiting)
-        if waiting[0].kind == "input":
+        kind = waiting[0].kind
+        names = ", ".join(one.node_id for one in waiting if one.kind == kind)
+        which = " --gate <node>" if len(waiting) > 1 else ""
+        if kind == "input":
             raise NotResumable(
                 f"Run {run.run_id} waits for data at {names}; give it with "
-                f"`neurocore runs resume {run.run_id} --data key=value`."
+                f"`neurocore runs resume {run.run_id}{which} --data key=value`."
             )
         raise NotResumable(
             f"Run {run.run_id} waits for a decision at gate {names}; "
-            f"decide with `neurocore runs approve {run.run_id}` (or `--reject`)."
+            f"decide with `neurocore runs approve {run.run_id}{which}` (or `--reject`)."
         )
     meant = choose(run, waiting, gate, None)
+    if meant is None and not isinstance(resume_data.get("approved"), bool):
+        names = ", ".join(one.node_id for one in waiting)
+        raise NoOpenGate(f"Run {run.run_id} waits for nothing at {gate}; it waits at {names}.")
     if meant is not None and meant.kind == "input":
         answer_input(run, meant, dict(resume_data), store, by=who, known_by=known_by)
     else:

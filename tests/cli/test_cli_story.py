@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 
@@ -117,6 +119,34 @@ def test_a_step_that_waits_for_data_is_told_once_and_not_as_a_decision(project):
     progress = project.call("run", "asking").stderr
 
     assert progress.splitlines()[1:] == ["ask started", "ask waits"]
+
+
+def test_where_several_wait_each_command_names_its_own(project):
+    (project.root / "blueprints" / "several.yaml").write_text(
+        "name: several\ncomponents: [{name: ask, type: ask}]\nflow:\n  type: graph\n  nodes:\n"
+        "    - {id: first number, component: ask}\n    - {id: second, component: ask}\n"
+        "    - approval: {name: sum, message: Is it right?}\n  edges: []\n"
+    )
+    run_id = project.run("several")
+
+    outcome = project.json("runs", "inspect", run_id)
+    refused = project.call("runs", "resume", run_id)
+    nowhere = project.call("runs", "resume", run_id, "--gate", "third", "--data", "number=7")
+
+    assert outcome["next"] == [
+        f"neurocore runs approve {run_id} --gate sum",
+        f"neurocore runs approve {run_id} --gate sum --reject",
+        f"neurocore runs resume {run_id} --gate 'first number' --data KEY=VALUE",
+        f"neurocore runs resume {run_id} --gate second --data KEY=VALUE",
+    ]
+    for command in (outcome["next"][2], outcome["next"][0], outcome["next"][3]):
+        project.ok(*shlex.split(command.replace("KEY=VALUE", "number=7"))[1:])
+    assert project.json("runs", "inspect", run_id)["run"]["status"] == "completed"
+    assert (refused.exit_code, nowhere.exit_code) == (4, 4)
+    assert f"waits for a decision at gate sum; decide with `neurocore runs approve {run_id} --gate <node>`" in (
+        refused.stderr
+    )
+    assert "waits for nothing at third; it waits at sum, first number, second." in nowhere.stderr
 
 
 def test_resume_without_data_at_an_input_is_refused_and_says_how(project):
