@@ -234,9 +234,10 @@ def _what_step_did(step: StepRecord, gate: GateRecord | None) -> list[str]:
         answer = gate.decision
         word = "approved" if answer.approved else "rejected"
         said = [f"{word} by {line(answer.by)} {ago(answer.at)}, after {_waited(gate)}"]
-        return said + ([f"“{safe(answer.note)}”"] if answer.note else [])
+        said += [f"“{safe(answer.note)}”"] if answer.note else []
+        return said + (_why_void(gate) if gate.status is GateStatus.VOIDED else [])
     if gate is not None and gate.status is GateStatus.VOIDED:
-        return [f"voided: {line(gate.void_reason or 'it is closed')}"]
+        return _why_void(gate)
     if step.status is StepStatus.SUSPENDED:
         return [f"waiting for {since(gate.opened_at)}"] if gate is not None else ["waited"]
     if step.status is StepStatus.SKIPPED:
@@ -249,6 +250,10 @@ def _what_step_did(step: StepRecord, gate: GateRecord | None) -> list[str]:
         kind = f"{line(step.error_type)}: " if step.error_type else ""
         return [f"failed after {took(step.duration_ms)}", f"{kind}{safe(step.error or 'no reason was given')}"]
     return [" · ".join(parts)]
+
+
+def _why_void(gate: GateRecord) -> list[str]:
+    return [f"voided: {line(gate.void_reason or 'it is closed')}"]
 
 
 def _waited(gate: GateRecord) -> str:

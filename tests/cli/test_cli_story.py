@@ -57,6 +57,18 @@ def test_a_decided_gate_says_who_when_and_the_note(project):
     assert "completed in" in told
 
 
+def test_an_answer_that_was_voided_says_why_it_did_not_count(project):
+    run_id = project.run()
+    project.ok("runs", "approve", run_id, "--by", "ada", "--no-resume")
+    file = project.root / "blueprints" / "gated.yaml"
+    file.write_text(file.read_text().replace("Release {{ batch }}?", "Release all of {{ batch }}?"))
+    project.ok("runs", "resume", run_id, "--latest")
+
+    told = project.ok("runs", "inspect", run_id).split("Where it stands")[0]
+
+    assert told.index("approved by ada") < told.index("voided: the blueprint has changed since it was approved")
+
+
 def test_a_failed_step_and_its_retry_are_both_there(project):
     run_id = project.run("plain", "--data", "mode=fail", code=1)
     project.ok("runs", "resume", run_id, code=1)
