@@ -52,7 +52,7 @@ def late_answer(
     """
     closed = [one for one in gates if one.status is not GateStatus.OPEN and _named(one, gate, visit)]
     last = max(closed, key=lambda one: one.closed_at or "", default=None)
-    name = f"gate {gate}" if gate else "a gate"
+    name = (f"gate {gate}" if gate else "a gate") + (f" at visit {visit}" if visit is not None else "")
     if last is None:
         raise NoOpenGate(f"Run {run.run_id} is {run.status.value} and has no open occurrence of {name}.")
     answer = last.decision

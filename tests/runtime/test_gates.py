@@ -508,6 +508,12 @@ def test_answers_are_chained_by_hash(world: World) -> None:
     assert last_hash(world.store.load_gates(run_id)) == second.hash
 
 
+def test_an_answer_to_a_visit_that_is_not_open_is_refused_by_its_number(world: World) -> None:
+    run_id = at_gate(world)
+    with pytest.raises(NoOpenGate, match=r"is suspended and has no open occurrence of a gate at visit 2\."):
+        decide(world, run_id, visit=2)
+
+
 def test_a_cancelled_run_takes_no_answers(world: World) -> None:
     run_id = at_gate(world)
     cancel_run(run_id, run_store=world.store, config=world.config, by="bob")
