@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from neurocore.cli.output import MARKS, is_terminal, say
-from neurocore.cli.text import line
+from neurocore.cli.text import line, since
 from neurocore.readable import took
 
 if TYPE_CHECKING:
@@ -62,14 +62,14 @@ class Terminal(View):
 
         super().__init__()
         self.console = Console(file=sys.stderr, highlight=False, soft_wrap=False)
-        self.running: dict[tuple[str | None, int | None], tuple[str, float]] = {}
+        self.running: dict[tuple[str | None, int | None], tuple[str, str]] = {}
         self.live = Live(console=self.console, get_renderable=self._now, refresh_per_second=8, transient=True)
 
     def show(self, event: RunEvent) -> None:
         """Print what is over, and keep what runs in the live part."""
         key = (event.node_id, event.visit)
         if event.kind == "step_started":
-            self.running[key] = (_name(event), time.monotonic())
+            self.running[key] = (_name(event), event.at)
         else:
             self.running.pop(key, None)
         sentence = told(event)
@@ -82,8 +82,8 @@ class Terminal(View):
 
         frame = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"[int(time.monotonic() * 8) % 10]
         rows = [
-            Text(f"  {frame} {name}  {took((time.monotonic() - since) * 1000)}", style="cyan", no_wrap=True)
-            for name, since in list(self.running.values())[:10]
+            Text(f"  {frame} {name}  {since(at)}", style="cyan", no_wrap=True)
+            for name, at in list(self.running.values())[:10]
         ]
         return Group(*rows)
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
+
+from neurocore.cli.live import Terminal
+from neurocore.cli.runs.watch import _Seen
+from neurocore.persistence.base import CurrentNode, RunRecord, RunStatus
 
 from .conftest import wait_for
 
@@ -93,6 +98,16 @@ def test_a_sweep_that_keeps_at_it_goes_on_with_what_comes_and_ends_well_on_sigte
         sweeper.send_signal(signal.SIGTERM)
         _, said = sweeper.communicate(timeout=30)
     assert (sweeper.returncode, said) == (0, "")
+
+
+def test_watching_tells_for_how_long_a_step_has_run_not_for_how_long_one_has_watched():
+    began = (datetime.now(UTC) - timedelta(hours=2)).isoformat()
+    node = CurrentNode(node_id="book", visit=1, attempt=1, started_at=began)
+    view = Terminal()
+
+    _Seen("r", view).look(RunRecord(run_id="r", blueprint_name="b", status=RunStatus.RUNNING, current_nodes=[node]), [])
+
+    assert [text.plain.strip()[2:] for text in view._now().renderables] == ["book  2 h"]
 
 
 def test_the_step_that_runs_is_told_by_its_whole_name(project):

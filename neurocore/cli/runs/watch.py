@@ -87,22 +87,22 @@ class _Seen:
         for step in steps:
             if self.told.get(step.step_index) != step.status.value:
                 self.told[step.step_index] = step.status.value
-                self._tell("step_finished", step.node_id, step.visit, step.attempt, step)
+                self._tell("step_finished", step.started_at, step.node_id, step.visit, step.attempt, step)
         while self.told.get(self.settled + 1) not in (None, "suspended"):
             self.settled += 1
         for node in run.current_nodes if run.status.value == "running" else ():
             key = (node.node_id, node.visit, node.attempt)
             if key not in self.started:
                 self.started.add(key)
-                self._tell("step_started", *key, None)
+                self._tell("step_started", node.started_at, *key, None)
 
-    def _tell(self, kind: str, node: str, visit: int, attempt: int, step: StepRecord | None) -> None:
+    def _tell(self, kind: str, at: str, node: str, visit: int, attempt: int, step: StepRecord | None) -> None:
         from neurocore.runtime.events import RunEvent
 
         self.shown(
             RunEvent(
-                kind=kind, run_id=self.run_id, at=step.started_at if step else "", node_id=node, visit=visit,
-                attempt=attempt, status=step.status.value if step else None,
+                kind=kind, run_id=self.run_id, at=at, node_id=node, visit=visit, attempt=attempt,
+                status=step.status.value if step else None,
                 duration_ms=step.duration_ms if step else None, error=(step.error or step.reason) if step else None,
             )
         )  # fmt: skip
