@@ -51,9 +51,7 @@ def examine(project: Project) -> Iterator[FindingDocument]:
         yield from _project(project)
     except ConfigError as error:
         for sentence in str(error).split("\n"):
-            yield _error(
-                "settings", sentence, "Correct neurocore.yaml; `neurocore schema config` says what it may hold."
-            )
+            yield _error("settings", sentence, "Correct it there; `neurocore schema config` says what may be set.")
         yield from _dashboard()
         return
     checks: tuple[Callable[[Project], Iterator[FindingDocument]], ...] = (

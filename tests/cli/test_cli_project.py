@@ -271,6 +271,15 @@ def test_doctor_goes_on_when_the_settings_are_wrong(project):
     assert "persistence" in next(one for one in document["findings"] if one["level"] == "error")["message"]
 
 
+def test_doctor_sends_nobody_to_neurocore_yaml_for_what_stands_elsewhere(project):
+    (project.root / ".env").write_text("TWO WORDS=1\nNEUROCORE_WEB__PORT=many\n")
+
+    findings = [one for one in project.json("doctor", code=1)["findings"] if one["subject"] == "settings"]
+
+    assert len(findings) == 2
+    assert not any("neurocore.yaml" in f"{one['message']} {one['mend']}" for one in findings)
+
+
 def test_doctor_says_that_a_database_cannot_be_opened(project):
     (project.root / "data" / "runs.db").mkdir(parents=True)
 
