@@ -145,9 +145,11 @@ class Project:
             if (folder / f"{name}{suffix}").is_file():
                 return folder / f"{name}{suffix}"
         if plain_name:
-            for path in self.blueprint_files():
-                if _name_of(path) == name:
-                    return path
+            files = self.blueprint_files()
+            for called in (stem, _name_of):
+                for path in files:
+                    if called(path) == name:
+                        return path
         if given.is_dir():
             raise UsageError(f"{name} is a folder; name a blueprint's file.")
         raise NotFoundError(

@@ -358,6 +358,14 @@ def test_a_blueprint_can_be_named_by_path_by_file_name_or_by_its_own_name(projec
         assert project.json("run", name)["blueprint"] == "pay salaries"
 
 
+def test_a_blueprint_in_a_folder_below_is_named_as_it_is_offered(project):
+    (project.root / "blueprints" / "monthly").mkdir()
+    (project.root / "blueprints" / "plain.yaml").rename(project.root / "blueprints" / "monthly" / "close.yaml")
+
+    assert "did you mean 'close'?" in project.call("run", "clos").stderr
+    assert project.json("run", "close")["blueprint"] == "plain"
+
+
 def test_data_is_read_by_type_from_files_and_as_yaml(project):
     (project.root / "rows.txt").write_text("from a file\n")
 
