@@ -168,6 +168,11 @@ class FlowContext:
 
     # ---------------------------------------------------------------- what came of it
 
+    @property
+    def is_touched(self) -> bool:
+        """Whether anything was read, set or deleted."""
+        return bool(self._values or self._deleted)
+
     def changes(self) -> tuple[dict[str, bytes], list[str]]:
         """What differs from the committed context: encoded values by key, and deleted keys.
 

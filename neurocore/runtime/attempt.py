@@ -96,7 +96,9 @@ class Attempt(Struct, eq=False):
                 result = instance.skill.setup(context)
                 if result is not None and inspect.isawaitable(result):
                     await_(result)
-                instance.is_set_up = True
+                instance.set_up(context)
+            else:
+                instance.prepare(context)
             result = instance.skill.process(context)
             if result is not context and inspect.isawaitable(result):
                 result = await_(result)
@@ -167,6 +169,8 @@ class Attempt(Struct, eq=False):
         self.port = port
         if context.metadata.suspended:
             self.status = "suspended"
+            if self.instance is not None:
+                self.instance.recorded()
             self.reason = instances.redactor.text(context.metadata.suspension_reason or "")
         else:
             self.status = "completed"
@@ -208,7 +212,9 @@ async def _worked(instance: Instance, context: FlowContext) -> Any:
         setup = instance.skill.setup(context)
         if inspect.isawaitable(setup):
             await setup
-        instance.is_set_up = True
+        instance.set_up(context)
+    else:
+        instance.prepare(context)
     work: Any = instance.skill.process(context)
     return await work
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable
 from typing import Any
 
-from neurocore import secrets
+from neurocore import codec, secrets
 from neurocore.blueprint.plan import PlanNode
 from neurocore.codec import SecretRef
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
-from neurocore.errors import SkillError
+from neurocore.errors import CodecError, SkillError
 from neurocore.skills.base import Skill, is_async_skill
 from neurocore.skills.registry import SkillRegistry
 
@@ -19,13 +20,34 @@ from neurocore.skills.registry import SkillRegistry
 class Instance:
     """A skill at a node. `config` is as it is recorded: secrets as references, credentials masked."""
 
-    __slots__ = ("skill", "config", "version", "is_set_up")
+    __slots__ = ("skill", "config", "version", "is_set_up", "_prepared")
 
     def __init__(self, skill: Skill, config: dict[str, Any]) -> None:
         self.skill = skill
         self.config = config
         self.version = skill.skill_meta.version
         self.is_set_up = False
+        self._prepared: tuple[int, dict[str, bytes], list[str]] | None = None
+
+    def set_up(self, context: FlowContext) -> None:
+        """`setup` was called with this context. What it set belongs to the step: every try of this visit sees it."""
+        self.is_set_up = True
+        if context.is_touched:
+            with contextlib.suppress(CodecError):  # what cannot be recorded may be replaced by the skill yet
+                self._prepared = (context.visit, *context.changes())
+
+    def prepare(self, context: FlowContext) -> None:
+        """Set what `setup` did, for another try of the visit that it was called in."""
+        if self._prepared is not None and self._prepared[0] == context.visit:
+            _, changed, deleted = self._prepared
+            for key, data in changed.items():
+                context.set(key, codec.decode(data))
+            for key in deleted:
+                context.delete(key)
+
+    def recorded(self) -> None:
+        """The changes so far were recorded, what `setup` did among them, and this visit goes on from there."""
+        self._prepared = None
 
 
 class Instances:

@@ -971,3 +971,96 @@ def test_setup_and_teardown_surround_the_steps_of_a_node(world: World) -> None:
     with pytest.raises(ExecutionError):
         world.run(chain("a", "b", types="careful"))
     assert told == ["setup a", "process a", "setup b", "process b", "teardown a", "teardown b"]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_setup_has_set_is_there_for_every_try_of_its_step(world: World, is_async: bool) -> None:
+    from neurocore import AsyncSkill, Skill, SkillMeta
+
+    seen: list[Any] = []
+
+    class Base(Skill):
+        skill_meta = SkillMeta(name="careful", max_retries=2, retry_delay_base=0)
+
+        def setup(self, context: FlowContext) -> None:
+            context.set("ready", ["yes"])
+            context.delete("old")
+
+    def work(context: FlowContext) -> FlowContext:
+        seen.append((context.attempt, list(context.get("ready")), context.has("old")))
+        if context.node_id == "b" and context.attempt < 3:
+            context.get("ready").append("spoilt")
+            raise ValueError("no")
+        if context.node_id == "b":
+            context.set("ready", "used")
+        return context
+
+    class Careful(Base):
+        process = staticmethod(work)
+
+    class AsyncCareful(Base, AsyncSkill):
+        async def process(self, context: FlowContext) -> FlowContext:
+            return work(context)
+
+    world.registry.register(AsyncCareful if is_async else Careful)
+    context = world.run(chain("b", types="careful"), initial_data={"old": 1})
+    assert seen == [(1, ["yes"], False), (2, ["yes"], False), (3, ["yes"], False)]
+    assert context.to_dict()["data"] == {"ready": "used"}
+
+
+def test_what_setup_has_set_belongs_to_the_first_visit_and_comes_back_at_no_other(world: World) -> None:
+    from neurocore import Skill, SkillMeta
+
+    seen: list[Any] = []
+
+    class Careful(Skill):
+        skill_meta = SkillMeta(name="careful")
+
+        def setup(self, context: FlowContext) -> None:
+            context.set("ready", True)
+
+        def process(self, context: FlowContext) -> FlowContext:
+            seen.append((context.visit, context.get("ready")))
+            context.delete("ready")
+            if context.visit == 1:
+                raise ValueError("no")
+            return context
+
+    world.registry.register(Careful)
+    world.skill("work", lambda context: context.set("n", context.visit))
+    text = graph("a>b b>a?context.data.n~<~2", types={"a": "careful"}, extra={"a": ", on_error: continue"})
+    world.run(text)
+    assert seen == [(1, True), (2, None)]
+
+
+def test_what_setup_has_set_does_not_come_back_over_what_was_recorded_of_its_visit(world: World) -> None:
+    from neurocore import Skill, SkillMeta
+
+    class Careful(Skill):
+        skill_meta = SkillMeta(name="careful")
+
+        def setup(self, context: FlowContext) -> None:
+            context.set("count", 0)
+
+        def process(self, context: FlowContext) -> FlowContext:
+            context.set("count", context.get("count") + 1)
+            if context.resume_data is None:
+                context.suspend()
+            return context
+
+    waits = threading.Event()
+
+    def answer(context: FlowContext) -> None:
+        assert waits.wait(10)
+        decide_gate(context.metadata.run_id, approved=True, by="ann", run_store=world.store)
+
+    def see() -> None:
+        if world.store.load_gates(world.only_run().run_id):
+            waits.set()
+
+    world.registry.register(Careful)
+    world.skill("work", answer)
+    world.skill("plain")
+    with failpoints.arm("step.after_commit", see):
+        context = world.run(graph("a>c b>c", types={"b": "careful", "c": "plain"}))
+    assert context.to_dict()["data"]["count"] == 2
