@@ -29,6 +29,8 @@ class Reserve:
         self._read, self._write = os.pread, os.pwrite
         self._file = os.open(f"{os.path.realpath(database)}-wal", os.O_RDWR | os.O_CLOEXEC)
         self.close = weakref.finalize(self, os.close, self._file)
+        # While the process ends, others may still write; its number would by then be another file's, and get the room.
+        self.close.atexit = False
 
     def keep(self) -> None:
         """Make room where it runs short; only who holds the database's write lock may: nobody else appends then."""

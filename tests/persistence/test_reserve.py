@@ -6,6 +6,8 @@ import itertools
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -169,4 +171,30 @@ def test_the_log_is_let_go_with_the_store(tmp_path):
     store.close()
     with pytest.raises(OSError, match="Bad file"):
         os.fstat(file)
+    store.close()
+
+
+AT_EXIT = """
+import atexit, sys
+from pathlib import Path
+
+def last_words() -> None:  # registered before the store is opened, so run after all that the store registers itself
+    with open(sys.argv[2], "w") as notes:
+        store.create_run(run("r2"))
+        notes.write("done")
+
+atexit.register(last_words)
+from neurocore.persistence import SQLiteRunStore
+from neurocore.persistence.testing.contract import run
+store = SQLiteRunStore(sys.argv[1], durability="full")
+store.create_run(run("r1"))
+"""
+
+
+def test_what_is_written_while_the_process_ends_goes_into_no_other_file(tmp_path):
+    notes = tmp_path / "notes.txt"
+    subprocess.run([sys.executable, "-c", AT_EXIT, str(tmp_path / "runs.db"), str(notes)], check=True, timeout=60)
+    assert notes.read_bytes() == b"done"
+    store = SQLiteRunStore(tmp_path / "runs.db")
+    assert [one.run_id for one in store.list_runs()] == ["r2", "r1"]
     store.close()
