@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from neurocore.errors import StoreError
-from neurocore.persistence.migrate import prepare
+from neurocore.persistence.migrate import prepare, use_wal
 from neurocore.persistence.reserve import Reserve
 
 BUSY_MS = 5_000
@@ -103,8 +103,9 @@ class Database:
         synced = sync or self.full
         connection = self._writer
         if connection is None:
-            connection = self._writer = self._connect()
-            self._synced = True
+            connection = self._connect()
+            use_wal(connection)  # a backup that was put in the place of its history is not in that mode
+            self._writer, self._synced = connection, True
         if synced is not self._synced:  # it cannot be changed inside a transaction
             connection.execute("PRAGMA synchronous = FULL" if synced else "PRAGMA synchronous = NORMAL")
             self._synced = synced

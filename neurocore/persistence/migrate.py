@@ -39,7 +39,7 @@ def prepare(path: Path) -> None:
             if version == VERSION:
                 return
             is_legacy = not version and _is_legacy(connection)
-        _use_wal(connection)
+        use_wal(connection)
         if is_legacy:
             _keep_copy(connection, path)
         _bring_up(connection, path, is_legacy=is_legacy)
@@ -93,7 +93,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
+def use_wal(connection: sqlite3.Connection) -> None:
     """Readers never wait for writers from here on. SQLite does not wait for others that open the file right now."""
     until = time.monotonic() + _PATIENCE
     while True:

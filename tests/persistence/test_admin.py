@@ -135,6 +135,20 @@ def test_a_backup_is_whole_while_others_write(store, tmp_path):
     copy.close()
 
 
+def test_a_backup_that_took_the_place_of_its_history_is_written_while_others_read(store, tmp_path):
+    filled(store)
+    backup(store, tmp_path / "copy.db")
+    copy, other = SQLiteRunStore(tmp_path / "copy.db"), SQLiteRunStore(tmp_path / "copy.db")
+    copy.create_run(run("new"))
+    with other.database.snapshot():
+        assert len(other.list_runs()) == 13
+        copy.save_step(step("new", 0))
+        assert other.load_steps("new") == []
+    assert len(other.load_steps("new")) == 1
+    for one in (copy, other):
+        one.close()
+
+
 def test_a_backup_overwrites_nothing_and_leaves_nothing_half_written(store, tmp_path):
     target = tmp_path / "copy.db"
     target.write_text("mine")
