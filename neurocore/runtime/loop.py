@@ -156,6 +156,8 @@ class Drive:
             turn.ledger.events.extend(events)
             if self.decided:
                 atgates.consume_decisions(turn)
+            # Another definition may ask otherwise; who answers must not find that out beside this drive.
+            atgates.reopen_changed(turn)
             self.redefined = False
         turn.ledger.steps.update((step.step_index, step) for step in self.translated)
         for node in self.died_in:

@@ -277,6 +277,30 @@ def test_a_blueprint_that_has_changed_voids_the_answer_that_was_given_on_the_one
     assert world.calls == ["a", "b", "c"]
 
 
+def test_a_gate_that_asks_otherwise_in_the_changed_blueprint_asks_anew_before_anything_runs(world: World) -> None:
+    def work(context: FlowContext) -> None:
+        if context.node_id == "b" and context.resume_data is None:
+            context.suspend(reason="how many?")
+        elif context.node_id == "b":
+            decide(world, context.metadata.run_id, gate="ok")
+
+    world.skill("work", work)
+    text = graph("a>ok a>b b>c ok>d", types={"ok": "approval, config: {message: Send?}"})
+    path = world.config.project_root / "flow.yaml"
+    path.write_text(text)
+    run_id = world.run(text, blueprint_path=path).metadata.run_id
+    path.write_text(text.replace("Send?", "Delete?"))
+    assert world.resume(run_id, latest=True, resume_data={"count": 1}, gate="b").metadata.status == "completed"
+    gates = [(gate.node_id, gate.visit, gate.message, gate.status) for gate in world.record(run_id).gates]
+    assert gates == [
+        ("ok", 1, "Send?", "voided"), ("b", 1, "how many?", "done"), ("ok", 2, "Delete?", "done"),
+    ]  # fmt: skip
+    assert sorted(world.story(run_id)) == [
+        "a 1.1 completed", "b 1.1 completed", "c 1.1 completed", "d 1.1 completed", "ok 1.1 skipped",
+        "ok 2.1 completed",
+    ]  # fmt: skip
+
+
 def test_a_blueprint_that_does_not_fit_is_refused_before_the_answer_is_recorded(world: World) -> None:
     run_id, path = in_a_file(world, chain("a", GATE, "b"))
     path.write_text(chain("x", GATE, "b"))
