@@ -62,11 +62,9 @@ def _outputs_before(drive: Drive, node: PlanNode) -> list[str]:
 def reopen_changed(turn: Turn) -> None:
     """Promise 6: an open gate whose values have changed is voided, and another opens over the new ones."""
     drive = turn.drive
-    for (node_id, visit), gate in list(drive.gates.items()):
-        if gate.kind != "gate" or (node_id, visit) in turn.ledger.gates:
-            continue
+    for (node_id, _), gate in list(drive.gates.items()):
         node = drive.plan.by_id[node_id]
-        if not occurrence.still_shows(gate, node, drive.base):
+        if gate.kind == "gate" and not occurrence.still_shows(gate, node, drive.base):
             _ask_anew(turn, gate, node, "what it shows has changed")
 
 

@@ -301,6 +301,20 @@ def test_a_gate_that_asks_otherwise_in_the_changed_blueprint_asks_anew_before_an
     ]  # fmt: skip
 
 
+def test_a_gate_that_opens_in_the_turn_that_completes_another_shows_what_that_one_decided(world: World) -> None:
+    def work(context: FlowContext) -> None:
+        if context.node_id == "b":  # the loop hears of it when it is about to wait at both gates
+            decide(world, context.metadata.run_id, gate="first")
+
+    world.skill("work", work)
+    types = {"first": "approval", "second": "approval, config: {show: [approvals]}"}
+    run_id = world.run(graph("a>first a>b b>second", types=types)).metadata.run_id
+    gate = world.record(run_id).gates[-1]
+    assert (gate.node_id, gate.status, list(gate.values.get("approvals", {}))) == ("second", "open", ["first"])
+    decide(world, run_id, gate="second")
+    assert world.resume(run_id).metadata.status == "completed"
+
+
 def test_a_blueprint_that_does_not_fit_is_refused_before_the_answer_is_recorded(world: World) -> None:
     run_id, path = in_a_file(world, chain("a", GATE, "b"))
     path.write_text(chain("x", GATE, "b"))
