@@ -30,12 +30,14 @@ from neurocore.persistence.base import (
     Failure,
     FailureKind,
     GateRecord,
+    GateStatus,
     Owed,
     RunRecord,
     RunStatus,
     RunStore,
     Signals,
     StepRecord,
+    StepStatus,
     utcnow_iso,
 )
 from neurocore.runtime import atgates, guard
@@ -411,10 +413,18 @@ class Drive:
         if self.rejection is None:
             message = "It was interrupted from the keyboard; resume goes on from here."
             self.failure = Failure(kind=FailureKind.INTERRUPTED, message=message)
-        # A turn that was in the middle of it is lost, with the numbers that it had given and the gates that it opened.
-        opened = {(gate.node_id, gate.visit) for gate in self.store.load_gates(stored.run_id)}
-        self.gates = {key: gate for key, gate in self.gates.items() if key in opened}
-        self.next_index = max((step.step_index for step in self.store.step_summaries(stored.run_id)), default=-1) + 1
+        # A turn that was in the middle of it is lost: with the numbers that it had given, the gates that it opened, and
+        # the end of those that it voided.
+        before, self.gates = self.gates, {}
+        for gate in self.store.load_gates(stored.run_id):
+            key = (gate.node_id, gate.visit)
+            if gate.status is GateStatus.OPEN or (gate.status is GateStatus.DECIDED and key in before):
+                self.gates[key] = gate
+        steps = self.store.step_summaries(stored.run_id)
+        self.next_index = max((step.step_index for step in steps), default=-1) + 1
+        waiting = [step.step_index for step in steps if step.status is StepStatus.SUSPENDED]
+        rows = [self.store.load_step(stored.run_id, index) for index in waiting]
+        self.step_of.update(((row.node_id, row.visit), row) for row in rows if row is not None)
         turn = Turn(self)
         for attempt in self.running.values():
             turn.broken_off(self.workers.abandon(attempt), KeyboardInterrupt("It was interrupted from the keyboard."))

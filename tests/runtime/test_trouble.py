@@ -887,6 +887,26 @@ def test_ctrl_c_in_the_middle_of_a_commit_leaves_no_gap_in_the_steps(world: Worl
     assert check(world.store).problems == []
 
 
+def test_ctrl_c_in_the_commit_that_fails_a_run_leaves_none_of_its_gates_open(world: World) -> None:
+    def work(context: FlowContext) -> None:
+        if context.node_id == "b":
+            raise ValueError
+
+    def stop() -> None:
+        if "b" in world.calls and not stopped:
+            stopped.append(True)
+            raise KeyboardInterrupt
+
+    stopped: list[bool] = []
+    world.skill("work", work)
+    with failpoints.arm("step.before_commit", stop), pytest.raises(KeyboardInterrupt):
+        world.run(graph("a>ok a>b", types={"ok": "approval"}))
+    run = world.only_run()
+    assert (run.status, run.failure and run.failure.kind) == ("failed", "interrupted")
+    assert [gate.status for gate in run.gates] == ["voided"]
+    assert "ok 1.1 skipped" in world.story(run.run_id)
+
+
 def test_ctrl_c_before_the_run_is_recorded_is_told_as_such(world: World) -> None:
     def stop() -> None:
         raise KeyboardInterrupt
