@@ -20,7 +20,7 @@ from neurocore.blueprint.progress import Progress
 from neurocore.codec import SecretRef
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
-from neurocore.errors import ClaimLost, ConditionError
+from neurocore.errors import ClaimLost, ConditionError, ExecutionError
 from neurocore.failpoints import failpoint
 from neurocore.persistence.base import (
     Answer,
@@ -163,7 +163,7 @@ class Drive:
             self.redefined = False
         turn.ledger.steps.update((step.step_index, step) for step in self.translated)
         for node in self.died_in:
-            turn.died(node)
+            turn.lost(node, ExecutionError("The process died while it ran."))
         if turn.ledger.has_rows or not turn.starts:
             turn.commit()
         return turn
@@ -413,8 +413,9 @@ class Drive:
         if self.rejection is None:
             message = "It was interrupted from the keyboard; resume goes on from here."
             self.failure = Failure(kind=FailureKind.INTERRUPTED, message=message)
-        # A turn that was in the middle of it is lost: with the numbers that it had given, the gates that it opened, and
-        # the end of those that it voided.
+        # A turn that was in the middle of it is lost: with the numbers that it had given, the ends of steps that it
+        # took in with what these had set, the gates that it opened, and the end of those that it voided.
+        self.base = self.store.load_context(stored.run_id)
         before, self.gates = self.gates, {}
         for gate in self.store.load_gates(stored.run_id):
             key = (gate.node_id, gate.visit)
@@ -426,8 +427,13 @@ class Drive:
         rows = [self.store.load_step(stored.run_id, index) for index in waiting]
         self.step_of.update(((row.node_id, row.visit), row) for row in rows if row is not None)
         turn = Turn(self)
-        for attempt in self.running.values():
-            turn.broken_off(self.workers.abandon(attempt), KeyboardInterrupt("It was interrupted from the keyboard."))
+        told = KeyboardInterrupt("It was interrupted from the keyboard.")
+        for node in stored.current_nodes:
+            attempt = self.running.get((node.node_id, node.visit))
+            if attempt is not None:
+                turn.broken_off(self.workers.abandon(attempt), told)
+            else:
+                turn.lost(node, told)
         self.running.clear()
         self.delayed.clear()
         turn.commit()

@@ -139,16 +139,17 @@ class Turn:
         attempt.fail(error, self.drive.instances)
         self.ledger.step(attempt, StepStatus.FAILED, reason=BROKEN_OFF)
 
-    def died(self, current: CurrentNode) -> None:
-        """The row of an attempt in which the process died."""
+    def lost(self, current: CurrentNode, error: BaseException) -> None:
+        """The row of an attempt of which nothing is left but that it began."""
         drive, key = self.drive, (current.node_id, current.visit)
         node = drive.plan.by_id.get(current.node_id)
         if node is None:
             return
         attempt = Attempt(drive.run_record.run_id, node, current.visit, current.attempt, current.started_at)
-        if key in drive.continuing:
-            attempt.step_index = drive.step_of[key].step_index
-        self.broken_off(attempt, ExecutionError("The process died while it ran."))
+        row = drive.step_of.get(key)
+        if row is not None and row.status is StepStatus.SUSPENDED:  # it went on with the data that it waited for
+            attempt.step_index = row.step_index
+        self.broken_off(attempt, error)
 
     def _time_is_up(self, node: PlanNode) -> Failure:
         seconds = self.drive.plan.settings.timeout_seconds
