@@ -44,8 +44,8 @@ class Database:
     def _forget(self) -> None:
         #: Held by the one thread of this process that writes.
         self.lock = threading.RLock()
-        self._local = threading.local()
-        self._readers: list[tuple[threading.Thread, sqlite3.Connection]] = []
+        self._local = _Local()
+        self._readers: list[tuple[threading.Thread, sqlite3.Connection, threading.RLock]] = []
         self._writer: sqlite3.Connection | None = None
         self._reserve: Reserve | None = None
         #: Whether the log is kept longer than it need be, for commits that are all synced.
@@ -63,18 +63,18 @@ class Database:
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """This thread's reading connection, what goes wrong told in a sentence."""
-        with Telling(self.path):
+        with Telling(self.path), self.reading:
             yield self.reader()
 
     def rows(self, sql: str, parameters: Any = ()) -> list[sqlite3.Row]:
         """Every row of a query."""
-        with Telling(self.path):
+        with Telling(self.path), self.reading:
             found: list[sqlite3.Row] = patiently(lambda: self.reader().execute(sql, parameters).fetchall(), [])
             return found
 
     def row(self, sql: str, parameters: Any = ()) -> sqlite3.Row | None:
         """The first row of a query."""
-        with Telling(self.path):
+        with Telling(self.path), self.reading:
             found: sqlite3.Row | None = patiently(lambda: self.reader().execute(sql, parameters).fetchone(), None)
             return found
 
@@ -83,16 +83,19 @@ class Database:
         return Snapshot(self)
 
     def close(self) -> None:
-        """Close every connection; calling it twice is no error."""
+        """Close every connection, each when its thread is at the end of what it reads; twice is no error."""
         with self.lock:
             self.closed = True
-            connections = [connection for _, connection in self._readers]
-            for connection in (*connections, *([self._writer] if self._writer else [])):
+            readers, self._readers = self._readers, []
+            if self._writer is not None:
                 with contextlib.suppress(sqlite3.Error):
-                    connection.close()
+                    self._writer.close()
             if self._reserve is not None:
                 self._reserve.close()
-            self._forget()
+            self._writer = self._reserve = None
+        for _, connection, reading in readers:
+            with reading, contextlib.suppress(sqlite3.Error):
+                connection.close()
 
     def writer(self, *, sync: bool) -> sqlite3.Connection:
         """The writing connection, its `synchronous` as asked for; call it with the lock held."""
@@ -136,22 +139,28 @@ class Database:
                 f"The run history {self.path} was removed or replaced while in use; restore it, then restart."
             )
 
+    @property
+    def reading(self) -> threading.RLock:
+        """Held by this thread while it reads: a connection that is closed meanwhile would end the process."""
+        return self._local.reading
+
     def reader(self) -> sqlite3.Connection:
         """This thread's reading connection."""
         self.check()
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        connection = self._local.connection
         if connection is None:
-            connection = self._local.connection = self._connect()
             with self.lock:
+                self.check()
                 self._close_readers_of_ended_threads()
-                self._readers.append((threading.current_thread(), connection))
+                connection = self._local.connection = self._connect()
+                self._readers.append((threading.current_thread(), connection, self._local.reading))
         return connection
 
     def _close_readers_of_ended_threads(self) -> None:
         kept = []
-        for thread, connection in self._readers:
+        for thread, connection, reading in self._readers:
             if thread.is_alive():
-                kept.append((thread, connection))
+                kept.append((thread, connection, reading))
             else:
                 connection.close()
         self._readers = kept
@@ -170,6 +179,14 @@ class Database:
         connection.execute("PRAGMA cache_size = -16000")
         connection.execute("PRAGMA synchronous = FULL")
         return connection
+
+
+class _Local(threading.local):
+    """What each thread reads with."""
+
+    def __init__(self) -> None:
+        self.connection: sqlite3.Connection | None = None
+        self.reading = threading.RLock()
 
 
 _inherited: list[Any] = []
@@ -253,7 +270,7 @@ class Snapshot:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Literal[False]:
         if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
+            with self._database.reading, contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
         if error is not None:
             tell(self._database.path, error)

@@ -375,3 +375,20 @@ def test_a_new_file_is_made_whole_or_not_at_all(tmp_path):
         assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     connection.close()
     SQLiteRunStore(tmp_path / "runs.db").close()
+
+
+def test_a_store_that_is_closed_lets_other_threads_read_to_the_end_of_what_they_read(tmp_path):
+    store = SQLiteRunStore(tmp_path / "runs.db")
+    store.create_run(run("r1"))
+    closing = threading.Thread(target=store.close)
+    with store.database.read() as connection:  # closed under a thread that reads, SQLite would crash the process
+        reading = connection.execute("SELECT run_id FROM runs")
+        closing.start()
+        closing.join(0.2)
+        assert store.database.closed
+        assert reading.fetchone()["run_id"] == "r1"
+    closing.join(20)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
+    with pytest.raises(StoreError, match="was closed"):
+        store.list_runs()
