@@ -27,7 +27,7 @@ def merged(stored: RunRecord | None, commit: Commit) -> RunRecord | None:
     """What the run's record becomes by a commit, or None when `unless_decided` holds it back. Raises ClaimLost."""
     if stored is None or stored.epoch != commit.run.epoch:
         raise ClaimLost(f"Run {commit.run.run_id} was taken over by another process; nothing was written.")
-    if commit.unless_decided and any(gate.status == GateStatus.DECIDED for gate in stored.gates):
+    if commit.is_held_back_by((gate.node_id, gate.visit) for gate in stored.gates if gate.status == GateStatus.DECIDED):
         return None
     run = msgspec.structs.replace(
         commit.run,

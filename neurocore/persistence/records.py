@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -370,7 +370,7 @@ class Commit(Struct, kw_only=True):
 
     `run` carries the row's new values and the epoch of the writer. `steps`, `gates` and `events` are added or, at the
     same key, replaced. `sync` asks for a disk sync. With `unless_decided`, nothing is written when a decided gate of
-    this run waits to be consumed, and the returned signals say so.
+    this run waits to be consumed that is not done by this commit itself, and the returned signals say so.
     """
 
     run: RunRecord
@@ -379,6 +379,11 @@ class Commit(Struct, kw_only=True):
     events: list[Event] = []
     sync: bool = False
     unless_decided: bool = False
+
+    def is_held_back_by(self, decided: Iterable[tuple[str, int]]) -> bool:
+        """Whether `unless_decided` forbids to write this, where these gates (node, visit) are decided."""
+        done = {(gate.node_id, gate.visit) for gate in self.gates if gate.status is GateStatus.DONE}
+        return self.unless_decided and not done.issuperset(decided)
 
 
 class RunFilter(Struct, frozen=True, kw_only=True):

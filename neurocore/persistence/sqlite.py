@@ -100,8 +100,10 @@ class SQLiteRunStore(SQLiteReads):
         run = commit.run
         with self._db.write(sync=commit.sync) as connection:
             place = self._place(connection, run)
-            if commit.unless_decided and connection.execute(_Q["is_decided"], (place,)).fetchone()[0]:
-                return self._held_back(connection, run)
+            if commit.unless_decided:
+                decided = connection.execute(_Q["decided_gates"], (place,)).fetchall()
+                if commit.is_held_back_by(map(tuple, decided)):
+                    return self._held_back(connection, run)
             for step in commit.steps:
                 write_step(connection, place, step)
             for gate in commit.gates:

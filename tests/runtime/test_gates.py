@@ -315,6 +315,24 @@ def test_a_gate_that_opens_in_the_turn_that_completes_another_shows_what_that_on
     assert world.resume(run_id).metadata.status == "completed"
 
 
+@pytest.mark.parametrize("commit", [1, 2, 3])
+def test_no_drive_leaves_an_answer_that_came_while_it_took_another_in(world: World, commit: int) -> None:
+    world.skill("work")
+    run_id = world.run(graph("a>first a>second", types={"first": "approval", "second": "approval"})).metadata.run_id
+    decide(world, run_id, gate="first")
+    commits: list[object] = []
+
+    def answer() -> None:
+        commits.append(None)
+        if len(commits) == commit:
+            decide(world, run_id, gate="second")
+
+    with failpoints.arm("step.before_commit", answer):
+        world.resume(run_id)
+    run = world.record(run_id)
+    assert (run.status, run.owed) == ("completed" if len(commits) >= commit else "suspended", None)
+
+
 def test_a_blueprint_that_does_not_fit_is_refused_before_the_answer_is_recorded(world: World) -> None:
     run_id, path = in_a_file(world, chain("a", GATE, "b"))
     path.write_text(chain("x", GATE, "b"))

@@ -73,6 +73,9 @@ UPDATE runs SET blueprint = ?, blueprint_hash = ?, nodes_total = ? WHERE run = ?
 -- is_decided: Whether a decided gate of the run waits to be consumed.
 SELECT EXISTS (SELECT 1 FROM gates WHERE run = ? AND status = 'decided')
 
+-- decided_gates: The decided gates of the run that wait to be consumed.
+SELECT node_id, visit FROM gates WHERE run = ? AND status = 'decided'
+
 -- upsert_step: A step, or its final form in place of the suspended one.
 INSERT INTO steps (
     run, step_index, component, node_id, visit, attempt, skill_type, skill_version, status, reason, port, edges_taken,

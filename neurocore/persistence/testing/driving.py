@@ -154,6 +154,19 @@ class Driving(Contract):
         assert (after.nodes_done, after.version) == (before.nodes_done, before.version)
         assert [one.step_index for one in self.store.load_steps("r1")] == [0]
 
+    def test_a_commit_waits_for_no_decision_that_it_takes_in_itself(self) -> None:
+        mine = self.claimed(run("r1"))
+        self.store.commit(Commit(run=mine, gates=[gate("r1"), gate("r1", visit=2)]))
+        assert self.store.answer_gate("r1", answer(), event=event())
+        mine.status = RunStatus.SUSPENDED
+        done = gate("r1", status=GateStatus.DONE)
+        assert self.store.answer_gate("r1", answer(visit=2), event=event())
+        assert self.store.commit(Commit(run=mine, gates=[done], unless_decided=True)).owed == Owed.DECISION
+        assert status_of(self.store, "r1") is GateStatus.DECIDED
+        both = [done, gate("r1", visit=2, status=GateStatus.DONE)]
+        assert self.store.commit(Commit(run=mine, gates=both, unless_decided=True)).owed is None
+        assert status_of(self.store, "r1") is GateStatus.DONE
+
     def test_a_decision_keeps_the_run_owed_until_it_is_consumed(self) -> None:
         mine = self.claimed(run("r1"))
         self.store.commit(Commit(run=mine, gates=[gate("r1")]))
