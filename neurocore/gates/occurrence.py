@@ -21,6 +21,8 @@ from neurocore.persistence.base import (
     FailureKind,
     GatePolicy,
     GateRecord,
+    GateStatus,
+    RunStore,
     StepRecord,
     StepStatus,
     gate_digest,
@@ -94,6 +96,15 @@ def consumed(gate: GateRecord, answer: Answer, context: Mapping[str, bytes]) -> 
 def voided_step(step: StepRecord, reason: str) -> StepRecord:
     """The step of an occurrence that is voided: it waits no more, and what it had set until then stays."""
     return structs.replace(step, status=StepStatus.SKIPPED, reason=f"voided: {reason}")
+
+
+def void_all(
+    gates: Sequence[GateRecord], store: RunStore, reason: str, *, at: str
+) -> tuple[list[GateRecord], list[StepRecord]]:
+    """These occurrences, voided because their run ends outside the loop, and the steps that waited at them."""
+    voided = [structs.replace(gate, status=GateStatus.VOIDED, closed_at=at, void_reason=reason) for gate in gates]
+    waited = [store.load_step(gate.run_id, gate.step_index) for gate in gates]
+    return voided, [voided_step(step, reason) for step in waited if step and step.status is StepStatus.SUSPENDED]
 
 
 def ends_the_run(gate: GateRecord, answer: Answer) -> bool:

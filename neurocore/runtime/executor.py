@@ -22,7 +22,6 @@ from neurocore.persistence.base import (
     RunRecord,
     RunStatus,
     RunStore,
-    StepStatus,
     Tombstone,
     cancelled,
     is_there,
@@ -272,22 +271,9 @@ def _cancel_idle(run_id: str, by: str, config: NeuroCoreConfig, store: RunStore)
     run.epoch, run.owner, run.owed, run.status = epoch, None, None, RunStatus.CANCELLED
     run.error, run.finished_at, run.updated_at = cancelled(by, store.load_events(run_id)), now, now
     run.current_nodes, run.suspended_at_node, run.suspension_reason = [], None, None
-    voided = [
-        _void(gate, now) for gate in store.load_gates(run_id) if gate.status in (GateStatus.OPEN, GateStatus.DECIDED)
-    ]
-    waited = [store.load_step(run_id, gate.step_index) for gate in voided]
-    steps = [
-        occurrence.voided_step(step, _CANCELLED) for step in waited if step and step.status is StepStatus.SUSPENDED
-    ]
-    store.commit(Commit(run=run, gates=voided, steps=steps, sync=True))
-
-
-_CANCELLED = "the run was cancelled"
-
-
-def _void(gate: GateRecord, at: str) -> GateRecord:
-    gate.status, gate.closed_at, gate.void_reason = GateStatus.VOIDED, at, _CANCELLED
-    return gate
+    asked = [gate for gate in store.load_gates(run_id) if gate.status in (GateStatus.OPEN, GateStatus.DECIDED)]
+    gates, steps = occurrence.void_all(asked, store, "the run was cancelled", at=now)
+    store.commit(Commit(run=run, gates=gates, steps=steps, sync=True))
 
 
 def delete_run(run_id: str, *, run_store: RunStore, by: str) -> Tombstone:

@@ -9,10 +9,12 @@ from msgspec import Struct
 from neurocore.config import NeuroCoreConfig
 from neurocore.errors import NeuroCoreError
 from neurocore.failpoints import failpoint
+from neurocore.gates import occurrence
 from neurocore.persistence.base import (
     Commit,
     Failure,
     FailureKind,
+    GateStatus,
     RunRecord,
     RunStatus,
     RunStore,
@@ -101,7 +103,12 @@ def _fail(run_id: str, config: NeuroCoreConfig, store: RunStore) -> bool:
     run.epoch, run.owner, run.owed = epoch, None, None
     run.status, run.failure, run.error = RunStatus.FAILED, failure, failure.message
     run.finished_at = run.updated_at = now
+    run.suspended_at_node = run.suspension_reason = None
+    gates = store.load_gates(run_id)
+    waiting = [gate for gate in gates if gate.status is GateStatus.OPEN]
+    voided, steps = occurrence.void_all(waiting, store, "the run failed", at=now)
+    none_decided = all(gate.status is not GateStatus.DECIDED for gate in gates)
     with contextlib.suppress(NeuroCoreError):
-        store.commit(Commit(run=run, events=[event], sync=True))
-        return True
+        commit = Commit(run=run, gates=voided, steps=steps, events=[event], sync=True, unless_decided=none_decided)
+        return store.commit(commit).owed is None  # else an answer came, and the run goes on with it
     return False

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from neurocore import FlowContext
+from neurocore import FlowContext, failpoints
 from neurocore.errors import ConfigError, ExecutionError, NotResumable, RefusedError, RunBusyError
 from neurocore.persistence import RunStatus
 from neurocore.runtime import begin, executor, sweep
 from neurocore.runtime.begin import drive_on
 from neurocore.runtime.dispatch import InlineDispatcher, ThreadDispatcher
-from neurocore.runtime.executor import cancel_run, delete_run
+from neurocore.runtime.executor import cancel_run, decide_gate, delete_run
 from neurocore.runtime.sweep import liveness_now, sweep_once
+from tests.runtime.test_flows import graph
 from tests.runtime.worlds import World, chain
 
 
@@ -160,6 +161,57 @@ def test_the_sweep_cancels_a_lost_run_that_is_to_be_cancelled_whatever_is_done_w
     dispatch = InlineDispatcher(world.registry, world.config, world.store)
     sweep_once(world.config, run_store=world.store, dispatch=dispatch)
     assert (world.only_run().status, world.calls) == ("cancelled", ["a"])
+
+
+def test_the_gates_of_a_lost_run_that_the_sweep_fails_wait_no_more(world: World) -> None:
+    class Death(BaseException):
+        pass
+
+    def work(context: FlowContext) -> None:
+        if context.node_id == "b" and world.calls.count("b") == 1:
+            raise Death
+
+    world.skill("work", work)
+    with pytest.raises(Death):
+        world.run(graph("a>ok a>b", types={"ok": "approval"}))
+    world.config = structs.replace(world.config, runtime=structs.replace(world.config.runtime, on_lost="fail"))
+    dispatch = InlineDispatcher(world.registry, world.config, world.store)
+    assert sweep_once(world.config, run_store=world.store, dispatch=dispatch).failed
+    run = world.only_run()
+    assert (run.status, run.suspended_at_node, [gate.status for gate in run.gates]) == ("failed", None, ["voided"])
+    assert world.story(run.run_id) == ["a 1.1 completed", "ok 1.1 skipped"]
+    assert world.store.count_open_gates() == 0
+    assert world.resume(run.run_id).metadata.suspended_at_node == "ok"
+    assert sorted(world.story(run.run_id)[2:]) == ["b 1.2 completed", "ok 2.1 suspended"]
+
+
+def test_an_answer_that_comes_while_the_sweep_fails_its_run_is_acted_on(world: World, monkeypatch: Any) -> None:
+    class Death(BaseException):
+        pass
+
+    def work(context: FlowContext) -> None:
+        if context.node_id == "b" and world.calls.count("b") == 1:
+            raise Death
+
+    world.skill("work", work)
+    with pytest.raises(Death):
+        world.run(graph("a>ok a>b ok>c", types={"ok": "approval"}))
+    run_id = world.only_run().run_id
+    world.config = structs.replace(world.config, runtime=structs.replace(world.config.runtime, on_lost="fail"))
+    dispatch = InlineDispatcher(world.registry, world.config, world.store)
+    load = world.store.load_gates
+
+    def answered(run_id: str) -> Any:
+        gates = load(run_id)
+        monkeypatch.undo()
+        decide_gate(run_id, approved=True, by="ann", run_store=world.store)
+        return gates
+
+    with failpoints.arm("claim.after", lambda: monkeypatch.setattr(world.store, "load_gates", answered)):
+        assert not sweep_once(world.config, run_store=world.store, dispatch=dispatch).failed
+    sweep_once(world.config, run_store=world.store, dispatch=dispatch)
+    assert world.record(run_id).status == "completed"
+    assert world.calls == ["a", "b", "b", "c"]
 
 
 def test_a_run_that_ends_while_it_is_cancelled_has_ended(world: World, monkeypatch: Any) -> None:
