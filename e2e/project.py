@@ -135,6 +135,14 @@ flow:
     - approval: {name: review, message: "Shall it work?", show: []}
     - component: work
 """,
+    "two-in-a-row": """
+name: two-in-a-row
+title: Two gates, one after the other
+flow:
+  steps:
+    - approval: {name: first, message: "Once?", show: []}
+    - approval: {name: second, message: "And again?", show: []}
+""",
     "later": """
 name: later
 title: A gate that opens later

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from e2e.parts import panel, row
+from e2e.parts import fill_in, panel, press, row
 from e2e.people import People
 from e2e.site import Site
 
@@ -126,3 +126,40 @@ def test_a_gate_that_opens_while_one_looks_appears_without_a_reload(site: Site, 
     expect(panel(page, "review")).to_contain_text("Ready?")
     expect(page.locator("#announce")).to_have_text("The run is now: waiting")
     site.go(run_id, "market")
+
+
+def test_what_was_written_at_one_gate_stays_while_another_is_decided(site: Site, page: Page) -> None:
+    run_id = site.run("parallel")
+    page.goto(site.url(run_id))
+    beside = page.context.new_page()
+    beside.goto(site.url(run_id))
+    fill_in(panel(page, "legal"), by="annabel", note="a thought")
+    page.get_by_role("heading", level=1).click()
+    press(panel(beside, "money"), "Approve", by="bob")
+    expect(panel(page, "money")).to_have_count(0)
+    expect(panel(page, "legal").get_by_label("Approver")).to_have_value("annabel")
+    expect(panel(page, "legal").get_by_label("Note")).to_have_value("a thought")
+    panel(page, "legal").get_by_role("button", name="Approve").click()
+    expect(page.get_by_label("Decision at legal")).to_contain_text("Approved by annabel")
+
+
+def test_a_note_that_came_back_with_a_refused_form_stays_while_another_gate_is_decided(site: Site, page: Page) -> None:
+    run_id = site.run("parallel")
+    page.goto(site.url(run_id))
+    press(panel(page, "legal"), "Approve", by="   ", note="a thought")
+    expect(panel(page, "legal").get_by_role("alert")).to_have_text(re.compile("Say who you are"))
+    page.get_by_role("heading", level=1).click()
+    site.cli("runs", "approve", run_id, "--gate", "money", "--by", "bob")
+    expect(panel(page, "money")).to_have_count(0)
+    expect(panel(page, "legal").get_by_label("Note")).to_have_value("a thought")
+    expect(panel(page, "legal").get_by_role("alert")).to_have_text(re.compile("Say who you are"))
+
+
+def test_what_was_written_at_one_gate_does_not_come_to_the_next(site: Site, page: Page) -> None:
+    run_id = site.run("two-in-a-row")
+    page.goto(site.url(run_id))
+    fill_in(panel(page, "first"), by="ann", note="for the first")
+    site.cli("runs", "approve", run_id, "--by", "bob")
+    expect(panel(page, "second").get_by_label("Note")).to_have_value("")
+    expect(panel(page, "second").get_by_label("Approver")).to_have_value("")
+    expect(page.locator("#kept blockquote")).to_have_text("for the first")
