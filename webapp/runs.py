@@ -147,7 +147,7 @@ def _keeping_query(url: str) -> str:
     return f"{url}?{query}" if query else url
 
 
-@area.get("/runs/<run_id>/steps/<int:index>")
+@area.get("/runs/<run_id>/steps/<int(max=2147483647):index>")
 def step(run_id: str, index: int) -> AnyResponse:
     """One step in full: a page of its own, or what is put into the opened row."""
     here = services()

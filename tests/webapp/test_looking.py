@@ -88,6 +88,13 @@ def test_an_unknown_run_says_what_was_looked_for_and_offers_the_list(site):
     assert 'href="/runs"' in answer.text
 
 
+@pytest.mark.parametrize("number", ["9", "2147483648", "99999999999999999999999", "-1"])
+def test_a_number_that_no_step_has_is_not_found(site, number):
+    answer = site.client.get(f"/runs/{site.run()}/steps/{number}")
+    assert answer.status_code == 404
+    assert 'href="/runs"' in answer.text
+
+
 def test_a_deleted_run_says_when_and_by_whom(site):
     run_id = site.run(fail="read")
     delete_run(run_id, run_store=site.store, by="dora")
