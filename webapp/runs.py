@@ -200,7 +200,7 @@ def _values(run: RunRecord, what: str, here: Services) -> dict[str, bytes] | Non
     number = what.removeprefix("step-")
     found = (
         here.store.load_step(run.run_id, int(number))
-        if number != what and number.isdigit() and len(number) < 9
+        if number != what and number.isascii() and number.isdigit() and len(number) < 9
         else None
     )
     return None if found is None else found.changes.set

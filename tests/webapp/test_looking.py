@@ -232,7 +232,8 @@ def test_the_context_can_be_downloaded_with_credentials_masked(site):
     assert answer.mimetype == "application/json"
     assert answer.json["payees"] == 3
     assert "attachment" in answer.headers["Content-Disposition"]
-    assert site.client.get(f"/runs/{run_id}/download/nothing").status_code == 404
+    for nothing in ("nothing", "step-99", "step-", "step-\u00b2", "step-\u0660", "step-999999999999"):
+        assert site.client.get(f"/runs/{run_id}/download/{nothing}").status_code == 404
 
 
 def test_the_list_filters_and_says_so_in_its_links(site):
