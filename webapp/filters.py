@@ -147,7 +147,7 @@ def _boolean(name: str, text: str | None, problems: dict[str, str]) -> bool:
 def _limit(text: str | None, problems: dict[str, str]) -> int:
     if text is None:
         return DEFAULT_LIMIT
-    if text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= MAX_LIMIT:
+    if text.isascii() and text.isdigit() and len(text) <= MAX_TEXT and 1 <= int(text) <= MAX_LIMIT:
         return int(text)
     problems["limit"] = f"limit takes a number from 1 to {MAX_LIMIT}, not {text[:50]!r}."
     return DEFAULT_LIMIT

@@ -56,6 +56,7 @@ def test_nothing_given_is_everything():
         ("waiting", "maybe", "waiting takes true or false"),
         ("limit", "0", "limit takes a number from 1 to 200"),
         ("limit", "²", "limit takes a number"),
+        ("limit", "0000029999", "limit takes a number"),
         ("q", "x" * 501, "q has at most 500 characters"),
     ],
 )
