@@ -75,6 +75,7 @@ def test_allowed_hosts_and_the_public_address_are_ours(make_site):
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
         {"Origin": "https://localhost"},
+        {"Origin": "http://[localhost"},
     ],
 )
 def test_a_form_of_another_site_does_nothing(site, headers):
