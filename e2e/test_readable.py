@@ -73,6 +73,13 @@ def test_nothing_in_a_list_is_written_upon_anything_else(site: Site, people: Peo
     assert not faults
 
 
+@pytest.mark.parametrize("width", [320, 360, 390])
+def test_the_times_of_two_runs_are_not_written_upon_each_other(site: Site, people: People, width: int) -> None:
+    page = people.person(phone=True, traced=False, viewport={"width": width, "height": 800})
+    page.goto(f"{site.url(site.waiting_run('Rex'))}/compare/{site.run('greeting', name='Rex')}")
+    assert page.evaluate(UPON) == []
+
+
 def test_a_figure_stands_under_its_head(site: Site, page: Page) -> None:
     site.run("greeting", name="Ada")
     for path in ("/runs", "/approvals", "/blueprints"):
