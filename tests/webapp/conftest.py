@@ -148,14 +148,14 @@ class Site:
         self.app = create_app(self.config, store=self.store, dispatcher=self.dispatcher)
         self.client = self.app.test_client()
 
-    def run(self, name="payout", **data):
+    def run(self, name="payout", *, tags=(), **data):
         """Start a run as the command line would; returns its id."""
         path = self.root / "blueprints" / f"{name}.yaml"
         run_id = f"{len(self.store.list_runs(limit=1000)):02d}{name}".ljust(12, "0")
         with contextlib.suppress(ExecutionError):
             execute_blueprint_tracked(
                 load_blueprint(path), self.registry, self.config, run_store=self.store, initial_data=data,
-                run_id=run_id, blueprint_path=path, started_by="ann",
+                run_id=run_id, blueprint_path=path, started_by="ann", tags=tags,
             )  # fmt: skip
         return run_id
 

@@ -236,6 +236,14 @@ def test_the_context_can_be_downloaded_with_credentials_masked(site):
         assert site.client.get(f"/runs/{run_id}/download/{nothing}").status_code == 404
 
 
+@pytest.mark.parametrize("page", ["", "/print"])
+def test_every_tag_of_a_run_is_on_its_page(site, page):
+    run_id = site.run(tags=[f"tag-{number}" for number in range(100)])
+    text = site.page(f"/runs/{run_id}{page}")
+    assert all(f'<span class="tag">tag-{number}</span>' in text for number in range(100))
+    assert "80 more tags" in text
+
+
 def test_the_list_filters_and_says_so_in_its_links(site):
     site.run(batch="Wages")
     site.run(batch="Taxes", fail="read")
