@@ -82,5 +82,6 @@ def init_app(app: Flask) -> None:
         CLOCK=text.CLOCK, took=readable.took, counted=readable.counted, STEP_WORDS=STEP_WORDS,
         short_value=rendering.short,
     )  # fmt: skip
+    app.jinja_env.filters["field"] = text.field
     app.jinja_env.filters["line"] = text.line
     app.jinja_env.filters["size"] = text.size

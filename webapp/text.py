@@ -1,10 +1,12 @@
 """Text, times and durations for reading: every character that could mislead the reader is written out.
 
-Everything a template prints goes through `safe` (it is Jinja's `finalize`), so forgetting it is not possible.
+Everything a template prints goes through `safe` (it is Jinja's `finalize`), so forgetting it is not possible. What
+stands in a field to be sent back is the exception (`field`): a note or a name must not come back as another one.
 """
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +23,15 @@ def finalize(value: Any) -> Any:
     if value is None:
         return ""
     return value if isinstance(value, (Markup, int, float)) else safe(str(value))
+
+
+def field(value: object) -> Markup:
+    """What stands in a form's field, as it is, since it is sent back so; written out is only what no form carries."""
+    whole = str(value)
+    return escape(safe(whole) if _NEVER_CARRIED.search(whole) else whole)
+
+
+_NEVER_CARRIED = re.compile("[\x00\ud800-\udfff]")
 
 
 def html(form: str, *values: object) -> Markup:

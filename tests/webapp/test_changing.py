@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from neurocore.persistence.base import RunStatus
@@ -107,6 +108,20 @@ def test_a_start_form_that_does_not_fit_comes_back_filled_in(site):
     assert 'value="Bonus"' in answer.text
     assert 'value="many"' in answer.text
     assert not site.store.list_runs()
+
+
+def test_a_form_that_is_sent_as_it_came_gives_the_defaults_as_they_are(site):
+    odd = "soft\u00adhyphen and \u200fmark"
+    inputs = {"text": {"type": "string", "default": odd}, "choice": {"type": "string", "enum": [odd], "default": odd}}
+    steps = [{"approval": {"name": "review", "message": "Go on?", "show": []}}]
+    document = {"name": "odd", "inputs": inputs, "flow": {"steps": steps}}
+    (site.root / "blueprints" / "odd.yaml").write_text(json.dumps(document))
+    text = site.page("/blueprints/odd")
+    fields = dict(re.findall(r'name="(input\.text)"[^>]* value="([^"]*)"', text))
+    fields |= dict(re.findall(r'name="(input\.choice)".*?<option value="([^"]*)" selected', text, re.DOTALL))
+    answer = site.post("/blueprints/odd/runs", {"by": "ann", "run_id": "odd", **fields})
+    assert answer.status_code == 303
+    assert site.store.load_run("odd").initial_data == {"text": odd, "choice": odd}
 
 
 def test_data_of_a_blueprint_without_inputs_is_read_as_yaml(site):

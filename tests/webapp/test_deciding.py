@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from markupsafe import escape
+
 from neurocore.persistence.base import GateStatus, RunStatus
 
 
@@ -43,6 +45,16 @@ def test_a_name_is_required_and_the_note_is_kept_in_the_form(site):
     assert "Say who you are" in answer.text
     assert ">\n\n first\nsecond</textarea>" in answer.text, "the note comes back as it was typed, its first line too"
     assert not site.gate(run_id).answers
+
+
+def test_what_was_typed_comes_back_to_be_sent_as_it_was(site):
+    run_id = site.run()
+    note, name = "\u05e9\u05dc\u05d5\u05dd\u200f (1)\u200b <&>", "\u05d3\u05e0\u05d4\u200f"
+    text = site.decide(run_id, "reject", by="", note=note).text
+    assert f">\n{escape(note)}</textarea>" in text
+    site.decide(run_id, "approve", by=name, note=note)
+    text = site.page(f"/runs/{site.run()}")
+    assert set(re.findall(r'name="by"[^>]*value="([^"]*)"', text)) == {name}
 
 
 def test_the_same_answer_twice_is_a_success_that_changes_nothing(site):
