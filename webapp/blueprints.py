@@ -156,7 +156,10 @@ def show(name: str) -> AnyResponse:
 def start(name: str) -> AnyResponse:
     """Start a run: recorded and handed to the dispatcher. The form names the run's id, so pressing twice starts one."""
     here, form = services(), request.form
-    path, blueprint = here.blueprint(name)
+    try:
+        path, blueprint = here.blueprint(name)
+    except BlueprintError:  # the file was changed after the form was opened; the page says what is wrong in it now
+        return make_response(render_template("blueprints/show.html", **_page(name, here, {}, {})), 422)
     typed = {
         key.removeprefix("input."): value.replace("\r\n", "\n")
         for key, value in form.items()

@@ -147,6 +147,10 @@ def test_a_blueprint_that_cannot_run_says_why_and_offers_no_form(site):
     assert '<span class="bad">line ' in site.page("/blueprints")
     for path in ("/blueprints", "/blueprints/broken"):
         assert str(site.root) not in site.page(path), "where the project lies on the server is nobody's business"
+    refused = site.post("/blueprints/broken/runs", {"by": "ann"})
+    assert refused.status_code == 422
+    assert "line 3: flow.steps[0].component: There is no component" in refused.text
+    assert str(site.root) not in refused.text
 
 
 def test_a_warning_about_a_blueprint_names_its_line(site):
