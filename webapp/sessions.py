@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 from datetime import timedelta
@@ -19,11 +20,18 @@ NAME = "approver"
 
 
 class Sessions(SecureCookieSessionInterface):
-    """Behind TLS the cookie is Secure and bound to this host by its prefix; on plain loopback it cannot be."""
+    """Behind TLS the cookie is Secure and bound to this host by its prefix; on plain loopback it cannot be.
+
+    A browser sends a host's cookies to all of its ports. The cookie is therefore named for the project (`of`), so that
+    the dashboards of two projects on one machine do not end each other's sessions, and with them each other's forms.
+    """
+
+    def __init__(self, of: str) -> None:
+        self._name = f"neurocore-{of}"
 
     def get_cookie_name(self, app: Flask) -> str:
         """`__Host-` is refused by browsers without TLS."""
-        return "__Host-neurocore" if request.is_secure else "neurocore"
+        return f"__Host-{self._name}" if request.is_secure else self._name
 
     def get_cookie_secure(self, app: Flask) -> bool:
         """Only over TLS where there is TLS."""
@@ -36,8 +44,8 @@ class Sessions(SecureCookieSessionInterface):
 
 def init_app(app: Flask, config: NeuroCoreConfig) -> None:
     """Sign with the project's own key. Raises ConfigError when it can neither be read nor made."""
-    app.secret_key = secret_key(config.data_dir)
-    app.session_interface = Sessions()
+    app.secret_key = key = secret_key(config.data_dir)
+    app.session_interface = Sessions(hashlib.sha256(key).hexdigest()[:8])
     app.config.update(
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",

@@ -35,7 +35,7 @@ def test_behind_tls_the_cookie_is_bound_to_the_host_and_https_is_kept(make_site)
     headers = {"Host": "flows.example", "X-Forwarded-Proto": "https", "X-Forwarded-For": "10.0.0.1"}
     answer = site.client.get("/blueprints/payout", headers=headers)
     cookie = answer.headers["Set-Cookie"]
-    assert cookie.startswith("__Host-neurocore=")
+    assert cookie.startswith("__Host-neurocore-")
     assert "Secure" in cookie
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
@@ -44,7 +44,7 @@ def test_behind_tls_the_cookie_is_bound_to_the_host_and_https_is_kept(make_site)
 
 def test_without_configured_proxies_their_headers_are_nothing(site):
     answer = site.client.get("/blueprints/payout", headers={"X-Forwarded-Proto": "https"})
-    assert answer.headers["Set-Cookie"].startswith("neurocore=")
+    assert answer.headers["Set-Cookie"].startswith("neurocore-")
     assert "HttpOnly" in answer.headers["Set-Cookie"]
 
 
@@ -89,6 +89,16 @@ def test_our_own_forms_pass(site):
     run_id = site.run()
     headers = {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}
     assert site.post(f"/runs/{run_id}/cancellation", {"by": "ann"}, headers=headers).status_code == 303
+
+
+def test_two_dashboards_on_one_machine_leave_each_other_s_forms_alone(make_site):
+    first, second = make_site(), make_site()
+    run_id, browser = first.run(), first.client
+    form = {"csrf_token": first.token(browser), "by": "ann"}
+    browser.application = second.app  # a browser keeps one jar for all ports of a host
+    second.token(browser)
+    browser.application = first.app
+    assert browser.post(f"/runs/{run_id}/cancellation", data=form).status_code == 303
 
 
 @pytest.mark.parametrize("token", ["", "wrong"])
