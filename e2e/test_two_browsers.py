@@ -150,3 +150,18 @@ def test_back_after_deciding_shows_what_was_decided_and_pressing_again_is_not_po
     page.go_forward()
     expect(page.get_by_label("Decision at review")).to_contain_text("Approved by ann")
     assert site.answers(run_id) == [("review", True, "ann", "once")]
+
+
+def test_a_form_whose_sending_was_stopped_can_be_sent_again(site: Site, page: Page) -> None:
+    run_id = site.waiting_run("Stop")
+    page.goto(site.url(run_id))
+    fill_in(page, note="patient")
+    held: list[Route] = []
+    page.route("**/decision", keep_in(held))
+    with page.expect_request("**/decision"):
+        page.get_by_role("button", name="Approve").click(no_wait_after=True)
+    page.context.new_cdp_session(page).send("Page.stopLoading")
+    page.unroute_all()
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_label("Decision at review")).to_contain_text("Approved by ann")
+    assert site.answers(run_id) == [("review", True, "ann", "patient")]

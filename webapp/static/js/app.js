@@ -56,9 +56,14 @@ document.addEventListener("submit", (event) => {
   }
 });
 
-// A page that comes back from the browser's memory may be sent again.
-window.addEventListener("pageshow", (event) => {
+function mayBeSentAgain() {
   for (const form of document.querySelectorAll("[data-sent]")) delete form.dataset.sent;
+}
+
+// A page that comes back from the browser's memory may be sent again, and one whose sending was stopped (Escape).
+window.navigation?.addEventListener("navigateerror", mayBeSentAgain);
+window.addEventListener("pageshow", (event) => {
+  mayBeSentAgain();
   if (event.persisted) document.getElementById("live")?.dispatchEvent(new CustomEvent("every"));
 });
 
