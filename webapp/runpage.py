@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -355,6 +356,11 @@ class RunPage:
     def context(self) -> list[tuple[str, Any, int]]:
         """The committed context: key, value, size in bytes."""
         return [(key, _decoded(data), len(data)) for key, data in self.store.load_context(self.run.run_id).items()]
+
+    @property
+    def file(self) -> str:
+        """Where the blueprint lay when the run began, seen from the project; elsewhere as it was recorded."""
+        return (self.run.blueprint_path or "").removeprefix(f"{self.services.config.project_root}{os.sep}")
 
     @cached_property
     def source(self) -> str:

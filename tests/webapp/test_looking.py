@@ -203,6 +203,13 @@ def test_the_blueprint_tab_has_the_exact_yaml(site):
     assert "description: Pays after a person has agreed." in site.page(f"/runs/{run_id}?tab=blueprint")
 
 
+@pytest.mark.parametrize("page", ["?tab=blueprint", "/print"])
+def test_the_file_of_a_blueprint_is_named_as_seen_from_the_project(site, page):
+    text = site.page(f"/runs/{site.run()}{page}")
+    assert '<span class="mono">blueprints/payout.yaml</span>' in text
+    assert str(site.root) not in text
+
+
 def test_a_credential_that_stands_in_a_blueprint_is_on_no_page(site):
     written = (
         "name: {}\ncomponents: [{{name: login, type: say, config: {{password: {}, set: {{user: ann}}}}}}]\n"
