@@ -80,6 +80,17 @@ def test_the_times_of_two_runs_are_not_written_upon_each_other(site: Site, peopl
     assert page.evaluate(UPON) == []
 
 
+def test_the_nodes_of_a_long_flow_stay_in_their_column(site: Site, page: Page) -> None:
+    steps = "\n".join(f"    - {{component: note, description: step {number}}}" for number in range(1_200))
+    components = 'components: [{name: note, type: template, config: {template: "x", output: noted}}]'
+    (site.root / "blueprints" / "long.yaml").write_text(f"name: long\n{components}\nflow:\n  steps:\n{steps}\n")
+    run_id = site.run("long", by="a.rather.long.name@example.com")
+    page.goto(f"{site.address}/runs?blueprint=long")
+    page.wait_for_function("() => document.documentElement.classList.contains('script')")
+    cell = page.locator(f'tr:has(a[href$="{run_id}"]) td', has_text="1200 / 1200")
+    assert cell.evaluate("(cell) => cell.scrollWidth - cell.clientWidth") <= 0
+
+
 def test_a_figure_stands_under_its_head(site: Site, page: Page) -> None:
     site.run("greeting", name="Ada")
     for path in ("/runs", "/approvals", "/blueprints"):
