@@ -146,6 +146,18 @@ def test_paper_says_when_it_was_not_how_long_ago(site: Site, page: Page) -> None
         assert "20" in text
 
 
+def test_paper_has_nothing_to_press(site: Site, people: People) -> None:
+    run_id = site.run("charge")
+    site.cli("runs", "approve", run_id, "--by", "ann", check=False)
+    page = people.person()
+    page.goto(site.url(run_id))
+    decision = page.get_by_label("Decision at review")
+    expect(decision.get_by_text("Retry", exact=True)).to_be_visible()
+    page.emulate_media(media="print")
+    expect(decision).to_be_visible()
+    expect(page.get_by_text("Retry", exact=True).locator("visible=true")).to_have_count(0)
+
+
 def test_paper_names_the_zone_of_its_times(site: Site, people: People) -> None:
     run_id = site.run("greeting", name="Ada")
     zone = people.person(timezone_id="Asia/Tokyo")
