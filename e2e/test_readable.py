@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from playwright.sync_api import Page, expect
 from e2e.gallery import pages
 from e2e.people import People
 from e2e.site import Site
+from neurocore.config import load_config
+from neurocore.persistence import RunRecord, RunStatus, build_run_store
 
 pytestmark = pytest.mark.e2e
 
@@ -89,6 +92,17 @@ def test_the_nodes_of_a_long_flow_stay_in_their_column(site: Site, page: Page) -
     page.wait_for_function("() => document.documentElement.classList.contains('script')")
     cell = page.locator(f'tr:has(a[href$="{run_id}"]) td', has_text="1200 / 1200")
     assert cell.evaluate("(cell) => cell.scrollWidth - cell.clientWidth") <= 0
+
+
+def test_what_says_that_nothing_is_there_stands_on_one_line(site: Site, page: Page) -> None:
+    store = build_run_store(load_config(site.root))
+    assert store is not None
+    with contextlib.closing(store):
+        store.save_run(RunRecord(run_id="empty0activity", blueprint_name="old", status=RunStatus.COMPLETED))
+    page.goto(site.url("empty0activity"))
+    box = page.get_by_text("Nothing was recorded.").bounding_box()
+    assert box is not None
+    assert box["height"] < 36, f"the sentence is squeezed into the column of times: {box}"
 
 
 def test_a_figure_stands_under_its_head(site: Site, page: Page) -> None:
