@@ -105,6 +105,16 @@ def test_what_says_that_nothing_is_there_stands_on_one_line(site: Site, page: Pa
     assert box["height"] < 36, f"the sentence is squeezed into the column of times: {box}"
 
 
+def test_an_error_looks_like_one_on_its_step_s_own_page_too(site: Site, page: Page) -> None:
+    run_id = site.run("charge")
+    site.cli("runs", "approve", run_id, "--by", "ann", check=False)
+    page.goto(f"{site.url(run_id)}#step-charge-1-1")
+    colours = [page.get_by_role("heading", name="ConnectionError").evaluate("(one) => getComputedStyle(one).color")]
+    page.goto(f"{site.url(run_id)}/steps/2")
+    colours.append(page.get_by_role("heading", name="ConnectionError").evaluate("(one) => getComputedStyle(one).color"))
+    assert colours[0] == colours[1]
+
+
 def test_a_figure_stands_under_its_head(site: Site, page: Page) -> None:
     site.run("greeting", name="Ada")
     for path in ("/runs", "/approvals", "/blueprints"):
