@@ -158,3 +158,21 @@ def test_wide_tables_scroll_by_the_arrow_keys(site: Site, page: Page) -> None:
     flow.focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_function("() => document.querySelector('.picture').scrollLeft > 0")
+
+
+def test_the_keys_can_be_switched_off_and_on_again(site: Site, page: Page) -> None:
+    page.goto(f"{site.address}/about")
+    page.get_by_role("button", name="Keys").click()
+    page.get_by_label("Use these keys").uncheck()
+    page.keyboard.press("Escape")
+    page.reload()
+    for key in "?gr/":
+        page.keyboard.press(key)
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page).to_have_url(f"{site.address}/about")
+    page.get_by_role("button", name="Keys").click()
+    page.get_by_label("Use these keys").check()
+    page.get_by_role("button", name="Close").click()
+    page.keyboard.press("g")
+    page.keyboard.press("r")
+    expect(page).to_have_url(f"{site.address}/runs")

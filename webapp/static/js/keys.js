@@ -1,4 +1,5 @@
-// Keys: / searches, j and k walk, Enter opens (it is the focused link), g and a letter goes, ? shows them.
+// Keys: / searches, j and k walk, Enter opens (it is the focused link), g and a letter goes, ? shows them. Who speaks to
+// the computer, or hits keys by accident, can switch them off (WCAG 2.1.4).
 
 const PLACES = { h: "/", r: "/runs", a: "/approvals", b: "/blueprints" };
 let going = 0;
@@ -18,11 +19,21 @@ function walk(step) {
   next.scrollIntoView({ block: "nearest" });
 }
 
+const unused = () => localStorage.getItem("keys") === "unused";
+
 export function startKeys() {
+  const dialog = document.getElementById("keys");
+  const use = document.getElementById("use-keys");
+  use.checked = !unused();
+  use.addEventListener("change", () => {
+    if (use.checked) localStorage.removeItem("keys");
+    else localStorage.setItem("keys", "unused");
+  });
+  document.getElementById("show-keys").addEventListener("click", () => dialog.showModal());
   const root = document.querySelector(".brand").getAttribute("href").replace(/\/$/, "");
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
-    if (document.querySelector("dialog[open]")) return;
+    if (document.querySelector("dialog[open]") || unused()) return;
     if (going && event.timeStamp - going < 1200 && PLACES[event.key]) {
       location.assign(root + PLACES[event.key]);
     } else if (event.key === "/") {
@@ -32,7 +43,7 @@ export function startKeys() {
     } else if (event.key === "j" || event.key === "k") {
       walk(event.key === "j" ? 1 : -1);
     } else if (event.key === "?") {
-      document.getElementById("keys")?.showModal();
+      dialog.showModal();
     } else if (event.key === "g") {
       going = event.timeStamp;
       return;
