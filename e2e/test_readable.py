@@ -35,6 +35,21 @@ UPON = """() => [...document.querySelectorAll("tr")].flatMap((row) => {
 })"""
 
 
+#: The same for what lays out its rows by itself: the steps of the timeline, the entries of the activity.
+UPON_IN_ROWS = """() => [...document.querySelectorAll(".step > summary, .activity > li")].flatMap((row) => {
+  const ends = [...row.children].map((cell) => {
+    const range = document.createRange();
+    range.selectNodeContents(cell);
+    return [cell.innerText, range.getBoundingClientRect(), cell.getBoundingClientRect()];
+  });
+  return ends.slice(1).filter(([, , box], at) => ends[at][1].width && ends[at][1].right > box.left + 1)
+    .map(([text]) => text);
+})"""
+
+#: What people may set who read better so (WCAG 1.4.12).
+SPACED = "* { line-height: 1.5 !important; letter-spacing: .12em !important; word-spacing: .16em !important; }"
+
+
 def test_a_deeply_nested_value_keeps_room_for_its_text(site: Site, page: Page) -> None:
     deep: Any = "at the very bottom of it"
     for key in "hgfedcba":
@@ -113,6 +128,23 @@ def test_an_error_looks_like_one_on_its_step_s_own_page_too(site: Site, page: Pa
     page.goto(f"{site.url(run_id)}/steps/2")
     colours.append(page.get_by_role("heading", name="ConnectionError").evaluate("(one) => getComputedStyle(one).color"))
     assert colours[0] == colours[1]
+
+
+def test_with_the_widest_spacing_of_letters_nothing_is_written_upon_anything_else(site: Site, people: People) -> None:
+    run_id = site.waiting_run("Una")
+    done = site.waiting_run("Uwe")
+    site.cli("runs", "approve", done, "--by", "ann")
+    page = people.person(traced=False, bypass_csp=True)
+    minutes_ahead = "const now = Date.now; Date.now = () => now() + (34 * 60 + 34) * 1000;"
+    page.context.add_init_script(minutes_ahead)
+    faults = {}
+    for path in ("/runs", f"/runs/{run_id}", f"/runs/{done}"):
+        page.goto(site.address + path)
+        page.add_style_tag(content=SPACED)
+        page.wait_for_function("() => document.documentElement.classList.contains('script')")
+        if found := page.evaluate(UPON) + page.evaluate(UPON_IN_ROWS):
+            faults[path] = found
+    assert not faults
 
 
 def test_a_figure_stands_under_its_head(site: Site, page: Page) -> None:
