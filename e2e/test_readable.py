@@ -236,3 +236,16 @@ def test_why_a_button_cannot_be_pressed_can_be_read_without_a_mouse(site: Site, 
             "Retry is not possible: it was rejected at gate review and cannot go on."
         )
         expect(page.get_by_text("Retry is not possible: it was rejected")).to_be_in_viewport(ratio=1)
+
+
+def test_with_colours_that_the_system_forces_the_place_and_the_chart_are_still_marked(site: Site, page: Page) -> None:
+    site.run("greeting", name="Ada")
+    page.emulate_media(forced_colors="active")
+    page.goto(site.address)
+    place = page.locator(".top nav [aria-current]")
+    assert "underline" in place.evaluate("(link) => getComputedStyle(link).textDecorationLine")
+    colours = page.locator(".legend i").evaluate_all("(all) => all.map((one) => getComputedStyle(one).backgroundColor)")
+    assert len(set(colours)) == len(colours) > 3
+    bars = page.locator(".chart rect").evaluate_all("(all) => all.map((one) => getComputedStyle(one).fill)")
+    assert bars
+    assert set(bars) <= set(colours)
