@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from e2e.gallery import pages
+from e2e.parts import node
 from e2e.people import People
 from e2e.site import Site
 from neurocore.config import load_config
@@ -249,3 +250,17 @@ def test_with_colours_that_the_system_forces_the_place_and_the_chart_are_still_m
     bars = page.locator(".chart rect").evaluate_all("(all) => all.map((one) => getComputedStyle(one).fill)")
     assert bars
     assert set(bars) <= set(colours)
+
+
+def test_a_flow_that_is_wider_than_its_place_is_shown_from_where_the_run_stands(site: Site, page: Page) -> None:
+    names = [f"step{number:02}" for number in range(14)]
+    components = [f"  - {{name: {name}, type: template, config: {{template: x, output: y}}}}" for name in names]
+    steps = [f"    - component: {name}" for name in names]
+    steps.insert(6, "    - approval: {name: review, show: []}")
+    text = "\n".join(["name: long", "components:", *components, "flow:", "  steps:", *steps])
+    (site.root / "blueprints" / "long.yaml").write_text(text)
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(site.url(site.run("long")))
+    page.locator(".picture").scroll_into_view_if_needed()
+    expect(node(page, "review")).to_be_in_viewport(ratio=0.9)
+    expect(node(page, "step00")).not_to_be_in_viewport()

@@ -93,6 +93,15 @@ function openTarget() {
 
 window.addEventListener("hashchange", openTarget);
 
+// A picture that is wider than its place begins where the run stands.
+function showWhereItStands() {
+  const picture = document.querySelector(".picture");
+  const node = picture?.querySelector(".node.suspended, .node.running, .node.failed");
+  if (!node) return;
+  const [whole, part] = [picture.getBoundingClientRect(), node.getBoundingClientRect()];
+  picture.scrollLeft += part.left + part.width / 2 - whole.left - whole.width / 2;
+}
+
 // A menu closes when something else is pressed, or Escape.
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) {
@@ -112,6 +121,7 @@ document.addEventListener("keydown", (event) => {
 
 startNotes();
 openTarget();
+showWhereItStands();
 startKeys();
 startLive(say);
 nameZone();
