@@ -72,8 +72,8 @@ def _constant(node: Any) -> Evaluate:
 
 def _name(node: Any) -> Evaluate:
     name = node.id[:40]
-    python = {"true": "True", "false": "False", "null": "None", "none": "None"}.get(name.lower())
-    raise Unknown(node, f"the name {name!r}", f"write {python}" if python else f"write context.data.{name}")
+    meant = {"true": "True", "false": "False", "null": "None", "none": "None", "data": "context.data"}.get(name.lower())
+    raise Unknown(node, f"the name {name!r}", f"write {meant or f'context.data.{name}'}")
 
 
 def _attribute(node: Any) -> Evaluate:

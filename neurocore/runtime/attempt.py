@@ -243,6 +243,9 @@ def _said(error: BaseException) -> str:
         said = str(error).strip()
     except Exception as trouble:
         return f"{type(error).__name__} (and saying more failed: {type(trouble).__name__})"
+    is_number = isinstance(error, SystemExit) and not isinstance(error.code, str)
+    if said and (is_number or isinstance(error, KeyError)):  # which says the key alone
+        return f"{type(error).__name__}: {said}"
     return said or type(error).__name__
 
 

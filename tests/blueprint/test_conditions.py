@@ -183,6 +183,7 @@ def test_what_a_name_should_have_been_is_said() -> None:
         "score > 1": "uses the name 'score' at column 1; write context.data.score.",
         "context.data.a == true": "uses the name 'true' at column 19; write True.",
         "1 == null": "write None.",
+        "data.n > 1": "uses the name 'data' at column 1; write context.data.",
         "  ü > 1": "at column 3",
         "context.data.a = 1": "invalid syntax (to compare, write ==).",
         "context.data.a && 1": "invalid syntax (write and for &&).",

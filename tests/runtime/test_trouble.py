@@ -802,6 +802,21 @@ def test_whatever_a_skill_raises_is_its_step_s_failure(world: World, kind: str, 
     assert (world.only_run().status, step.status, step.error_type) == ("failed", "failed", type(error).__name__)
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(KeyError("iban"), "KeyError: 'iban'"), (SystemExit(3), "SystemExit: 3"), (KeyError(), "KeyError")],
+)
+def test_an_error_that_says_only_a_key_or_a_number_is_told_with_its_kind(
+    world: World, error: BaseException, said: str
+) -> None:
+    def fail(context: FlowContext) -> None:
+        raise error
+
+    world.skill("work", fail)
+    with pytest.raises(ExecutionError, match=f"Step a failed: {said}"):
+        world.run(chain("a"))
+
+
 @pytest.mark.parametrize("raised", [SystemExit, Own])
 def test_an_async_step_that_raises_anything_ends_alone(world: World, raised: type[BaseException]) -> None:
     async def work(context: FlowContext) -> None:
