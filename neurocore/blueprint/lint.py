@@ -11,8 +11,9 @@ from typing import Any, Protocol
 from neurocore.blueprint.consistency import check_consistency
 from neurocore.blueprint.dataflow import unprovided
 from neurocore.blueprint.load import document_of
-from neurocore.blueprint.model import Blueprint
+from neurocore.blueprint.model import Blueprint, Component
 from neurocore.blueprint.plan import APPROVED, REJECTED, Carry, PlanEdge, PlanNode, compile_plan
+from neurocore.secrets import looks_secret
 from neurocore.yamlfile import Document, Place, Problem, in_order, nearest
 
 
@@ -123,6 +124,20 @@ class _Checks:
                 sentences = [f"the skill's check of its config raised {type(error).__name__}: {error}."]
             for sentence in sentences:
                 yield _error(("components", place, "config"), f"{component.name}: {sentence}")
+            for at, sentence in skill.template_problems(config):
+                yield _error(("components", place, "config", *at), f"{component.name}: {sentence}")
+            if self._is_gate(component.type):
+                yield from self._secrets_shown(place, component)
+
+    def _secrets_shown(self, place: int, gate: Component) -> Iterator[Finding]:
+        """What no gate can show, whatever its value is: opening it would fail."""
+        show = gate.config.get("show")
+        for index, key in enumerate(show if isinstance(show, list) else ()):
+            if isinstance(key, str) and looks_secret(key):
+                yield _error(
+                    ("components", place, "config", "show", index),
+                    f"The gate {gate.name} cannot show {key}: it is called like a secret; take it out of `show`.",
+                )
 
     def _rejection(self, gate: PlanNode) -> Iterator[Finding]:
         goal = gate.config.get("on_reject")

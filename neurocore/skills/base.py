@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import inspect
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from neurocore.context import FlowContext
 from neurocore.errors import ExecutionError, SkillError
+from neurocore.skills import templates
 from neurocore.skills.schema import coerced, config_problems
 
 #: What `llm:` of neurocore.yaml adds to the configuration of skills that want a language model.
@@ -122,6 +124,11 @@ class Skill:
             return []
         known = schema.get("properties", ())
         return config_problems(schema, {k: v for k, v in config.items() if k not in LLM_KEYS or k in known})
+
+    @classmethod
+    def template_problems(cls, config: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Where in a configuration a template stands that is none, and why; a gate's message is one."""
+        return templates.problems(config, "message") if cls.is_gate else iter(())
 
     @classmethod
     def wants_llm(cls) -> bool:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
 from neurocore.errors import SkillError
+from neurocore.secrets import find_references
+from neurocore.yamlfile import dotted
 
 MAX_TEMPLATE = 64 * 1024
 MAX_OUTPUT = 1024 * 1024
 #: How far all `range(…)` of one rendering may count together: loops within loops go on without a word otherwise.
 MAX_COUNTED = 100_000
+
+#: What the making of a template raises beside Jinja2's own errors: it is nested too deeply, a number is too long, …
+_BEYOND_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 
 _counted: ContextVar[int] = ContextVar("neurocore_template_counted", default=0)
 
@@ -43,8 +48,25 @@ def names(template: str) -> set[str]:
 
     try:
         return set(meta.find_undeclared_variables(_environment().parse(template)))
-    except TemplateSyntaxError:
+    except (TemplateSyntaxError, *_BEYOND_PYTHON):
         return set()
+
+
+def problems(config: Mapping[str, Any], *keys: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """A place in the configuration and a sentence for each template at `keys` (texts, or lists of them) that is none.
+
+    One with a `${NAME}` reference is passed over: what it will be is known only when its step starts.
+    """
+    for key in keys:
+        value = config.get(key)
+        listed = value if isinstance(value, list) else ()
+        for place, text in ((key,), value), *(((key, index), item) for index, item in enumerate(listed)):
+            if isinstance(text, str) and "{" in text and not find_references(text):
+                try:
+                    _compiled(text, f"its {dotted(place)}")
+                except SkillError as error:
+                    sentence = str(error)
+                    yield place, sentence[:1].lower() + sentence[1:]
 
 
 @lru_cache(maxsize=1)
@@ -86,7 +108,11 @@ def _compiled(template: str, what: str) -> Any:
     try:
         return _environment().from_string(template)
     except TemplateSyntaxError as error:
-        raise SkillError(f"{_cap(what)} is no template: {error.message} (line {error.lineno}).") from error
+        why = (error.message or "it cannot be parsed").rstrip(".")
+        raise SkillError(f"{_cap(what)} is no template: {why} (line {error.lineno}).") from error
+    except _BEYOND_PYTHON as error:
+        why = str(getattr(error, "msg", None) or error)
+        raise SkillError(f"{_cap(what)} cannot be made a program of Python: {why}.") from error
 
 
 def _cap(what: str) -> str:

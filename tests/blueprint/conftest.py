@@ -29,6 +29,9 @@ class StubSkill:
             return []
         return [f"there is no config key {key!r}." for key in config if key not in self.keys]
 
+    def template_problems(self, config: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+        return []
+
     def llm_problems(self, config: dict[str, Any]) -> list[str]:
         return []
 

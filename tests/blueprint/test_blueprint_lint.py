@@ -113,6 +113,15 @@ def test_a_rejection_must_go_to_a_later_step(registry: Any, goal: str, sentence:
     assert finding.endswith(sentence)
 
 
+def test_a_gate_cannot_show_what_is_called_like_a_secret(registry: Any) -> None:
+    text = chain("component: load", "approval: {show: [rows, api_key, token_count]}", "component: send")
+    (finding,) = found(text, registry)
+    assert finding == (
+        "error flow.steps[1].approval.show[1]: The gate approval cannot show api_key: it is called like a secret; "
+        "take it out of `show`."
+    )
+
+
 def test_a_rejection_in_a_conditional_flow_has_nowhere_to_go(registry: Any) -> None:
     text = chain(
         "{approval: {on_reject: send}, condition: context.data.x}", "component: send", kind="conditional"

@@ -115,6 +115,43 @@ def test_validate_names_line_and_column_and_ends_1(project):
     assert "'count'" in problem["message"]
 
 
+def test_validate_names_the_place_of_a_template_that_is_none(project):
+    """Found only by the run, it would stop in the middle of it."""
+    blueprint = """name: wrong
+components:
+  - name: write
+    type: template
+    config:
+      template: "Dear {{ name"
+      file: "{% if %}.txt"
+  - {name: call, type: command, config: {argv: [echo, "{{ name | shout }}"]}}
+  - {name: later, type: template, config: {template: "{{ ${PART} }}"}}
+  - {name: long, type: approval, config: {message: "{{ x "}}
+flow:
+  steps:
+    - component: write
+    - component: call
+    - component: later
+    - component: long
+    - approval:
+        name: short
+        message: "Send {{ x "
+"""
+    (project.root / "blueprints" / "wrong.yaml").write_text(blueprint)
+    (found,) = project.json("validate", "wrong", code=1)["blueprints"]
+    problems = [one for one in found["problems"] if one["severity"] == "error"]
+    assert [(one["line"], one["column"], one["path"]) for one in problems] == [
+        (6, 17, "components[0].config.template"), (7, 13, "components[0].config.file"),
+        (8, 55, "components[1].config.argv[1]"), (10, 52, "components[3].config.message"),
+        (19, 18, "flow.steps[4].approval.message"),
+    ]  # fmt: skip
+    assert problems[0]["message"].startswith("write: its template is no template: ")
+    assert problems[2]["message"] == "call: its argv[1] is no template: No filter named 'shout' (line 1)."
+    result = project.call("run", "wrong")
+    assert result.exit_code == 2, result.output
+    assert f"{Path('blueprints', 'wrong.yaml')}:6:17 " in result.stderr
+
+
 def test_validate_without_a_name_checks_the_whole_folder(project):
     document = project.json("validate")
 

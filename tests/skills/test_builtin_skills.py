@@ -185,7 +185,9 @@ def test_a_file_that_cannot_be_written_is_told_and_nothing_is_left(tmp_path: Pat
         "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
         "{% macro again(x) %}{{ again(x) }}{% endmacro %}{{ again(1) }}",
         "{{ ''.__class__.__mro__ }}", "{{ 9 ** 9 ** 9 }}", "{{ 'a' * 999999999 }}", "{{ missing }}", "{% for %}",
-        "{% for i in range(10000000) %}{{ i }}{% endfor %}", "{{ name.__init__.__globals__ }}",
+        "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}", "{% for a in b %}" * 25 + "{% endfor %}" * 25,
+        "{{ " + "9" * 5000 + " }}", "{% for i in range(10000000) %}{{ i }}{% endfor %}",
+        "{{ name.__init__.__globals__ }}",
     ],
 )  # fmt: skip
 def test_a_hostile_template_is_refused(template: str) -> None:

@@ -56,6 +56,11 @@ class CommandSkill(AsyncSkill):
         },
     )
 
+    @classmethod
+    def template_problems(cls, config: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """What is no template of those that are filled in."""
+        return templates.problems(config, "argv", "stdin")
+
     async def process(self, context: FlowContext) -> FlowContext:
         """Run the program."""
         argv = [self._filled(item, context) for item in self.config["argv"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from neurocore.context import FlowContext
@@ -45,6 +46,11 @@ class HttpSkill(AsyncSkill):
             "additionalProperties": False,
         },
     )
+
+    @classmethod
+    def template_problems(cls, config: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """What is no template of those that are filled in."""
+        return templates.problems(config, "url", "body")
 
     async def process(self, context: FlowContext) -> FlowContext:
         """Send the request."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from neurocore.context import FlowContext
 from neurocore.errors import SkillError
@@ -33,6 +35,11 @@ class TemplateSkill(Skill):
             "additionalProperties": False,
         },
     )
+
+    @classmethod
+    def template_problems(cls, config: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """What is no template of those that are filled in."""
+        return templates.problems(config, "template", "file")
 
     def process(self, context: FlowContext) -> FlowContext:
         """Render."""
