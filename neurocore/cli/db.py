@@ -166,8 +166,9 @@ def prune(
 def export(project: Project, file: Path, as_json: bool) -> None:
     """Write every run to FILE (or stdout) as JSON lines, whole and exact, for `neurocore db import`.
 
-    Nothing is masked in it: it is the history itself. Secrets are in it as references only, as they are stored. A file
-    that is there is never overwritten.
+    Nothing is masked in it: it is the history itself. Secrets are in it as references only, as they are stored. The
+    last line, {"end": {"runs": 4, "lines": 12}}, says how many runs and lines stand before it. A file that is there is
+    never overwritten.
     """
     from neurocore.persistence import moving
 
@@ -191,7 +192,10 @@ def export(project: Project, file: Path, as_json: bool) -> None:
 @json_option
 @pass_project
 def import_(project: Project, file: Path, as_json: bool) -> None:
-    """Bring in the runs of an export (- is stdin). A run that is there already stays as it is."""
+    """Bring in the runs of an export (- is stdin). A run that is there already stays as it is.
+
+    An export that cannot be read, or that was cut short, is refused whole.
+    """
     from neurocore.persistence import moving
 
     if file == _STDIO:

@@ -32,9 +32,17 @@ class Moved(Struct, kw_only=True):
     skipped: int = 0
 
 
+class _End(Struct, frozen=True):
+    """The last line of an export: how many runs and lines stand before it, so that one that was cut short is known."""
+
+    runs: int
+    lines: int
+
+
 def export_history(store: RunStore, file: TextIO) -> Moved:
-    """Write a history as JSON lines, whole and exact: a head, each run followed by its steps, then the tombstones."""
+    """Write a history as JSON lines, whole and exact: a head, each run with its steps, the tombstones, an end."""
     moved = Moved()
+    tombstones = 0
     _line(file, {"format": FORMAT, "version": 1})
     for run_id in ids(store):
         with snapshot(store):
@@ -49,6 +57,8 @@ def export_history(store: RunStore, file: TextIO) -> Moved:
     if isinstance(store, SQLiteRunStore):
         for row in store.database.rows(_Q["all_tombstones"]):
             _line(file, {"tombstone": dict(row)})
+            tombstones += 1
+    _line(file, {"end": {"runs": moved.runs, "lines": 1 + moved.runs + moved.steps + tombstones}})
     return moved
 
 
@@ -56,7 +66,7 @@ def import_history(store: RunStore, lines: Iterable[str]) -> Moved:
     """Bring in what `export_history` wrote, whole or not at all. A run that is there already stays as it is.
 
     Nobody drives an imported run; one that was running is found by the sweep. Raises UsageError naming the line that
-    cannot be read.
+    cannot be read, or saying that the export was cut short.
     """
     if isinstance(store, SQLiteRunStore):
         with store.database.write(sync=True) as connection:
@@ -133,10 +143,16 @@ class _IntoAny:
 
 def _read(lines: Iterable[str]) -> Iterator[RunRecord | StepRecord | Tombstone]:
     checks = _Checks()
+    end: _End | None = None
     number = 0
     for number, text in enumerate(_texts(lines), 1):
         try:
+            if end is not None:
+                raise ValueError("it stands after the end")
             record = _record(json.loads(text), number)
+            if isinstance(record, _End):
+                end = record
+                continue
             checks.check(record)
         except (ValueError, TypeError, KeyError, RecursionError, msgspec.MsgspecError, CodecError) as error:
             raise UsageError(
@@ -146,6 +162,13 @@ def _read(lines: Iterable[str]) -> Iterator[RunRecord | StepRecord | Tombstone]:
             yield record
     if number == 0:
         raise UsageError("The export is empty: it has not even a head.")
+    if end is None:
+        raise UsageError(f"The export was cut short after line {number}, so nothing was imported: export it again.")
+    if (end.runs, end.lines) != (checks.runs, number - 1):
+        raise UsageError(
+            f"The export was cut short: its end says {end.runs} runs in {end.lines} lines, and there are {checks.runs} "
+            f"in {number - 1}, so nothing was imported: export it again."
+        )
 
 
 class _Checks:
@@ -155,6 +178,11 @@ class _Checks:
         self._runs: set[str] = set()
         self._run_id: str | None = None
         self._indexes: set[int] = set()
+
+    @property
+    def runs(self) -> int:
+        """How many runs there were."""
+        return len(self._runs)
 
     def check(self, record: RunRecord | StepRecord | Tombstone | None) -> None:
         """Raise ValueError with what is wrong."""
@@ -214,7 +242,7 @@ def _texts(lines: Iterable[str]) -> Iterator[str]:
         raise UsageError("The export is no text in UTF-8, so nothing was imported.") from error
 
 
-def _record(document: Any, number: int) -> RunRecord | StepRecord | Tombstone | None:
+def _record(document: Any, number: int) -> RunRecord | StepRecord | Tombstone | _End | None:
     if not isinstance(document, dict) or (number > 1 and len(document) != 1):
         raise ValueError("it is no line of an export")
     if number == 1:
@@ -228,6 +256,8 @@ def _record(document: Any, number: int) -> RunRecord | StepRecord | Tombstone | 
         return StepRecord.from_dict(content)
     if kind == "tombstone":
         return msgspec.convert(content, Tombstone)
+    if kind == "end":
+        return msgspec.convert(content, _End)
     raise ValueError(f"nothing is known of {kind!r}")
 
 

@@ -273,16 +273,20 @@ def lines(store) -> list[str]:
         (lambda given: [*given[:3], given[3].replace('"step_index"', '"other"'), *given[4:]], 4),
         (lambda given: [given[0], given[2], *given[1:]], 2),
         (lambda given: given[1:], 1),
-        (lambda given: [*given, '{"odd": 1}'], 38),
-        (lambda given: [*given, "[]"], 38),
-        (lambda given: [*given, "", "null"], 38),
+        (lambda given: [*given[:-1], '{"odd": 1}', given[-1]], 38),
+        (lambda given: [*given[:-1], "[]", given[-1]], 38),
+        (lambda given: [*given[:-1], "", "null", given[-1]], 38),
+        (lambda given: [*given, given[1].replace('"r01"', '"r77"')], 39),
+        (lambda given: [*given, given[-1]], 39),
+        (lambda given: [*given[:-1], '{"end": 37}'], 38),
+        (lambda given: [*given[:-1], '{"end": {"runs": "11", "lines": 37}}'], 38),
         (lambda given: ['{"format": "neurocore-history", "version": 99}', *given[1:]], 1),
-        (lambda given: [*given[:-1], given[-1][: len(given[-1]) // 2]], 37),
+        (lambda given: [*given[:-1], given[-1][: len(given[-1]) // 2]], 38),
     ],
 )
 def test_a_broken_export_is_refused_with_its_line_and_nothing_is_brought_in(tmp_path, make, spoil, place):
     given = lines(filled(InMemoryRunStore()))
-    assert len(given) == 37
+    assert len(given) == 38
     store = make(tmp_path)
     with pytest.raises(
         UsageError, match=rf"^Line {place} of the export cannot be read, so nothing was imported"
@@ -292,6 +296,26 @@ def test_a_broken_export_is_refused_with_its_line_and_nothing_is_brought_in(tmp_
     assert store.list_runs() == []
     with pytest.raises(UsageError, match="is empty"):
         import_history(store, [])
+    store.close()
+
+
+@pytest.mark.parametrize("make", BACKENDS)
+@pytest.mark.parametrize("history", [InMemoryRunStore, lambda: filled(InMemoryRunStore())])
+def test_an_export_that_was_cut_at_the_end_of_any_line_is_refused_whole(tmp_path, make, history):
+    given = lines(history())
+    store = make(tmp_path)
+    for end in range(1, len(given)):
+        with pytest.raises(UsageError) as told:
+            import_history(store, given[:end])
+        assert str(told.value) == (
+            f"The export was cut short after line {end}, so nothing was imported: export it again."
+        )
+    for start in range(2, len(given) - 1):  # what is gone from its middle is missed as well
+        if "step" in json.loads(given[start]):
+            with pytest.raises(UsageError, match=r"^The export was cut short: .*, so nothing was imported: export it"):
+                import_history(store, [*given[:start], *given[start + 1 :]])
+    assert store.list_runs() == []
+    assert import_history(store, given).runs == len(history().list_runs(limit=100))
     store.close()
 
 
@@ -322,7 +346,7 @@ def exported() -> list[str]:
     [
         (lambda given: changed(given, 4, step_index=0), 4, "step 0 of run r2 stands in it twice"),
         (lambda given: changed(given, 7, step_index=0), 7, "step 0 of run r3 stands in it twice"),
-        (lambda given: [*given, *given[1:4]], 8, "run r2 stands in it twice"),
+        (lambda given: [*given[:-1], *given[1:4]], 8, "run r2 stands in it twice"),
         (lambda given: changed(given, 3, step_index=-1), 3, "step_index is -1, which no step has"),
         (lambda given: changed(given, 3, visit=-2), 3, "visit is -2, which no step has"),
         (lambda given: changed(given, 3, attempt=-1), 3, "attempt is -1, which no step has"),
@@ -334,7 +358,7 @@ def exported() -> list[str]:
         (lambda given: changed(given, 2, run_id="a\nb"), 2, "'a\\nb' is no run's id"),
         (lambda given: changed(given, 2, run_id="x" * 201), 2, "is no run's id"),
         (lambda given: changed(given, 2, replay_of="../x"), 2, "'../x' is no run's id"),
-        (lambda given: [*given, TOMBSTONE], 8, "'../x' is no run's id"),
+        (lambda given: [*given[:-1], TOMBSTONE], 8, "'../x' is no run's id"),
         (lambda given: changed(given, 2, gates=json.loads(given[1])["run"]["gates"] * 2), 2,
          "visit 1 of gate review stands in it twice"),
         (lambda given: changed(given, 2, gates=json.loads(given[4])["run"]["gates"]), 2,
@@ -343,7 +367,7 @@ def exported() -> list[str]:
 )  # fmt: skip
 def test_what_would_be_lost_or_named_by_nobody_is_refused_with_its_line(tmp_path, make, spoil, place, said):
     given = exported()
-    assert len(given) == 7
+    assert len(given) == 8
     store = make(tmp_path)
     with pytest.raises(UsageError) as told:
         import_history(store, spoil(given))
@@ -391,6 +415,7 @@ def test_an_export_is_json_line_by_line(store):
     documents = [json.loads(line) for line in lines(store)]
     assert documents[0] == {"format": "neurocore-history", "version": 1}
     assert [next(iter(one)) for one in documents[1:4]] == ["run", "step", "step"]
+    assert documents[-1] == {"end": {"runs": len(store.list_runs(limit=100)), "lines": len(documents) - 1}}
 
 
 # -------------------------------------------------------------------- the schema's number
