@@ -108,6 +108,7 @@ class Progress:
             self._apply(node, outcome.edges_taken)
         undecided = (index for index, state in enumerate(self._state) if state in (_READY, _DEAD))
         self._fresh = deque(undecided)
+        self.warnings.clear()  # they were recorded with the outcomes
         return stray
 
     def next(self, evaluate: Evaluate, *, started: Collection[tuple[str, int]] = ()) -> Moves:

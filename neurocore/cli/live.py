@@ -107,6 +107,8 @@ def told(event: RunEvent) -> tuple[str, str, str, str] | None:
         return ("owed", name, f"failed at attempt {event.attempt or 1}, is tried again:", error)
     if event.kind == "gate_opened" and event.status is None:  # that of an input is told by its step
         return ("suspended", name, "waits for a decision", "")
+    if event.kind == "warning":
+        return ("warning", "warning:", error, "")
     return None
 
 

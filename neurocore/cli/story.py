@@ -58,6 +58,8 @@ def story(run: RunRecord, project: Project, *, full: bool = False) -> list[str]:
     lines = [*_heading(run, state), *_purpose(run, project, full), ""]
     lines.append(paint("What happened", "bold"))
     lines += _steps(run, project, gates, full) or ["  Nothing yet."]
+    if not full:  # the activity has them whole
+        lines += _warnings(events, room)
     lines += ["", paint("Where it stands", "bold"), *_standing(run, project, gates, state, full)]
     if full:
         lines += _context(run, project, room)
@@ -196,6 +198,15 @@ def _steps(run: RunRecord, project: Project, gates: Sequence[GateRecord], full: 
     for node in running:
         name = cut(_node_name(node), gutter)
         lines.append(f"     {mark('running')} {name}{' ' * (gutter - width(name))}  for {since(node.started_at)}")
+    return lines
+
+
+def _warnings(events: Sequence[Event], room: int) -> list[str]:
+    said = [line(str(event.data.get("message", ""))) for event in events if event.kind == "warning"]
+    lines = [f"     {mark('warning')} {cut(one, room - 7)}" for one in said[:FIRST]]
+    if len(said) > FIRST:
+        more = counted(len(said) - FIRST, "more warning")
+        lines.append(paint(f"     … {more} (`runs inspect --full` shows all)", "dim"))
     return lines
 
 

@@ -10,9 +10,9 @@ from msgspec import Struct
 class RunEvent(Struct, frozen=True, kw_only=True):
     """One thing that happened in a run.
 
-    `kind`: run_started, step_started, step_finished, step_retrying, gate_opened, run_suspended, run_finished.
+    `kind`: run_started, step_started, step_finished, step_retrying, gate_opened, run_suspended, run_finished, warning.
     `status` is the step's or the run's; `duration_ms` the time worked; `total` the number of nodes of the flow;
-    `error` a sentence.
+    `error` a sentence, for a warning what it says.
     """
 
     kind: str

@@ -183,7 +183,8 @@ class Turn:
         if moves.exhausted:
             self.fail(Failure(kind=FailureKind.ERROR, message=moves.exhausted))
         while drive.progress.warnings:
-            self.ledger.event("warning", {"message": drive.progress.warnings.pop(0)})
+            message = drive.instances.redactor.text(drive.progress.warnings.pop(0))
+            self.ledger.event("warning", {"message": message})
 
     def _follow_skip(self, skip: Skip) -> None:
         self.ledger.skip(skip.node, skip.visit, skip.reason, skip.edges_taken)
@@ -272,6 +273,9 @@ class Turn:
                 self._go_back(before)
             self._open_before = atgates.consume_decisions(self)
         run.version = signals.version
+        for event in self.ledger.events:
+            if event.kind == "warning":
+                drive.tell("warning", error=event.data["message"])
         drive.heed(signals)
         if drive.cancelled_by and (self.starts or status is RunStatus.SUSPENDED):
             # The request came while the step before ran: what this turn was about to start or to wait for does not.

@@ -152,6 +152,52 @@ def test_one_sweep_that_is_stopped_leaves_a_run_that_goes_on(project, number):
     assert project.json("runs", "resume", run_id)["status"] == "completed"
 
 
+WARNS = """
+name: warns
+components:
+  - {name: load, type: count}
+  - {name: never, type: act}
+  - {name: book, type: act}
+flow:
+  settings: {on_condition_error: warn}
+  steps:
+    - component: load
+    - {component: never, condition: "context.data.rows > context.data.nothing_that_anybody_has_ever_set"}
+    - approval: {name: review}
+    - component: book
+"""
+
+
+def test_a_warning_is_told_once_by_what_drives_the_run_and_by_who_watches_it(project):
+    (project.root / "blueprints" / "warns.yaml").write_text(WARNS)
+    sentence = "never was skipped: The condition"
+
+    run = project.call("run", "warns", "--run-id", "one")
+    told = project.ok("runs", "inspect", "one")
+    resumed = project.call("runs", "approve", "one")
+    watched = project.call("runs", "watch", "one")
+
+    assert run.stderr.count(f"warning: {sentence}") == 1
+    assert sentence not in run.stdout
+    (line,) = [one for one in told.splitlines() if sentence in one]
+    assert line.startswith("     ! never was skipped: The condition `context.data.rows > ")
+    assert line.endswith("…")
+    assert len(line) <= 80
+    assert sentence not in resumed.stderr
+    assert watched.stderr.count(f"warning: {sentence}") == 1
+    assert sentence not in project.call("run", "warns", "--quiet").stderr
+
+
+def test_a_skill_that_changed_meanwhile_is_warned_of_when_its_run_goes_on(project):
+    project.run("gated", "--run-id", "one")
+    skills = project.root / "skills" / "acts.py"
+    skills.write_text(skills.read_text().replace('version="1.2.0"', 'version="1.10.0"'))
+
+    told = project.script("runs", "approve", "one", code=0).stderr  # this process has the module as it was
+
+    assert "warning: load ran with count 1.2.0 before; it is 1.10.0 now.\n" in told
+
+
 def test_watching_on_goes_beyond_the_gate(project):
     run_id = project.run()
     seen: list[str] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import msgspec
 import pytest
 
 from neurocore import FlowContext
@@ -174,6 +175,46 @@ def test_a_loop_is_bounded(world: World, action: str, ends: str) -> None:
         assert world.calls[-1] == "after"
     assert world.only_run().status == ends
     assert world.calls.count("b") == 3
+
+
+def test_a_warning_is_told_once_where_it_is_recorded_and_not_again_by_a_resume(world: World) -> None:
+    def last(context: FlowContext) -> None:
+        if context.attempt < 3:
+            raise ValueError("not yet")
+
+    heard: list[RunEvent] = []
+    world.skill("work", count)
+    world.skill("last", last)
+    text = graph("a>b b>a?context.data.n<1000 b>after", settings="{max_iterations: 3, on_max_iterations: warn}",
+                 types={"after": "last"})  # fmt: skip
+    with pytest.raises(ExecutionError, match="not yet"):
+        world.run(text, on_event=heard.append)
+    run_id = world.only_run().run_id
+    with pytest.raises(ExecutionError, match="not yet"):
+        world.resume(run_id, on_event=heard.append)
+    world.resume(run_id, on_event=heard.append)
+
+    sentence = "A loop was left after 3 rounds, its bound."
+    assert [event.data["message"] for event in world.record(run_id).events if event.kind == "warning"] == [sentence]
+    assert [(event.run_id, event.error) for event in heard if event.kind == "warning"] == [(run_id, sentence)]
+    kinds = [event.kind for event in heard]
+    assert kinds[kinds.index("warning") - 1] == "step_finished"
+
+
+def test_a_warning_has_no_value_of_a_secret(world: World) -> None:
+    world.config = msgspec.structs.replace(world.config, real_environ={"TOKEN": "s3cr3t-value"})
+    heard: list[RunEvent] = []
+    world.skill("work", lambda context: context.set("n", "text"))
+    text = chain(
+        "a", """b: condition: "context.data.n > 5 and context.data.n != 's3cr3t-value'\"""",
+        extra="inputs: {token: {type: string, secret: true}}\n",
+    )  # fmt: skip
+    text = text.replace("type: sequential", "type: sequential\n  settings: {on_condition_error: warn}")
+    world.run(text, initial_data={"token": "${TOKEN}"}, on_event=heard.append)
+    told = [event.data["message"] for event in world.only_run().events if event.kind == "warning"]
+    told += [event.error or "" for event in heard if event.kind == "warning"]
+    assert len(told) == 2
+    assert all("•••" in sentence and "s3cr3t" not in sentence for sentence in told)
 
 
 @pytest.mark.parametrize(("policy", "status"), [("skip", "skipped"), ("continue", "failed")])

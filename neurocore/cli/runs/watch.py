@@ -16,7 +16,7 @@ from neurocore.cli.types import json_option, run_argument
 from neurocore.errors import RunNotFound
 
 if TYPE_CHECKING:
-    from neurocore.persistence.base import RunRecord, StepRecord
+    from neurocore.persistence.base import Event, RunRecord, StepRecord
 
 SECONDS = 0.25
 
@@ -58,6 +58,7 @@ def _follow(project: Project, run_id: str, shown: View, follow: bool) -> bool:
         if run.version != version:
             version = run.version
             seen.look(run, project.store.step_summaries(run_id, after=seen.settled))
+            seen.hear(project.store.load_events(run_id))
         now = state(run, project.config, project.store)
         if run.status.ended or now == "lost":
             return now == "lost"
@@ -81,6 +82,7 @@ class _Seen:
         self.told: dict[int, str] = {}
         self.started: set[tuple[str, int, int]] = set()
         self.settled = -1
+        self.heard = 0
 
     def look(self, run: RunRecord, steps: list[StepRecord]) -> None:
         """Tell of steps that ended or began to wait, and of those that run now."""
@@ -95,6 +97,16 @@ class _Seen:
             if key not in self.started:
                 self.started.add(key)
                 self._tell("step_started", node.started_at, *key, None)
+
+    def hear(self, events: list[Event]) -> None:
+        """Tell of the warnings that have come into the activity."""
+        from neurocore.runtime.events import RunEvent
+
+        for event in events[self.heard :]:
+            if event.kind == "warning":
+                sentence = str(event.data.get("message", ""))
+                self.shown(RunEvent(kind="warning", run_id=self.run_id, at=event.at, error=sentence))
+        self.heard = len(events)
 
     def _tell(self, kind: str, at: str, node: str, visit: int, attempt: int, step: StepRecord | None) -> None:
         from neurocore.runtime.events import RunEvent
