@@ -267,8 +267,12 @@ class _Reading:
             if isinstance(data, dict):
                 _normalise(data)
                 check(document, data, _File)
-                for place, found in _references(data) if "${" in (text or "") else ():
+                references = list(_references(data)) if "${" in (text or "") else []
+                for place, found in references:
                     document.add(place, f"{found} is not resolved here, only in skills and llm; {_instead(place)}")
+                wrong = _no_links(dict(_pairs(data.get("web"))).get("public_url"))
+                if wrong and ("web", "public_url") not in dict(references):
+                    document.add(("web", "public_url"), wrong)
                 self.origins = {dotted(p): f"{self.file.name}:{line}" for p, (line, _) in document.marks.items() if p}
             else:
                 document.add((), f"It must be a mapping of sections: {', '.join(SECTIONS)}.")
@@ -307,6 +311,9 @@ class _Reading:
             _normalise(data)
             if not document.problems:
                 check(document, holder[key], fields[key])
+                wrong = _no_links(value) if (section, key) == ("web", "public_url") else None
+                if wrong:
+                    document.add((), wrong)
         self.problems += document.problems
         self.origins[f"{section}.{key}"] = source
 
@@ -330,6 +337,22 @@ def _is_text(kind: Any) -> bool:
     one_of = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
     text = (msgspec.inspect.StrType, msgspec.inspect.LiteralType, msgspec.inspect.NoneType)
     return all(isinstance(one, text) for one in one_of)
+
+
+def _no_links(url: Any) -> str | None:
+    """Why links that begin with this would be broken, or None."""
+    from urllib.parse import urlsplit
+
+    if not isinstance(url, str) or not url:
+        return None
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        fits = False
+    if fits and not any(one in "?#" or one.isspace() or not one.isprintable() for one in url):
+        return None
+    return f"No links can begin with {url[:200]!r}: it must be http:// or https:// with a host, and no ? or # behind."
 
 
 def _references(data: dict[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:

@@ -97,6 +97,32 @@ def test_a_file_of_another_name_can_be_given_and_must_be_there(tmp_path: Path) -
         load_config(path=tmp_path / "othr.yaml")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "flows.example.com", "//flows.example.com", "ftp://flows.example.com", "https://", "https:///pay",
+        "https://flows.example.com/?a=b", "https://flows.example.com/#runs", "https://flows.example.com?",
+        "localhost:80", "https:flows", "https://flows.example.com:port", "https://flows example.com", "https://[flows", "http://:8321",
+    ],
+)  # fmt: skip
+def test_a_public_url_that_makes_no_links_is_refused(tmp_path: Path, url: str) -> None:
+    sentence = f"No links can begin with {url!r}: it must be http:// or https:// with a host, and no ? or # behind."
+    assert problems(project(tmp_path, f"web:\n  public_url: {url!r}\n")) == [
+        f"neurocore.yaml:2:15 web.public_url: {sentence}"
+    ]
+    assert problems(project(tmp_path), NEUROCORE_WEB__PUBLIC_URL=url) == [
+        f"environment NEUROCORE_WEB__PUBLIC_URL: {sentence}"
+    ]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:8321", "https://flows.example.com/pay/", "HTTPS://Flows.example", "http://[::1]:80", ""]
+)
+def test_a_public_url_may_have_a_port_and_a_path(tmp_path: Path, url: str) -> None:
+    assert load_config(project(tmp_path, f"web: {{public_url: {url!r}}}\n"), environ={}).web.public_url == url
+    assert load_config(project(tmp_path), environ={"NEUROCORE_WEB__PUBLIC_URL": url}).web.public_url == (url or None)
+
+
 def test_a_file_of_04_loads_as_it_is(tmp_path: Path) -> None:
     config = load_config(project(tmp_path, OF_04), environ={})
     assert config.logging.level == "info"
