@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
@@ -150,8 +151,11 @@ def _blueprints(project: Project) -> Iterator[FindingDocument]:
             "Write one there (`neurocore schema blueprint` helps the editor), or name a file when you run.",
         )  # fmt: skip
     sound = 0
+    by_name: dict[str, list[Path]] = {}
     for file in files:
-        _, problems = check(project, file, quiet=True)
+        name, problems = check(project, file, quiet=True)
+        if name is not None:
+            by_name.setdefault(name, []).append(file)
         errors = [problem for problem in problems if problem.severity == "error"]
         sound += not errors
         if errors:
@@ -159,6 +163,24 @@ def _blueprints(project: Project) -> Iterator[FindingDocument]:
             yield _error("blueprints", f"{errors[0]}{more}", f"`neurocore validate {near(file)}` says all of it.")
     if sound:
         yield _ok("blueprints", f"{counted(sound, 'blueprint')} can run.")
+    for name, same in by_name.items():
+        if len(same) > 1:
+            yield _same_name(project, name, same)
+
+
+def _same_name(project: Project, name: str, files: list[Path]) -> FindingDocument:
+    """Files that carry the same name: whoever names it gets one of them and is not told which."""
+    try:
+        taken = f", and `neurocore run {shlex.quote(name)}` silently takes {near(project.blueprint_path(name))}"
+    except NeuroCoreError:  # it cannot be named so
+        taken = ""
+    shown = [near(file) for file in files[:4]] + ([f"{len(files) - 4} more"] if len(files) > 4 else [])
+    return _warning(
+        "blueprints",
+        f"{', '.join(shown[:-1])} and {shown[-1]} {'both' if len(files) == 2 else 'all'} say `name: {name}`; the "
+        f"dashboard and the API silently know the first only{taken}.",
+        "Give each a name of its own; the histories of one name are shown as one.",
+    )
 
 
 def _environment(project: Project) -> Iterator[FindingDocument]:

@@ -291,6 +291,30 @@ def test_doctor_says_how_to_mend_each_thing(project):
     assert [one for one in told.splitlines() if len(one) > 80] == []
 
 
+def test_doctor_names_the_files_that_carry_the_same_blueprint_s_name_and_which_is_taken(project):
+    folder = project.root / "blueprints"
+    (folder / "below").mkdir()
+    for copy in ("another.yaml", "below/gated.yaml"):
+        (folder / copy).write_text((folder / "plain.yaml").read_text())
+    (folder / "copy.yaml").write_text((folder / "gated.yaml").read_text().replace("name: gated", "name: a/b"))
+    (folder / "copy2.yaml").write_text((folder / "copy.yaml").read_text())
+
+    found = [one for one in project.json("doctor")["findings"] if one["level"] == "warning"]
+
+    assert [one["subject"] for one in found] == ["blueprints", "blueprints"]
+    assert found[0]["message"] == (
+        "blueprints/another.yaml, blueprints/below/gated.yaml and blueprints/plain.yaml all say `name: plain`; the "
+        "dashboard and the API silently know the first only, and `neurocore run plain` silently takes "
+        "blueprints/plain.yaml."
+    )
+    assert found[1]["message"] == (
+        "blueprints/copy.yaml and blueprints/copy2.yaml both say `name: a/b`; the dashboard and the API silently know "
+        "the first only."
+    )
+    assert found[0]["mend"] == "Give each a name of its own; the histories of one name are shown as one."
+    assert project.json("run", "plain")["blueprint"] == "plain"
+
+
 def test_doctor_finds_settings_of_a_skill_that_is_not_there(project):
     (project.root / "neurocore.yaml").write_text("skills: {count: {key: rows}, cuont: {key: lines}}\n")
 
