@@ -18,7 +18,8 @@ from neurocore.errors import RefusedError, UsageError
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--name", help="The project's name; the folder's if left out.")
 @json_option
-def init(directory: Path, name: str | None, as_json: bool) -> None:
+@click.pass_context
+def init(ctx: click.Context, directory: Path, name: str | None, as_json: bool) -> None:
     """Make a project in DIR that runs at once.
 
     It has neurocore.yaml, a blueprint with a gate, one skill and its test, and a .gitignore that keeps secrets out.
@@ -38,14 +39,15 @@ def init(directory: Path, name: str | None, as_json: bool) -> None:
 
         emit(InitDocument(directory=str(root.resolve()), files=list(files)))
         return
-    out(f"Made {line(root)}{os.sep} with")
+    given: Path | None = ctx.find_root().params.get("directory")  # -C: the person stands elsewhere than this process
+    seen = root if given is None else given / root
+    is_here = seen == Path() or (given is None and root.resolve() == Path.cwd())
+    out(f"Made {line(seen)}{os.sep} with")
     for file in files:
         out(f"  {file}")
     out()
     out("Type next:")
-    for command in ([] if root.resolve() == Path.cwd() else [f"cd {shlex.quote(str(root))}"]) + [
-        "neurocore run hello --data name=Ada",
-    ]:
+    for command in [*([] if is_here else [f"cd {shlex.quote(str(seen))}"]), "neurocore run hello --data name=Ada"]:
         out(f"  {paint(line(command), 'bold')}")
     out()
     out("The run stops at its gate, and says how to approve it.")

@@ -35,6 +35,24 @@ def test_init_makes_a_project_that_runs_at_once(runner, tmp_path):
     assert ".env" in (root / ".gitignore").read_text().splitlines()
 
 
+@pytest.mark.parametrize(
+    ("args", "next_"),
+    [
+        (["-C", "e", "init", "sub"], "cd e/sub"), (["-C", "e", "init", "."], "cd e"), (["-C", ".", "init", "."], None),
+        (["-C", "e", "init", "../a b"], "cd 'e/../a b'"), (["init", "sub"], "cd sub"), (["init", "."], None),
+    ],
+)  # fmt: skip
+def test_what_init_says_to_type_next_works_from_where_one_stands(runner, tmp_path, args, next_):
+    (tmp_path / "here").mkdir()
+    with contextlib.chdir(tmp_path / "here"):
+        if "e" in args:
+            Path("e").mkdir()
+        told = runner(*args).stdout.split("Type next:\n")[1].splitlines()
+    assert [one.strip() for one in told[: 2 if next_ else 1]] == [
+        *([next_] if next_ else []), "neurocore run hello --data name=Ada",
+    ]  # fmt: skip
+
+
 def test_the_tests_that_init_and_skill_new_make_pass(runner, tmp_path):
     root = tmp_path / "fresh"
     runner("init", str(root))
