@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -32,8 +33,8 @@ class _Plain(logging.Formatter):
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         document = {
-            "at": self.formatTime(record), "level": record.levelname.lower(), "logger": record.name,
-            "message": record.getMessage(),
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
+            "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage(),
         }  # fmt: skip
         if record.exc_info:
             document["error"] = self.formatException(record.exc_info)

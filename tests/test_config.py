@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import re
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ import yaml
 from neurocore.config import SECTIONS, NeuroCoreConfig, config_schema, load_config
 from neurocore.dotenv import parse_dotenv
 from neurocore.errors import ConfigError
+from neurocore.log import set_up
 
 OF_04 = """
 project:
@@ -198,6 +203,28 @@ def test_references_are_resolved_from_dotenv_under_the_real_environment(tmp_path
     project(tmp_path, env="TOKEN=of-the-file\nOTHER=x\n")
     config = load_config(tmp_path, environ={"TOKEN": "real"})
     assert (config.environ["TOKEN"], config.environ["OTHER"]) == ("real", "x")
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone cannot be set here")
+def test_a_log_in_json_says_the_time_in_utc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    root = logging.getLogger()
+    level = root.level
+    try:
+        set_up(load_config(project(tmp_path, "logging: {format: json, file: x.log}\n"), environ={}))
+        before = datetime.now(UTC)
+        logging.getLogger("x").warning("y")
+        after = datetime.now(UTC)
+    finally:
+        set_up(NeuroCoreConfig(project_root=tmp_path))
+        root.setLevel(level)
+        monkeypatch.undo()
+        time.tzset()
+    (line,) = (tmp_path / "logs" / "x.log").read_text().splitlines()
+    at = json.loads(line)["at"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", at)
+    assert before - timedelta(seconds=1) < datetime.fromisoformat(at) < after + timedelta(seconds=1)
 
 
 def test_dotenv_can_be_given_to_skills_that_read_the_environment(
