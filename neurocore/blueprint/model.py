@@ -296,10 +296,13 @@ def name_problem(name: str) -> str | None:
         return f"A name has at most {MAX_NAME} characters; this one has {len(name):,}."
     if not name.strip():
         return "A name needs a character that can be seen."
-    bad = next((one for one in name if _unseen(one)), None)
-    if bad is not None:
-        return f"A name has no control characters; take U+{ord(bad):04X} out."
-    return None
+    return control_problem(name, "A name")
+
+
+def control_problem(text: str, what: str) -> str | None:
+    """The sentence about the first character that breaks a line, steers or turns the text around, or None."""
+    bad = next((one for one in text if _unseen(one)), None)
+    return None if bad is None else f"{what} has no control characters; take U+{ord(bad):04X} out."
 
 
 _TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

@@ -16,7 +16,7 @@ from msgspec import structs
 from neurocore import codec
 from neurocore.blueprint.inputs import check_inputs, render_title
 from neurocore.blueprint.lint import validate_blueprint
-from neurocore.blueprint.model import Blueprint
+from neurocore.blueprint.model import Blueprint, control_problem
 from neurocore.blueprint.plan import Plan, compile_plan
 from neurocore.codec import SecretRef
 from neurocore.config import NeuroCoreConfig
@@ -139,8 +139,9 @@ def _of_file(
 def _tags(tags: Sequence[str]) -> list[str]:
     """The tags, each once. Raises InputError for what is none."""
     fits = not isinstance(tags, str) and all(isinstance(tag, str) and 0 < len(tag.strip()) <= MAX_TAG for tag in tags)
-    if not fits:
-        sentence = f"A tag is text of 1 to {MAX_TAG} characters, and tags are a list of them."
+    sentence = f"A tag is text of 1 to {MAX_TAG} characters, and tags are a list of them." if not fits else None
+    sentence = sentence or next(filter(None, (control_problem(tag, "A tag") for tag in tags)), None)
+    if sentence:
         raise InputError(sentence, {"tags": sentence})
     return list(dict.fromkeys(tags))
 

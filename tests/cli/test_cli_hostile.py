@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 
 import pytest
+from msgspec import structs
+
+from neurocore.persistence import SQLiteRunStore
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egpj\u2066\rx"
 #: What of it may stand in a name.
@@ -23,7 +27,9 @@ def harmless(*outputs: str) -> None:
 
 
 def test_a_title_and_tags_cannot_steer_the_terminal(project):
-    run_id = project.run("gated", "--data", f"batch={EVIL}", "--tag", EVIL, "--by", "ada")
+    run_id = project.run("gated", "--data", f"batch={EVIL}", "--by", "ada")
+    with contextlib.closing(SQLiteRunStore(project.root / "data" / "runs.db")) as store:  # as another program left it
+        store.save_run(structs.replace(store.load_run(run_id), tags=[EVIL]))
 
     for args in (
         ("runs", "list"), ("runs", "list", "--json"), ("runs", "list", "--waiting"), ("runs", "inspect", run_id),
@@ -46,6 +52,7 @@ def test_json_keeps_the_hostile_value_as_it_is(project):
     "args",
     [
         ("run", EVIL), ("runs", EVIL), (EVIL,), ("runs", "list", f"--{EVIL}"), ("runs", "list", "--status", EVIL),
+        ("run", "plain", "--tag", EVIL),
         ("runs", "list", "--since", EVIL), ("runs", "list", "--before", EVIL), ("run", "plain", "--data", EVIL),
         ("run", "plain", "--data", f"{EVIL}=1"), ("run", "plain", "--data", f"mode=@{EVIL}"), ("runs", "inspect", EVIL),
         ("skill", "info", EVIL), ("skill", "new", EVIL), ("config", "show", EVIL), ("validate", EVIL),

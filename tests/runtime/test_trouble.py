@@ -993,12 +993,22 @@ def test_a_listener_that_fails_does_not_stop_the_run(world: World) -> None:
     assert heard == ["run_started", "step_started", "step_finished"]
 
 
-@pytest.mark.parametrize("tags", [[3], ["", "a"], ["x" * 201], "demo"])
+@pytest.mark.parametrize("tags", [[3], ["", "a"], [" \t"], ["x" * 201], "demo"])
 def test_what_is_no_tag_is_refused_before_anything_is_written(world: World, tags: Any) -> None:
     world.skill("work")
     with pytest.raises(InputError, match="A tag is text of 1 to 200 characters"):
         world.run(chain("a"), tags=tags)
     assert world.store.list_runs() == []
+
+
+@pytest.mark.parametrize("bad", ["\n", "\r", "\t", "\x00", "\x1b", "\x85", "\u2028", "\u202e"])
+def test_a_tag_stands_on_one_line_and_steers_nothing(world: World, bad: str) -> None:
+    world.skill("work")
+    with pytest.raises(InputError) as told:
+        world.run(chain("a"), tags=["fine", f"end{bad}of May"])
+    assert str(told.value) == f"A tag has no control characters; take U+{ord(bad):04X} out."
+    assert world.store.list_runs() == []
+    assert world.run(chain("a"), tags=["Ende März", "決算"]).metadata.status == "completed"
 
 
 def test_an_id_that_is_taken_is_refused(world: World) -> None:
