@@ -137,13 +137,13 @@ def _of_file(
 
 
 def _tags(tags: Sequence[str]) -> list[str]:
-    """The tags, each once. Raises InputError for what is none."""
+    """The tags, each once and without blanks around it. Raises InputError for what is none."""
     fits = not isinstance(tags, str) and all(isinstance(tag, str) and 0 < len(tag.strip()) <= MAX_TAG for tag in tags)
     sentence = f"A tag is text of 1 to {MAX_TAG} characters, and tags are a list of them." if not fits else None
     sentence = sentence or next(filter(None, (control_problem(tag, "A tag") for tag in tags)), None)
     if sentence:
         raise InputError(sentence, {"tags": sentence})
-    return list(dict.fromkeys(tags))
+    return list(dict.fromkeys(tag.strip() for tag in tags))
 
 
 def refuse_unless_storable(data: Mapping[str, Any], what: str) -> None:

@@ -1011,6 +1011,12 @@ def test_a_tag_stands_on_one_line_and_steers_nothing(world: World, bad: str) -> 
     assert world.run(chain("a"), tags=["Ende März", "決算"]).metadata.status == "completed"
 
 
+def test_a_tag_is_kept_as_a_filter_asks_for_it(world: World) -> None:
+    world.skill("work")
+    world.run(chain("a"), tags=[" may ", "may", "a b"])
+    assert world.only_run().tags == ["may", "a b"]
+
+
 def test_an_id_that_is_taken_is_refused(world: World) -> None:
     world.skill("work")
     world.run(chain("a"), run_id="mine")
