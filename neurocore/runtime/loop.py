@@ -139,6 +139,8 @@ class Drive:
         finally:
             self._tear_down()
             guard.unwatch(self.instances.redactor)
+            for attempt in self.running.values():  # the history could not be written, or the run is another's now
+                self.workers.abandon(attempt)
             self.workers.close()
 
     def _open(self, events: list[Event] | None) -> Turn:

@@ -22,9 +22,11 @@ from neurocore.errors import (
     RunBusyError,
     RunExists,
     RunNotFound,
+    StoreError,
     UsageError,
 )
 from neurocore.persistence.admin import check
+from neurocore.persistence.base import Commit, Signals
 from neurocore.runtime import executor, workers
 from neurocore.runtime.attempt import (
     MAX_ERROR_CHARACTERS,
@@ -349,6 +351,37 @@ def test_a_step_that_was_left_behind_is_not_begun_again_beside_itself(world: Wor
     assert len(threads) == 2
 
 
+def test_a_step_is_not_begun_again_beside_itself_when_what_ran_beside_it_could_not_be_recorded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end, threads = threading.Event(), []
+    commit = world.store.commit
+
+    def work(context: FlowContext) -> None:
+        threads.append(threading.current_thread())
+        may_end.wait(20)
+
+    def full_once(turn: Commit) -> Signals:
+        monkeypatch.setattr(world.store, "commit", commit)
+        raise StoreError("The disk is full.")
+
+    def quick(context: FlowContext) -> None:
+        if world.calls.count("b") == 1:
+            monkeypatch.setattr(world.store, "commit", full_once)
+
+    world.skill("work", work)
+    world.skill("quick", quick)
+    with pytest.raises(StoreError, match="is full"):
+        world.run(graph("a b", types={"b": "quick"}))
+    run_id = world.only_run().run_id
+    with pytest.raises(ExecutionError, match="An earlier try of it was left behind and still works"):
+        world.resume(run_id)
+    may_end.set()
+    threads[0].join(20)
+    assert world.resume(run_id).metadata.status == "completed"
+    assert len(threads) == 2
+
+
 def test_a_step_that_ends_while_it_is_recorded_as_timed_out_changes_nothing_any_more(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -545,6 +578,7 @@ def test_what_failed_before_its_process_died_is_not_tried_again_unless_somebody_
     text = graph("a>b a>c c>d", types={"b": "fails", "c": "waits"}, settings=f"{{fail_fast: {fail_fast}}}")
     with failpoints.arm("step.after_commit", die), pytest.raises(Death):
         world.run(text)
+    left_behind.clear()  # a process takes its threads with it
     run_id = world.only_run().run_id
     inline = InlineDispatcher(world.registry, world.config, world.store)
     assert sweep_once(world.config, run_store=world.store, dispatch=inline).lost == [run_id]
