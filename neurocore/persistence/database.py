@@ -44,6 +44,8 @@ class Database:
     def _forget(self) -> None:
         #: Held by the one thread of this process that writes.
         self.lock = threading.RLock()
+        #: Held for the readers' list, and never for as long as somebody writes or waits to write.
+        self._opening = threading.Lock()
         self._local = _Local()
         self._readers: list[tuple[threading.Thread, sqlite3.Connection, threading.RLock]] = []
         self._writer: sqlite3.Connection | None = None
@@ -85,8 +87,9 @@ class Database:
     def close(self) -> None:
         """Close every connection, each when its thread is at the end of what it reads; twice is no error."""
         with self.lock:
-            self.closed = True
-            readers, self._readers = self._readers, []
+            with self._opening:
+                self.closed = True
+                readers, self._readers = self._readers, []
             if self._writer is not None:
                 with contextlib.suppress(sqlite3.Error):
                     self._writer.close()
@@ -149,7 +152,7 @@ class Database:
         self.check()
         connection = self._local.connection
         if connection is None:
-            with self.lock:
+            with self._opening:
                 self.check()
                 self._close_readers_of_ended_threads()
                 connection = self._local.connection = self._connect()

@@ -296,6 +296,16 @@ def test_a_writer_that_finds_others_writing_waits_for_its_turn(store, tmp_path):
     assert store.load_run("r1") is not None
 
 
+def test_a_thread_that_reads_for_the_first_time_does_not_wait_for_who_writes(store):
+    store.create_run(run("r1"))
+    found = []
+    thread = threading.Thread(target=lambda: found.append(store.load_run("r1")), daemon=True)
+    with store.database.write():
+        thread.start()
+        thread.join(20)
+        assert found, "it waits for the end of the transaction"
+
+
 def test_a_run_that_took_the_row_of_a_deleted_one_is_not_mistaken_for_it(store, tmp_path):
     mine = created(store)
     other = SQLiteRunStore(store.path)
