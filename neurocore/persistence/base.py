@@ -91,6 +91,7 @@ __all__ = [
     "check_cursor",
     "complete",
     "cursor",
+    "defaults_lock",
     "fold",
     "gate_digest",
     "goes_on",
@@ -105,8 +106,9 @@ __all__ = [
     "utcnow_iso",
 ]
 
-# The defaults of RunStore keep the writers of one process apart with this lock; a transaction does it better.
-_defaults_lock = threading.RLock()
+#: The defaults of RunStore keep the writers of one process apart with this lock; a transaction does it better. Who does
+#: some of what writes better, but not all of it, writes with it too.
+defaults_lock = threading.RLock()
 
 
 class RunStore(ABC):
@@ -150,7 +152,7 @@ class RunStore(ABC):
 
     def create_run(self, run: RunRecord) -> None:
         """Add a new run, synced to disk; raises `RunExists` when the id is taken."""
-        with _defaults_lock:
+        with defaults_lock:
             if self.load_run(run.run_id) is not None:
                 raise is_there(run.run_id)
             self.save_run(run)
@@ -163,7 +165,7 @@ class RunStore(ABC):
         the new epoch, or None when somebody else claimed first. Whether an owner still lives is the caller's question
         (`neurocore.runtime.claim`).
         """
-        with _defaults_lock:
+        with defaults_lock:
             run = self.load_run(run_id)
             if run is None or run.epoch != expected_epoch:
                 return None
@@ -184,7 +186,7 @@ class RunStore(ABC):
         Steps are saved before the run row, later ones first, so that a death in between leaves rows that do not fit
         the run yet and are ignored, never a run that claims a step it has not.
         """
-        with _defaults_lock:
+        with defaults_lock:
             stored = self.load_run(commit.run.run_id)
             run = merged(stored, commit)
             if run is None:
@@ -210,7 +212,7 @@ class RunStore(ABC):
 
     def request_cancel(self, run_id: str, *, event: Event) -> None:
         """Ask whoever drives the run to stop between steps; `event.who` stands in `cancel_requested`."""
-        with _defaults_lock:
+        with defaults_lock:
             run = self.load_run(run_id)
             if run is not None:
                 run.cancel_requested = event.who or "?"
@@ -220,7 +222,7 @@ class RunStore(ABC):
 
     def set_owed(self, run_id: str, owed: Owed | None, *, event: Event | None = None) -> None:
         """Mark a run as owed (or not), outside the loop."""
-        with _defaults_lock:
+        with defaults_lock:
             run = self.load_run(run_id)
             if run is not None:
                 run.owed = owed
@@ -237,7 +239,7 @@ class RunStore(ABC):
         the event is added. Returns False, and changes nothing, when the occurrence is not open any more or shows
         another digest than `answer.digest` (when that is given).
         """
-        with _defaults_lock:
+        with defaults_lock:
             run = self.load_run(run_id)
             if run is None:
                 return False
@@ -264,7 +266,7 @@ class RunStore(ABC):
         `steps` are the rows of both visits: of the old one, which waits no more, and of the new one. Used when what a
         gate shows no longer matches what the committed context gives (promise 6).
         """
-        with _defaults_lock:
+        with defaults_lock:
             run = self.load_run(run_id)
             key = (old.node_id, old.visit, GateStatus.OPEN)
             if run is None or all((gate.node_id, gate.visit, gate.status) != key for gate in run.gates):
@@ -415,13 +417,13 @@ class RunStore(ABC):
 
     def load_request(self, key: str) -> tuple[str, bytes] | None:
         """The digest and the answer that an idempotency key was kept with within the last day, or None."""
-        with _defaults_lock:
+        with defaults_lock:
             kept = self._requests().get(key)
             return None if kept is None or kept[0] < a_day_ago() else kept[1:]
 
     def keep_request(self, key: str, digest: str, answer: bytes) -> None:
         """Remember for a day how a request was answered; the first answer under a key counts."""
-        with _defaults_lock:
+        with defaults_lock:
             kept = self._requests()
             for old in [one for one, (at, _, _) in kept.items() if at < a_day_ago()]:
                 del kept[old]
@@ -435,7 +437,7 @@ class RunStore(ABC):
 
     def bury_run(self, run_id: str, tombstone: Tombstone) -> None:
         """Delete a run and, where the backend can, leave `tombstone`. Raises RefusedError when it has not ended."""
-        with _defaults_lock:
+        with defaults_lock:
             run = self.load_summary(run_id)
             if run is not None and not run.status.ended:
                 raise goes_on(run_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 from msgspec import Struct, structs
@@ -20,6 +19,7 @@ from neurocore.persistence.base import (
     StepRecord,
     Tombstone,
     complete,
+    defaults_lock,
     fold,
     goes_on,
     merged,
@@ -30,7 +30,7 @@ class InMemoryRunStore(RunStore):
     """Everything in dicts. What goes in and what comes out are copies, as they are with a database."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = defaults_lock  # a commit must not come between a default's look at a run and its writing
         self._kept: dict[str, _Kept] = {}
         self._tombstones: dict[str, Tombstone] = {}
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from neurocore.persistence import InMemoryRunStore, RunStore, SQLiteRunStore
+import threading
+
+from neurocore.persistence import InMemoryRunStore, RunRecord, RunStatus, RunStore, SQLiteRunStore
+from neurocore.persistence.base import Commit
 from neurocore.persistence.testing import RunStoreContract, examine
+from neurocore.persistence.testing.contract import event, run
 from tests.persistence.json_store import JsonFolderStore
 
 
@@ -22,6 +26,30 @@ class TestMemory(RunStoreContract):
 class TestJsonFolder(RunStoreContract):
     def make_store(self) -> RunStore:
         return JsonFolderStore(self.folder)
+
+
+def test_in_memory_what_is_asked_of_a_run_takes_nothing_back_that_its_driver_commits_meanwhile():
+    class Watched(InMemoryRunStore):
+        meanwhile: threading.Thread | None = None
+
+        def load_run(self, run_id: str) -> RunRecord | None:
+            found = super().load_run(run_id)
+            if self.meanwhile is not None:
+                driver, self.meanwhile = self.meanwhile, None
+                driver.start()
+                driver.join(0.2)  # it may have to wait for its turn
+            return found
+
+    store = Watched()
+    store.create_run(run("r1"))
+    epoch = store.claim("r1", owner="me@here:1", expected_epoch=0)
+    mine = run("r1", epoch=epoch, status=RunStatus.COMPLETED)
+    driver = store.meanwhile = threading.Thread(target=store.commit, args=(Commit(run=mine),))
+    store.request_cancel("r1", event=event("cancelled", who="bob"))
+    driver.join(20)
+    back = store.load_run("r1")
+    assert back is not None
+    assert (back.status, back.owner, back.cancel_requested) == (RunStatus.COMPLETED, None, "bob")
 
 
 def test_the_report_says_what_a_backend_passes_and_offers():
