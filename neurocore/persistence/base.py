@@ -221,10 +221,10 @@ class RunStore(ABC):
                 self.save_run(run)
 
     def set_owed(self, run_id: str, owed: Owed | None, *, event: Event | None = None) -> None:
-        """Mark a run as owed (or not), outside the loop."""
+        """Mark a run as owed (or not), outside the loop; one that is completed or cancelled is left alone."""
         with defaults_lock:
             run = self.load_run(run_id)
-            if run is not None:
+            if run is not None and run.status not in (RunStatus.COMPLETED, RunStatus.CANCELLED):
                 run.owed = owed
                 run.events = [*run.events, event] if event else run.events
                 run.version += 1

@@ -140,7 +140,7 @@ class SQLiteRunStore(SQLiteReads):
                 execute(connection, "insert_event", rows.event_row(found["run"], event))
 
     def set_owed(self, run_id: str, owed: Owed | None, *, event: Event | None = None) -> None:
-        """Mark a run as owed, or not."""
+        """Mark a run as owed, or not, unless it is over for good."""
         with self._db.write(sync=True) as connection:
             found = execute(connection, "set_owed", (owed, run_id)).fetchone()
             if found is not None and event is not None:

@@ -61,6 +61,26 @@ def test_the_threads_drive_a_failed_run_on_and_say_who_wanted_it(world: World, f
     assert resumed_by(world, failed) == [("ann", "link")]
 
 
+def test_a_failed_run_that_another_has_brought_to_its_end_meanwhile_is_not_owed_for_ever(
+    world: World, failed: str, monkeypatch: Any
+) -> None:
+    load_summary = world.store.load_summary
+
+    def completed_meanwhile(run_id: str) -> Any:
+        run = load_summary(run_id)
+        monkeypatch.setattr(world.store, "load_summary", load_summary)
+        world.resume(run_id)
+        return run
+
+    monkeypatch.setattr(world.store, "load_summary", completed_meanwhile)
+    dispatch = ThreadDispatcher(world.registry, world.config, world.store)
+    dispatch.submit(failed, by="ann", known_by="link")
+    assert dispatch.idle(20)
+    assert not sweep_once(world.config, run_store=world.store, dispatch=dispatch)
+    dispatch.close()
+    assert world.record(failed).status == "completed"
+
+
 def test_a_run_whose_skills_cannot_be_found_just_then_is_not_kept_from_the_next_try(world: World, failed: str) -> None:
     broken: list[Exception] = [ConfigError("neurocore.yaml is being written"), OSError("gone")]
 

@@ -128,8 +128,9 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- owe_decision: A decided run must be driven on (promise 5).
 UPDATE runs SET owed = 'decision', updated_at = ?, version = version + 1 WHERE run = ?
 
--- set_owed: Mark a run as owed, or not.
-UPDATE runs SET owed = ?, version = version + 1 WHERE run_id = ? RETURNING run
+-- set_owed: Mark a run as owed, or not, unless it is over for good.
+UPDATE runs SET owed = ?, version = version + 1 WHERE run_id = ? AND status NOT IN ('completed', 'cancelled')
+RETURNING run
 
 -- touch: Something about the run changed.
 UPDATE runs SET version = version + 1 WHERE run = ?

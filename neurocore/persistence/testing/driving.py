@@ -196,6 +196,13 @@ class Driving(Contract):
         back = found(self.store, "r1")
         assert (back.owed, [one.kind for one in back.events]) == (None, ["resumed"])
 
+    def test_a_run_that_is_over_for_good_owes_nothing(self) -> None:
+        for status in (RunStatus.COMPLETED, RunStatus.CANCELLED, RunStatus.FAILED):
+            self.store.save_run(run(status.value, status=status, finished_at=at(2)))
+            self.store.set_owed(status.value, Owed.RESUME, event=event("resumed"))
+        assert [one.run_id for one in self.store.active_runs()] == ["failed"]
+        assert [one.run_id for one in self.store.list_runs() if found(self.store, one.run_id).events] == ["failed"]
+
     def test_every_write_raises_the_version(self) -> None:
         self.store.create_run(run("r1"))
         seen = [found(self.store, "r1").version]
