@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
+from neurocore import typed
 from neurocore.errors import ConfigError
 
 FILE_NAME = "neurocore.yaml"
@@ -252,7 +253,7 @@ class _Reading:
                 self._override(data, name, real.get(name, dotenv.get(name, "")), overrides[name])
         if self.problems:
             raise ConfigError("\n".join(map(str, self.problems)))
-        return msgspec.convert(data, _File)
+        return typed.convert(data, _File)
 
     def _of_file(self) -> dict[str, Any]:
         from neurocore.yamlcheck import check

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import inspect
 
+from neurocore import typed
 from neurocore.yamlfile import Document, Place, Problem, nearest, said
 
 
@@ -22,7 +23,7 @@ def check(document: Document, data: Any, kind: Any, *, at: Place = ()) -> Any:
     if len(document.problems) > before or document.full or document.unsure(at):
         return None
     try:
-        return msgspec.convert(data, kind)
+        return typed.convert(data, kind)
     except (msgspec.ValidationError, ValueError) as error:
         document.problems.append(Problem(message=f"{error}.", file=document.file))
         return None
@@ -37,6 +38,7 @@ _WORDS: dict[Any, str] = {
 
 @lru_cache(maxsize=64)
 def _type_info(kind: Any) -> Any:
+    typed.learn(kind)
     return inspect.type_info(kind)
 
 
@@ -111,7 +113,7 @@ def _scalar_fits(value: Any, kind: Any) -> bool:
 
 def _check_bounds(document: Document, value: Any, kind: Any, path: Place) -> None:
     try:
-        msgspec.convert(value, _annotated(kind))
+        typed.convert(value, _annotated(kind))
     except (msgspec.ValidationError, OverflowError) as error:
         what = str(error).replace("`", "").replace("str of", "text of").replace("Expected int", "Expected a number")
         document.add(path, f"{what.replace('Expected float', 'Expected a number')}, not {said(value)}.")

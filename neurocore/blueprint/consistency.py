@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from neurocore import typed
 from neurocore.blueprint.conditions import compile_condition
 from neurocore.blueprint.inputs import spec_problems
 from neurocore.blueprint.model import PLACEHOLDER, InputSpec, chain_ids, name_problem
@@ -135,7 +136,7 @@ def _values(document: Document, kind: str, values: Any) -> None:
         if problem:
             document.add((kind, name), problem, key=True)
         try:
-            converted = msgspec.convert(spec, InputSpec)
+            converted = typed.convert(spec, InputSpec)
         except msgspec.ValidationError:
             continue  # the type check has said so
         for key, sentence in spec_problems(converted, is_output=kind == "outputs"):

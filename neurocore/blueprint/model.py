@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
-from neurocore import codec
+from neurocore import codec, typed
 from neurocore.errors import BlueprintError
 
 OnError = Literal["fail", "skip", "continue"]
@@ -266,7 +266,7 @@ class Blueprint(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Raises BlueprintError when it does not have the form of a blueprint.
         """
         try:
-            return msgspec.convert(_of_04(_without_nulls(dict(snapshot))), cls)
+            return typed.convert(_of_04(_without_nulls(dict(snapshot))), cls)
         except msgspec.ValidationError as error:
             raise BlueprintError(
                 f"The blueprint stored with this run cannot be read ({error}); "

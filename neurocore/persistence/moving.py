@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import msgspec
 from msgspec import Struct, structs
 
+from neurocore import typed
 from neurocore.errors import CodecError, UsageError
 from neurocore.persistence import rows
 from neurocore.persistence.base import RunStore
@@ -255,9 +256,9 @@ def _record(document: Any, number: int) -> RunRecord | StepRecord | Tombstone | 
     if kind == "step":
         return StepRecord.from_dict(content)
     if kind == "tombstone":
-        return msgspec.convert(content, Tombstone)
+        return typed.convert(content, Tombstone)
     if kind == "end":
-        return msgspec.convert(content, _End)
+        return typed.convert(content, _End)
     raise ValueError(f"nothing is known of {kind!r}")
 
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 import msgspec
 from msgspec import Struct, field
 
-from neurocore import codec
+from neurocore import codec, typed
 
 
 def storable(text: str) -> str:
@@ -247,7 +247,7 @@ class Record(Struct, kw_only=True):
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
         """The record that `to_dict` was called on; unknown fields are refused by msgspec.ValidationError."""
-        return msgspec.convert(codec.from_jsonable(dict(document)), cls, strict=False)
+        return typed.convert(codec.from_jsonable(dict(document)), cls, strict=False)
 
 
 def _builtins(record: Struct) -> dict[str, Any]:

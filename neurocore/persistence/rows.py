@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from neurocore import codec
+from neurocore import codec, typed
 from neurocore.persistence.records import (
     Answer,
     Changes,
@@ -166,11 +166,11 @@ def failure_text(failure: Failure | None) -> str | None:
 
 
 def _nodes_of(text: str) -> list[CurrentNode]:
-    return msgspec.convert(json_value(text), list[CurrentNode])
+    return typed.convert(json_value(text), list[CurrentNode])
 
 
 def _failure_of(text: str) -> Failure:
-    return msgspec.convert(json_value(text), Failure)
+    return typed.convert(json_value(text), Failure)
 
 
 def run_of(row: sqlite3.Row) -> RunRecord:
@@ -336,7 +336,7 @@ def gates_of(rows: Iterable[sqlite3.Row], answers: Iterable[sqlite3.Row]) -> lis
         GateRecord(
             run_id=row["run_id"], node_id=row["node_id"], visit=row["visit"], kind=row["kind"], name=row["name"],
             step_index=row["step_index"], opened_at=iso(row["opened_at"]), message=row["message"], shown=row["shown"],
-            digest=row["digest"], policy=msgspec.convert(json_value(row["policy"]), GatePolicy),
+            digest=row["digest"], policy=typed.convert(json_value(row["policy"]), GatePolicy),
             deadline=_maybe(iso, row["deadline"]), status=GateStatus(row["status"]),
             closed_at=_maybe(iso, row["closed_at"]), void_reason=row["void_reason"], answers=[],
         )

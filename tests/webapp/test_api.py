@@ -9,6 +9,7 @@ import re
 import msgspec
 import pytest
 
+from neurocore import typed
 from neurocore.documents import make
 from neurocore.documents.runs import InspectDocument, OutcomeDocument, RunsDocument
 from neurocore.persistence.base import RunStatus
@@ -47,8 +48,8 @@ def test_a_run_is_the_document_that_the_command_line_prints(site):
     run = site.store.load_run(run_id)
     printed = make.outcome(run, site.store, site.config, "neurocore")
     assert ask(site, f"/runs/{run_id}") == msgspec.to_builtins(printed)
-    msgspec.convert(ask(site, f"/runs/{run_id}/inspection?full=true"), InspectDocument)
-    msgspec.convert(ask(site, "/runs"), RunsDocument)
+    typed.convert(ask(site, f"/runs/{run_id}/inspection?full=true"), InspectDocument)
+    typed.convert(ask(site, "/runs"), RunsDocument)
 
 
 def test_the_list_has_the_pages_filters_and_its_cursors(site):
@@ -335,4 +336,4 @@ def test_head_says_what_get_would(site):
 
 def test_answers_fit_the_types_they_are_declared_with(site):
     run_id = site.run()
-    msgspec.convert(ask(site, f"/runs/{run_id}"), OutcomeDocument)
+    typed.convert(ask(site, f"/runs/{run_id}"), OutcomeDocument)

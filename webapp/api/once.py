@@ -19,6 +19,7 @@ import msgspec
 from flask import Response, request
 from msgspec import Struct
 
+from neurocore import typed
 from neurocore.errors import InputError, RefusedError
 from neurocore.failpoints import failpoint
 from neurocore.persistence.base import RunStore, utcnow_iso
@@ -70,7 +71,7 @@ def answered(store: RunStore, plain: object, act: Callable[[Begun], Response]) -
         found = store.load_request(f"answer {key}")
         if found is not None:
             _refuse_other(found[0], digest)
-            return _as_kept(msgspec.json.decode(found[1], type=Kept))
+            return _as_kept(typed.decode(found[1], Kept))
         answer = act(_begin(store, key, digest))
         failpoint("request.before_kept")
         kept = Kept(status=answer.status_code, location=answer.headers.get("Location"), body=answer.get_data())
@@ -78,7 +79,7 @@ def answered(store: RunStore, plain: object, act: Callable[[Begun], Response]) -
         store.keep_request(f"answer {key}", digest, mine)
         found = store.load_request(f"answer {key}")
     # Another process may have been asked the same at the same time: what it kept first is the answer.
-    return answer if found is None or found[1] == mine else _as_kept(msgspec.json.decode(found[1], type=Kept))
+    return answer if found is None or found[1] == mine else _as_kept(typed.decode(found[1], Kept))
 
 
 def _fresh() -> Begun:
@@ -93,7 +94,7 @@ def _begin(store: RunStore, key: str, digest: str) -> Begun:
     if found is None:
         return mine
     _refuse_other(found[0], digest)
-    first = msgspec.json.decode(found[1], type=Begun)
+    first = typed.decode(found[1], Begun)
     return msgspec.structs.replace(first, again=first.run_id != mine.run_id)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from neurocore import __version__
+from neurocore import __version__, typed
 from webapp.api.once import HEADER, MAX_KEY
 from webapp.api.operations import IN_PATH, OPERATIONS, PREFIX, Operation
 from webapp.api.problems import Problem
@@ -33,6 +33,7 @@ _CONDITION = "The ETag of what the caller has; answered by 304 while that is how
 def document(root: str = "") -> dict[str, Any]:
     """The document of an API below the address `root`."""
     kinds = [kind for one in OPERATIONS for kind in (one.body, one.returns) if _is_struct(kind)]
+    typed.learn(*kinds, Problem)
     _, components = msgspec.json.schema_components([*kinds, Problem], ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
     for operation in sorted(OPERATIONS, key=lambda one: (one.path, one.method)):
@@ -84,6 +85,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
             name = {"name": part[1:-1], "in": "path", "required": True}
             found.append({**name, "schema": schema, "description": sentence})
     if operation.query is not None:
+        typed.learn(operation.query)
         _, components = msgspec.json.schema_components([operation.query])
         for name, schema in components[operation.query.__name__]["properties"].items():
             plain = {key: value for key, value in schema.items() if key != "description"}

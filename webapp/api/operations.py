@@ -10,6 +10,7 @@ import msgspec
 from flask import Blueprint, Response, abort, g, request
 from msgspec import Struct
 
+from neurocore import typed
 from neurocore.errors import InputError
 from webapp.api import once
 from webapp.api.pieces import body
@@ -195,7 +196,7 @@ def read_body(kind: type[Struct], plain: Any) -> Any:
 
 def _converted(plain: Any, kind: type[Struct], *, strict: bool) -> Any:
     try:
-        return msgspec.convert(plain, kind, strict=strict)
+        return typed.convert(plain, kind, strict=strict)
     except msgspec.ValidationError as error:
         sentence, _, place = str(error).partition(" - at `")
         field = place.rstrip("`").removeprefix("$").removeprefix(".")

@@ -1,0 +1,37 @@
+"""Plain data, of YAML or JSON, to the types that it is to have: what all threads make them with.
+
+msgspec looks at a type when that is used for the first time, and others can see what it has found before it is done: a
+thread that makes a value of it just then ends the process. So each type is learned under a lock before it is used.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, TypeVar
+
+import msgspec
+
+_Kind = TypeVar("_Kind")
+_lock = threading.Lock()
+_learned: set[Any] = set()
+
+
+def convert(data: Any, kind: type[_Kind], *, strict: bool = True) -> _Kind:
+    """`data` as a value of `kind`. Raises msgspec.ValidationError."""
+    learn(kind)
+    return msgspec.convert(data, kind, strict=strict)  # noqa: TID251 - this is the place
+
+
+def decode(text: bytes, kind: type[_Kind]) -> _Kind:
+    """JSON as a value of `kind`. Raises msgspec.DecodeError."""
+    learn(kind)
+    return msgspec.json.decode(text, type=kind)
+
+
+def learn(*kinds: Any) -> None:
+    """Have msgspec look at these types; call it before it is asked what they are made of, for that does the same."""
+    for kind in kinds:
+        if kind not in _learned:
+            with _lock:
+                msgspec.json.Decoder(kind)
+                _learned.add(kind)
