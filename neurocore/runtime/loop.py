@@ -76,6 +76,7 @@ class Drive:
         stop: threading.Event | None = None,
     ) -> None:
         self.run_record = run
+        self.owner = run.owner
         self.blueprint = blueprint
         self.plan = plan
         self.config = config

@@ -343,6 +343,7 @@ class Turn:
         if self.completed_one:
             run.deaths = 0
         run.failure = run.error = run.finished_at = None
+        run.owner = drive.owner  # a commit that an answer held back would have let go of the run
         if status is RunStatus.RUNNING and not self.handed_back:
             return
         run.owner = None

@@ -459,6 +459,22 @@ def test_an_answer_that_comes_just_when_a_run_is_to_fail_is_taken_up(world: Worl
     assert world.story(run.run_id) == ["a 1.1 completed", "ok 1.1 completed", "b 1.1 failed"]
 
 
+def test_a_run_that_goes_on_with_an_answer_that_came_just_when_it_was_to_wait_is_still_its_process_s(
+    world: World,
+) -> None:
+    owners = []
+
+    def work(context: FlowContext) -> None:
+        if context.node_id == "b":
+            decide_gate(context.metadata.run_id, approved=True, by="ann", run_store=world.store)
+        owners.append(world.record(context.metadata.run_id).owner)
+
+    world.skill("work", work)
+    world.run(graph("ok>c b", types={"ok": "approval"}))
+    assert world.calls == ["b", "c"]
+    assert owners[1] == owners[0] is not None, "anybody who looks would take the run for lost"
+
+
 def test_a_replay_takes_no_approval_along(world: World) -> None:
     run_id = at_gate(world)
     decide(world, run_id)
