@@ -127,8 +127,9 @@ class ThreadDispatcher:
 
     def close(self, grace: float = 0.0) -> list[str]:
         """Start nothing new and wait up to `grace` seconds for steps that run; their runs are handed back as owed."""
-        self._stop.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        with self._lock:  # who hands a run in has queued it by then, or sees that it is too late
+            self._stop.set()
+            self._pool.shutdown(wait=False, cancel_futures=True)
         wait_for_futures(list(self._futures), timeout=grace)
         late = [run_id for run_id, state in list(self._states.items()) if state == "running"]
         for run_id in late:

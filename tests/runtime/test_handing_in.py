@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -59,6 +60,25 @@ def test_the_threads_drive_a_failed_run_on_and_say_who_wanted_it(world: World, f
     dispatch.close()
     assert world.record(failed).status == "completed"
     assert resumed_by(world, failed) == [("ann", "link")]
+
+
+def test_a_run_that_is_handed_in_while_the_dispatcher_is_closed_is_left_for_the_next(
+    world: World, failed: str, monkeypatch: Any
+) -> None:
+    dispatch = ThreadDispatcher(world.registry, world.config, world.store)
+    closing = threading.Thread(target=dispatch.close)
+    queue = dispatch._pool.submit
+
+    def close_meanwhile(*work: Any) -> Any:
+        closing.start()
+        closing.join(0.2)  # it may have to wait for its turn
+        return queue(*work)
+
+    monkeypatch.setattr(dispatch._pool, "submit", close_meanwhile)
+    dispatch.submit(failed, by="ann")
+    closing.join(20)
+    assert dispatch.idle(20)
+    assert world.record(failed).status == "completed" or world.record(failed).owed == "resume"
 
 
 def test_a_failed_run_that_another_has_brought_to_its_end_meanwhile_is_not_owed_for_ever(
