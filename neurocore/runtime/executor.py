@@ -253,18 +253,20 @@ def cancel_run(
     event = Event(at=utcnow_iso(), kind="cancelled", who=by, known_by=known_by, data={"note": note} if note else {})
     run_store.request_cancel(run_id, event=event)
     configuration = config or load_config()
-    if not is_driven(load_run(run_id, run_store), configuration):  # who drives it by now has not seen the request
-        _cancel_idle(run_id, by, configuration, run_store)
+    seen = load_run(run_id, run_store)
+    if not is_driven(seen, configuration):  # who drives it by now has not seen the request
+        _cancel_idle(seen, by, configuration, run_store)
     return load_run(run_id, run_store)
 
 
-def _cancel_idle(run_id: str, by: str, config: NeuroCoreConfig, store: RunStore) -> None:
+def _cancel_idle(seen: RunRecord, by: str, config: NeuroCoreConfig, store: RunStore) -> None:
     from neurocore.persistence.base import Commit
 
+    run_id = seen.run_id
     run = load_run(run_id, store)
     if run.status.ended:  # its process ended it in this very moment
         raise RefusedError(f"Run {run_id} is {run.status.value} already; there is nothing to cancel.")
-    epoch = store.claim(run_id, owner=owner_of_this_process(config), expected_epoch=run.epoch)
+    epoch = store.claim(run_id, owner=owner_of_this_process(config), expected_epoch=seen.epoch)
     if epoch is None:
         return  # somebody began to drive it in this very moment, and will see the request
     now = utcnow_iso()

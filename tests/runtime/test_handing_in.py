@@ -254,6 +254,20 @@ def test_an_answer_that_comes_while_the_sweep_fails_its_run_is_acted_on(world: W
     assert world.calls == ["a", "b", "b", "c"]
 
 
+def test_a_run_that_somebody_claims_right_before_it_is_cancelled_is_not_taken_from_that_one(
+    world: World, monkeypatch: Any
+) -> None:
+    run_id = world.run(chain("approval: {name: ok}")).metadata.run_id
+
+    def claimed_right_after(run: Any, config: Any) -> bool:
+        world.store.claim(run_id, owner="other@here:1", expected_epoch=run.epoch)
+        return False
+
+    monkeypatch.setattr(executor, "is_driven", claimed_right_after)
+    run = cancel_run(run_id, run_store=world.store, by="ann", config=world.config)
+    assert (run.status, run.owner, run.cancel_requested) == ("running", "other@here:1", "ann")
+
+
 def test_a_run_that_ends_while_it_is_cancelled_has_ended(world: World, monkeypatch: Any) -> None:
     run = just_ended(world, monkeypatch, executor)
     with pytest.raises(RefusedError, match="is completed already"):
