@@ -15,10 +15,10 @@ from typing import Protocol
 
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
-from neurocore.errors import NeuroCoreError
+from neurocore.errors import NeuroCoreError, NotResumable
 from neurocore.people import person
 from neurocore.persistence.base import Event, Owed, RunStatus, RunStore
-from neurocore.runtime.begin import drive_on, resumed
+from neurocore.runtime.begin import drive_on, refuse_unless_resumable, resumed
 from neurocore.runtime.claim import hand_back
 from neurocore.runtime.events import OnEvent
 from neurocore.skills.registry import SkillRegistry
@@ -170,8 +170,15 @@ class ThreadDispatcher:
                     self._start(run_id, *again)
 
     def _failed(self, run_id: str) -> bool:
+        """Whether the run has failed and may be tried again."""
         run = self._store.load_summary(run_id)
-        return run is not None and run.status is RunStatus.FAILED and run.owed is None
+        if run is None or run.status is not RunStatus.FAILED or run.owed is not None:
+            return False
+        try:
+            refuse_unless_resumable(run)
+        except NotResumable:
+            return False  # it would be owed for ever; driving it on is refused with the reason
+        return True
 
     def _owed(self, run_id: str) -> bool:
         run = self._store.load_summary(run_id)

@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from neurocore import FlowContext, failpoints
-from neurocore.errors import ConfigError, ExecutionError, NotResumable, RefusedError, RunBusyError
+from neurocore.errors import ConfigError, ExecutionError, GateRejected, NotResumable, RefusedError, RunBusyError
 from neurocore.persistence import RunStatus
 from neurocore.runtime import begin, executor, sweep
 from neurocore.runtime.begin import drive_on
@@ -99,6 +99,18 @@ def test_a_failed_run_that_another_has_brought_to_its_end_meanwhile_is_not_owed_
     assert not sweep_once(world.config, run_store=world.store, dispatch=dispatch)
     dispatch.close()
     assert world.record(failed).status == "completed"
+
+
+def test_a_rejected_run_that_is_handed_in_is_not_owed_for_ever(world: World) -> None:
+    run_id = world.run(chain("approval: {name: ok}")).metadata.run_id
+    with pytest.raises(GateRejected):
+        world.resume(run_id, resume_data={"approved": False})
+    dispatch = ThreadDispatcher(world.registry, world.config, world.store)
+    dispatch.submit(run_id, by="ann")
+    assert dispatch.idle(20)
+    assert not sweep_once(world.config, run_store=world.store, dispatch=dispatch)
+    dispatch.close()
+    assert ("ann", "claimed") not in resumed_by(world, run_id)
 
 
 def test_a_run_whose_skills_cannot_be_found_just_then_is_not_kept_from_the_next_try(world: World, failed: str) -> None:
