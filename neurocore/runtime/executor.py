@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from neurocore.blueprint.model import Blueprint
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
-from neurocore.errors import InputError, NoOpenGate, NotResumable, RefusedError, UsageError
+from neurocore.errors import InputError, NoOpenGate, NotResumable, RefusedError, RunBusyError, UsageError
 from neurocore.gates import occurrence
 from neurocore.gates.answer import choose, note_problem
 from neurocore.people import person
@@ -40,7 +41,7 @@ from neurocore.runtime.begin import (
     resumed,
     system_user,
 )
-from neurocore.runtime.claim import busy, is_driven, owner_of_this_process
+from neurocore.runtime.claim import busy, driving, is_driven, owner_of_this_process
 from neurocore.runtime.decide import Decision, answer_input, decide_gate
 from neurocore.runtime.events import OnEvent
 from neurocore.runtime.lookup import load_run, resolve_run_id
@@ -255,7 +256,8 @@ def cancel_run(
     configuration = config or load_config()
     seen = load_run(run_id, run_store)
     if not is_driven(seen, configuration):  # who drives it by now has not seen the request
-        _cancel_idle(seen, by, configuration, run_store)
+        with contextlib.suppress(RunBusyError), driving(run_id):  # for whoever looks, it is not lost meanwhile
+            _cancel_idle(seen, by, configuration, run_store)
     return load_run(run_id, run_store)
 
 

@@ -280,6 +280,21 @@ def test_a_run_that_somebody_claims_right_before_it_is_cancelled_is_not_taken_fr
     assert (run.status, run.owner, run.cancel_requested) == ("running", "other@here:1", "ann")
 
 
+def test_a_run_is_not_taken_for_lost_while_it_is_cancelled(world: World, monkeypatch: Any) -> None:
+    run_id = world.run(chain("approval: {name: ok}")).metadata.run_id
+    dispatch = InlineDispatcher(world.registry, world.config, world.store)
+    commit = world.store.commit
+
+    def swept_meanwhile(turn: Any) -> Any:
+        monkeypatch.setattr(world.store, "commit", commit)
+        assert not sweep_once(world.config, run_store=world.store, dispatch=dispatch)
+        assert cancel_run(run_id, run_store=world.store, by="bob", config=world.config).status == "running"
+        return commit(turn)
+
+    monkeypatch.setattr(world.store, "commit", swept_meanwhile)
+    assert cancel_run(run_id, run_store=world.store, by="ann", config=world.config).status == "cancelled"
+
+
 def test_a_run_that_ends_while_it_is_cancelled_has_ended(world: World, monkeypatch: Any) -> None:
     run = just_ended(world, monkeypatch, executor)
     with pytest.raises(RefusedError, match="is completed already"):
