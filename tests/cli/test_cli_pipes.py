@@ -222,6 +222,27 @@ def test_resume_of_a_run_that_is_driven_is_refused_naming_who(project):
     assert process.returncode == 0
 
 
+def test_a_run_is_taken_over_from_a_frozen_process_which_writes_nothing_more(project):
+    process = project.spawn("run", "plain", "--run-id", "frozen", "--data", "mode=wait")
+    wait_for(project.root / "waiting", process)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        (project.root / "go").write_text("")
+        assert project.json("runs", "resume", "frozen", "--take-over")["status"] == "completed"
+        taken = project.json("runs", "inspect", "frozen", "--full")
+    finally:
+        process.send_signal(signal.SIGCONT)
+    _, said = process.communicate(timeout=30)
+
+    assert process.returncode == 4, said
+    assert "taken over" in said
+    assert project.json("runs", "inspect", "frozen", "--full") == taken
+    assert [(step["attempt"], step["status"]) for step in taken["steps"]] == [(2, "completed")]
+    (event,) = (one for one in taken["events"] if one["kind"] == "taken_over")
+    assert event["data"]["from"].startswith(f"process {process.pid} ")
+    assert event["data"]["because"] == "take-over"
+
+
 def test_watch_follows_a_run_that_another_process_drives(project):
     process = project.spawn("run", "plain", "--run-id", "watched", "--data", "mode=wait")
     wait_for(project.root / "waiting", process)
