@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from neurocore import FlowContext
 from neurocore.errors import ExecutionError
@@ -124,6 +125,28 @@ def test_branches_really_run_at_the_same_time(world: World) -> None:
     world.run(graph("a>b a>c b>d c>d", types={"b": "meets", "c": "meets"}))
     assert world.calls[0] == "a"
     assert world.calls[-1] == "d"
+
+
+def test_no_more_steps_run_at_once_than_are_allowed_and_none_is_left_out(world: World) -> None:
+    world.config = structs.replace(world.config, runtime=structs.replace(world.config.runtime, max_workers=2))
+    meet = threading.Barrier(2, timeout=20)
+    running: set[str] = set()
+    most = 0
+
+    def work(context: FlowContext) -> None:
+        nonlocal most
+        running.add(context.node_id)
+        most = max(most, len(running))
+        meet.wait()
+        running.discard(context.node_id)
+        meet.wait()
+
+    world.skill("work")
+    world.skill("meets", work)
+    names = ["b", "c", "d", "e"]
+    world.run(graph(" ".join(f"a>{name}" for name in names), types=dict.fromkeys(names, "meets")))
+    assert most == 2
+    assert sorted(world.calls) == ["a", *names]
 
 
 def test_a_node_with_two_incoming_edges_runs_once_after_both(world: World) -> None:
@@ -365,3 +388,13 @@ def test_the_context_gives_private_copies_and_notices_nested_changes(world: Worl
     context = world.run(text)
     assert context.data.user.tags == ["a", "b"]
     assert [step.output_keys for step in world.steps(context.metadata.run_id)] == [["user"], ["user"], []]
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_the_whole_context_is_kept_with_every_step_where_that_is_wanted(world: World, wanted: bool) -> None:
+    persistence = structs.replace(world.config.persistence, persist_step_snapshots=wanted)
+    world.config = structs.replace(world.config, persistence=persistence)
+    world.skill("work", lambda context: context.set(context.node_id, {1}))
+    context = world.run(chain("a", "b"), initial_data={"x": 3})
+    snapshots = [step.context_snapshot for step in world.steps(context.metadata.run_id)]
+    assert snapshots == ([{"x": 3, "a": {1}}, {"x": 3, "a": {1}, "b": {1}}] if wanted else [None, None])
