@@ -466,6 +466,22 @@ def test_the_whole_run_has_a_time(world: World) -> None:
         world.run(text)
 
 
+@pytest.mark.parametrize(
+    ("of_step", "of_run", "said"),
+    [("0.05", "60", r"Step a failed: It did not end within 0.05 s\."), ("60", "0.05", "The run did not end within")],
+)
+def test_of_the_times_of_a_step_and_of_its_run_the_shorter_one_counts(
+    world: World, of_step: str, of_run: str, said: str
+) -> None:
+    async def work(context: FlowContext) -> None:
+        await asyncio.sleep(60)
+
+    world.async_skill("work", work)
+    timed = f"type: sequential\n  settings: {{timeout_seconds: {of_run}}}"
+    with pytest.raises(ExecutionError, match=said):
+        world.run(chain(f"a: timeout: {of_step}").replace("type: sequential", timed))
+
+
 def test_the_time_of_a_run_ends_the_wait_for_a_next_try(world: World) -> None:
     def work(context: FlowContext) -> None:
         raise ConnectionError("not yet")
