@@ -198,6 +198,25 @@ def test_a_loop_is_bounded(world: World, action: str, ends: str) -> None:
         assert world.calls[-1] == "after"
     assert world.only_run().status == ends
     assert world.calls.count("b") == 3
+    warned = [event.kind for event in world.only_run().events].count("warning")
+    assert warned == (action == "warn")
+
+
+@pytest.mark.parametrize(("visits", "times"), [(1, 1), (2, 2), (9, 3)])
+@pytest.mark.parametrize("loop", ["b>b?context.data.n<1000", "b>c c>b?context.data.n<1000"])
+def test_a_loop_ends_at_the_smaller_one_of_the_bounds_of_its_nodes_and_of_the_flow(
+    world: World, loop: str, visits: int, times: int
+) -> None:
+    world.skill("work", count)
+    world.run(
+        graph(
+            f"a>b {loop} b>after",
+            extra={"b": f", max_visits: {visits}"},
+            settings="{max_iterations: 3, on_max_iterations: exit}",
+        )
+    )
+    assert world.calls.count("b") == times
+    assert world.calls[-1] == "after"
 
 
 def test_a_warning_is_told_once_where_it_is_recorded_and_not_again_by_a_resume(world: World) -> None:
