@@ -159,6 +159,8 @@ def test_a_rejection_ends_the_run_and_names_gate_reviewer_and_note(world: World)
     with pytest.raises(NotResumable, match="was rejected at gate ok"):
         world.resume(run_id)
     assert world.calls == ["a"]
+    assert world.story(run_id) == ["a 1.1 completed", "ok 1.1 failed"]
+    assert world.steps(run_id)[1].error == "Rejected at gate ok by ann: too much"
 
 
 def test_a_rejection_may_lead_down_another_path(world: World) -> None:
@@ -725,6 +727,32 @@ def test_the_preview_is_not_sure_what_a_branch_that_has_not_come_to_its_end_lead
     run_id = world.run(text.replace("type: approval", "type: approval, config: {require: false}")).metadata.run_id
     outlook = preview(run_id, world.store, gate="ok")
     assert (outlook.reject.maybe, outlook.reject.skips) == (["c"], [])
+
+
+def test_the_preview_is_of_the_open_occurrence_that_is_named(world: World) -> None:
+    world.skill("work")
+    text = graph("a>first a>ok a>last first>x ok>y last>z", types=dict.fromkeys(("first", "ok", "last"), "approval"))
+    run_id = world.run(text).metadata.run_id
+    assert preview(run_id, world.store, gate="ok").approve.runs == ["y"]
+    assert preview(run_id, world.store, gate="last", visit=1).approve.runs == ["z"]
+    decide(world, run_id, gate="first")
+    world.resume(run_id)
+    assert preview(run_id, world.store).approve.runs == ["y"]
+    for gate, visit in (("first", None), ("ok", 2), ("a", None)):
+        with pytest.raises(NoOpenGate):
+            preview(run_id, world.store, gate=gate, visit=visit)
+
+
+def test_the_preview_looks_past_an_occurrence_that_was_voided(world: World) -> None:
+    world.skill("work", lambda context: context.set("n", 2 if context.node_id == "b" else 1))
+    text = graph("a>ok a>b ok>c c>last b>last last>d ok>d", types={"ok": "approval", "last": "approval"})
+    run_id = world.run(text).metadata.run_id
+    assert [(gate.visit, gate.status) for gate in world.store.load_gates(run_id)] == [(1, "voided"), (2, "open")]
+    assert preview(run_id, world.store).approve.runs == ["c", "last"]
+    decide(world, run_id)
+    assert world.resume(run_id).metadata.suspended_at_node == "last"
+    outlook = preview(run_id, world.store)
+    assert (outlook.approve.runs, outlook.reject.skips) == (["d"], ["d"])
 
 
 def test_the_preview_knows_that_what_a_loop_leads_to_waits_until_the_loop_rests(world: World) -> None:
