@@ -14,6 +14,7 @@ from neurocore.persistence import RunStatus
 from neurocore.runtime import begin, executor, sweep
 from neurocore.runtime.begin import drive_on
 from neurocore.runtime.dispatch import InlineDispatcher, ThreadDispatcher
+from neurocore.runtime.events import RunEvent
 from neurocore.runtime.executor import cancel_run, decide_gate, delete_run
 from neurocore.runtime.sweep import liveness_now, sweep_once
 from tests.runtime.test_flows import graph
@@ -128,6 +129,23 @@ def test_a_run_whose_skills_cannot_be_found_just_then_is_not_kept_from_the_next_
         assert dispatch.state(failed) is None
     dispatch.close()
     assert world.record(failed).status == "completed"
+
+
+def test_an_answer_that_comes_while_the_threads_leave_a_run_is_driven_on_by_them(world: World) -> None:
+    def answer(event: RunEvent) -> None:
+        if event.kind == "run_suspended" and event.run_id == run_id:
+            decide_gate(run_id, approved=True, by="ann", run_store=world.store)
+            dispatch.submit(run_id)
+
+    world.skill("work")
+    run_id = world.run(chain("a", "approval: {name: one}", "b", "approval: {name: two}", "c")).metadata.run_id
+    dispatch = ThreadDispatcher(world.registry, world.config, world.store, on_event=answer)
+    decide_gate(run_id, approved=True, by="ann", run_store=world.store)
+    dispatch.submit(run_id)
+    assert dispatch.idle(20)
+    dispatch.close()
+    assert world.record(run_id).status == "completed"
+    assert world.calls == ["a", "b", "c"]
 
 
 def test_a_failed_run_that_nobody_wants_on_is_left_alone(world: World, failed: str) -> None:
@@ -300,3 +318,23 @@ def test_a_run_that_ends_while_it_is_cancelled_has_ended(world: World, monkeypat
     with pytest.raises(RefusedError, match="is completed already"):
         cancel_run(run.run_id, run_store=world.store, config=world.config, by="ann")
     assert world.record(run.run_id).status == "completed"
+
+
+def test_a_decision_outlives_a_sweep_that_fails_its_run(world: World) -> None:
+    class Death(BaseException):
+        pass
+
+    def die() -> None:
+        raise Death
+
+    world.skill("work")
+    run_id = world.run(chain("a", "approval: {name: ok}", "b")).metadata.run_id
+    decide_gate(run_id, approved=True, by="ann", run_store=world.store)
+    with failpoints.arm("claim.after", die), pytest.raises(Death):
+        drive_on(run_id, world.registry, world.config, world.store)
+    world.config = structs.replace(world.config, runtime=structs.replace(world.config.runtime, on_lost="fail"))
+    dispatch = InlineDispatcher(world.registry, world.config, world.store)
+    assert sweep_once(world.config, run_store=world.store, dispatch=dispatch).failed == [run_id]
+    assert [gate.status for gate in world.store.load_gates(run_id)] == ["decided"]
+    assert world.resume(run_id).metadata.status == "completed"
+    assert world.calls == ["a", "b"]
