@@ -202,6 +202,14 @@ def test_a_loop_is_bounded(world: World, action: str, ends: str) -> None:
     assert warned == (action == "warn")
 
 
+def test_a_loop_that_does_not_come_to_rest_leads_nowhere_where_branches_run_to_their_end(world: World) -> None:
+    world.skill("work", count)
+    settings = "{max_iterations: 2, on_max_iterations: fail, fail_fast: false}"
+    with pytest.raises(ExecutionError, match="did not come to rest within 2 rounds"):
+        world.run(graph("a>b b>a?context.data.n<1000 b>after", settings=settings))
+    assert world.calls == ["a", "b", "a", "b"]
+
+
 @pytest.mark.parametrize(("visits", "times"), [(1, 1), (2, 2), (9, 3)])
 @pytest.mark.parametrize("loop", ["b>b?context.data.n<1000", "b>c c>b?context.data.n<1000"])
 def test_a_loop_ends_at_the_smaller_one_of_the_bounds_of_its_nodes_and_of_the_flow(
