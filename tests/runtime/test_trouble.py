@@ -27,10 +27,11 @@ from neurocore.errors import (
 )
 from neurocore.persistence.admin import check
 from neurocore.persistence.base import Commit, Signals
-from neurocore.runtime import executor, workers
+from neurocore.runtime import executor, loop, workers
 from neurocore.runtime.attempt import (
     MAX_ERROR_CHARACTERS,
     MAX_LOG_CHARACTERS,
+    MAX_LOG_LINES,
     MAX_TRACEBACK_CHARACTERS,
     Attempt,
     left_behind,
@@ -107,6 +108,25 @@ def test_resume_runs_what_failed_and_nothing_that_was_done(world: World) -> None
     assert world.story(run_id) == ["a 1.1 completed", "b 1.1 failed", "b 1.2 completed", "c 1.1 completed"]
     assert context.get("done") is True
     assert len(set(flaky.keys)) == 1
+
+
+def test_a_run_that_goes_on_after_a_failure_says_nothing_more_of_it(world: World) -> None:
+    seen: list[tuple[Any, ...]] = []
+
+    def work(context: FlowContext) -> None:
+        run = world.only_run()
+        seen.append((run.status, run.failure, run.error, run.finished_at))
+        if len(seen) == 1:
+            raise ValueError("not yet")
+
+    world.skill("work", work)
+    with pytest.raises(ExecutionError):
+        world.run(chain("a", "b"))
+    run_id = world.only_run().run_id
+    world.resume(run_id)
+    assert seen[1:] == [("running", None, None, None)] * 2
+    run = world.record(run_id)
+    assert (run.status, run.failure, run.error) == ("completed", None, None)
 
 
 def test_resume_data_on_a_failed_run_is_seen_by_the_step_that_is_tried_again_alone(world: World) -> None:
@@ -466,6 +486,48 @@ def test_the_whole_run_has_a_time(world: World) -> None:
         world.run(text)
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_step_may_take_all_the_time_that_it_has(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_async: bool
+) -> None:
+    looked, signals = [threading.Event(), threading.Event()], world.store.signals
+
+    def look(run_id: str) -> Any:
+        looked[looked[0].is_set()].set()
+        return signals(run_id)
+
+    async def waits(context: FlowContext) -> None:
+        await asyncio.to_thread(looked[1].wait, 20)
+
+    monkeypatch.setattr(loop, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(world.store, "signals", look)
+    world.async_skill("work", waits) if is_async else world.skill("work", lambda context: looked[1].wait(20))
+    context = world.run(chain("a: timeout: 60"))
+    assert looked[1].is_set()
+    assert world.story(context.metadata.run_id) == ["a 1.1 completed"]
+
+
+def test_what_a_step_logs_is_kept_in_order_up_to_the_limits(world: World) -> None:
+    def work(context: FlowContext) -> None:
+        log = logging.getLogger("work")
+        log.warning("first")
+        log.error("%s second", "the")
+        long = context.node_id == "long"
+        for number in range(300):
+            log.error("x" * 1_000 if long else "%d", *(() if long else (number,)))
+
+    world.skill("work", work)
+    run_id = world.run(chain("many", "long")).metadata.run_id
+    many, long = (step.logs for step in world.steps(run_id))
+    assert [(line.level, line.message) for line in many[:3]] == [
+        ("WARNING", "first"), ("ERROR", "the second"), ("ERROR", "0"),
+    ]  # fmt: skip
+    assert len(many) == MAX_LOG_LINES + 1
+    assert sum(len(line.message) for line in long[:-1]) == MAX_LOG_CHARACTERS
+    assert all(line.message for line in long)
+    assert many[-1].message == long[-1].message == "… further lines were left out …"
+
+
 @pytest.mark.parametrize(
     ("of_step", "of_run", "said"),
     [("0.05", "60", r"Step a failed: It did not end within 0.05 s\."), ("60", "0.05", "The run did not end within")],
@@ -719,8 +781,11 @@ def test_a_cancelled_async_step_ends_at_once(world: World) -> None:
 
     world.async_skill("work", work)
     with pytest.raises(ExecutionError, match="cancelled"):
-        world.run(chain("a", "b"))
-    assert world.only_run().status == "cancelled"
+        world.run(chain("a: retry: {max: 1, delay: 0}", "b"))
+    run = world.only_run()
+    assert run.status == "cancelled"
+    (step,) = world.steps(run.run_id)
+    assert (step.status, step.reason, step.error) == ("failed", "cancelled", "It was cancelled while it ran.")
 
 
 def test_a_run_that_this_process_drives_is_busy_for_others(world: World) -> None:
@@ -745,6 +810,7 @@ def test_a_replay_is_a_new_run_from_the_same_inputs(world: World) -> None:
     assert second.get("twice") == 4
     record = world.record(second.metadata.run_id)
     assert record.replay_of == first.metadata.run_id
+    assert [(event.kind, event.data) for event in record.events] == [("replayed", {"from": first.metadata.run_id})]
     assert record.run_id != first.metadata.run_id
 
 
