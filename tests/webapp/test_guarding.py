@@ -154,7 +154,9 @@ def test_what_is_too_large_is_refused_before_it_is_read(site):
 def test_the_secret_key_is_made_once_and_is_nobody_elses(tmp_path):
     first = secret_key(tmp_path / "data")
     assert (tmp_path / "data" / KEY_FILE).stat().st_mode & 0o777 == 0o600
+    (tmp_path / "data" / KEY_FILE).chmod(0o644)
     assert secret_key(tmp_path / "data") == first
+    assert (tmp_path / "data" / KEY_FILE).stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [KEY_FILE]
 
 
