@@ -268,12 +268,16 @@ def in_a_file(world: World, text: str) -> tuple[str, Path]:
 def test_a_blueprint_that_has_changed_voids_the_answer_that_was_given_on_the_one_before(world: World) -> None:
     run_id, path = in_a_file(world, chain("a", GATE, "b"))
     decide(world, run_id)
-    path.write_text(chain("a", GATE, "b", "c"))
+    before = world.record(run_id).blueprint_hash
+    path.write_text(chain("a", GATE, "b", "c", extra="version: '2.0'\n"))
     assert world.resume(run_id, latest=True).metadata.suspended_at_node == "ok"
     assert world.calls == ["a"]
     run = world.record(run_id)
     assert [(gate.visit, gate.status) for gate in run.gates] == [(1, "voided"), (2, "open")]
     assert [event.kind for event in run.events] == ["started", "answered", "resumed", "redefined"]
+    assert run.events[-1].data == {"from": before, "to": run.blueprint_hash}
+    assert run.blueprint_hash != before
+    assert (run.blueprint_version, run.nodes_total) == ("2.0", 4)
     decide(world, run_id)
     world.resume(run_id, latest=True)
     assert world.calls == ["a", "b", "c"]
