@@ -49,6 +49,7 @@ from neurocore.runtime.executor import (
     resolve_run_id,
 )
 from neurocore.runtime.sweep import sweep_once
+from neurocore.skills.loader import discover_skills
 from tests.runtime.test_flows import graph
 from tests.runtime.worlds import World, chain
 
@@ -127,6 +128,20 @@ def test_a_run_that_goes_on_after_a_failure_says_nothing_more_of_it(world: World
     assert seen[1:] == [("running", None, None, None)] * 2
     run = world.record(run_id)
     assert (run.status, run.failure, run.error) == ("completed", None, None)
+
+
+def test_a_skill_that_is_another_version_when_its_run_goes_on_is_named_in_a_warning(world: World) -> None:
+    world.skill("work", version="1.0.0")
+    world.skill("flaky", Flaky(1), version="3.0.0")
+    with pytest.raises(ExecutionError):
+        world.run(chain("a", "b").replace("name: b, type: work", "name: b, type: flaky"))
+    world.registry = discover_skills()
+    world.skill("work", version="2.0.0")
+    world.skill("flaky", version="3.0.0")
+    run_id = world.only_run().run_id
+    world.resume(run_id)
+    warnings = [event.data["message"] for event in world.record(run_id).events if event.kind == "warning"]
+    assert warnings == ["a ran with work 1.0.0 before; it is 2.0.0 now."]
 
 
 def test_resume_data_on_a_failed_run_is_seen_by_the_step_that_is_tried_again_alone(world: World) -> None:
@@ -238,6 +253,25 @@ def test_an_async_skill_that_leaves_by_sys_exit_fails_its_step_and_holds_up_nobo
     with pytest.raises(ExecutionError, match="nobody caught this") as caught:
         world.run(chain(f"a: 'on_error': fail{limit}", types="leaver"))
     assert world.story(caught.value.run_id or "") == ["a 1.1 failed"]
+
+
+def test_what_an_async_step_leaves_running_is_cancelled_when_its_run_stops(world: World) -> None:
+    left: list[asyncio.Task[None]] = []
+    ended = threading.Event()
+
+    async def beside() -> None:
+        try:
+            await asyncio.sleep(600)
+        finally:
+            ended.set()
+
+    async def work(context: FlowContext) -> None:
+        left.append(asyncio.create_task(beside()))
+        await asyncio.sleep(0)
+
+    world.async_skill("work", work)
+    world.run(chain("a"))
+    assert ended.is_set()
 
 
 def test_an_async_step_that_takes_too_long_to_be_set_up_is_cancelled(world: World) -> None:
@@ -457,6 +491,15 @@ def test_a_secret_is_no_port(world: World, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(ExecutionError, match="would record the value of a secret as its port"):
         world.run(text, initial_data={"token": "${TOKEN}"})
     assert "not-to-be-seen" not in repr(world.steps(world.only_run().run_id))
+
+
+def test_a_secret_is_no_key(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "very-secret-token")
+    world.skill("work", lambda context: context.set(context.get("token"), True))
+    text = chain("a", extra="inputs: {token: {type: string, secret: true}}\n")
+    with pytest.raises(ExecutionError, match="would record the value of a secret under '•••'"):
+        world.run(text, initial_data={"token": "${TOKEN}"})
+    assert "very-secret" not in repr(world.steps(world.only_run().run_id))
 
 
 def test_a_long_text_is_not_cut_through_a_secret_that_stands_in_it(
