@@ -914,6 +914,22 @@ def test_a_step_that_was_broken_off_is_another_attempt_when_the_run_goes_on(
     assert world.story(run_id)[-2:] == [f"a 1.{times + 1} completed", "b 1.1 completed"]
 
 
+def test_deaths_in_different_steps_do_not_add_up(world: World) -> None:
+    def work(context: FlowContext) -> None:
+        if context.attempt == 1:
+            raise Death
+
+    world.skill("work", work)
+    names = ["a", "b", "c", "d"]
+    with pytest.raises(Death):
+        world.run(chain(*names))
+    run_id = world.only_run().run_id
+    for _ in names[1:]:
+        with pytest.raises(Death):
+            world.resume(run_id)
+    assert world.resume(run_id).metadata.status == "completed"
+
+
 def test_what_a_resume_brought_for_a_failed_step_outlives_the_process_that_tries_it_again(world: World) -> None:
     seen: list[tuple[str, object]] = []
 
