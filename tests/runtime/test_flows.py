@@ -11,6 +11,7 @@ from msgspec import structs
 
 from neurocore import FlowContext
 from neurocore.errors import ExecutionError
+from neurocore.persistence.base import Commit, Signals
 from neurocore.runtime.events import RunEvent
 from tests.runtime.worlds import World, chain
 
@@ -425,3 +426,21 @@ def test_the_whole_context_is_kept_with_every_step_where_that_is_wanted(world: W
     context = world.run(chain("a", "b"), initial_data={"x": 3})
     snapshots = [step.context_snapshot for step in world.steps(context.metadata.run_id)]
     assert snapshots == ([{"x": 3, "a": {1}}, {"x": 3, "a": {1}, "b": {1}}] if wanted else [None, None])
+
+
+def test_what_a_run_comes_to_at_a_gate_and_at_its_end_is_synced_and_its_other_steps_are_not(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, bool]] = []
+    commit = world.store.commit
+
+    def note(turn: Commit) -> Signals:
+        told.append((turn.run.status.value, turn.sync))
+        return commit(turn)
+
+    world.skill("work")
+    monkeypatch.setattr(world.store, "commit", note)
+    run_id = world.run(chain("a", "b", "approval: {name: ok}", "c", "d")).metadata.run_id
+    assert told == [("running", False), ("suspended", True)]
+    world.resume(run_id, resume_data={"approved": True})
+    assert told[2:] == [("running", True), ("running", False), ("completed", True)]
