@@ -22,7 +22,7 @@ from neurocore.errors import (
     RefusedError,
     UsageError,
 )
-from neurocore.gates.compare import compare_runs, last_approved
+from neurocore.gates.compare import compare_runs, differences, last_approved
 from neurocore.gates.preview import preview
 from neurocore.persistence.base import last_hash
 from neurocore.runtime.dispatch import InlineDispatcher
@@ -629,6 +629,21 @@ def test_a_gate_behind_a_step_that_was_skipped_shows_what_the_step_before_that_h
     assert gate.values == {"a": 7}
 
 
+def test_a_gate_shows_what_was_set_directly_before_it_whoever_drove_the_run_then(world: World) -> None:
+    def work(context: FlowContext) -> None:
+        if context.node_id == "b" and world.calls.count("b") == 1:
+            raise ValueError
+        context.set(context.node_id, 1)
+
+    world.skill("work", work)
+    with pytest.raises(ExecutionError):
+        world.run(graph("start>a a>b a>ok b>ok", types={"ok": "approval"}))
+    run_id = world.only_run().run_id
+    world.resume(run_id)
+    (gate,) = world.store.load_gates(run_id)
+    assert gate.values == {"a": 1, "b": 1}
+
+
 def test_the_preview_says_what_each_answer_leads_to(world: World) -> None:
     run_id = at_gate(world, "a", GATE, "b", "c: condition: context.data.n > 9", "d")
     outlook = preview(run_id, world.store)
@@ -785,6 +800,44 @@ def test_what_differs_from_the_last_approved(world: World) -> None:
     assert [(one.key, one.before, one.after, one.kind) for one in found.differences] == [("sum.total", 1, 2, "changed")]
     compared = compare_runs(first, second, world.store)
     assert [one.key for one in compared.inputs] == ["x"]
+    assert compared.blueprint == []
+    pairs = [(pair.node_id, [one.key for one in pair.differences], pair.second is None) for pair in compared.steps]
+    assert pairs == [("a", ["sum.total"], False), ("ok", ["approval", "approvals"], False), ("b", [], True)]
+
+
+def test_only_an_approval_of_the_same_gate_in_another_run_is_compared_with(world: World) -> None:
+    world.skill("work", lambda context: context.set("n", context.get("x")))
+    text = chain("a", "approval: {name: ok, require: false}", "approval: {name: other}")
+
+    def run(x: int, **answers: bool) -> str:
+        run_id = world.run(text, initial_data={"x": x}).metadata.run_id
+        for gate, approved in answers.items():
+            decide(world, run_id, gate=gate, approved=approved)
+            world.resume(run_id)
+        return run_id
+
+    first = run(1, ok=True, other=True)
+    run(2, ok=False, other=True)
+    third = run(3, ok=True)
+    found = last_approved(third, "ok", world.store)
+    assert found is not None
+    assert (found.run.run_id, found.gate.node_id) == (first, "ok")
+    assert [(one.key, one.before, one.after) for one in found.differences] == [("n", 1, 3)]
+    assert last_approved(third, "a", world.store) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        ({"a": [1, {"b": 2}, 3]}, {"a": [1, {"b": 4}]}, [("a[1].b", "changed"), ("a[2]", "removed")]),
+        ({"a": [1]}, {"a": [1, 2], "b": 3}, [("a[1]", "added"), ("b", "added")]),
+        ({"a": [1], "b": {}}, {"a": {"x": 1}, "b": []}, [("a", "changed"), ("b", "changed")]),
+        ({"a": 1, "b": [1]}, {"a": 1.0, "b": 1}, [("a", "changed"), ("b", "changed")]),
+        ({"a": float("nan"), "b": [float("nan")]}, {"a": float("nan"), "b": [float("nan")]}, []),
+    ],
+)
+def test_what_differs_is_found_within_lists_and_mappings(before: Any, after: Any, found: list[Any]) -> None:
+    assert [(one.key, one.kind) for one in differences(before, after)] == found
 
 
 class Death(BaseException):
