@@ -24,7 +24,8 @@ from tests.system.test_kills import finish
 NODES = ["a", "b", "ok", "c", "d"]
 SECTOR = 512
 #: A call with the file that it is about, as `strace -y` writes it, every string in hexadecimal.
-CALL = re.compile(r"^\d+ +(\w+)\((?:\d+<([^>]*)>|\"([^\"]*)\")(.*)\) += (-?\d+)")
+CALL = re.compile(r"^\d+ +(\w+)\((?:\d+<([^>]*)>|\"([^\"]*)\")(.*)\) += (-?\d+|\?)")
+UNFINISHED, RESUMED = " <unfinished ...>", re.compile(r"^ *<\.\.\. \w+ resumed>(.*)$")
 WRITTEN = re.compile(r', "([^"]*)", (\d+)(?:, (\d+))?$')
 
 Operation = tuple[str, str, int, bytes]
@@ -83,10 +84,10 @@ def _sectors(operation: tuple[str, int, bytes]) -> Iterator[tuple[str, int, byte
 def operations(trace: Path) -> list[Operation]:
     """What processes did to files: (write | truncate | sync | unlink, path, place, data)."""
     found: list[Operation] = []
-    for line in trace.read_text("ascii").splitlines():
+    for line in _whole(trace.read_text("ascii").splitlines()):
         call = CALL.match(line)
         assert call is not None or "+++ exited" in line, f"what is this? {line[:200]}"
-        if call is None or int(call[5]) < 0:
+        if call is None or call[5] == "?" or int(call[5]) < 0:  # it failed, or its process ended within it
             continue
         name, path, rest = call[1], _bytes(call[2] or call[3] or "").decode(), call[4]
         if name in ("write", "pwrite64"):
@@ -100,6 +101,18 @@ def operations(trace: Path) -> list[Operation]:
         else:
             found.append(("sync" if name in ("fsync", "fdatasync") else "unlink", path, 0, b""))
     return found
+
+
+def _whole(lines: list[str]) -> Iterator[str]:
+    """The lines of a trace; a call that another thread's came in between of is written when it ends."""
+    begun: dict[str, str] = {}
+    for line in lines:
+        thread, _, rest = line.partition(" ")
+        resumed = RESUMED.match(rest)
+        if rest.endswith(UNFINISHED):
+            begun[thread] = line.removesuffix(UNFINISHED)
+        else:
+            yield begun.pop(thread) + resumed[1] if resumed else line
 
 
 def _bytes(text: str) -> bytes:
