@@ -115,12 +115,9 @@ class Progress:
         """What can start now. Nodes in `started` (id, visit) were found ready before: their condition has been met."""
         moves = Moves(ready=[], skipped=[], broken=[])
         while self._fresh:
-            node = self.plan.nodes[self._fresh.popleft()]
-            state = self._state[node.index]
-            if state == _READY and node.condition is None:
-                moves.ready.append((node, self._visit[node.index]))
-            elif state in (_READY, _DEAD):
-                self._look_at(node, evaluate, started, moves)
+            index = self._fresh.popleft()
+            if self._state[index] in (_READY, _DEAD):
+                self._look_at(self.plan.nodes[index], evaluate, started, moves)
         moves.exhausted = self._exhausted
         return moves
 

@@ -72,7 +72,7 @@ class Attempt(Struct, eq=False):
 
     def still_works(self) -> bool:
         """Whether an earlier try of this visit was left behind and is not at its end: two would do the work twice."""
-        works = left_behind.get(self.key) if left_behind else None
+        works = left_behind.get(self.key)
         return works is not None and works()
 
     def view(self, base: Mapping[str, bytes], instances: Instances) -> FlowContext:

@@ -128,11 +128,10 @@ class Instances:
             raise SkillError(
                 f"The skill {node.type} of {node.component} cannot be initialised: {type(error).__name__}: {error}"
             ) from error
-        wants_llm = skill.skill_meta.requires_llm
-        problems = [*skill.validate_config(), *(skill.llm_problems(resolved) if wants_llm else ())]
+        problems = [*skill.validate_config(), *skill.llm_problems(resolved)]
         if problems:
             raise SkillError(f"The configuration of {node.component} is wrong: {'; '.join(problems)}")
-        if wants_llm:
+        if skill.skill_meta.requires_llm:
             from neurocore.llm.provider import build_provider
 
             skill.llm = build_provider(resolved)
