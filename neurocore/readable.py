@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 
@@ -41,6 +42,12 @@ def safe(text: str) -> str:
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """`1 run`, `1,204 runs`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """`a, b and c`; of more than `most` names, how many more there are."""
+    shown = [*names[:most], *([f"{len(names) - most} more"] if len(names) > most else [])]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def moment(iso: str | None) -> datetime | None:

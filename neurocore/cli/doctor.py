@@ -19,7 +19,7 @@ from neurocore.cli.reports import DoctorDocument, FindingDocument
 from neurocore.cli.text import line, near, safe, wrapped
 from neurocore.cli.types import json_option
 from neurocore.errors import ConfigError, NeuroCoreError
-from neurocore.readable import counted
+from neurocore.readable import counted, listed
 
 if TYPE_CHECKING:
     from neurocore.persistence.base import RunStore
@@ -174,10 +174,9 @@ def _same_name(project: Project, name: str, files: list[Path]) -> FindingDocumen
         taken = f", and `neurocore run {shlex.quote(name)}` silently takes {near(project.blueprint_path(name))}"
     except NeuroCoreError:  # it cannot be named so
         taken = ""
-    shown = [near(file) for file in files[:4]] + ([f"{len(files) - 4} more"] if len(files) > 4 else [])
     return _warning(
         "blueprints",
-        f"{', '.join(shown[:-1])} and {shown[-1]} {'both' if len(files) == 2 else 'all'} say `name: {name}`; the "
+        f"{listed(list(map(near, files)), most=4)} {'both' if len(files) == 2 else 'all'} say `name: {name}`; the "
         f"dashboard and the API silently know the first only{taken}.",
         "Give each a name of its own; the histories of one name are shown as one.",
     )

@@ -218,7 +218,7 @@ def _node_name(node: CurrentNode) -> str:
     return _name(node.node_id, node.visit, node.attempt)
 
 
-def _name(node: str, visit: int, attempt: int) -> str:
+def _name(node: str, visit: int, attempt: int = 1) -> str:
     name = line(node) + (f" (visit {visit})" if visit > 1 else "")
     return name + (f" (attempt {attempt})" if attempt > 1 else "")
 
@@ -339,8 +339,7 @@ def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], sta
 
 
 def _waits(gate: GateRecord) -> str:
-    visit = f" (visit {gate.visit})" if gate.visit > 1 else ""
-    return f"{line(gate.node_id)}{visit} waits for {'data' if gate.kind == 'input' else 'a decision'}"
+    return f"{_name(gate.node_id, gate.visit)} waits for {'data' if gate.kind == 'input' else 'a decision'}"
 
 
 def _since(approved: Any, project: Project, indent: str, room: int) -> list[str]:

@@ -18,6 +18,7 @@ from neurocore.blueprint.progress import Progress
 from neurocore.errors import ConditionError, NoOpenGate, RunNotFound
 from neurocore.gates.past import outcomes
 from neurocore.persistence.base import GateRecord, GateStatus, RunStore
+from neurocore.readable import listed
 
 _NO, _MAYBE, _YES = 0, 1, 2
 
@@ -70,7 +71,7 @@ def outlooks(plan: Plan, gate: GateRecord, progress: Progress) -> Preview:
     approve = _outlook(plan, node, APPROVED, progress)
     if gate.policy.require:
         waiting = [one for one in _spread(plan, node, APPROVED, progress) if one != node.id]
-        sentence = "the run ends failed" + (f"; {_and(waiting)} will not run" if waiting else "")
+        sentence = "the run ends failed" + (f"; {listed(waiting)} will not run" if waiting else "")
         return Preview(
             approve=approve,
             reject=Outlook(runs=[], maybe=[], skips=waiting, ends="failed", sentence=sentence),
@@ -196,7 +197,7 @@ def _outlook(plan: Plan, gate: PlanNode, port: str, progress: Progress) -> Outlo
     certain = [id for id, chance in back.items() if chance is _YES]
     gates = {node.id for node in plan.nodes if node.is_gate}
     opened = [id for id in runs if id in gates]
-    ends = f"waits at {_and(opened)}" if opened else f"goes back to {_and(certain)}" if certain else "completed"
+    ends = f"waits at {listed(opened)}" if opened else f"goes back to {listed(certain)}" if certain else "completed"
     return Outlook(runs=runs, maybe=maybe, skips=skips, ends=ends, sentence=_sentence(runs, maybe, skips, gates, ends))
 
 
@@ -232,14 +233,9 @@ def _sentence(runs: list[str], maybe: list[str], skips: list[str], gates: set[st
         "may wait at": [id for id in maybe if id in gates],
         "skips": skips,
     }
-    parts = [f"{words} {_and(ids)}" for words, ids in said.items() if ids]
+    parts = [f"{words} {listed(ids)}" for words, ids in said.items() if ids]
     if parts or ends.startswith("waits"):
         parts.append(f"then {ends}")
     else:
         parts.append("the run completes" if ends == "completed" else ends)
     return ", ".join(parts)
-
-
-def _and(ids: Sequence[str]) -> str:
-    shown = list(ids[:6]) + ([f"{len(ids) - 6} more"] if len(ids) > 6 else [])
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
