@@ -216,26 +216,18 @@ def test_the_sweep_fails_no_run_that_has_ended(world: World, monkeypatch: Any) -
     assert world.record(run.run_id).status == "completed"
 
 
-def test_the_sweep_cancels_a_lost_run_that_is_to_be_cancelled_whatever_is_done_with_others(world: World) -> None:
-    class Death(BaseException):
-        pass
+class Death(BaseException):
+    """What ends a process, as its run sees it."""
 
-    def work(context: FlowContext) -> None:
-        cancel_run(context.metadata.run_id, run_store=world.store, config=world.config, by="ann")
-        raise Death
 
-    world.skill("work", work)
-    with pytest.raises(Death):
-        world.run(chain("a"))
+def failing_what_is_lost(world: World) -> InlineDispatcher:
+    """A dispatcher of a project whose sweep lets lost runs fail."""
     world.config = structs.replace(world.config, runtime=structs.replace(world.config.runtime, on_lost="fail"))
-    dispatch = InlineDispatcher(world.registry, world.config, world.store)
-    sweep_once(world.config, run_store=world.store, dispatch=dispatch)
-    assert (world.only_run().status, world.calls) == ("cancelled", ["a"])
+    return InlineDispatcher(world.registry, world.config, world.store)
 
 
-def test_the_gates_of_a_lost_run_that_the_sweep_fails_wait_no_more(world: World) -> None:
-    class Death(BaseException):
-        pass
+def dead_beside_its_gate(world: World, edges: str) -> None:
+    """A run whose process died in step b while the gate ok was open."""
 
     def work(context: FlowContext) -> None:
         if context.node_id == "b" and world.calls.count("b") == 1:
@@ -243,9 +235,25 @@ def test_the_gates_of_a_lost_run_that_the_sweep_fails_wait_no_more(world: World)
 
     world.skill("work", work)
     with pytest.raises(Death):
-        world.run(graph("a>ok a>b", types={"ok": "approval"}))
-    world.config = structs.replace(world.config, runtime=structs.replace(world.config.runtime, on_lost="fail"))
-    dispatch = InlineDispatcher(world.registry, world.config, world.store)
+        world.run(graph(edges, types={"ok": "approval"}))
+
+
+def test_the_sweep_cancels_a_lost_run_that_is_to_be_cancelled_whatever_is_done_with_others(world: World) -> None:
+    def work(context: FlowContext) -> None:
+        cancel_run(context.metadata.run_id, run_store=world.store, config=world.config, by="ann")
+        raise Death
+
+    world.skill("work", work)
+    with pytest.raises(Death):
+        world.run(chain("a"))
+    dispatch = failing_what_is_lost(world)
+    sweep_once(world.config, run_store=world.store, dispatch=dispatch)
+    assert (world.only_run().status, world.calls) == ("cancelled", ["a"])
+
+
+def test_the_gates_of_a_lost_run_that_the_sweep_fails_wait_no_more(world: World) -> None:
+    dead_beside_its_gate(world, "a>ok a>b")
+    dispatch = failing_what_is_lost(world)
     assert sweep_once(world.config, run_store=world.store, dispatch=dispatch).failed
     run = world.only_run()
     assert (run.status, run.suspended_at_node, [gate.status for gate in run.gates]) == ("failed", None, ["voided"])
@@ -256,19 +264,9 @@ def test_the_gates_of_a_lost_run_that_the_sweep_fails_wait_no_more(world: World)
 
 
 def test_an_answer_that_comes_while_the_sweep_fails_its_run_is_acted_on(world: World, monkeypatch: Any) -> None:
-    class Death(BaseException):
-        pass
-
-    def work(context: FlowContext) -> None:
-        if context.node_id == "b" and world.calls.count("b") == 1:
-            raise Death
-
-    world.skill("work", work)
-    with pytest.raises(Death):
-        world.run(graph("a>ok a>b ok>c", types={"ok": "approval"}))
+    dead_beside_its_gate(world, "a>ok a>b ok>c")
     run_id = world.only_run().run_id
-    world.config = structs.replace(world.config, runtime=structs.replace(world.config.runtime, on_lost="fail"))
-    dispatch = InlineDispatcher(world.registry, world.config, world.store)
+    dispatch = failing_what_is_lost(world)
     load = world.store.load_gates
 
     def answered(run_id: str) -> Any:
@@ -321,9 +319,6 @@ def test_a_run_that_ends_while_it_is_cancelled_has_ended(world: World, monkeypat
 
 
 def test_a_decision_outlives_a_sweep_that_fails_its_run(world: World) -> None:
-    class Death(BaseException):
-        pass
-
     def die() -> None:
         raise Death
 
@@ -332,8 +327,7 @@ def test_a_decision_outlives_a_sweep_that_fails_its_run(world: World) -> None:
     decide_gate(run_id, approved=True, by="ann", run_store=world.store)
     with failpoints.arm("claim.after", die), pytest.raises(Death):
         drive_on(run_id, world.registry, world.config, world.store)
-    world.config = structs.replace(world.config, runtime=structs.replace(world.config.runtime, on_lost="fail"))
-    dispatch = InlineDispatcher(world.registry, world.config, world.store)
+    dispatch = failing_what_is_lost(world)
     assert sweep_once(world.config, run_store=world.store, dispatch=dispatch).failed == [run_id]
     assert [gate.status for gate in world.store.load_gates(run_id)] == ["decided"]
     assert world.resume(run_id).metadata.status == "completed"

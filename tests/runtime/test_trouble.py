@@ -386,6 +386,17 @@ def test_a_sync_step_that_takes_too_long_is_left_behind_and_its_changes_dropped(
     assert run.failure.kind == "timeout"
 
 
+def is_not_begun_beside_itself(world: World, may_end: threading.Event, threads: list[threading.Thread]) -> None:
+    """See that the run's step is tried again only when the thread that was left behind of it has ended."""
+    run_id = world.only_run().run_id
+    with pytest.raises(ExecutionError, match="An earlier try of it was left behind and still works"):
+        world.resume(run_id)
+    may_end.set()
+    threads[0].join(20)
+    assert world.resume(run_id).metadata.status == "completed"
+    assert len(threads) == 2
+
+
 def test_a_step_that_was_left_behind_is_not_begun_again_beside_itself(world: World) -> None:
     may_end, threads = threading.Event(), []
 
@@ -396,13 +407,7 @@ def test_a_step_that_was_left_behind_is_not_begun_again_beside_itself(world: Wor
     world.skill("work", work)
     with pytest.raises(ExecutionError, match="did not end within"):
         world.run(chain("a: timeout: 0.05"))
-    run_id = world.only_run().run_id
-    with pytest.raises(ExecutionError, match="An earlier try of it was left behind and still works"):
-        world.resume(run_id)
-    may_end.set()
-    threads[0].join(20)
-    assert world.resume(run_id).metadata.status == "completed"
-    assert len(threads) == 2
+    is_not_begun_beside_itself(world, may_end, threads)
 
 
 def test_a_step_is_not_begun_again_beside_itself_when_what_ran_beside_it_could_not_be_recorded(
@@ -427,13 +432,7 @@ def test_a_step_is_not_begun_again_beside_itself_when_what_ran_beside_it_could_n
     world.skill("quick", quick)
     with pytest.raises(StoreError, match="is full"):
         world.run(graph("a b", types={"b": "quick"}))
-    run_id = world.only_run().run_id
-    with pytest.raises(ExecutionError, match="An earlier try of it was left behind and still works"):
-        world.resume(run_id)
-    may_end.set()
-    threads[0].join(20)
-    assert world.resume(run_id).metadata.status == "completed"
-    assert len(threads) == 2
+    is_not_begun_beside_itself(world, may_end, threads)
 
 
 def test_a_step_that_ends_while_it_is_recorded_as_timed_out_changes_nothing_any_more(
