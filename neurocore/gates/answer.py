@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import structs
+
 from neurocore.blueprint.model import Blueprint
 from neurocore.blueprint.plan import compile_plan
-from neurocore.errors import AlreadyDecided, GateAmbiguous, GateChanged, InputError, NoOpenGate
+from neurocore.errors import AlreadyDecided, GateAmbiguous, GateChanged, InputError, NeuroCoreError, NoOpenGate
 from neurocore.gates import occurrence
 from neurocore.people import name_problem
 from neurocore.persistence.base import (
@@ -14,7 +16,6 @@ from neurocore.persistence.base import (
     GateStatus,
     RunRecord,
     RunStore,
-    gate_digest,
     own_event,
     utcnow_iso,
 )
@@ -104,17 +105,21 @@ def refuse_if_changed(run: RunRecord, gate: GateRecord, digest: str | None, stor
     if node is None:
         return
     context = store.load_context(run.run_id)
-    now = occurrence.as_of(gate, node, context)
-    if now.digest != gate.digest:
-        _replace(gate, now, store)
+    if not occurrence.still_shows(gate, node, context):
+        try:
+            now = occurrence.as_of(structs.replace(gate, visit=gate.visit + 1), node, context)
+        except NeuroCoreError as error:
+            raise GateChanged(
+                f"What gate {gate.node_id} would let through has changed, and it cannot ask again: {error}"
+            ) from error
+        _replace(run, gate, now, store)
         raise GateChanged(
             f"What gate {gate.node_id} would let through has changed; look at the new values, then decide."
         )
 
 
-def _replace(gate: GateRecord, now: GateRecord, store: RunStore) -> None:
-    from msgspec import structs
-
+def _replace(run: RunRecord, gate: GateRecord, now: GateRecord, store: RunStore) -> None:
+    """Let a gate of a run that nobody drives ask anew; who drives a run does that with the next step."""
     at = utcnow_iso()
     step = store.load_step(gate.run_id, gate.step_index)
     if step is None:
@@ -124,11 +129,11 @@ def _replace(gate: GateRecord, now: GateRecord, store: RunStore) -> None:
     commits = max((one.commit_index for one in steps), default=0)
     reason = "what it shows has changed"
     voided = structs.replace(gate, status=GateStatus.VOIDED, closed_at=at, void_reason=reason)
-    new = structs.replace(now, visit=gate.visit + 1, opened_at=at, step_index=last + 1, answers=[])
-    new.digest = gate_digest(new)
+    new = structs.replace(now, opened_at=at, step_index=last + 1, answers=[])
     row = structs.replace(step, step_index=last + 1, visit=new.visit, started_at=at, commit_index=commits + 1)
     event = own_event("voided", {"gate": gate.node_id}, at=at)
-    store.replace_gate(gate.run_id, voided, new, occurrence.voided_step(step, reason), row, event=event)
+    rows = occurrence.voided_step(step, reason), row
+    store.replace_gate(gate.run_id, voided, new, *rows, event=event, expected_epoch=run.epoch)
 
 
 def _named(gate: GateRecord, name: str | None, visit: int | None) -> bool:

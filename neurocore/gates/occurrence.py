@@ -1,7 +1,8 @@
-"""Opening a gate: freeze its message, the values it shows and the digest over both (promise 6).
+"""Opening a gate: freeze its message, the values it shows, and the digest over these and what they rest on (promise 6).
 
-What is frozen is a function of the plan and the committed context alone, so it can be computed again when an answer
-comes and when the gate completes; if the digest differs then, what was approved is no longer what would happen.
+The message is rendered once, when the gate opens. When an answer comes, and when the gate completes, only the hash of
+its inputs is computed again from the committed context. If the digest differs then, what was approved is no longer what
+would happen.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from neurocore import codec, secrets
 from neurocore.blueprint.plan import APPROVED, REJECTED, PlanNode
 from neurocore.codec import SecretRef
 from neurocore.errors import NeuroCoreError, SkillError
+from neurocore.persistence import seals
 from neurocore.persistence.base import (
     Answer,
     Failure,
@@ -25,7 +27,6 @@ from neurocore.persistence.base import (
     RunStore,
     StepRecord,
     StepStatus,
-    gate_digest,
 )
 from neurocore.skills import templates
 
@@ -63,18 +64,29 @@ def as_of(gate: GateRecord, node: PlanNode, context: Mapping[str, bytes]) -> Gat
 
 
 def still_shows(gate: GateRecord, node: PlanNode, context: Mapping[str, bytes]) -> bool:
-    """Whether the occurrence would open with the same digest now; one that could not even open would not."""
+    """Whether the context still gives what the occurrence rests on, by the rules of its digest's version.
+
+    Version 1 renders the message again, which is not the same in another process where it shows a set.
+    """
     try:
-        return as_of(gate, node, context).digest == gate.digest
+        if seals.version_of(gate.digest) == 1:
+            now = _frozen(structs.replace(gate), node, context)
+            return seals.gate_digest(now, version=1) == gate.digest
+        return seals.gate_digest(gate, _inputs(gate, node, context)) == gate.digest
     except NeuroCoreError:
         return False
+
+
+def asks_the_same(gate: GateRecord, other: GateRecord) -> bool:
+    """Whether two occurrences show the same, under the same rules."""
+    return (gate.message, gate.policy, gate.shown) == (other.message, other.policy, other.shown)
 
 
 def open_input(run_id: str, node: PlanNode, visit: int, reason: str, *, at: str) -> GateRecord:
     """The occurrence of a step that called `context.suspend` and waits for data."""
     gate = GateRecord(run_id=run_id, node_id=node.id, visit=visit, kind="input", name=node.component, opened_at=at)
     gate.message = reason or f"{node.component} waits for data"
-    gate.digest = gate_digest(gate)
+    gate.digest = seals.gate_digest(gate)
     return gate
 
 
@@ -129,19 +141,31 @@ def _frozen(gate: GateRecord, node: PlanNode, context: Mapping[str, bytes]) -> G
     gate.shown = codec.encode({key: codec.decode(context[key]) for key in keys if key in context})
     template = node.config.get("message")
     gate.message = _message(str(template), node, context) if template else default_message(node)
-    gate.digest = gate_digest(gate)
+    gate.digest = seals.gate_digest(gate, _inputs(gate, node, context))
     return gate
+
+
+def _inputs(gate: GateRecord, node: PlanNode, context: Mapping[str, bytes]) -> dict[str, list[Any]]:
+    """What the occurrence rests on: what its message is made of, as the message sees it, and the values shown."""
+    made_of = _seen_by_message(str(node.config.get("message") or ""), context)
+    shown = {key: [codec.decode(context[key])] if key in context else [] for key in gate.policy.show or ()}
+    return {**made_of, **shown}
+
+
+def _seen_by_message(template: str, context: Mapping[str, bytes]) -> dict[str, list[Any]]:
+    """The values that a message's template names, credentials masked; an empty list where the context has none."""
+    if "{" not in template:
+        return {}
+    return {
+        key: [MASK if _masked(key, context) else secrets.mask(codec.decode(context[key]))] if key in context else []
+        for key in templates.names(template)
+    }
 
 
 def _message(template: str, node: PlanNode, context: Mapping[str, bytes]) -> str:
     if "{" not in template:
         return template
-    names = templates.names(template)
-    values: dict[str, Any] = {
-        key: MASK if _masked(key, context) else secrets.mask(codec.decode(context[key]))
-        for key in names
-        if key in context
-    }
+    values = {key: found[0] for key, found in _seen_by_message(template, context).items() if found}
     return templates.render(template, values, what=f"the message of the gate {node.id}")
 
 

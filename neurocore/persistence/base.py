@@ -18,6 +18,7 @@ from neurocore import codec
 from neurocore.persistence.derive import (
     cancelled,
     check_cursor,
+    claim_lost,
     complete,
     cursor,
     fold,
@@ -54,8 +55,8 @@ from neurocore.persistence.records import (
     StepStatus,
     Tombstone,
     a_day_ago,
-    gate_digest,
     own_event,
+    signals_of,
     storable,
     utcnow_iso,
 )
@@ -89,11 +90,11 @@ __all__ = [
     "a_day_ago",
     "cancelled",
     "check_cursor",
+    "claim_lost",
     "complete",
     "cursor",
     "defaults_lock",
     "fold",
-    "gate_digest",
     "goes_on",
     "is_there",
     "last_hash",
@@ -102,6 +103,7 @@ __all__ = [
     "merged",
     "no_cursor",
     "own_event",
+    "signals_of",
     "storable",
     "utcnow_iso",
 ]
@@ -157,8 +159,8 @@ class RunStore(ABC):
                 raise is_there(run.run_id)
             self.save_run(run)
 
-    def claim(self, run_id: str, *, owner: str, expected_epoch: int) -> int | None:
-        """Take the right to drive the run: compare-and-set on its epoch, raising it by one.
+    def claim(self, run_id: str, *, owner: str, expected_epoch: int, expected_owner: str | None = None) -> int | None:
+        """Take the right to drive the run: compare-and-set on its epoch and owner, raising the epoch by one.
 
         Also sets `status` to running and `owner`, and clears `owed` and what a failure left (`error`, `failure`,
         `finished_at`, and a `cancel_requested` that came too late; that of a run that has not ended stands). Returns
@@ -167,7 +169,7 @@ class RunStore(ABC):
         """
         with defaults_lock:
             run = self.load_run(run_id)
-            if run is None or run.epoch != expected_epoch:
+            if run is None or (run.epoch, run.owner) != (expected_epoch, expected_owner):
                 return None
             run.epoch += 1
             run.owner = owner
@@ -181,7 +183,7 @@ class RunStore(ABC):
             return run.epoch
 
     def commit(self, commit: Commit) -> Signals:
-        """Write one turn of the loop. Raises `ClaimLost` when the run's epoch is no longer `commit.run.epoch`.
+        """Write one turn of the loop. Raises `ClaimLost` when the run's epoch or owner is no longer the commit's.
 
         Steps are saved before the run row, later ones first, so that a death in between leaves rows that do not fit
         the run yet and are ignored, never a run that claims a step it has not.
@@ -192,6 +194,7 @@ class RunStore(ABC):
             if run is None:
                 return Signals(
                     epoch=commit.run.epoch,
+                    owner=commit.owner,
                     cancel_requested=stored.cancel_requested if stored else None,
                     owed=Owed.DECISION,
                     version=stored.version if stored else 0,
@@ -201,30 +204,49 @@ class RunStore(ABC):
             if run.status is not RunStatus.RUNNING:
                 complete(run, self.load_steps(run.run_id))
             self.save_run(run)
-            return Signals(epoch=run.epoch, cancel_requested=run.cancel_requested, owed=run.owed, version=run.version)
+            return signals_of(run)
 
     def signals(self, run_id: str) -> Signals | None:
         """What the driver must notice, as cheaply as the backend can; None when the run is gone."""
         run = self.load_run(run_id)
         if run is None:
             return None
-        return Signals(epoch=run.epoch, cancel_requested=run.cancel_requested, owed=run.owed, version=run.version)
+        return signals_of(run)
 
-    def request_cancel(self, run_id: str, *, event: Event) -> None:
-        """Ask whoever drives the run to stop between steps; `event.who` stands in `cancel_requested`."""
+    def request_cancel(self, run_id: str, *, event: Event) -> bool:
+        """Ask whoever drives the run to stop between steps; `event.who` stands in `cancel_requested`.
+
+        Returns False, and changes nothing, when the run has ended.
+        """
         with defaults_lock:
             run = self.load_run(run_id)
-            if run is not None:
-                run.cancel_requested = event.who or "?"
-                run.events = [*run.events, event]
-                run.version += 1
-                self.save_run(run)
+            if run is None or run.status.ended:
+                return False
+            run.cancel_requested = event.who or "?"
+            run.events = [*run.events, event]
+            run.version += 1
+            self.save_run(run)
+            return True
 
-    def set_owed(self, run_id: str, owed: Owed | None, *, event: Event | None = None) -> None:
-        """Mark a run as owed (or not), outside the loop; one that is completed or cancelled is left alone."""
+    def set_owed(
+        self,
+        run_id: str,
+        owed: Owed | None,
+        *,
+        event: Event | None = None,
+        claim: tuple[int, str | None] | None = None,
+    ) -> None:
+        """Mark a run as owed (or not), outside the loop; one that is completed or cancelled is left alone.
+
+        With `claim` (an epoch and an owner) the run is left alone as well when it is no longer under that claim.
+        """
         with defaults_lock:
             run = self.load_run(run_id)
-            if run is not None and run.status not in (RunStatus.COMPLETED, RunStatus.CANCELLED):
+            if (
+                run is not None
+                and run.status not in (RunStatus.COMPLETED, RunStatus.CANCELLED)
+                and claim in (None, (run.epoch, run.owner))
+            ):
                 run.owed = owed
                 run.events = [*run.events, event] if event else run.events
                 run.version += 1
@@ -232,12 +254,12 @@ class RunStore(ABC):
 
     # ---------------------------------------------------------------- gates
 
-    def answer_gate(self, run_id: str, answer: Answer, *, event: Event) -> bool:
+    def answer_gate(self, run_id: str, answer: Answer, *, event: Event, digest: str) -> bool:
         """Let one answer take effect: compare-and-set of its occurrence from open to decided (promise 4).
 
-        In one synced transaction the answer is sealed into the run's chain, the gate is decided, the run is owed and
-        the event is added. Returns False, and changes nothing, when the occurrence is not open any more or shows
-        another digest than `answer.digest` (when that is given).
+        `digest` is that of the occurrence that was checked; `answer.digest` only records what the person named. In one
+        synced transaction the answer is sealed into the run's chain, the gate is decided, the run is owed and the event
+        is added. Returns False, and changes nothing, when the occurrence is not open any more or has another digest.
         """
         with defaults_lock:
             run = self.load_run(run_id)
@@ -245,7 +267,7 @@ class RunStore(ABC):
                 return False
             for place, gate in enumerate(run.gates):
                 if (gate.node_id, gate.visit) == (answer.node_id, answer.visit) and gate.status == GateStatus.OPEN:
-                    if answer.digest is not None and answer.digest != gate.digest:
+                    if digest != gate.digest:
                         return False
                     sealed = answer.sealed(run_id, last_hash(run.gates))
                     run.gates = list(run.gates)
@@ -260,16 +282,21 @@ class RunStore(ABC):
                     return True
             return False
 
-    def replace_gate(self, run_id: str, old: GateRecord, new: GateRecord, *steps: StepRecord, event: Event) -> bool:
-        """Void an open occurrence and open another in its place, outside the loop; False when it is open no more.
+    def replace_gate(
+        self, run_id: str, old: GateRecord, new: GateRecord, *steps: StepRecord, event: Event, expected_epoch: int
+    ) -> bool:
+        """Void an open occurrence and open another in its place, outside the loop (promise 6).
 
-        `steps` are the rows of both visits: of the old one, which waits no more, and of the new one. Used when what a
-        gate shows no longer matches what the committed context gives (promise 6).
+        `steps` are the rows of both visits: of the old one, which waits no more, and of the new one. Returns False, and
+        changes nothing, when the occurrence is not open any more, or when the run is not suspended at this epoch: who
+        drives a run numbers its steps, and replaces its gates.
         """
         with defaults_lock:
             run = self.load_run(run_id)
+            if run is None or (run.status, run.epoch) != (RunStatus.SUSPENDED, expected_epoch):
+                return False
             key = (old.node_id, old.visit, GateStatus.OPEN)
-            if run is None or all((gate.node_id, gate.visit, gate.status) != key for gate in run.gates):
+            if all((gate.node_id, gate.visit, gate.status) != key for gate in run.gates):
                 return False
             for step in steps:
                 self.save_step(step)

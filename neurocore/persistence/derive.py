@@ -25,8 +25,8 @@ from neurocore.persistence.records import (
 
 def merged(stored: RunRecord | None, commit: Commit) -> RunRecord | None:
     """What the run's record becomes by a commit, or None when `unless_decided` holds it back. Raises ClaimLost."""
-    if stored is None or stored.epoch != commit.run.epoch:
-        raise ClaimLost(f"Run {commit.run.run_id} was taken over by another process; nothing was written.")
+    if stored is None or (stored.epoch, stored.owner) != (commit.run.epoch, commit.owner):
+        raise claim_lost(commit.run.run_id)
     if commit.is_held_back_by((gate.node_id, gate.visit) for gate in stored.gates if gate.status == GateStatus.DECIDED):
         return None
     run = msgspec.structs.replace(
@@ -69,6 +69,11 @@ def complete(run: RunRecord, steps: Sequence[StepRecord]) -> RunRecord:
         },
     }
     return run
+
+
+def claim_lost(run_id: str) -> ClaimLost:
+    """The error of a writer whose claim is no longer the run's."""
+    return ClaimLost(f"Run {run_id} was taken over by another process; nothing was written.")
 
 
 def is_there(run_id: str) -> RunExists:

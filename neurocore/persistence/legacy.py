@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from neurocore import codec
 from neurocore.errors import StoreError
-from neurocore.persistence import legacy_flow, migrate
+from neurocore.persistence import legacy_flow, migrate, seals
 from neurocore.persistence.derive import fold
 from neurocore.persistence.legacy_flow import Flow
 from neurocore.persistence.records import (
@@ -31,7 +31,6 @@ from neurocore.persistence.records import (
     RunStatus,
     StepRecord,
     StepStatus,
-    gate_digest,
     utcnow_iso,
 )
 from neurocore.persistence.sqlite_writes import insert_run, write_step
@@ -242,7 +241,7 @@ def _gate(
         gate.policy = GatePolicy(require=bool(config.get("require", True)), show=keys)
         gate.shown = codec.encode({key: codec.decode(context[key]) for key in keys})
         gate.message = str(config.get("message") or f"Approve {step.component}?")
-    gate.digest = gate_digest(gate)
+    gate.digest = seals.gate_digest(gate)
     return gate
 
 

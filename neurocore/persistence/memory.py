@@ -23,6 +23,7 @@ from neurocore.persistence.base import (
     fold,
     goes_on,
     merged,
+    signals_of,
 )
 
 
@@ -100,21 +101,19 @@ class InMemoryRunStore(RunStore):
             kept = self._kept.get(commit.run.run_id)
             run = merged(kept.run if kept is not None else None, commit)
             if kept is None or run is None:
-                signals = self.signals(commit.run.run_id) or Signals(epoch=commit.run.epoch)
+                signals = self.signals(commit.run.run_id) or Signals(epoch=commit.run.epoch, owner=commit.owner)
                 return structs.replace(signals, owed=Owed.DECISION)
             for step in commit.steps:
                 kept.steps[step.step_index] = _copied(step)
             if run.blueprint_hash != kept.run.blueprint_hash:
                 kept.snapshot = codec.encode(run.blueprint_snapshot)
             kept.run = _narrow(run)
-            return Signals(epoch=run.epoch, cancel_requested=run.cancel_requested, owed=run.owed, version=run.version)
+            return signals_of(run)
 
     def signals(self, run_id: str) -> Signals | None:
         """What the driver must notice."""
         run = self.load_summary(run_id)
-        if run is None:
-            return None
-        return Signals(epoch=run.epoch, cancel_requested=run.cancel_requested, owed=run.owed, version=run.version)
+        return None if run is None else signals_of(run)
 
     def load_summary(self, run_id: str) -> RunRecord | None:
         """The run without its data."""

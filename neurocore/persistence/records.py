@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from neurocore import codec, typed
+from neurocore.persistence import seals
 
 
 def storable(text: str) -> str:
@@ -177,24 +177,27 @@ class Answer(Struct, frozen=True, kw_only=True):
     hash: str = ""
 
     def sealed(self, run_id: str, prev_hash: str) -> Answer:
-        """This answer with its place in the chain: SHA-256 over the run, the previous hash and every field."""
+        """This answer with its place in the chain behind `prev_hash` (`neurocore.persistence.seals`).
+
+        Raises StoreError when that hash is of a newer version.
+        """
+        seals.version_of(prev_hash)
         answer = msgspec.structs.replace(
             self, by=storable(self.by), note=None if self.note is None else storable(self.note), prev_hash=prev_hash
         )
-        body = [
-            run_id, prev_hash, self.node_id, self.visit, self.approved, answer.by, self.known_by, self.at, answer.note,
-            self.digest, self.data,
-        ]  # fmt: skip
-        digest = hashlib.sha256(codec.canonical(body)).hexdigest()
-        return msgspec.structs.replace(answer, hash=digest)
+        return msgspec.structs.replace(answer, hash=seals.answer_seal(answer, run_id, prev_hash))
+
+    def is_sealed(self, run_id: str, prev_hash: str) -> bool:
+        """Whether this answer is what was sealed behind the one with `prev_hash`, by the rules of its own version."""
+        return seals.is_sealed(self, run_id, prev_hash)
 
 
 class GateRecord(Struct, kw_only=True):
     """One gate occurrence, addressed by (run, node, visit).
 
     `kind` is `gate` (approve or reject) or `input` (a skill called `context.suspend` and waits for data). `shown` is
-    the encoded dict of the values shown; `values` decodes it. `digest` covers run, node, visit, message, policy and
-    shown values.
+    the encoded dict of the values shown; `values` decodes it. What `digest` covers is said by its version
+    (`neurocore.persistence.seals`).
     """
 
     run_id: str
@@ -224,16 +227,6 @@ class GateRecord(Struct, kw_only=True):
     def decision(self) -> Answer | None:
         """The answer that took effect, if there is one (the latest, where a step waited for data several times)."""
         return self.answers[-1] if self.answers else None
-
-
-def gate_digest(gate: GateRecord) -> str:
-    """SHA-256, hexadecimal, over run, node, visit, message, policy and the values shown, unmasked (promise 6)."""
-    policy = gate.policy
-    parts = [
-        gate.run_id, gate.node_id, gate.visit, gate.message,
-        [policy.require, policy.on_reject, policy.note, list(policy.show or ())], codec.decode(gate.shown),
-    ]  # fmt: skip
-    return hashlib.sha256(codec.canonical(parts)).hexdigest()
 
 
 class Record(Struct, kw_only=True):
@@ -360,20 +353,30 @@ class Signals(Struct, frozen=True, kw_only=True, gc=False):
     """What the one who drives a run must notice between two steps."""
 
     epoch: int
+    owner: str | None = None
     cancel_requested: str | None = None
     owed: str | None = None
     version: int = 0
 
 
+def signals_of(run: RunRecord) -> Signals:
+    """The signals that a run's record holds."""
+    return Signals(
+        epoch=run.epoch, owner=run.owner, cancel_requested=run.cancel_requested, owed=run.owed, version=run.version
+    )
+
+
 class Commit(Struct, kw_only=True):
     """Everything one turn of the loop writes, in one transaction where the backend has one.
 
-    `run` carries the row's new values and the epoch of the writer. `steps`, `gates` and `events` are added or, at the
-    same key, replaced. `sync` asks for a disk sync. With `unless_decided`, nothing is written when a decided gate of
-    this run waits to be consumed that is not done by this commit itself, and the returned signals say so.
+    `run` carries the row's new values. `owner` and `run.epoch` are the writer's claim: both must still be those of the
+    stored run. `steps`, `gates` and `events` are added or, at the same key, replaced. `sync` asks for a disk sync. With
+    `unless_decided`, nothing is written when a decided gate of this run waits to be consumed that is not done by this
+    commit itself, and the returned signals say so.
     """
 
     run: RunRecord
+    owner: str | None
     steps: list[StepRecord] = []
     gates: list[GateRecord] = []
     events: list[Event] = []

@@ -137,21 +137,21 @@ def search_key(title: str) -> str:
     return title[:100].casefold()
 
 
-def progress_row(run: RunRecord, place: int) -> tuple[Any, ...]:
+def progress_row(run: RunRecord, place: int, owner: str | None) -> tuple[Any, ...]:
     """The parameters of `commit_step`."""
     return (
         micros(run.updated_at), run.duration_ms, nodes_text(run.current_nodes), run.nodes_done, run.deaths, place,
-        run.run_id, run.epoch,
+        run.run_id, run.epoch, owner,
     )  # fmt: skip
 
 
-def state_row(run: RunRecord, place: int, owed: str | None) -> tuple[Any, ...]:
+def state_row(run: RunRecord, place: int, owed: str | None, owner: str | None) -> tuple[Any, ...]:
     """The parameters of `commit_run`."""
     return (
         run.status.value, micros(run.updated_at), _maybe(micros, run.finished_at), run.duration_ms,
         run.suspended_at_node, run.suspension_reason, nodes_text(run.current_nodes), run.nodes_done, run.owner,
         _maybe(micros, run.lease_until), owed, run.deaths, run.error, failure_text(run.failure), place, run.run_id,
-        run.epoch,
+        run.epoch, owner,
     )  # fmt: skip
 
 

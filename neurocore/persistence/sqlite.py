@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import ClassVar
 
-from neurocore.errors import ClaimLost, RunNotFound
+from neurocore.errors import RunNotFound
 from neurocore.persistence import rows
 from neurocore.persistence.base import (
     Answer,
@@ -20,6 +20,7 @@ from neurocore.persistence.base import (
     StepRecord,
     Tombstone,
     a_day_ago,
+    claim_lost,
     goes_on,
     is_there,
     utcnow_iso,
@@ -88,22 +89,22 @@ class SQLiteRunStore(SQLiteReads):
                 raise is_there(run.run_id)
             insert_run(connection, run)
 
-    def claim(self, run_id: str, *, owner: str, expected_epoch: int) -> int | None:
-        """Compare-and-set of the epoch; the new epoch, or None when somebody else was first."""
+    def claim(self, run_id: str, *, owner: str, expected_epoch: int, expected_owner: str | None = None) -> int | None:
+        """Compare-and-set of epoch and owner; the new epoch, or None when somebody else was first."""
         with self._db.write() as connection:
             now = rows.micros(utcnow_iso())
-            found = execute(connection, "claim", (owner, now, run_id, expected_epoch)).fetchone()
+            found = execute(connection, "claim", (owner, now, run_id, expected_epoch, expected_owner)).fetchone()
             return None if found is None else int(found["epoch"])
 
     def commit(self, commit: Commit) -> Signals:
-        """One turn of the loop in one transaction. Raises ClaimLost when the writer's epoch is old."""
+        """One turn of the loop in one transaction. Raises ClaimLost when the run is under another claim."""
         run = commit.run
         with self._db.write(sync=commit.sync) as connection:
             place = self._place(connection, run)
             if commit.unless_decided:
                 decided = connection.execute(_Q["decided_gates"], (place,)).fetchall()
                 if commit.is_held_back_by(map(tuple, decided)):
-                    return self._held_back(connection, run)
+                    return self._held_back(connection, commit)
             for step in commit.steps:
                 write_step(connection, place, step)
             for gate in commit.gates:
@@ -111,45 +112,57 @@ class SQLiteRunStore(SQLiteReads):
             for event in commit.events:
                 execute(connection, "insert_event", rows.event_row(place, event))
             if run.status is RunStatus.RUNNING and run.owner is not None and not commit.gates:
-                found = connection.execute(_Q["commit_step"], rows.progress_row(run, place)).fetchone()
+                found = connection.execute(_Q["commit_step"], rows.progress_row(run, place, commit.owner)).fetchone()
             else:
                 decided = connection.execute(_Q["is_decided"], (place,)).fetchone()[0]
                 owing = Owed.DECISION.value if decided and not run.status.ended else run.owed
-                found = execute(connection, "commit_run", rows.state_row(run, place, owing)).fetchone()
+                found = execute(connection, "commit_run", rows.state_row(run, place, owing, commit.owner)).fetchone()
             if found is None:
-                raise _lost(run)
+                raise claim_lost(run.run_id)
             cancel_requested, owed, version, blueprint_hash = found
             if blueprint_hash != (run.blueprint_hash or None):
                 values = (blueprint_of(connection, run), run.blueprint_hash, run.nodes_total, place)
                 execute(connection, "redefine_run", values)
-            return Signals(epoch=run.epoch, cancel_requested=cancel_requested, owed=owed, version=version)
+            return Signals(
+                epoch=run.epoch, owner=run.owner, cancel_requested=cancel_requested, owed=owed, version=version
+            )
 
-    def _held_back(self, connection: sqlite3.Connection, run: RunRecord) -> Signals:
-        row = connection.execute(_Q["signals"], (run.run_id,)).fetchone()
-        if row is None or row["epoch"] != run.epoch:
-            raise _lost(run)
+    def _held_back(self, connection: sqlite3.Connection, commit: Commit) -> Signals:
+        row = connection.execute(_Q["signals"], (commit.run.run_id,)).fetchone()
+        if row is None or (row["epoch"], row["owner"]) != (commit.run.epoch, commit.owner):
+            raise claim_lost(commit.run.run_id)
         return Signals(
-            epoch=row["epoch"], cancel_requested=row["cancel_requested"], owed=Owed.DECISION, version=row["version"]
-        )
+            epoch=row["epoch"], owner=row["owner"], cancel_requested=row["cancel_requested"], owed=Owed.DECISION,
+            version=row["version"],
+        )  # fmt: skip
 
-    def request_cancel(self, run_id: str, *, event: Event) -> None:
-        """Ask whoever drives the run to stop between steps."""
+    def request_cancel(self, run_id: str, *, event: Event) -> bool:
+        """Ask whoever drives the run to stop between steps; False when it has ended."""
         with self._db.write(sync=True) as connection:
             found = execute(connection, "request_cancel", (event.who or "?", run_id)).fetchone()
             if found is not None:
                 execute(connection, "insert_event", rows.event_row(found["run"], event))
+            return found is not None
 
-    def set_owed(self, run_id: str, owed: Owed | None, *, event: Event | None = None) -> None:
-        """Mark a run as owed, or not, unless it is over for good."""
+    def set_owed(
+        self,
+        run_id: str,
+        owed: Owed | None,
+        *,
+        event: Event | None = None,
+        claim: tuple[int, str | None] | None = None,
+    ) -> None:
+        """Mark a run as owed, or not, unless it is over for good or under another claim."""
         with self._db.write(sync=True) as connection:
-            found = execute(connection, "set_owed", (owed, run_id)).fetchone()
+            epoch, owner = claim or (None, None)
+            found = execute(connection, "set_owed", (owed, run_id, epoch, epoch, owner)).fetchone()
             if found is not None and event is not None:
                 execute(connection, "insert_event", rows.event_row(found["run"], event))
 
     # ---------------------------------------------------------------- gates
 
-    def answer_gate(self, run_id: str, answer: Answer, *, event: Event) -> bool:
-        """Let one answer take effect (promise 4); False, and nothing changed, when the occurrence is open no more."""
+    def answer_gate(self, run_id: str, answer: Answer, *, event: Event, digest: str) -> bool:
+        """Let one answer take effect (promise 4); False, and nothing changed, when the occurrence is not open so."""
         at = rows.micros(answer.at)
         with self._db.write(sync=True) as connection:
             found = execute(connection, "find_run", (run_id,)).fetchone()
@@ -157,7 +170,7 @@ class SQLiteRunStore(SQLiteReads):
                 return False
             place = found["run"]
             key = (place, answer.node_id, answer.visit)
-            if execute(connection, "decide_gate", (at, answer.by, *key, answer.digest, answer.digest)).rowcount != 1:
+            if execute(connection, "decide_gate", (at, answer.by, *key, digest)).rowcount != 1:
                 return False
             last = connection.execute(_Q["last_answer"], (place,)).fetchone()
             sealed = answer.sealed(run_id, last["hash"] if last is not None else "")
@@ -166,10 +179,12 @@ class SQLiteRunStore(SQLiteReads):
             execute(connection, "insert_event", rows.event_row(place, event))
             return True
 
-    def replace_gate(self, run_id: str, old: GateRecord, new: GateRecord, *steps: StepRecord, event: Event) -> bool:
-        """Void an open occurrence and open another; False when it is open no more."""
+    def replace_gate(
+        self, run_id: str, old: GateRecord, new: GateRecord, *steps: StepRecord, event: Event, expected_epoch: int
+    ) -> bool:
+        """Void an open occurrence of a suspended run and open another; False when it, or the run, has changed."""
         with self._db.write(sync=True) as connection:
-            found = execute(connection, "find_run", (run_id,)).fetchone()
+            found = execute(connection, "find_suspended_run", (run_id, expected_epoch)).fetchone()
             if found is None:
                 return False
             place = found["run"]
@@ -214,12 +229,8 @@ class SQLiteRunStore(SQLiteReads):
         if place is None:
             found = connection.execute(_Q["find_run"], (run.run_id,)).fetchone()
             if found is None:
-                raise _lost(run)
+                raise claim_lost(run.run_id)
             if len(self._places) > 10_000:
                 self._places.clear()
             place = self._places[run.run_id] = found["run"]
         return place
-
-
-def _lost(run: RunRecord) -> ClaimLost:
-    return ClaimLost(f"Run {run.run_id} was taken over by another process; nothing was written.")

@@ -168,8 +168,9 @@ class SQLiteReads(RunStore):
         if row is None:
             return None
         return Signals(
-            epoch=row["epoch"], cancel_requested=row["cancel_requested"], owed=row["owed"], version=row["version"]
-        )
+            epoch=row["epoch"], owner=row["owner"], cancel_requested=row["cancel_requested"], owed=row["owed"],
+            version=row["version"],
+        )  # fmt: skip
 
     def load_tombstone(self, run_id: str) -> Tombstone | None:
         """What is left of a deleted run."""

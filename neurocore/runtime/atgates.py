@@ -8,7 +8,7 @@ from msgspec import structs
 
 from neurocore.blueprint.plan import PlanNode
 from neurocore.blueprint.progress import route
-from neurocore.errors import ConditionError, NeuroCoreError
+from neurocore.errors import ConditionError
 from neurocore.gates import occurrence
 from neurocore.persistence.base import (
     Answer,
@@ -34,7 +34,7 @@ def open_gate(turn: Turn, node: PlanNode, visit: int) -> None:
         gate = occurrence.open_gate(
             attempt.run_id, node, visit, drive.base, _outputs_before(drive, node), at=turn.ledger.now
         )  # fmt: skip
-    except NeuroCoreError as error:
+    except Exception as error:  # whatever a template or a value raises is the gate's own failure
         attempt.fail(error, drive.instances)
         turn.failed(attempt)
         return
@@ -66,6 +66,23 @@ def reopen_changed(turn: Turn) -> None:
         node = drive.plan.by_id[node_id]
         if gate.kind == "gate" and not occurrence.still_shows(gate, node, drive.base):
             _ask_anew(turn, gate, node, "what it shows has changed")
+
+
+def reopen_redefined(turn: Turn) -> None:
+    """Ask anew at each open gate that another definition would open with another message, values or rules."""
+    drive = turn.drive
+    for (node_id, visit), gate in list(drive.gates.items()):
+        node = drive.plan.by_id[node_id]
+        if gate.kind != "gate":
+            continue
+        try:
+            now = occurrence.open_gate(
+                gate.run_id, node, visit, drive.base, _outputs_before(drive, node), at=gate.opened_at
+            )  # fmt: skip
+        except Exception:  # asking anew says why, as the failure of the gate's step
+            now = None
+        if now is None or not occurrence.asks_the_same(gate, now):
+            _ask_anew(turn, gate, node, "the blueprint has changed")
 
 
 def _ask_anew(turn: Turn, gate: GateRecord, node: PlanNode, reason: str) -> None:

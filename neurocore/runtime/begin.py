@@ -254,7 +254,7 @@ def _resumable(run_id: str, config: NeuroCoreConfig, store: RunStore, *, take_ov
 def _claim(run: RunRecord, owner: str, store: RunStore, *, alive: bool) -> list[Event]:
     """Make the run this process's; what is to be told of whom it is taken from. Raises RunBusyError."""
     died = run.status is RunStatus.RUNNING and run.owner is not None and not alive and run.owed is None
-    epoch = store.claim(run.run_id, owner=owner, expected_epoch=run.epoch)
+    epoch = store.claim(run.run_id, owner=owner, expected_epoch=run.epoch, expected_owner=run.owner)
     failpoint("claim.after")
     if epoch is None:
         now = store.load_run(run.run_id)
@@ -289,7 +289,7 @@ def _as_left(run: RunRecord, store: RunStore) -> RunRecord:
     now = store.load_run(run.run_id)
     if now is None:
         raise RunNotFound(f"There is no run {run.run_id}.", run_id=run.run_id)
-    if now.epoch != run.epoch:
+    if now.epoch != run.epoch or now.owner not in (run.owner, None):
         raise busy(now)
     return now
 

@@ -81,8 +81,15 @@ def is_driven(run: RunRecord, config: NeuroCoreConfig) -> bool:
 def hand_back(run_id: str, store: RunStore, why: str) -> None:
     """Mark a run that this process drives as owed before the process ends, so that its end is no death of a step."""
     run = store.load_summary(run_id)
-    if run is not None and run.status is RunStatus.RUNNING:
-        store.set_owed(run_id, Owed.RESUME, event=own_event("stopped", {"because": why}))
+    if run is not None and run.status is RunStatus.RUNNING and _is_own(run.owner):
+        event = own_event("stopped", {"because": why})
+        store.set_owed(run_id, Owed.RESUME, event=event, claim=(run.epoch, run.owner))
+
+
+def _is_own(owner: str | None) -> bool:
+    """Whether an owner is this very process."""
+    token = (owner or "").partition("@")[0]
+    return any(held[:2] == (os.getpid(), token) for held in list(_locks.values()))
 
 
 def owner_label(owner: str | None) -> str:

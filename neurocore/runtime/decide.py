@@ -123,7 +123,7 @@ def _record(run: RunRecord, gate: GateRecord, answer: Answer, store: RunStore) -
         },
     )  # fmt: skip
     failpoint("answer.before_commit")
-    took_effect = store.answer_gate(run.run_id, answer, event=event)
+    took_effect = store.answer_gate(run.run_id, answer, event=event, digest=gate.digest)
     failpoint("answer.after_commit")
     if not took_effect:
         return None

@@ -250,9 +250,10 @@ def cancel_run(
         raise InputError(problem, {"note": problem})
     run = load_run(run_id, run_store)
     if run.status.ended:
-        raise RefusedError(f"Run {run_id} is {run.status.value} already; there is nothing to cancel.")
+        raise _ended_already(run)
     event = Event(at=utcnow_iso(), kind="cancelled", who=by, known_by=known_by, data={"note": note} if note else {})
-    run_store.request_cancel(run_id, event=event)
+    if not run_store.request_cancel(run_id, event=event):
+        raise _ended_already(load_run(run_id, run_store))
     configuration = config or load_config()
     seen = load_run(run_id, run_store)
     if not is_driven(seen, configuration):  # who drives it by now has not seen the request
@@ -267,8 +268,9 @@ def _cancel_idle(seen: RunRecord, by: str, config: NeuroCoreConfig, store: RunSt
     run_id = seen.run_id
     run = load_run(run_id, store)
     if run.status.ended:  # its process ended it in this very moment
-        raise RefusedError(f"Run {run_id} is {run.status.value} already; there is nothing to cancel.")
-    epoch = store.claim(run_id, owner=owner_of_this_process(config), expected_epoch=seen.epoch)
+        raise _ended_already(run)
+    owner = owner_of_this_process(config)
+    epoch = store.claim(run_id, owner=owner, expected_epoch=seen.epoch, expected_owner=seen.owner)
     if epoch is None:
         return  # somebody began to drive it in this very moment, and will see the request
     now = utcnow_iso()
@@ -277,7 +279,11 @@ def _cancel_idle(seen: RunRecord, by: str, config: NeuroCoreConfig, store: RunSt
     run.current_nodes, run.suspended_at_node, run.suspension_reason = [], None, None
     asked = [gate for gate in store.load_gates(run_id) if gate.status in (GateStatus.OPEN, GateStatus.DECIDED)]
     gates, steps = occurrence.void_all(asked, store, "the run was cancelled", at=now)
-    store.commit(Commit(run=run, gates=gates, steps=steps, sync=True))
+    store.commit(Commit(run=run, owner=owner, gates=gates, steps=steps, sync=True))
+
+
+def _ended_already(run: RunRecord) -> RefusedError:
+    return RefusedError(f"Run {run.run_id} is {run.status.value} already; there is nothing to cancel.")
 
 
 def delete_run(run_id: str, *, run_store: RunStore, by: str) -> Tombstone:

@@ -20,7 +20,7 @@ from neurocore.blueprint.progress import Progress
 from neurocore.codec import SecretRef
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
-from neurocore.errors import ClaimLost, ConditionError, ExecutionError
+from neurocore.errors import ConditionError, ExecutionError
 from neurocore.failpoints import failpoint
 from neurocore.persistence.base import (
     Answer,
@@ -38,6 +38,7 @@ from neurocore.persistence.base import (
     Signals,
     StepRecord,
     StepStatus,
+    claim_lost,
     utcnow_iso,
 )
 from neurocore.runtime import atgates, guard
@@ -77,6 +78,7 @@ class Drive:
     ) -> None:
         self.run_record = run
         self.owner = run.owner
+        self.recorded_owner = run.owner  # as the last commit left it: a run that waits has none
         self.blueprint = blueprint
         self.plan = plan
         self.config = config
@@ -161,9 +163,11 @@ class Drive:
             turn.ledger.events.extend(events)
             if self.decided:
                 atgates.consume_decisions(turn)
-            # Another definition may ask otherwise; who answers must not find that out beside this drive.
+            if self.redefined:
+                atgates.reopen_redefined(turn)
+                self.redefined = False
+            # Who answers must not find out beside this drive that the values have changed.
             atgates.reopen_changed(turn)
-            self.redefined = False
         turn.ledger.steps.update((step.step_index, step) for step in self.translated)
         for node in self.died_in:
             turn.lost(node, ExecutionError("The process died while it ran."))
@@ -220,8 +224,9 @@ class Drive:
 
     def _signalled(self) -> bool:
         signals = self.store.signals(self.run_record.run_id)
-        if signals is None or signals.epoch != self.run_record.epoch:
-            raise ClaimLost(f"Run {self.run_record.run_id} was taken over by another process; nothing was written.")
+        claim = (self.run_record.epoch, self.recorded_owner)
+        if signals is None or (signals.epoch, signals.owner) != claim:
+            raise claim_lost(self.run_record.run_id)
         before = self.cancelled_by
         self.heed(signals)
         if self.cancelled_by:
@@ -331,6 +336,7 @@ class Drive:
         """Write a turn."""
         failpoint("step.before_commit")
         signals = self.store.commit(commit)
+        self.recorded_owner = signals.owner
         failpoint("step.after_commit")
         return signals
 
@@ -411,7 +417,11 @@ class Drive:
         A run that has come to its end or to a gate by then stays so, whatever still went on in this process.
         """
         stored = self.store.load_summary(self.run_record.run_id)
-        if stored is None or stored.owner is None or stored.epoch != self.run_record.epoch:
+        if (
+            stored is None
+            or stored.owner is None
+            or (stored.epoch, stored.owner) != (self.run_record.epoch, self.owner)
+        ):
             return
         if self.rejection is None:
             message = "It was interrupted from the keyboard; resume goes on from here."

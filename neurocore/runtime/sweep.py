@@ -88,7 +88,8 @@ def _fail(run_id: str, config: NeuroCoreConfig, store: RunStore) -> bool:
     run = store.load_run(run_id)
     if run is None or liveness_now(run, config, store) != "lost":
         return False
-    epoch = store.claim(run_id, owner=owner_of_this_process(config), expected_epoch=run.epoch)
+    owner = owner_of_this_process(config)
+    epoch = store.claim(run_id, owner=owner, expected_epoch=run.epoch, expected_owner=run.owner)
     failpoint("claim.after")
     if epoch is None:
         return False
@@ -109,6 +110,8 @@ def _fail(run_id: str, config: NeuroCoreConfig, store: RunStore) -> bool:
     voided, steps = occurrence.void_all(waiting, store, "the run failed", at=now)
     none_decided = all(gate.status is not GateStatus.DECIDED for gate in gates)
     with contextlib.suppress(NeuroCoreError):
-        commit = Commit(run=run, gates=voided, steps=steps, events=[event], sync=True, unless_decided=none_decided)
+        commit = Commit(
+            run=run, owner=owner, gates=voided, steps=steps, events=[event], sync=True, unless_decided=none_decided
+        )  # fmt: skip
         return store.commit(commit).owed is None  # else an answer came, and the run goes on with it
     return False

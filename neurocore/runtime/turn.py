@@ -260,6 +260,7 @@ class Turn:
             signals = drive.commit(
                 Commit(
                     run=run,
+                    owner=drive.recorded_owner,
                     steps=list(self.ledger.steps.values()),
                     gates=list(self.ledger.gates.values()),
                     events=self.ledger.events,

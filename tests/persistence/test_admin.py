@@ -14,7 +14,7 @@ from neurocore.persistence import InMemoryRunStore, RunStatus, SQLiteRunStore, a
 from neurocore.persistence.admin import backup, check, prune, schema_version, stats
 from neurocore.persistence.base import LogLine
 from neurocore.persistence.moving import export_history, import_history
-from neurocore.persistence.testing.contract import answer, at, event, run, step, waiting
+from neurocore.persistence.testing.contract import answer, at, event, give, run, step, waiting
 from neurocore.persistence.testing.six import VALUES
 from tests.persistence.json_store import JsonFolderStore
 
@@ -38,7 +38,7 @@ def filled(store, count: int = 12):
         store.save_step(step(one.run_id, 0, sets={"n": number}, logs=lines))
         store.save_step(step(one.run_id, 1, sets={"m": (number,)}))
         if number % 8 == 2:
-            store.answer_gate(one.run_id, answer(by="ada", note="fine"), event=event())
+            give(store, one.run_id, answer(by="ada", note="fine"), event=event())
     return store
 
 

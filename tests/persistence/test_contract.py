@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 
 from neurocore.persistence import InMemoryRunStore, RunRecord, RunStatus, RunStore, SQLiteRunStore
-from neurocore.persistence.base import Commit
 from neurocore.persistence.testing import RunStoreContract, examine
-from neurocore.persistence.testing.contract import event, run
+from neurocore.persistence.testing.contract import event, run, turn
 from tests.persistence.json_store import JsonFolderStore
 
 
@@ -44,7 +43,7 @@ def test_in_memory_what_is_asked_of_a_run_takes_nothing_back_that_its_driver_com
     store.create_run(run("r1"))
     epoch = store.claim("r1", owner="me@here:1", expected_epoch=0)
     mine = run("r1", epoch=epoch, status=RunStatus.COMPLETED)
-    driver = store.meanwhile = threading.Thread(target=store.commit, args=(Commit(run=mine),))
+    driver = store.meanwhile = threading.Thread(target=store.commit, args=(turn(mine),))
     store.request_cancel("r1", event=event("cancelled", who="bob"))
     driver.join(20)
     back = store.load_run("r1")

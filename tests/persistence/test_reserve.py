@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from neurocore.errors import StoreError
 from neurocore.persistence import SQLiteRunStore, reserve
 from neurocore.persistence.admin import check
-from neurocore.persistence.base import Commit
-from neurocore.persistence.testing.contract import found, run, step
+from neurocore.persistence.testing.contract import found, run, step, turn
 
 ROOM = len(reserve._ROOM)
 
@@ -36,7 +35,7 @@ def driven(folder: Path, durability: str = "full") -> SQLiteRunStore:
 
 
 def commit(store: SQLiteRunStore, index: int) -> None:
-    store.commit(Commit(run=found(store, "r1"), steps=[step("r1", index, sets={"n": index})]))
+    store.commit(turn(found(store, "r1"), steps=[step("r1", index, sets={"n": index})]))
 
 
 @pytest.fixture
@@ -82,7 +81,7 @@ def test_a_log_that_is_used_again_from_its_beginning_grows_no_more(store):
     def much(first: int) -> int:
         for start in range(first, first + 500, 5):
             steps = [step("r1", index, sets={"n": "x" * 10_000}) for index in range(start, start + 5)]
-            store.commit(Commit(run=mine, steps=steps))
+            store.commit(turn(mine, steps=steps))
         return log_of(store).stat().st_size
 
     before = much(0)

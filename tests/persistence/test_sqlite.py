@@ -14,8 +14,8 @@ import pytest
 from neurocore import codec, failpoints
 from neurocore.errors import ClaimLost, StoreError
 from neurocore.persistence import GateStatus, RunFilter, RunStatus, SQLiteRunStore, migrate, rows
-from neurocore.persistence.base import Commit, Event
-from neurocore.persistence.testing.contract import answer, at, event, found, gate, run, step, waiting
+from neurocore.persistence.base import Event
+from neurocore.persistence.testing.contract import answer, at, event, found, gate, give, run, step, turn, waiting
 
 
 @pytest.fixture
@@ -101,9 +101,9 @@ def test_no_question_reads_a_whole_table_of_rows(store, asked, ask):
 
 def test_a_step_is_one_transaction_of_two_statements(store, asked):
     mine = created(store)
-    store.commit(Commit(run=mine, steps=[step("r1", 0, sets={"a": 1})]))
+    store.commit(turn(mine, steps=[step("r1", 0, sets={"a": 1})]))
     asked.clear()
-    store.commit(Commit(run=mine, steps=[step("r1", 1, sets={"a": 2})]))
+    store.commit(turn(mine, steps=[step("r1", 1, sets={"a": 2})]))
     assert [sql.split()[0] for sql in asked] == ["BEGIN", "INSERT", "UPDATE", "COMMIT"], asked
 
 
@@ -114,17 +114,17 @@ def test_what_must_survive_a_power_cut_is_synced_and_a_step_is_not(store):
         return store.database._writer.execute("PRAGMA synchronous").fetchone()[0] == 2
 
     mine = created(store)
-    assert not synced(lambda: store.commit(Commit(run=mine, steps=[step("r1", 0)])))
-    assert synced(lambda: store.commit(Commit(run=mine, gates=[gate("r1")], sync=True)))
-    assert not synced(lambda: store.commit(Commit(run=mine, steps=[step("r1", 1)])))
-    assert synced(lambda: store.answer_gate("r1", answer(), event=event()))
+    assert not synced(lambda: store.commit(turn(mine, steps=[step("r1", 0)])))
+    assert synced(lambda: store.commit(turn(mine, gates=[gate("r1")], sync=True)))
+    assert not synced(lambda: store.commit(turn(mine, steps=[step("r1", 1)])))
+    assert synced(lambda: give(store, "r1", answer(), event=event()))
     assert synced(lambda: store.create_run(run("r2")))
 
 
 def test_full_durability_syncs_every_step(tmp_path):
     store = SQLiteRunStore(tmp_path / "runs.db", durability="full")
     mine = created(store)
-    store.commit(Commit(run=mine, steps=[step("r1", 0)]))
+    store.commit(turn(mine, steps=[step("r1", 0)]))
     with store.database.write() as connection:
         assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2
     store.close()
@@ -155,7 +155,7 @@ def test_three_small_steps_take_less_than_two_kilobytes_a_run(store):
                 config={"program": "true"},
             )  # fmt: skip
             mine.status = RunStatus.RUNNING if index < 2 else RunStatus.COMPLETED
-            store.commit(Commit(run=mine, steps=[one], sync=False))
+            store.commit(turn(mine, owner=mine.owner, steps=[one], sync=False))
     store.close()
     with sqlite3.connect(store.path) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -168,7 +168,7 @@ def test_the_cost_of_a_step_does_not_grow_with_the_run_or_its_context(store):
     mine = created(store)
     first = step("r1", 0)
     first.changes.set["big"] = codec.encode("x" * 2_000_000)
-    store.commit(Commit(run=mine, steps=[first]))
+    store.commit(turn(mine, steps=[first]))
     journal = store.path.with_name(store.path.name + "-wal")
     with store.database.write() as connection:
         pass
@@ -180,13 +180,13 @@ def test_the_cost_of_a_step_does_not_grow_with_the_run_or_its_context(store):
         connection.set_progress_handler(lambda: next(instructions) < 0, 1)
         before = journal.stat().st_size
         for index in range(start, start + 200):
-            store.commit(Commit(run=mine, steps=[step("r1", index, sets={"n": index})]))
+            store.commit(turn(mine, steps=[step("r1", index, sets={"n": index})]))
         connection.set_progress_handler(None, 0)
         return next(instructions) / 200, (journal.stat().st_size - before) / 200
 
     early = cost(1)
     for index in range(201, 4001):
-        store.commit(Commit(run=mine, steps=[step("r1", index)]))
+        store.commit(turn(mine, steps=[step("r1", index)]))
     late = cost(4001)
     assert late[0] < early[0] * 1.1, f"{early[0]:.0f} instructions at the start, {late[0]:.0f} after 4,000 steps"
     assert late[1] < early[1] * 1.5, f"{early[1]:.0f} bytes at the start, {late[1]:.0f} after 4,000 steps"
@@ -211,7 +211,7 @@ def test_readers_and_writers_of_many_threads_do_not_meet(store):
         try:
             mine = created(store, f"w{number}")
             for index in range(60):
-                store.commit(Commit(run=mine, steps=[step(mine.run_id, index, sets={"n": index})]))
+                store.commit(turn(mine, steps=[step(mine.run_id, index, sets={"n": index})]))
         except BaseException as error:
             errors.append(error)
 
@@ -244,7 +244,7 @@ def test_an_open_gate_never_shows_an_answer(store):
     looker = threading.Thread(target=look)
     looker.start()
     for number in range(40):
-        assert store.answer_gate(f"g{number}", answer(), event=event())
+        assert give(store, f"g{number}", answer(), event=event())
     stop.set()
     looker.join()
     assert wrong == []
@@ -278,10 +278,10 @@ def test_a_failed_write_leaves_nothing_and_the_store_goes_on(store):
     broken = step("r1", 0)
     broken.commit_index = None
     with pytest.raises(StoreError):
-        store.commit(Commit(run=mine, steps=[step("r1", 1), broken], events=[event()]))
+        store.commit(turn(mine, steps=[step("r1", 1), broken], events=[event()]))
     assert store.load_steps("r1") == []
     assert store.load_events("r1") == []
-    store.commit(Commit(run=mine, steps=[step("r1", 0)]))
+    store.commit(turn(mine, steps=[step("r1", 0)]))
     assert len(store.load_steps("r1")) == 1
 
 
@@ -313,7 +313,7 @@ def test_a_run_that_took_the_row_of_a_deleted_one_is_not_mistaken_for_it(store, 
     other.create_run(run("r2"))
     other.claim("r2", owner="other@here:2", expected_epoch=0)
     with pytest.raises(ClaimLost, match="taken over"):
-        store.commit(Commit(run=mine, steps=[step("r1", 0)]))
+        store.commit(turn(mine, steps=[step("r1", 0)]))
     assert other.load_steps("r2") == []
     other.close()
 

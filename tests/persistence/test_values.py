@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from neurocore import FlowContext, Skill, SkillMeta, codec
 from neurocore.config import NeuroCoreConfig
 from neurocore.persistence import InMemoryRunStore, SQLiteRunStore
-from neurocore.persistence.base import Commit, LogLine, RunFilter, RunStatus
-from neurocore.persistence.testing.contract import answer, event, found, gate, run, step
+from neurocore.persistence.base import LogLine, RunFilter, RunStatus
+from neurocore.persistence.testing.contract import answer, event, found, gate, give, run, step, turn
 from neurocore.runtime.blueprint import parse_blueprint
 from neurocore.runtime.executor import execute_blueprint_tracked, resume_blueprint
 from neurocore.skills.loader import discover_skills
@@ -41,7 +41,7 @@ def test_every_value_comes_back_from_every_store(store, data, changed):
     store.create_run(run("r1", initial_data=data))
     mine = found(store, "r1")
     mine.status = RunStatus.COMPLETED
-    store.commit(Commit(run=mine, steps=[step("r1", 0, sets=changed, config=data)], events=[event(data=data)]))
+    store.commit(turn(mine, owner=None, steps=[step("r1", 0, sets=changed, config=data)], events=[event(data=data)]))
 
     back = found(store, "r1")
     (one,) = store.load_steps("r1")
@@ -120,9 +120,9 @@ def test_words_of_any_kind_are_no_trouble_anywhere(store, text):
         "r1", 0, component=text, node_id=text, reason=text, error=text, traceback=text, port=text, output_keys=[text],
         logs=[LogLine(at=opened.opened_at, level="info", message=text)],
     )  # fmt: skip
-    store.commit(Commit(run=mine, steps=[row], events=[event(text, who=text)]))
+    store.commit(turn(mine, owner=None, steps=[row], events=[event(text, who=text)]))
     node = store.load_gates("r1")[0].node_id
-    assert store.answer_gate("r1", answer(node, by=text, note=text), event=event(who=text))
+    assert give(store, "r1", answer(node, by=text, note=text), event=event(who=text))
     back = found(store, "r1")
     assert text.isascii() is False or (back.title, back.tags, back.started_by) == (text, [text], text)
     decision = back.gates[0].decision

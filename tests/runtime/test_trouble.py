@@ -1142,7 +1142,9 @@ def test_a_skill_is_torn_down_when_its_run_is_taken_away(world: World) -> None:
         skill_meta = SkillMeta(name="work")
 
         def process(self, context: FlowContext) -> FlowContext:
-            world.store.claim(context.metadata.run_id, owner="other@here:1", expected_epoch=1)
+            run_id = context.metadata.run_id
+            mine = world.record(run_id).owner
+            world.store.claim(run_id, owner="other@here:1", expected_epoch=1, expected_owner=mine)
             return context
 
         def teardown(self, context: FlowContext) -> None:

@@ -54,7 +54,7 @@ WRITE = """
 import sys
 from neurocore.persistence import SQLiteRunStore
 from neurocore.persistence.base import Commit, RunStatus
-from neurocore.persistence.testing.contract import event, found, run, step
+from neurocore.persistence.testing.contract import event, found, run, step, turn
 
 path, number, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 print("ready", flush=True)
@@ -66,9 +66,9 @@ for place in range(count):
     mine.epoch = store.claim(mine.run_id, owner=f"p{number}@here:1", expected_epoch=0)
     mine.owner, mine.status = f"p{number}@here:1", RunStatus.RUNNING
     for index in range(2):
-        store.commit(Commit(run=mine, steps=[step(mine.run_id, index, sets={f"k{index}": place})]))
-    mine.status, mine.owner = RunStatus.COMPLETED, None
-    signals = store.commit(Commit(run=mine, steps=[step(mine.run_id, 2)], events=[event("done")], sync=True))
+        store.commit(turn(mine, owner=mine.owner, steps=[step(mine.run_id, index, sets={f"k{index}": place})]))
+    owner, mine.status, mine.owner = mine.owner, RunStatus.COMPLETED, None
+    signals = store.commit(turn(mine, owner=owner, steps=[step(mine.run_id, 2)], events=[event("done")], sync=True))
     assert signals.epoch == 1
     if place % 50 == 0:
         store.page_runs(limit=20)
@@ -98,14 +98,14 @@ def test_eight_processes_write_five_hundred_runs_each_and_no_row_is_lost(tmp_pat
 DECIDE = """
 import json, sys
 from neurocore.persistence import SQLiteRunStore
-from neurocore.persistence.testing.contract import answer, event
+from neurocore.persistence.testing.contract import answer, event, give
 
 store = SQLiteRunStore(sys.argv[1])
 store.list_runs()
 print("ready", flush=True)
 sys.stdin.read()
 number = int(sys.argv[2])
-took = store.answer_gate("r1", answer(by=f"p{number}", approved=number % 2 == 0), event=event(who=f"p{number}"))
+took = give(store, "r1", answer(by=f"p{number}", approved=number % 2 == 0), event=event(who=f"p{number}"))
 print(json.dumps([number, took]))
 """
 
@@ -203,7 +203,7 @@ FOREVER = """
 import itertools, sys
 from neurocore.persistence import SQLiteRunStore
 from neurocore.persistence.base import Commit
-from neurocore.persistence.testing.contract import found, run, step
+from neurocore.persistence.testing.contract import found, run, step, turn
 
 store = SQLiteRunStore(sys.argv[1])
 print("ready", flush=True)
@@ -214,7 +214,7 @@ for number in itertools.count():
     mine.owner = "me@here:1"
     for index in range(5):
         mine.nodes_done = index + 1
-        store.commit(Commit(run=mine, steps=[step(mine.run_id, index, sets={"x": "y" * 2000})]))
+        store.commit(turn(mine, steps=[step(mine.run_id, index, sets={"x": "y" * 2000})]))
         print(mine.run_id, index + 1, flush=True)
 """
 

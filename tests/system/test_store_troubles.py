@@ -17,8 +17,7 @@ import pytest
 from neurocore.errors import NeuroCoreError, StoreError, StoreTooNew
 from neurocore.persistence import RunFilter, SQLiteRunStore, database
 from neurocore.persistence.admin import check
-from neurocore.persistence.base import Commit
-from neurocore.persistence.testing.contract import answer, event, found, gate, run, step, waiting
+from neurocore.persistence.testing.contract import answer, event, found, gate, give, run, step, turn, waiting
 
 pytestmark = pytest.mark.system
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +28,7 @@ def filled(path: Path, count: int = 20) -> None:
     for number in range(count):
         store.create_run(waiting(f"r{number:02}", minute=number, title=f"Payments {number}", tags=["x"]))
         store.save_step(step(f"r{number:02}", 0, sets={"a": list(range(50))}))
-    store.answer_gate("r03", answer(), event=event())
+    give(store, "r03", answer(), event=event())
     store.close()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -54,7 +53,7 @@ from neurocore.errors import StoreError
 from neurocore.persistence import SQLiteRunStore
 from neurocore.persistence.admin import check
 from neurocore.persistence.base import Commit
-from neurocore.persistence.testing.contract import found, run, step
+from neurocore.persistence.testing.contract import found, run, step, turn
 
 folder = Path(sys.argv[1])
 (folder / "ballast").write_bytes(b"x" * 400_000)
@@ -65,7 +64,7 @@ mine, written, told = found(store, "r1"), 0, set()
 for index in range(2000):
     mine.nodes_done = index + 1
     try:
-        store.commit(Commit(run=mine, steps=[step("r1", index, sets={f"k{index}": "y" * 5000})], sync=index % 3 == 0))
+        store.commit(turn(mine, steps=[step("r1", index, sets={f"k{index}": "y" * 5000})], sync=index % 3 == 0))
         written += 1
     except StoreError as error:
         told.add(str(error))
@@ -77,7 +76,7 @@ except StoreError as error:
 assert len(store.load_steps("r1")) == found(store, "r1").nodes_done == written, "half a commit was kept"
 assert store.load_run("r2") is None
 (folder / "ballast").unlink()
-store.commit(Commit(run=mine, steps=[step("r1", written, sets={"after": 1})]))
+store.commit(turn(mine, steps=[step("r1", written, sets={"after": 1})]))
 assert found(store, "r1").nodes_done == written + 1
 assert check(store).problems == []
 store.close()
@@ -116,7 +115,7 @@ from neurocore.errors import StoreError
 from neurocore.persistence import SQLiteRunStore
 from neurocore.persistence.admin import check
 from neurocore.persistence.base import Commit
-from neurocore.persistence.testing.contract import found, run, step
+from neurocore.persistence.testing.contract import found, run, step, turn
 
 store = SQLiteRunStore(Path(sys.argv[1]) / "runs.db", durability=sys.argv[2])
 store.create_run(run("r1"))
@@ -127,14 +126,14 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, hard))
 while True:
     mine.nodes_done = written + 1
     try:
-        store.commit(Commit(run=mine, steps=[step("r1", written, sets={f"k{written}": "y" * 5000})]))
+        store.commit(turn(mine, steps=[step("r1", written, sets={f"k{written}": "y" * 5000})]))
         written += 1
     except StoreError as error:
         print(error)
         break
 assert len(store.load_steps("r1")) == found(store, "r1").nodes_done == written, "half a commit was kept"
 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-store.commit(Commit(run=mine, steps=[step("r1", written, sets={"after": 1})]))
+store.commit(turn(mine, steps=[step("r1", written, sets={"after": 1})]))
 assert found(store, "r1").nodes_done == written + 1
 assert check(store).problems == []
 store.close()
@@ -202,7 +201,7 @@ LOOK = """
 import os, sys
 from neurocore.errors import StoreError
 from neurocore.persistence import SQLiteRunStore
-from neurocore.persistence.testing.contract import run
+from neurocore.persistence.testing.contract import run, turn
 
 if os.getuid() == 0:
     os.setgid(65534)
@@ -391,7 +390,7 @@ def test_a_file_that_vanishes_under_a_running_process_is_noticed(tmp_path, how):
     for action in (
         store.list_runs,
         lambda: store.create_run(run("r2")),
-        lambda: store.commit(Commit(run=mine, steps=[step("r1", 0)])),
+        lambda: store.commit(turn(mine, steps=[step("r1", 0)])),
     ):
         with pytest.raises(StoreError, match="was removed or replaced while in use") as told:
             action()

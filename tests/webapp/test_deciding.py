@@ -100,16 +100,18 @@ def test_what_is_different_since_the_form_was_opened_is_shown(site):
     from msgspec import structs
 
     from neurocore import codec
-    from neurocore.persistence.base import Event, gate_digest, utcnow_iso
+    from neurocore.persistence import seals
+    from neurocore.persistence.base import Event, utcnow_iso
 
     at = utcnow_iso()
     voided = structs.replace(old, status=GateStatus.VOIDED, closed_at=at, void_reason="what it shows has changed")
     new = structs.replace(old, visit=2, shown=codec.encode({"amount": 999, "payees": 3}), message="Release 999?")
-    new.digest = gate_digest(new)
+    new.digest = seals.gate_digest(new)
     step = site.store.load_step(run_id, old.step_index)
     row = structs.replace(step, step_index=old.step_index + 1, visit=2, commit_index=step.commit_index + 1)
     event = Event(at=at, kind="voided", data={"gate": "review"})
-    assert site.store.replace_gate(run_id, old, new, row, event=event) or voided
+    epoch = site.store.load_summary(run_id).epoch
+    assert site.store.replace_gate(run_id, voided, new, row, event=event, expected_epoch=epoch)
     answer = site.post(
         f"/runs/{run_id}/decision",
         {"gate": "review", "visit": 1, "digest": old.digest, "by": "carla", "note": "ok", "decision": "approve"},

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @by_option
 @click.option("--gate", metavar="NODE", help="Which gate, where several are open.")
 @click.option("--visit", type=click.IntRange(min=1), help="Which visit of the gate is meant.")
-@click.option("--digest", metavar="HEX", help="The digest that was looked at; refused if the gate shows another now.")
+@click.option("--digest", metavar="DIGEST", help="The digest that was looked at; refused if the gate has another now.")
 @click.option("--no-resume", is_flag=True, help="Record the answer only; a resume or the sweep goes on later.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @json_option

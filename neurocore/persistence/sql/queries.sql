@@ -14,6 +14,9 @@
 -- find_run: The row number and the epoch of a run.
 SELECT run, epoch FROM runs WHERE run_id = ?
 
+-- find_suspended_run: The row number of a run that nobody drives, as long as nobody has claimed it.
+SELECT run FROM runs WHERE run_id = ? AND epoch = ? AND status = 'suspended'
+
 -- insert_blueprint: Keep a definition once.
 INSERT INTO blueprints (hash, name, version, flow_type, definition) VALUES (?, ?, ?, ?, ?) ON CONFLICT (hash) DO NOTHING
 
@@ -47,16 +50,16 @@ INSERT INTO run_tags (tag, created_at, run) VALUES (?, ?, ?) ON CONFLICT DO NOTH
 -- delete_tags: Before a run's tags are written anew.
 DELETE FROM run_tags WHERE run = ?
 
--- claim: The right to drive a run, if nobody raised its epoch in between (promise 3).
+-- claim: The right to drive a run, if nobody has claimed it in between (promise 3).
 UPDATE runs SET epoch = epoch + 1, owner = ?, owed = NULL, status = 'running',
     cancel_requested = CASE WHEN status IN ('running', 'suspended') THEN cancel_requested END,
     finished_at = NULL, error = NULL, failure = NULL, updated_at = ?, version = version + 1
-WHERE run_id = ? AND epoch = ?
+WHERE run_id = ? AND epoch = ? AND owner IS ?
 RETURNING epoch
 
--- commit_step: The run's row while it goes on; the epoch keeps out one who lost the claim.
+-- commit_step: The run's row while it goes on; epoch and owner keep out one who lost the claim.
 UPDATE runs SET updated_at = ?, duration_ms = ?, current_nodes = ?, nodes_done = ?, deaths = ?, version = version + 1
-WHERE run = ? AND run_id = ? AND epoch = ?
+WHERE run = ? AND run_id = ? AND epoch = ? AND owner IS ?
 RETURNING cancel_requested, owed, version, blueprint_hash
 
 -- commit_run: The run's row when its state changes.
@@ -64,7 +67,7 @@ UPDATE runs SET
     status = ?, updated_at = ?, finished_at = ?, duration_ms = ?, suspended_at_node = ?, suspension_reason = ?,
     current_nodes = ?, nodes_done = ?, owner = ?, lease_until = ?, owed = ?, deaths = ?, error = ?, failure = ?,
     version = version + 1
-WHERE run = ? AND run_id = ? AND epoch = ?
+WHERE run = ? AND run_id = ? AND epoch = ? AND owner IS ?
 RETURNING cancel_requested, owed, version, blueprint_hash
 
 -- redefine_run: The run goes on with another definition (`--latest`).
@@ -112,7 +115,7 @@ ON CONFLICT (run, node_id, visit) DO UPDATE SET
 
 -- decide_gate: Open becomes decided, once, for the digest the answer was given on (promise 4).
 UPDATE gates SET status = 'decided', closed_at = ?, decided_by = ?
-WHERE run = ? AND node_id = ? AND visit = ? AND status = 'open' AND (? IS NULL OR digest = ?)
+WHERE run = ? AND node_id = ? AND visit = ? AND status = 'open' AND digest = ?
 
 -- void_gate: Open becomes voided, once.
 UPDATE gates SET status = 'voided', closed_at = ?, void_reason = ?
@@ -128,18 +131,21 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- owe_decision: A decided run must be driven on (promise 5).
 UPDATE runs SET owed = 'decision', updated_at = ?, version = version + 1 WHERE run = ?
 
--- set_owed: Mark a run as owed, or not, unless it is over for good.
+-- set_owed: Mark a run as owed, or not, unless it is over for good, or under another claim than the one that is named.
 UPDATE runs SET owed = ?, version = version + 1 WHERE run_id = ? AND status NOT IN ('completed', 'cancelled')
+    AND (? IS NULL OR (epoch = ? AND owner IS ?))
 RETURNING run
 
 -- touch: Something about the run changed.
 UPDATE runs SET version = version + 1 WHERE run = ?
 
--- request_cancel: Ask whoever drives the run to stop.
-UPDATE runs SET cancel_requested = ?, version = version + 1 WHERE run_id = ? RETURNING run
+-- request_cancel: Ask whoever drives the run to stop, unless it has ended.
+UPDATE runs SET cancel_requested = ?, version = version + 1
+WHERE run_id = ? AND status IN ('running', 'suspended')
+RETURNING run
 
 -- signals: What the driver of a run must notice.
-SELECT epoch, cancel_requested, owed, version FROM runs WHERE run_id = ?
+SELECT epoch, owner, cancel_requested, owed, version FROM runs WHERE run_id = ?
 
 -- delete_run: A run and, by cascade, all that belongs to it.
 DELETE FROM runs WHERE run_id = ?

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from neurocore import codec
+from neurocore.persistence import seals
 from neurocore.persistence.base import (
     Answer,
     Changes,
+    Commit,
     Event,
     GateRecord,
     GateStatus,
@@ -21,7 +23,6 @@ from neurocore.persistence.base import (
     RunStatus,
     RunStore,
     StepRecord,
-    gate_digest,
 )
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -95,7 +96,7 @@ def gate(run_id: str, node_id: str = "review", *, visit: int = 1, minute: float 
     made = GateRecord(
         run_id=run_id, node_id=node_id, visit=visit, name=node_id, opened_at=at(minute), message="Pay?", shown=shown
     )
-    made.digest = gate_digest(made)
+    made.digest = seals.gate_digest(made)
     for name, value in fields.items():
         setattr(made, name, value)
     return made
@@ -105,6 +106,22 @@ def answer(node_id: str = "review", *, visit: int = 1, by: str = "ada", minute: 
     """An approval."""
     given = {"approved": True, "known_by": "claimed", "at": at(minute), **fields}
     return Answer(node_id=node_id, visit=visit, by=by, **given)
+
+
+#: Who claims a run in these tests.
+OWNER = "me@here:1"
+
+
+def turn(mine: RunRecord, *, owner: str | None = OWNER, **written: Any) -> Commit:
+    """What a driver writes whose claim is `owner` at the run's epoch."""
+    return Commit(run=mine, owner=owner, **written)
+
+
+def give(store: RunStore, run_id: str, given: Answer, *, event: Event, digest: str | None = None) -> bool:
+    """Answer an occurrence, on the digest that it has now or on another; whether that took effect."""
+    key = (given.node_id, given.visit)
+    shown = next((one.digest for one in store.load_gates(run_id) if (one.node_id, one.visit) == key), "")
+    return store.answer_gate(run_id, given, event=event, digest=shown if digest is None else digest)
 
 
 def event(kind: str = "answered", *, minute: float = 5, who: str = "ada", **data: Any) -> Event:

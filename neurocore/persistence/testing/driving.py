@@ -7,7 +7,6 @@ import threading
 from neurocore import codec
 from neurocore.errors import ClaimLost, RunExists
 from neurocore.persistence.base import (
-    Commit,
     CurrentNode,
     Failure,
     FailureKind,
@@ -19,16 +18,19 @@ from neurocore.persistence.base import (
     StepStatus,
 )
 from neurocore.persistence.testing.contract import (
+    OWNER,
     Contract,
     answer,
     at,
     event,
     found,
     gate,
+    give,
     refused,
     run,
     status_of,
     step,
+    turn,
     waiting,
 )
 
@@ -39,7 +41,7 @@ class Driving(Contract):
     def claimed(self, record: RunRecord) -> RunRecord:
         """The run, created and claimed by a driver."""
         self.store.create_run(record)
-        epoch = self.store.claim(record.run_id, owner="me@here:1", expected_epoch=record.epoch)
+        epoch = self.store.claim(record.run_id, owner=OWNER, expected_epoch=record.epoch)
         assert epoch == record.epoch + 1
         return found(self.store, record.run_id)
 
@@ -56,20 +58,20 @@ class Driving(Contract):
             cancel_requested="bob",
         )  # fmt: skip
         self.store.save_run(old)
-        assert self.store.claim("r1", owner="me@here:1", expected_epoch=4) == 5
+        assert self.store.claim("r1", owner=OWNER, expected_epoch=4) == 5
         back = found(self.store, "r1")
-        assert (back.status, back.owner, back.epoch) == (RunStatus.RUNNING, "me@here:1", 5)
+        assert (back.status, back.owner, back.epoch) == (RunStatus.RUNNING, OWNER, 5)
         assert (back.owed, back.cancel_requested, back.error, back.failure, back.finished_at) == (None,) * 5
 
     def test_a_claim_keeps_what_was_asked_of_a_run_that_goes_on(self) -> None:
         self.store.save_run(run("r1", epoch=4, cancel_requested="bob"))
-        assert self.store.claim("r1", owner="me@here:1", expected_epoch=4) == 5
+        assert self.store.claim("r1", owner=OWNER, expected_epoch=4) == 5
         assert found(self.store, "r1").cancel_requested == "bob"
 
     def test_a_claim_with_an_old_epoch_changes_nothing(self) -> None:
         self.store.save_run(run("r1", epoch=4, owner="other@here:2"))
-        assert self.store.claim("r1", owner="me@here:1", expected_epoch=3) is None
-        assert self.store.claim("nothing", owner="me@here:1", expected_epoch=0) is None
+        assert self.store.claim("r1", owner=OWNER, expected_epoch=3) is None
+        assert self.store.claim("nothing", owner=OWNER, expected_epoch=0) is None
         assert found(self.store, "r1").owner == "other@here:2"
 
     def test_of_many_who_claim_at_once_one_gets_the_run(self) -> None:
@@ -84,7 +86,7 @@ class Driving(Contract):
         mine.current_nodes = [CurrentNode(node_id="next", visit=1, attempt=1, started_at=at(7))]
         line = LogLine(at=at(6), level="info", message="said")
         signals = self.store.commit(
-            Commit(run=mine, steps=[step("r1", 0, sets={"b": (1,)}, logs=[line])], events=[event("warning")])
+            turn(mine, steps=[step("r1", 0, sets={"b": (1,)}, logs=[line])], events=[event("warning")])
         )
         back = found(self.reopened(), "r1")
         assert (back.status, back.nodes_done, back.duration_ms, back.updated_at) == (RunStatus.RUNNING, 1, 3.5, at(7))
@@ -99,7 +101,7 @@ class Driving(Contract):
         mine = self.claimed(run("r1"))
         mine.status, mine.finished_at, mine.owner, mine.error = RunStatus.FAILED, at(9), None, "no"
         mine.failure = Failure(kind=FailureKind.ERROR, node="node0", message="no", type="ValueError")
-        self.store.commit(Commit(run=mine, steps=[step("r1", 0, status=StepStatus.FAILED)], sync=True))
+        self.store.commit(turn(mine, steps=[step("r1", 0, status=StepStatus.FAILED)], sync=True))
         back = found(self.reopened(), "r1")
         assert (back.status, back.finished_at, back.owner, back.error) == (RunStatus.FAILED, at(9), None, "no")
         assert back.failure == mine.failure
@@ -108,44 +110,74 @@ class Driving(Contract):
         mine = self.claimed(run("r1"))
         mine.status, mine.suspended_at_node, mine.suspension_reason = RunStatus.SUSPENDED, "review", "Pay?"
         opened = step("r1", 0, node_id="review", component="review", status=StepStatus.SUSPENDED)
-        self.store.commit(Commit(run=mine, steps=[opened], gates=[gate("r1")], sync=True))
+        self.store.commit(turn(mine, steps=[opened], gates=[gate("r1")], sync=True))
         back = found(self.store, "r1")
         assert (back.status, back.suspended_at_node, back.suspension_reason) == (RunStatus.SUSPENDED, "review", "Pay?")
         mine.status, mine.suspended_at_node, mine.suspension_reason = RunStatus.RUNNING, None, None
         final = step("r1", 0, node_id="review", component="review", sets={"approval": {"approved": True}})
-        self.store.commit(Commit(run=mine, steps=[final], gates=[gate("r1", status=GateStatus.DONE)]))
+        self.store.commit(turn(mine, steps=[final], gates=[gate("r1", status=GateStatus.DONE)]))
         assert self.store.load_steps("r1") == [final]
         assert status_of(self.store, "r1") is GateStatus.DONE
         assert found(self.store, "r1").suspended_at_node is None
 
     def test_one_who_lost_the_claim_writes_nothing(self) -> None:
         mine = self.claimed(run("r1"))
-        assert self.store.claim("r1", owner="other@here:2", expected_epoch=1) == 2
+        assert self.store.claim("r1", owner="other@here:2", expected_epoch=1, expected_owner=OWNER) == 2
         mine.nodes_done = 99
         with refused(ClaimLost):
-            self.store.commit(Commit(run=mine, steps=[step("r1", 0)], gates=[gate("r1")], events=[event()]))
+            self.store.commit(turn(mine, steps=[step("r1", 0)], gates=[gate("r1")], events=[event()]))
         with refused(ClaimLost):
-            self.store.commit(Commit(run=mine, steps=[step("r1", 0)], unless_decided=True))
+            self.store.commit(turn(mine, steps=[step("r1", 0)], unless_decided=True))
         back = found(self.reopened(), "r1")
         assert (back.nodes_done, back.gates, back.events, self.store.load_steps("r1")) == (0, [], [], [])
         assert back.owner == "other@here:2"
+
+    def test_of_two_owners_with_the_same_epoch_one_writes(self) -> None:
+        """After a restore another may have claimed under a number that was given before."""
+        mine = self.claimed(run("r1"))
+        restored = found(self.store, "r1")
+        restored.owner = "other@here:2"
+        self.store.save_run(restored)
+        for held in (False, True):
+            with refused(ClaimLost):
+                self.store.commit(turn(mine, steps=[step("r1", 0)], unless_decided=held))
+        mine.status, mine.owner = RunStatus.SUSPENDED, None
+        with refused(ClaimLost):
+            self.store.commit(turn(mine, gates=[gate("r1")], sync=True))
+        assert self.store.load_steps("r1") == []
+        assert self.store.load_gates("r1") == []
+        assert self.store.claim("r1", owner=OWNER, expected_epoch=1, expected_owner=OWNER) is None
+        heard = self.store.signals("r1")
+        assert heard is not None
+        assert (heard.epoch, heard.owner) == (1, "other@here:2")
+        self.store.set_owed("r1", Owed.RESUME, claim=(1, OWNER))
+        assert found(self.store, "r1").owed is None
+        self.store.set_owed("r1", Owed.RESUME, claim=(1, "other@here:2"))
+        assert found(self.store, "r1").owed == Owed.RESUME
+
+    def test_a_run_that_has_ended_is_not_asked_to_stop(self) -> None:
+        for status in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED):
+            self.store.create_run(run(status.value, status=status))
+            before = found(self.store, status.value)
+            assert not self.store.request_cancel(status.value, event=event("cancelled", who="bob"))
+            assert found(self.store, status.value) == before
 
     def test_a_commit_to_a_deleted_run_is_refused(self) -> None:
         mine = self.claimed(run("r1"))
         self.store.delete_run("r1")
         self.store.create_run(run("r2"))
         with refused(ClaimLost):
-            self.store.commit(Commit(run=mine, steps=[step("r1", 0)]))
+            self.store.commit(turn(mine, steps=[step("r1", 0)]))
         assert self.store.load_run("r1") is None
         assert self.store.load_steps("r2") == []
 
     def test_a_commit_waits_for_no_decision_that_is_there_already(self) -> None:
         mine = self.claimed(run("r1"))
-        self.store.commit(Commit(run=mine, gates=[gate("r1")]))
-        held = Commit(run=mine, steps=[step("r1", 0)], unless_decided=True)
+        self.store.commit(turn(mine, gates=[gate("r1")]))
+        held = turn(mine, steps=[step("r1", 0)], unless_decided=True)
         mine.status = RunStatus.SUSPENDED
         assert self.store.commit(held).owed is None
-        assert self.store.answer_gate("r1", answer(), event=event())
+        assert give(self.store, "r1", answer(), event=event())
         mine.nodes_done = 5
         before = found(self.store, "r1")
         held.steps = [step("r1", 1)]
@@ -156,25 +188,25 @@ class Driving(Contract):
 
     def test_a_commit_waits_for_no_decision_that_it_takes_in_itself(self) -> None:
         mine = self.claimed(run("r1"))
-        self.store.commit(Commit(run=mine, gates=[gate("r1"), gate("r1", visit=2)]))
-        assert self.store.answer_gate("r1", answer(), event=event())
+        self.store.commit(turn(mine, gates=[gate("r1"), gate("r1", visit=2)]))
+        assert give(self.store, "r1", answer(), event=event())
         mine.status = RunStatus.SUSPENDED
         done = gate("r1", status=GateStatus.DONE)
-        assert self.store.answer_gate("r1", answer(visit=2), event=event())
-        assert self.store.commit(Commit(run=mine, gates=[done], unless_decided=True)).owed == Owed.DECISION
+        assert give(self.store, "r1", answer(visit=2), event=event())
+        assert self.store.commit(turn(mine, gates=[done], unless_decided=True)).owed == Owed.DECISION
         assert status_of(self.store, "r1") is GateStatus.DECIDED
         both = [done, gate("r1", visit=2, status=GateStatus.DONE)]
-        assert self.store.commit(Commit(run=mine, gates=both, unless_decided=True)).owed is None
+        assert self.store.commit(turn(mine, gates=both, unless_decided=True)).owed is None
         assert status_of(self.store, "r1") is GateStatus.DONE
 
     def test_a_decision_keeps_the_run_owed_until_it_is_consumed(self) -> None:
         mine = self.claimed(run("r1"))
-        self.store.commit(Commit(run=mine, gates=[gate("r1")]))
-        self.store.answer_gate("r1", answer(), event=event())
+        self.store.commit(turn(mine, gates=[gate("r1")]))
+        give(self.store, "r1", answer(), event=event())
         mine.status = RunStatus.SUSPENDED
-        assert self.store.commit(Commit(run=mine)).owed == Owed.DECISION, "a commit must not forget the decision"
+        assert self.store.commit(turn(mine)).owed == Owed.DECISION, "a commit must not forget the decision"
         mine.status = RunStatus.RUNNING
-        assert self.store.commit(Commit(run=mine, gates=[gate("r1", status=GateStatus.DONE)])).owed is None
+        assert self.store.commit(turn(mine, gates=[gate("r1", status=GateStatus.DONE)])).owed is None
         assert found(self.store, "r1").gates[0].answers[0].by == "ada", "a commit must not lose an answer"
 
     def test_the_driver_hears_of_a_cancellation(self) -> None:
@@ -183,7 +215,7 @@ class Driving(Contract):
         heard = self.store.signals("r1")
         assert heard is not None
         assert heard.cancel_requested == "bob"
-        assert self.store.commit(Commit(run=mine, steps=[step("r1", 0)])).cancel_requested == "bob"
+        assert self.store.commit(turn(mine, steps=[step("r1", 0)])).cancel_requested == "bob"
         assert [(one.kind, one.who) for one in self.store.load_events("r1")] == [("cancelled", "bob")]
         assert self.store.signals("nothing") is None
         self.store.request_cancel("nothing", event=event())
@@ -211,16 +243,14 @@ class Driving(Contract):
             seen.append(found(self.store, "r1").version)
             assert seen[-1] > seen[-2]
 
-        self.store.claim("r1", owner="me@here:1", expected_epoch=0)
+        self.store.claim("r1", owner=OWNER, expected_epoch=0)
         rises()
         mine = found(self.store, "r1")
-        self.store.commit(Commit(run=mine, gates=[gate("r1")]))
+        self.store.commit(turn(mine, gates=[gate("r1")]))
         rises()
-        self.store.commit(Commit(run=mine, steps=[step("r1", 0)]))
+        self.store.commit(turn(mine, steps=[step("r1", 0)]))
         rises()
-        self.store.replace_gate("r1", gate("r1"), gate("r1", visit=2), step("r1", 1), event=event("voided"))
-        rises()
-        self.store.answer_gate("r1", answer(visit=2), event=event())
+        give(self.store, "r1", answer(), event=event())
         rises()
         self.store.request_cancel("r1", event=event())
         rises()
@@ -234,7 +264,7 @@ class Driving(Contract):
             "b" * 64,
             "2",
         )
-        self.store.commit(Commit(run=mine, steps=[step("r1", 0)]))
+        self.store.commit(turn(mine, steps=[step("r1", 0)]))
         back = found(self.reopened(), "r1")
         assert (back.blueprint_snapshot, back.blueprint_hash) == ({"name": "payouts", "new": 1}, "b" * 64)
         assert back.blueprint_version == "2"
@@ -245,7 +275,7 @@ class Driving(Contract):
         self.store.save_run(waiting("waits", minute=3))
         self.store.save_run(run("begun", minute=4, status=RunStatus.FAILED, owed="resume"))
         assert {one.run_id for one in self.store.active_runs()} == {"going", "begun"}
-        self.store.answer_gate("waits", answer(), event=event())
+        give(self.store, "waits", answer(), event=event())
         assert {one.run_id for one in self.store.active_runs()} == {"going", "begun", "waits"}
 
     def test_many_drivers_write_at_once_and_nothing_is_lost(self) -> None:
@@ -253,7 +283,7 @@ class Driving(Contract):
             mine = self.claimed(run(f"r{number}", minute=number))
             for index in range(10):
                 mine.nodes_done = index + 1
-                self.store.commit(Commit(run=mine, steps=[step(mine.run_id, index, sets={f"k{index}": index})]))
+                self.store.commit(turn(mine, steps=[step(mine.run_id, index, sets={f"k{index}": index})]))
             return number
 
         in_threads(6, drive)

@@ -13,6 +13,7 @@ from neurocore.persistence.testing.contract import (
     event,
     found,
     gate,
+    give,
     run,
     status_of,
     step,
@@ -27,7 +28,7 @@ class Gates(Contract):
     def test_an_answer_decides_the_gate_and_owes_the_run(self) -> None:
         self.store.create_run(waiting("r1"))
         given = answer(note="fine", data={"amount": 3}, digest=gate("r1").digest)
-        assert self.store.answer_gate("r1", given, event=event(approved=True))
+        assert give(self.store, "r1", given, event=event(approved=True))
         back = found(self.reopened(), "r1")
         (one,) = back.gates
         assert (one.status, one.closed_at, back.owed) == (GateStatus.DECIDED, given.at, Owed.DECISION)
@@ -39,16 +40,16 @@ class Gates(Contract):
 
     def test_only_the_first_answer_takes_effect(self) -> None:
         self.store.create_run(waiting("r1"))
-        assert self.store.answer_gate("r1", answer(by="ada"), event=event())
+        assert give(self.store, "r1", answer(by="ada"), event=event())
         before = found(self.store, "r1")
-        assert not self.store.answer_gate("r1", answer(by="bob", approved=False), event=event(who="bob"))
+        assert not give(self.store, "r1", answer(by="bob", approved=False), event=event(who="bob"))
         assert found(self.store, "r1") == before
 
     def test_of_many_who_answer_at_once_one_takes_effect(self) -> None:
         self.store.create_run(waiting("r1"))
 
         def decide(number: int) -> bool:
-            return self.store.answer_gate("r1", answer(by=f"p{number}", approved=number % 2 == 0), event=event())
+            return give(self.store, "r1", answer(by=f"p{number}", approved=number % 2 == 0), event=event())
 
         took = in_threads(16, decide)
         assert took.count(True) == 1
@@ -59,30 +60,30 @@ class Gates(Contract):
     def test_an_answer_on_another_digest_changes_nothing(self) -> None:
         self.store.create_run(waiting("r1"))
         before = found(self.store, "r1")
-        assert not self.store.answer_gate("r1", answer(digest="0" * 64), event=event())
-        assert not self.store.answer_gate("r1", answer(visit=2), event=event())
-        assert not self.store.answer_gate("r1", answer("other"), event=event())
-        assert not self.store.answer_gate("nothing", answer(), event=event())
+        assert not give(self.store, "r1", answer(), event=event(), digest="0" * 64)
+        assert not give(self.store, "r1", answer(visit=2), event=event())
+        assert not give(self.store, "r1", answer("other"), event=event())
+        assert not give(self.store, "nothing", answer(), event=event())
         assert found(self.store, "r1") == before
 
     def test_answers_are_chained_by_hash_within_their_run(self) -> None:
         self.store.create_run(waiting("r1", "one", "two", "three"))
         for minute, node in enumerate(("two", "three", "one")):
-            assert self.store.answer_gate("r1", answer(node, minute=minute), event=event())
+            assert give(self.store, "r1", answer(node, minute=minute), event=event())
         answers: dict[str, Answer] = {one.node_id: one.answers[0] for one in self.reopened().load_gates("r1")}
         assert answers["two"].prev_hash == ""
         assert answers["three"].prev_hash == answers["two"].hash
         assert answers["one"].prev_hash == answers["three"].hash
         for one in answers.values():
-            assert one.sealed("r1", one.prev_hash).hash == one.hash, "the chain is broken"
+            assert one.is_sealed("r1", one.prev_hash), "the chain is broken"
 
     def test_an_input_may_be_answered_again_when_it_waits_again(self) -> None:
         self.store.create_run(run("r1", gates=[gate("r1", "ask", kind="input")]))
-        assert self.store.answer_gate("r1", answer("ask", approved=None, data={"n": 1}), event=event())
+        assert give(self.store, "r1", answer("ask", approved=None, data={"n": 1}), event=event())
         record = found(self.store, "r1")
         record.gates[0].status, record.gates[0].closed_at = GateStatus.OPEN, None
         self.store.save_run(record)
-        assert self.store.answer_gate("r1", answer("ask", approved=None, data={"n": 2}, minute=9), event=event())
+        assert give(self.store, "r1", answer("ask", approved=None, data={"n": 2}, minute=9), event=event())
         (one,) = self.store.load_gates("r1")
         assert [given.data for given in one.answers] == [{"n": 1}, {"n": 2}]
         assert one.answers[1].prev_hash == one.answers[0].hash
@@ -90,7 +91,7 @@ class Gates(Contract):
     def test_what_people_write_comes_back_whatever_it_is(self) -> None:
         self.store.create_run(waiting("r1"))
         odd = "'; DROP TABLE runs; -- % _ \\ \0 \u202e ✓ \ud800"
-        assert self.store.answer_gate("r1", answer(by="Ünï %_' --", note=odd), event=event(note=odd))
+        assert give(self.store, "r1", answer(by="Ünï %_' --", note=odd), event=event(note=odd))
         (one,) = self.store.load_gates("r1")
         assert one.decision is not None
         assert one.decision.by == "Ünï %_' --"
@@ -103,17 +104,33 @@ class Gates(Contract):
         old = gate("r1", status=GateStatus.VOIDED, closed_at=at(4), void_reason="it changed")
         new = gate("r1", visit=2, minute=4)
         row = step("r1", 1, node_id="review", visit=2, status=StepStatus.SUSPENDED)
-        assert self.store.replace_gate("r1", old, new, row, event=event("voided"))
+        assert self.store.replace_gate("r1", old, new, row, event=event("voided"), expected_epoch=0)
         first, second = self.reopened().load_gates("r1")
         assert (first.status, first.closed_at, first.void_reason) == (GateStatus.VOIDED, at(4), "it changed")
         assert (second.visit, second.status) == (2, GateStatus.OPEN)
         assert [one.visit for one in self.store.load_steps("r1")] == [2]
-        assert not self.store.answer_gate("r1", answer(visit=1), event=event())
-        assert self.store.answer_gate("r1", answer(visit=2), event=event())
+        assert not give(self.store, "r1", answer(visit=1), event=event())
+        assert give(self.store, "r1", answer(visit=2), event=event())
         third = gate("r1", visit=3)
-        assert not self.store.replace_gate("r1", gate("r1", visit=2), third, row, event=event("voided"))
-        assert not self.store.replace_gate("nothing", old, new, row, event=event("voided"))
+        assert not self.store.replace_gate(
+            "r1", gate("r1", visit=2), third, row, event=event("voided"), expected_epoch=0
+        )
+        assert not self.store.replace_gate("nothing", old, new, row, event=event("voided"), expected_epoch=0)
         assert status_of(self.store, "r1", visit=2) is GateStatus.DECIDED
+
+    def test_a_gate_is_replaced_only_while_its_run_waits_and_nobody_has_claimed_it(self) -> None:
+        old = gate("r1", status=GateStatus.VOIDED, closed_at=at(4), void_reason="it changed")
+        row = step("r1", 1, node_id="review", visit=2, status=StepStatus.SUSPENDED)
+        self.store.create_run(waiting("r1", epoch=3))
+        before = found(self.store, "r1")
+        for epoch in (2, 4):
+            new = gate("r1", visit=2, minute=4)
+            assert not self.store.replace_gate("r1", old, new, row, event=event("voided"), expected_epoch=epoch)
+        assert found(self.store, "r1") == before
+        self.store.claim("r1", owner="me@here:1", expected_epoch=3)
+        driven = found(self.store, "r1")
+        assert not self.store.replace_gate("r1", old, new, row, event=event("voided"), expected_epoch=4)
+        assert found(self.store, "r1") == driven, "who drives the run numbers its steps"
 
     def several(self) -> None:
         """Gates of several runs in every status."""
@@ -123,7 +140,7 @@ class Gates(Contract):
         for number, (by, minute) in enumerate((("ada", 50), ("bob", 40), ("ada", 60))):
             name = "a" if number < 2 else "b"
             self.store.create_run(waiting(f"decided{number}", minute=number, blueprint_name=name))
-            self.store.answer_gate(f"decided{number}", answer(by=by, minute=minute), event=event())
+            give(self.store, f"decided{number}", answer(by=by, minute=minute), event=event())
         void = gate("void", status=GateStatus.VOIDED, closed_at=at(70), void_reason="the run failed")
         self.store.create_run(run("void", status=RunStatus.FAILED, gates=[void]))
 
@@ -157,7 +174,7 @@ class Gates(Contract):
         self.store.create_run(run("both", minute=90, gates=[gate("both", minute=90)]))
         page = self.store.page_runs(RunFilter(waiting=True))
         assert [one.run_id for one in page.runs] == ["both", "open0", "open2", "open1"]
-        self.store.answer_gate("both", answer(), event=event())
+        give(self.store, "both", answer(), event=event())
         assert "both" not in [one.run_id for one in self.store.page_runs(RunFilter(waiting=True)).runs]
         self.store.delete_run("open0")
         assert self.store.count_open_gates() == 2

@@ -6,8 +6,8 @@ import random
 from collections import Counter
 
 from neurocore.errors import InputError
-from neurocore.persistence.base import Commit, RunFilter, RunRecord, RunStatus, RunStore, matches
-from neurocore.persistence.testing.contract import Contract, at, found, gate, refused, run, step
+from neurocore.persistence.base import RunFilter, RunRecord, RunStatus, RunStore, matches
+from neurocore.persistence.testing.contract import Contract, at, found, gate, refused, run, step, turn
 
 STATUSES = tuple(RunStatus)
 TITLES = ("", "Payments of May", "payments of June", "PAYMENTS", "Überweisung", "100%", "50_", "it's")
@@ -121,7 +121,7 @@ class Lists(Contract):
             epoch = self.store.claim(one.run_id, owner="me@here:1", expected_epoch=one.epoch)
             mine = found(self.store, one.run_id)
             mine.status = RunStatus.COMPLETED if epoch else mine.status
-            self.store.commit(Commit(run=mine))
+            self.store.commit(turn(mine))
         moved = found(self.store, runs[20].run_id)
         moved.blueprint_name, moved.created_at = "moved", at(9_000)
         self.store.save_run(moved)

@@ -16,7 +16,6 @@ from neurocore import codec
 from neurocore.codec import SecretRef
 from neurocore.persistence.base import (
     Changes,
-    Commit,
     CurrentNode,
     Failure,
     FailureKind,
@@ -25,7 +24,7 @@ from neurocore.persistence.base import (
     RunStatus,
     StepStatus,
 )
-from neurocore.persistence.testing.contract import Contract, answer, at, event, found, gate, run, step, waiting
+from neurocore.persistence.testing.contract import Contract, answer, at, event, found, gate, run, step, turn, waiting
 
 
 class Grade(StrEnum):
@@ -156,7 +155,7 @@ class Six(Contract):
             self.store.save_step(row)
         mine = found(self.store, "r1")
         mine.status, mine.suspended_at_node = RunStatus.SUSPENDED, "review"
-        self.store.commit(Commit(run=mine, sync=True))
+        self.store.commit(turn(mine, owner=None, sync=True))
         back = found(self.reopened(), "r1")
         assert back.completed_nodes == ["draft", "check", "draft"]
         assert back.final_context is not None

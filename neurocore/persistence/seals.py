@@ -1,0 +1,111 @@
+"""What the hashes in a history cover: gate digests and the seals of answers, each by the rules of its own version.
+
+The version is a prefix of the stored text, `2:<hex>`; a text without a prefix has version 1. So a hash says itself how
+it is checked, in every store, export and form. New hashes have version `CURRENT`. The rules of older versions never
+change, and a chain never goes back to an older one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from neurocore import codec
+from neurocore.errors import StoreError
+
+if TYPE_CHECKING:
+    from neurocore.persistence.records import Answer, GateRecord
+
+CURRENT = 2
+_PREFIXES = {str(version): version for version in range(2, CURRENT + 1)}
+
+#: What a gate rests on, by name: the value in a list of one, or an empty list where the context has none.
+Inputs = Mapping[str, list[Any]]
+
+
+def version_of(text: str) -> int:
+    """The version of a stored hash. Raises StoreError for one that a newer NeuroCore wrote."""
+    prefix, colon, _ = text.partition(":")
+    if not colon:
+        return 1
+    if prefix in _PREFIXES:
+        return _PREFIXES[prefix]
+    raise StoreError(
+        f"The hash {text[:12]}… was written by a newer NeuroCore; install that version: "
+        "pip install --upgrade neurocore-ai."
+    )
+
+
+# -------------------------------------------------------------------- answers
+
+
+def answer_seal(answer: Answer, run_id: str, prev_hash: str, version: int = CURRENT) -> str:
+    """The seal of an answer behind the one with `prev_hash`: over the run, that hash and every field of the answer."""
+    return _seal(version, _ANSWERS[version](answer, run_id, prev_hash))
+
+
+def is_sealed(answer: Answer, run_id: str, prev_hash: str) -> bool:
+    """Whether an answer is what was sealed behind `prev_hash`, and its version is not older than that hash's."""
+    version = version_of(answer.hash)
+    if prev_hash and version < version_of(prev_hash):
+        return False
+    return answer.hash == answer_seal(answer, run_id, prev_hash, version)
+
+
+def _answer_1(answer: Answer, run_id: str, prev_hash: str) -> list[Any]:
+    return [
+        run_id, prev_hash, answer.node_id, answer.visit, answer.approved, answer.by, answer.known_by, answer.at,
+        answer.note, answer.digest, answer.data,
+    ]  # fmt: skip
+
+
+def _answer_2(answer: Answer, run_id: str, prev_hash: str) -> list[Any]:
+    """Data by its encoded bytes, which can be compared where its classes are not known."""
+    body = _answer_1(answer, run_id, prev_hash)
+    return ["answer", 2, *body[:-1], codec.encode(answer.data)]
+
+
+_ANSWERS: dict[int, Callable[[Answer, str, str], list[Any]]] = {1: _answer_1, 2: _answer_2}
+
+
+# -------------------------------------------------------------------- gates
+
+
+def gate_digest(gate: GateRecord, inputs: Inputs | None = None, version: int = CURRENT) -> str:
+    """The digest of what a gate shows (promise 6): over run, node, visit, message, policy, and what these rest on.
+
+    Version 1 covers the values shown. Version 2 covers the stored message, which is never rendered again, and the
+    SHA-256 of `inputs`: the values shown and those that the message was made of. Without `inputs` these are the values
+    shown.
+    """
+    return _seal(version, _GATES[version](gate, shown_inputs(gate) if inputs is None else inputs))
+
+
+def shown_inputs(gate: GateRecord) -> Inputs:
+    """The inputs of a gate whose message was made of nothing but what it shows."""
+    values = gate.values
+    keys = values if gate.policy.show is None else gate.policy.show
+    return {key: [values[key]] if key in values else [] for key in keys}
+
+
+def _gate_1(gate: GateRecord, _inputs: Inputs) -> list[Any]:
+    return [gate.run_id, gate.node_id, gate.visit, gate.message, _policy(gate), codec.decode(gate.shown)]
+
+
+def _gate_2(gate: GateRecord, inputs: Inputs) -> list[Any]:
+    rests_on = hashlib.sha256(codec.canonical(dict(inputs))).hexdigest()
+    return ["gate", 2, gate.run_id, gate.node_id, gate.visit, gate.message, _policy(gate), rests_on]
+
+
+def _policy(gate: GateRecord) -> list[Any]:
+    policy = gate.policy
+    return [policy.require, policy.on_reject, policy.note, list(policy.show or ())]
+
+
+_GATES: dict[int, Callable[[GateRecord, Inputs], list[Any]]] = {1: _gate_1, 2: _gate_2}
+
+
+def _seal(version: int, body: list[Any]) -> str:
+    sealed = hashlib.sha256(codec.canonical(body)).hexdigest()
+    return sealed if version == 1 else f"{version}:{sealed}"

@@ -1,0 +1,108 @@
+"""Hashes in a history are checked by the rules of their own version, whatever version is written now."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from msgspec import structs
+
+from neurocore import codec
+from neurocore.errors import StoreError
+from neurocore.persistence import InMemoryRunStore, SQLiteRunStore, seals
+from neurocore.persistence.admin import check
+from neurocore.persistence.records import Answer, GatePolicy, GateRecord
+from neurocore.persistence.testing.contract import answer, event, found, give, waiting
+
+ANSWER = Answer(
+    node_id="ok", visit=2, approved=True, by="ann", known_by="claimed", at="2026-01-01T00:05:00.000000+00:00",
+    note="fine", digest="d", data={"b": Decimal("1.50"), "a": [1]},
+)  # fmt: skip
+GATE = GateRecord(
+    run_id="r1", node_id="ok", visit=2, message="Pay 12?", shown=codec.encode({"total": 12.5}),
+    policy=GatePolicy(note="on_reject", show=("total", "gone")),
+)  # fmt: skip
+#: What each version has given for these two since it came; a history holds such hashes, so they never change.
+SEALS = {
+    1: "233d724dd11b02a89bc66989d0c118d1c918db2b3d1de7ad46d1b01e8d737c9f",
+    2: "2:ced884925ba2cc710cbbfcc2eabe670457fda63576f92c8a467a890b18bf5542",
+}
+DIGESTS = {
+    1: "82281de4d6580d7c31208be068356fee9348aaef0c779e3767859f4aba3569f5",
+    2: "2:f24cf35cba863a48eeae32e8c2c301acca10ef72dfd10c66d9d4889f2f588cad",
+}
+FIELDS = {"node_id": "no", "visit": 3, "approved": False, "by": "bob", "known_by": "typed", "at": "2026",
+          "note": "no", "digest": "e", "data": {"b": Decimal("1.5"), "a": [1]}}  # fmt: skip
+
+
+@pytest.mark.parametrize("version", SEALS)
+def test_the_rules_of_a_version_never_change(version):
+    assert seals.answer_seal(ANSWER, "r1", "p", version) == SEALS[version]
+    assert seals.gate_digest(GATE, version=version) == DIGESTS[version]
+
+
+def test_what_is_written_has_the_current_version():
+    assert max(SEALS) == max(DIGESTS) == seals.CURRENT
+    assert ANSWER.sealed("r1", "p").hash == SEALS[seals.CURRENT]
+    assert seals.gate_digest(GATE) == DIGESTS[seals.CURRENT]
+
+
+@pytest.mark.parametrize("version", SEALS)
+def test_an_answer_of_any_version_is_checked_by_its_own_rules(version):
+    sealed = structs.replace(ANSWER, prev_hash="", hash=seals.answer_seal(ANSWER, "r1", "", version))
+    assert sealed.is_sealed("r1", "")
+    assert not sealed.is_sealed("r2", "")
+    assert not sealed.is_sealed("r1", "p")
+    for name, value in FIELDS.items():
+        assert not structs.replace(sealed, **{name: value}).is_sealed("r1", ""), name
+
+
+def test_a_hash_does_not_hold_under_the_name_of_another_version():
+    first, second = (structs.replace(ANSWER, hash=SEALS[version]) for version in (1, 2))
+    assert not structs.replace(first, hash=f"2:{first.hash}").is_sealed("r1", "p")
+    assert not structs.replace(second, hash=second.hash.removeprefix("2:")).is_sealed("r1", "p")
+
+
+def test_a_chain_never_goes_back_to_an_older_version():
+    older = structs.replace(ANSWER, hash=seals.answer_seal(ANSWER, "r1", SEALS[2], 1))
+    assert not older.is_sealed("r1", SEALS[2])
+    newer = structs.replace(ANSWER, hash=seals.answer_seal(ANSWER, "r1", SEALS[1], 2))
+    assert newer.is_sealed("r1", SEALS[1])
+
+
+@pytest.mark.parametrize("text", ["3:abc", "1:abc", "0:abc", "02:abc", "٢:abc", "-2:abc", ":abc", "x:abc"])
+def test_a_version_that_is_not_known_says_what_to_install(text):
+    with pytest.raises(StoreError, match="was written by a newer NeuroCore; install that version"):
+        seals.version_of(text)
+    with pytest.raises(StoreError, match="newer NeuroCore"):
+        ANSWER.sealed("r1", text)
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "memory"])
+def test_a_chain_that_grew_over_two_versions_is_whole_and_one_that_goes_back_is_found(tmp_path, backend):
+    def opened():
+        return SQLiteRunStore(tmp_path / "runs.db") if backend == "sqlite" else InMemoryRunStore()
+
+    store = opened()
+    old = answer("one", note="before")
+    record = waiting("r1", "one", "two", "three")
+    record.gates[0].answers = [structs.replace(old, hash=seals.answer_seal(old, "r1", "", 1))]
+    store.create_run(record)
+    assert give(store, "r1", answer("two", note="after"), event=event())
+    assert check(store).problems == []
+
+    last = found(store, "r1").gates[1].answers[0]
+    back = structs.replace(answer("three"), prev_hash=last.hash)
+    record = found(store, "r1")
+    record.gates[2].answers = [structs.replace(back, hash=seals.answer_seal(back, "r1", last.hash, 1))]
+    store.save_run(record)
+    assert check(store).problems == ["Run r1: the answer of ada at three was changed after it was recorded."]
+
+
+def test_an_answer_of_a_newer_version_is_a_problem_that_check_names():
+    store = InMemoryRunStore()
+    record = waiting("r1")
+    record.gates[0].answers = [structs.replace(answer(), hash="9:abc")]
+    store.create_run(record)
+    (problem,) = check(store).problems
+    assert problem.startswith("Run r1: its chain of answers cannot be checked: The hash 9:abc… was written by a newer")
