@@ -19,6 +19,17 @@ from neurocore import codec
 
 _ABSENT: Any = object()
 
+#: What NeuroCore alone puts into a context: the recorded answers of gates, and what a resume brought.
+RESERVED_KEYS = frozenset({"approval", "approvals", "resume_data"})
+
+
+def reserved_problem(key: str) -> str | None:
+    """The sentence when a key is one that nobody else may set, else None."""
+    if key not in RESERVED_KEYS:
+        return None
+    what = "what a resume brings" if key == "resume_data" else "the recorded answers of gates"
+    return f"NeuroCore alone sets {key}, to {what}; choose another name."
+
 
 class ExecutionMetadata(Struct, eq=False):
     """What a context knows about the run it belongs to.
@@ -47,13 +58,14 @@ class ExecutionMetadata(Struct, eq=False):
 class FlowContext:
     """The state one step sees: `get`, `set`, `has`, `delete`, or `context.data.<key>`.
 
-    `attempt` counts the tries of this visit from 1, `idempotency_key` is the same for all of them (a hash of run, node
-    and visit), `resume_data` is what a person or a script gave when it resumed this very step, else None.
+    `attempt` counts the tries of this visit from 1, `first_started_at` is when the first of them started (ISO, UTC),
+    `idempotency_key` is the same for all of them (a hash of run, node and visit), `resume_data` is what a person or a
+    script gave when it resumed this very step, else None.
     """
 
     __slots__ = (
         "_base", "_values", "_clean", "_deleted", "_secrets", "_port", "_data",
-        "metadata", "input", "node_id", "visit", "attempt", "resume_data", "deadline",
+        "metadata", "input", "node_id", "visit", "attempt", "first_started_at", "resume_data", "deadline",
     )  # fmt: skip
 
     def __init__(self, data: Mapping[str, Any] | None = None) -> None:
@@ -69,6 +81,7 @@ class FlowContext:
         self.node_id = ""
         self.visit = 1
         self.attempt = 1
+        self.first_started_at = ""
         self.resume_data: Any = None
         self.deadline: float | None = None
         if data:

@@ -12,6 +12,21 @@ from collections.abc import Sequence
 from typing import Any
 
 
+def said(error: BaseException) -> str:
+    """What an error says of itself, on one line or more; its own `__str__` is anybody's code and may fail."""
+    try:
+        return str(error).strip()
+    except Exception as trouble:
+        return f"and saying more failed: {type(trouble).__name__}"
+
+
+class Interruption(BaseException):
+    """Ends the drive on the calling thread at once, from outside of the skill: raised by a signal's handler.
+
+    Whatever else a skill raises is its step's failure.
+    """
+
+
 class NeuroCoreError(Exception):
     """Base of every error of this package."""
 

@@ -91,7 +91,7 @@ def build(
     at = (now or datetime.now(UTC)).timestamp() * 1000
     by_place = {(gate.node_id, gate.visit): gate for gate in gates}
     rows = [_recorded(step, by_place.get((step.node_id or step.component, step.visit))) for step in steps]
-    going = [_current(node, at) for node in run.current_nodes if not run.status.ended]
+    going = [_current(node, at) for node in run.working_nodes if not run.status.ended]
     again = {row.id for row in going}  # what waited for an answer runs again as the same step
     rows = [row for row in rows if row.status != "suspended" or row.id not in again] + going
     start = _ms(run.created_at) or at

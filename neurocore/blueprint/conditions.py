@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 from neurocore.blueprint.expressions import Evaluate, Unknown, View, compile_node, is_context, is_data
-from neurocore.errors import ConditionError
+from neurocore.errors import ConditionError, said
 
 MAX_CHARACTERS = 1_000
 MAX_DEPTH = 40
@@ -53,9 +53,9 @@ class Condition:
             raise self._failed(error, view) from error
 
     def _failed(self, error: Exception, view: View) -> ConditionError:
-        missing = sorted(key for key in self.keys if view.get(key) is None)
+        missing = sorted(key for key in self.keys if _is_missing(key, view))
         hint = f" (nothing has set {', '.join(missing)})" if missing else ""
-        what = str(error)[:200].rstrip(".") or type(error).__name__
+        what = said(error)[:200].rstrip(".") or type(error).__name__
         return ConditionError(f"The condition `{_short(self.text)}` cannot be evaluated: {what}{hint}.")
 
     def __eq__(self, other: object) -> bool:
@@ -66,6 +66,13 @@ class Condition:
 
     def __repr__(self) -> str:
         return f"Condition({self.text!r})"
+
+
+def _is_missing(key: str, view: View) -> bool:
+    try:
+        return view.get(key) is None
+    except Exception:  # it is there, and cannot be read
+        return False
 
 
 def compile_condition(text: str) -> Condition:

@@ -16,6 +16,7 @@ import msgspec
 
 from neurocore.blueprint.model import PLACEHOLDER, Blueprint, InputSpec, name_problem
 from neurocore.codec import SecretRef
+from neurocore.context import reserved_problem
 from neurocore.errors import InputError, UsageError
 from neurocore.secrets import MASK, looks_secret
 from neurocore.yamlfile import TWICE, nearest, parse, said, scalar
@@ -185,6 +186,8 @@ def _tells(value: Any) -> bool:
 def _key_problem(key: Any, blueprint: Blueprint) -> str | None:
     if not isinstance(key, str):
         return "An input's name must be text."
+    if (problem := reserved_problem(key)) is not None:
+        return problem
     if blueprint.inputs and key not in blueprint.inputs:
         return f"{blueprint.name} has no such input{nearest(key, blueprint.inputs)}"
     return None if key in blueprint.inputs else name_problem(key)

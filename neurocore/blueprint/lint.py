@@ -13,6 +13,8 @@ from neurocore.blueprint.dataflow import unprovided
 from neurocore.blueprint.load import document_of
 from neurocore.blueprint.model import Blueprint, Component
 from neurocore.blueprint.plan import APPROVED, REJECTED, Carry, PlanEdge, PlanNode, compile_plan
+from neurocore.context import reserved_problem
+from neurocore.errors import said
 from neurocore.secrets import looks_secret
 from neurocore.yamlfile import Document, Place, Problem, in_order, nearest
 
@@ -77,7 +79,24 @@ class _Checks:
         self.plan = compile_plan(blueprint, is_gate=self._is_gate)
         self.component_at = {one.name: place for place, one in enumerate(blueprint.components)}
 
+    def _reserved(self) -> Iterator[Finding]:
+        """What would be set under a name that only the answers of gates may have."""
+        for kind, names in ("inputs", self.blueprint.inputs), ("outputs", self.blueprint.outputs):
+            for name in names:
+                if (problem := reserved_problem(name)) is not None:
+                    yield _error((kind, name), problem)
+        for place, component in enumerate(self.blueprint.components):
+            skill = self.skills[component.type]
+            schema = getattr(getattr(skill, "skill_meta", None), "config_schema", None) or {}
+            if "output" not in (schema.get("properties") or {}):
+                continue
+            output = component.config.get("output", component.name)
+            if isinstance(output, str) and (problem := reserved_problem(output)) is not None:
+                key = "config" if "output" in component.config else "name"
+                yield _error(("components", place, key), problem)
+
     def errors(self) -> Iterator[Finding]:
+        yield from self._reserved()
         yield from self._configs()
         for node in self.plan.nodes:
             if node.is_gate:
@@ -121,7 +140,7 @@ class _Checks:
                 sentences = list(skill.config_problems(config))
                 sentences += skill.llm_problems(config) if self.config is not None else []
             except Exception as error:  # a skill's own check is anybody's code
-                sentences = [f"the skill's check of its config raised {type(error).__name__}: {error}."]
+                sentences = [f"the skill's check of its config raised {type(error).__name__}: {said(error)}."]
             for sentence in sentences:
                 yield _error(("components", place, "config"), f"{component.name}: {sentence}")
             for at, sentence in skill.template_problems(config):

@@ -16,14 +16,14 @@ from neurocore.cli import errors
 from neurocore.cli.live import Terminal, View, view
 from neurocore.cli.output import complain, emit, out, say
 from neurocore.cli.project import Project
-from neurocore.errors import ExecutionError, NeuroCoreError
+from neurocore.errors import ExecutionError, Interruption, NeuroCoreError
 
 if TYPE_CHECKING:
     from neurocore.persistence.base import RunRecord
     from neurocore.runtime.executor import Decision
 
 
-class Terminated(BaseException):
+class Terminated(Interruption):
     """A signal asks this process to end."""
 
     def __init__(self, number: int) -> None:

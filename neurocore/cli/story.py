@@ -79,7 +79,9 @@ def standing(run: RunRecord, state: str) -> tuple[str, str]:
             return "owed", f"decided at {line(run.suspended_at_node or 'its gate')}, not yet resumed"
         return "suspended", f"waits at {line(run.suspended_at_node or 'a gate')}"
     if run.status is RunStatus.RUNNING:
-        nodes = ", ".join(line(node.node_id) for node in run.current_nodes)
+        nodes = ", ".join(line(node.node_id) for node in run.working_nodes)
+        if run.current_nodes and not nodes:
+            nodes = f"{line(run.current_nodes[0].node_id)}, which waits for its next try"
         if state == "lost":
             return "lost", f"lost: its process died at {nodes or 'its start'}"
         if state == "owed":
@@ -197,7 +199,8 @@ def _steps(run: RunRecord, project: Project, gates: Sequence[GateRecord], full: 
             lines += _step_in_full(step, project)
     for node in running:
         name = cut(_node_name(node), gutter)
-        lines.append(f"     {mark('running')} {name}{' ' * (gutter - width(name))}  for {since(node.started_at)}")
+        lasts = f"next try at {when(node.not_before)}" if node.is_paused else f"for {since(node.started_at)}"
+        lines.append(f"     {mark('running')} {name}{' ' * (gutter - width(name))}  {lasts}")
     return lines
 
 

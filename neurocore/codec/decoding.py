@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from neurocore.codec import tags
 from neurocore.codec.tags import SecretRef, Unreadable
-from neurocore.errors import CodecError
+from neurocore.errors import CodecError, said
 
 
 def decode(data: bytes) -> Any:
@@ -50,7 +50,7 @@ def _extension(code: int, payload: memoryview) -> Any:
             f"A stored value (extension {code}) was written by a newer NeuroCore, or is damaged."
         ) from error
     except Exception as error:
-        raise CodecError(f"A stored value cannot be restored ({type(error).__name__}: {error}).") from error
+        raise CodecError(f"A stored value cannot be restored ({type(error).__name__}: {said(error)}).") from error
 
 
 _unpack = msgspec.msgpack.Decoder(ext_hook=_extension).decode

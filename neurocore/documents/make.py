@@ -66,7 +66,7 @@ def _summary(run: RunRecord, store: RunStore, config: NeuroCoreConfig) -> dict[s
         "duration_ms": run.duration_ms,
         "nodes_done": run.nodes_done,
         "nodes_total": run.nodes_total,
-        "running_nodes": [node.node_id for node in run.current_nodes] if run.status is RunStatus.RUNNING else [],
+        "running_nodes": [node.node_id for node in run.working_nodes] if run.status is RunStatus.RUNNING else [],
         "suspended_at_node": run.suspended_at_node,
         "suspension_reason": run.suspension_reason,
         "error": run.error,

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from neurocore.blueprint.model import Blueprint
 from neurocore.blueprint.plan import compile_plan
-from neurocore.errors import AlreadyDecided, GateAmbiguous, GateChanged, InputError, NeuroCoreError, NoOpenGate
+from neurocore.errors import AlreadyDecided, GateAmbiguous, GateChanged, InputError, NoOpenGate, said
 from neurocore.gates import occurrence
 from neurocore.people import name_problem
 from neurocore.persistence.base import (
@@ -108,9 +108,9 @@ def refuse_if_changed(run: RunRecord, gate: GateRecord, digest: str | None, stor
     if not occurrence.still_shows(gate, node, context):
         try:
             now = occurrence.as_of(structs.replace(gate, visit=gate.visit + 1), node, context)
-        except NeuroCoreError as error:
+        except Exception as error:  # whatever a template or a value raises
             raise GateChanged(
-                f"What gate {gate.node_id} would let through has changed, and it cannot ask again: {error}"
+                f"What gate {gate.node_id} would let through has changed, and it cannot ask again: {said(error)}"
             ) from error
         _replace(run, gate, now, store)
         raise GateChanged(

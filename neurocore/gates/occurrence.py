@@ -15,7 +15,7 @@ from msgspec import structs
 from neurocore import codec, secrets
 from neurocore.blueprint.plan import APPROVED, REJECTED, PlanNode
 from neurocore.codec import SecretRef
-from neurocore.errors import NeuroCoreError, SkillError
+from neurocore.errors import SkillError
 from neurocore.persistence import seals
 from neurocore.persistence.base import (
     Answer,
@@ -73,7 +73,7 @@ def still_shows(gate: GateRecord, node: PlanNode, context: Mapping[str, bytes]) 
             now = _frozen(structs.replace(gate), node, context)
             return seals.gate_digest(now, version=1) == gate.digest
         return seals.gate_digest(gate, _inputs(gate, node, context)) == gate.digest
-    except NeuroCoreError:
+    except Exception:  # a value's own code may raise anything; asking anew says what
         return False
 
 
@@ -90,19 +90,27 @@ def open_input(run_id: str, node: PlanNode, visit: int, reason: str, *, at: str)
     return gate
 
 
-def consumed(gate: GateRecord, answer: Answer, context: Mapping[str, bytes]) -> tuple[dict[str, bytes], str]:
-    """What completing the gate changes in the context (`approval`, `approvals`), and the port it leaves by."""
-    approval = {
+def consumed(gate: GateRecord, answer: Answer, recorded: Sequence[GateRecord]) -> tuple[dict[str, bytes], str]:
+    """What completing the gate changes in the context (`approval`, `approvals`), and the port it leaves by.
+
+    `recorded` are the run's gates as they are stored: `approvals` is made from them, never from what the context holds.
+    """
+    done = [one for one in recorded if one.kind == "gate" and one.status is GateStatus.DONE and one.decision]
+    done.sort(key=lambda one: one.closed_at or "")
+    approvals = {one.node_id: _approval(one, one.decision) for one in done if one.decision is not None}
+    approval = _approval(gate, answer)
+    changes = {"approval": codec.encode(approval), "approvals": codec.encode({**approvals, gate.node_id: approval})}
+    return changes, APPROVED if answer.approved else REJECTED
+
+
+def _approval(gate: GateRecord, answer: Answer) -> dict[str, Any]:
+    return {
         "approved": answer.approved,
         "by": answer.by,
         "note": answer.note,
         "decided_at": answer.at,
         "gate": gate.node_id,
     }
-    before = codec.decode(context["approvals"]) if "approvals" in context else {}
-    approvals = {**before, gate.node_id: approval} if isinstance(before, dict) else {gate.node_id: approval}
-    changes = {"approval": codec.encode(approval), "approvals": codec.encode(approvals)}
-    return changes, APPROVED if answer.approved else REJECTED
 
 
 def voided_step(step: StepRecord, reason: str) -> StepRecord:

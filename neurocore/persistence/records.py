@@ -102,13 +102,24 @@ class Failure(Struct, frozen=True, kw_only=True):
     type: str | None = None
 
 
-class CurrentNode(Struct, frozen=True, kw_only=True, gc=False):
-    """A step that is being executed now; it gets its record when it ends."""
+class CurrentNode(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """A step that is being executed now, or waits for its next try; it gets its record when it ends.
+
+    `not_before` is when the next try may start, for one that waits; `attempt` and `started_at` are that try's then.
+    `first_started_at` is when the first try of this visit started, where that was another.
+    """
 
     node_id: str
     visit: int
     attempt: int
     started_at: str
+    not_before: str | None = None
+    first_started_at: str | None = None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it waits for its next try."""
+        return self.not_before is not None
 
 
 class Changes(Struct, frozen=True, kw_only=True):
@@ -304,6 +315,11 @@ class RunRecord(Record, kw_only=True):
     replay_only: str | None = None
     gates: list[GateRecord] = []
     events: list[Event] = []
+
+    @property
+    def working_nodes(self) -> list[CurrentNode]:
+        """What is being executed now, without what waits for its next try."""
+        return [node for node in self.current_nodes if not node.is_paused]
 
 
 class StepRecord(Record, kw_only=True):

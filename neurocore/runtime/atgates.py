@@ -111,7 +111,8 @@ def consume_decisions(turn: Turn) -> bool:
     """
     drive, found = turn.drive, False
     drive.decided = False
-    for stored in drive.store.load_gates(drive.run_record.run_id):
+    recorded = drive.store.load_gates(drive.run_record.run_id)
+    for stored in recorded:
         key = (stored.node_id, stored.visit)
         if stored.status is GateStatus.DECIDED and key in drive.gates and stored.decision is not None:
             node, found = drive.plan.by_id[stored.node_id], True
@@ -122,7 +123,7 @@ def consume_decisions(turn: Turn) -> bool:
             elif not occurrence.still_shows(stored, node, drive.base):
                 _ask_anew(turn, stored, node, "what was approved is not what would happen now")
             else:
-                _complete(turn, stored, node, stored.decision)
+                _complete(turn, stored, node, stored.decision, [*recorded, *turn.ledger.gates.values()])
     return found
 
 
@@ -135,10 +136,10 @@ def _take_input(turn: Turn, gate: GateRecord, node: PlanNode, answer: Answer) ->
     drive.ready.append((node, drive.plan_visit(node.id, gate.visit)))
 
 
-def _complete(turn: Turn, gate: GateRecord, node: PlanNode, answer: Answer) -> None:
+def _complete(turn: Turn, gate: GateRecord, node: PlanNode, answer: Answer, recorded: list[GateRecord]) -> None:
     drive, key = turn.drive, (gate.node_id, gate.visit)
     row = drive.step_of[key]
-    changed, port = occurrence.consumed(gate, answer, drive.base)
+    changed, port = occurrence.consumed(gate, answer, recorded)
     drive.gates.pop(key)
     turn.ledger.gates[key] = structs.replace(gate, status=GateStatus.DONE)
     drive.commit_index += 1

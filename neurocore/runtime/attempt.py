@@ -16,8 +16,8 @@ from msgspec import Struct, field
 
 from neurocore import log
 from neurocore.blueprint.plan import PlanNode
-from neurocore.context import FlowContext
-from neurocore.errors import CodecError, ExecutionError
+from neurocore.context import RESERVED_KEYS, FlowContext, reserved_problem
+from neurocore.errors import CodecError, ExecutionError, Interruption, said
 from neurocore.failpoints import failpoint
 from neurocore.persistence.base import LogLine
 from neurocore.runtime.skills import Instance, Instances
@@ -43,6 +43,7 @@ class Attempt(Struct, eq=False):
     number: int
     started_at: str
     base_commit: int = 0
+    first_started_at: str | None = None
     clock: float = field(default_factory=time.perf_counter)
     step_index: int | None = None
     resume_data: Any = None
@@ -81,6 +82,7 @@ class Attempt(Struct, eq=False):
         context.node_id = self.node.id
         context.visit = self.visit
         context.attempt = self.number
+        context.first_started_at = self.first_started_at or self.started_at
         context.resume_data = self.resume_data
         context.deadline = self.deadline
         return context
@@ -104,7 +106,9 @@ class Attempt(Struct, eq=False):
                 result = await_(result)
             failpoint("step.after_run")
             self._end(context, result, instances)
-        except (Exception, SystemExit, asyncio.CancelledError) as error:  # the skill's own, so its step's failure
+        except (KeyboardInterrupt, Interruption):
+            raise
+        except BaseException as error:  # the skill's own, so its step's failure
             self.fail(error, instances)
         finally:
             _lines.reset(token)
@@ -151,6 +155,10 @@ class Attempt(Struct, eq=False):
                 path=error.path,
                 type_name=error.type_name,
             ) from None
+        for key in RESERVED_KEYS.intersection((*self.changed, *self.deleted)):
+            raise ExecutionError(
+                f"Step {self.node.id} would set {key!r}. {reserved_problem(key)}", run_id=self.run_id, node=self.node.id
+            )
         for key, data in self.changed.items() if instances.redactor else ():
             if instances.redactor.found_in(data) or instances.redactor.found_in(key.encode("utf-8", "surrogatepass")):
                 raise ExecutionError(
@@ -238,15 +246,12 @@ def _take_over(context: FlowContext, result: Any, node_id: str) -> None:
 
 
 def _said(error: BaseException) -> str:
-    """What an error says of itself, as far as its own `__str__` works."""
-    try:
-        said = str(error).strip()
-    except Exception as trouble:
-        return f"{type(error).__name__} (and saying more failed: {type(trouble).__name__})"
+    """What an error says of itself, with its kind where it says only a key or a number."""
+    words = said(error)
     is_number = isinstance(error, SystemExit) and not isinstance(error.code, str)
-    if said and (is_number or isinstance(error, KeyError)):  # which says the key alone
-        return f"{type(error).__name__}: {said}"
-    return said or type(error).__name__
+    if words and (is_number or isinstance(error, KeyError)):
+        return f"{type(error).__name__}: {words}"
+    return words or type(error).__name__
 
 
 def _traceback(error: BaseException) -> str:
@@ -288,7 +293,7 @@ class _StepLog(logging.Handler):
         try:
             message = record.getMessage()
         except Exception as error:  # a wrong format string is the skill's mistake, not the run's end
-            message = f"{record.msg!r} ({error})"
+            message = f"{record.msg!s:.200} ({said(error)})" if isinstance(record.msg, str) else said(error)
         message = log.redacted(message) if len(message) > room else message  # a value that is cut is not found any more
         lines.append(LogLine(at=at, level=record.levelname, message=message[:room]))
 

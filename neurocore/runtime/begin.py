@@ -46,7 +46,7 @@ from neurocore.runtime.claim import busy, driving, is_driven, owner_label, owner
 from neurocore.runtime.events import OnEvent
 from neurocore.runtime.loop import Drive
 from neurocore.runtime.redefine import translated
-from neurocore.runtime.restore import FAILED_STEPS, give_again, let_stand, restore
+from neurocore.runtime.restore import FAILED_STEPS, give_again, go_on_waiting, let_stand, restore
 from neurocore.skills.registry import SkillRegistry
 from neurocore.yamlfile import Problem, read_file
 
@@ -226,8 +226,10 @@ def drive_on(
         restore(drive, steps, store.load_gates(run_id))
         if resume_data is None and (not was_failed or (was_owed and event is None)):
             give_again(drive, steps)
-        if event is None and not was_failed:
-            let_stand(drive)
+        if event is None:
+            go_on_waiting(drive, steps)
+            if not was_failed:
+                let_stand(drive)
         if run.deaths >= MAX_DEATHS and drive.rejection is None:
             _give_up(drive)
         events.extend(_version_warnings(drive, registry))
@@ -254,6 +256,7 @@ def _resumable(run_id: str, config: NeuroCoreConfig, store: RunStore, *, take_ov
 def _claim(run: RunRecord, owner: str, store: RunStore, *, alive: bool) -> list[Event]:
     """Make the run this process's; what is to be told of whom it is taken from. Raises RunBusyError."""
     died = run.status is RunStatus.RUNNING and run.owner is not None and not alive and run.owed is None
+    at_work = not run.current_nodes or any(not node.is_paused for node in run.current_nodes)
     epoch = store.claim(run.run_id, owner=owner, expected_epoch=run.epoch, expected_owner=run.owner)
     failpoint("claim.after")
     if epoch is None:
@@ -261,7 +264,7 @@ def _claim(run: RunRecord, owner: str, store: RunStore, *, alive: bool) -> list[
         raise busy(now if now is not None else run)
     taken = {"from": owner_label(run.owner), "because": "it died" if died else "take-over"}
     run.epoch, run.owner, run.owed, run.status = epoch, owner, None, RunStatus.RUNNING
-    run.deaths += died
+    run.deaths += died and at_work
     return [own_event("taken_over", taken)] if died or alive else []
 
 

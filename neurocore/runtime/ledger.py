@@ -95,7 +95,7 @@ class Ledger:
             logs=attempt.logs,
         )
         if drive.config.persistence.persist_step_snapshots:
-            row.context_snapshot = {key: codec.decode(data) for key, data in drive.base.items()}
+            row.context_snapshot = {key: codec.restore(data) for key, data in drive.base.items()}
         self.steps[index] = row
         drive.step_of[attempt.node.id, attempt.visit] = row
         return row
@@ -179,6 +179,8 @@ class Ledger:
         drive.done_nodes.add(node.id)
         drive.step_of.pop((node.id, row.visit), None)
         drive.attempts.pop((node.id, row.visit), None)
+        if drive.first_started:
+            drive.first_started.pop((node.id, row.visit), None)
         if row.status is StepStatus.COMPLETED:
             drive.completed.append(node.id)
             drive.last_step[node.id] = row.output_keys

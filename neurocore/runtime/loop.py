@@ -20,7 +20,7 @@ from neurocore.blueprint.progress import Progress
 from neurocore.codec import SecretRef
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
-from neurocore.errors import ConditionError, ExecutionError
+from neurocore.errors import ClaimLost, ConditionError, ExecutionError, StoreError, said
 from neurocore.failpoints import failpoint
 from neurocore.persistence.base import (
     Answer,
@@ -30,18 +30,17 @@ from neurocore.persistence.base import (
     Failure,
     FailureKind,
     GateRecord,
-    GateStatus,
     Owed,
     RunRecord,
     RunStatus,
     RunStore,
     Signals,
     StepRecord,
-    StepStatus,
     claim_lost,
+    iso,
     utcnow_iso,
 )
-from neurocore.runtime import atgates, guard
+from neurocore.runtime import atgates, breakdown, guard
 from neurocore.runtime.attempt import Attempt, capture_logs
 from neurocore.runtime.events import OnEvent, RunEvent
 from neurocore.runtime.retry import RetryPolicy
@@ -94,7 +93,8 @@ class Drive:
         self.next_index = 0
         self.ready: list[tuple[PlanNode, int]] = []
         self.running: dict[tuple[str, int], Attempt] = {}
-        self.delayed: list[tuple[float, int, PlanNode, int]] = []
+        self.delayed: list[tuple[float, int, CurrentNode, PlanNode]] = []
+        self.paused: dict[tuple[str, int], CurrentNode] = {}
         self.gates: dict[tuple[str, int], GateRecord] = {}
         self.given: dict[tuple[str, int], object] = {}
         self.continuing: set[tuple[str, int]] = set()
@@ -102,6 +102,7 @@ class Drive:
         self.given_up: set[tuple[str, int]] = set()
         self.attempts: dict[tuple[str, int], int] = {}
         self.retries: dict[tuple[str, int], int] = {}
+        self.first_started: dict[tuple[str, int], str] = {}
         self.step_of: dict[tuple[str, int], StepRecord] = {}
         self.voided: dict[str, list[int]] = {}
         self.last_step: dict[str, list[str]] = {}
@@ -137,8 +138,15 @@ class Drive:
         try:
             return self._loop(self._open(events))
         except KeyboardInterrupt:
-            self._interrupted()
+            message = "It was interrupted from the keyboard; resume goes on from here."
+            failure = Failure(kind=FailureKind.INTERRUPTED, message=message)
+            if breakdown.end_run(self, failure, KeyboardInterrupt("It was interrupted from the keyboard.")):
+                self._leave()
             raise
+        except (StoreError, ClaimLost):
+            raise  # nothing can be recorded; who drives the run on later finds it as it was
+        except Exception as error:
+            return self._broken(error)
         finally:
             self._tear_down()
             guard.unwatch(self.instances.redactor)
@@ -287,8 +295,8 @@ class Drive:
         """Retries whose delay is over."""
         now, due = time.perf_counter(), []
         while self.delayed and self.delayed[0][0] <= now:
-            _, _, node, visit = heapq.heappop(self.delayed)
-            due.append((node, visit))
+            _, _, waiting, node = heapq.heappop(self.delayed)
+            due.append((node, self.plan_visit(node.id, waiting.visit)))
         return due
 
     def retry_delay(self, attempt: Attempt) -> float | None:
@@ -314,19 +322,36 @@ class Drive:
     def work_left(self) -> list[PlanNode]:
         """The nodes whose steps are to be started, now or after a delay; a gate is no work."""
         return [
-            node for node in (*(one for one, _ in self.ready), *(one[2] for one in self.delayed)) if not node.is_gate
+            node for node in (*(one for one, _ in self.ready), *(one[3] for one in self.delayed)) if not node.is_gate
         ]
 
-    def delay(self, seconds: float, node: PlanNode, visit: int) -> None:
-        """Try the node again after so many seconds."""
-        heapq.heappush(self.delayed, (time.perf_counter() + seconds, self.commit_index, node, visit))
+    def try_again(self, attempt: Attempt, seconds: float) -> None:
+        """Let a failed attempt be tried again after so many seconds. The instant is recorded with the run."""
+        first = self.first_started.setdefault(
+            (attempt.node.id, attempt.visit), attempt.first_started_at or attempt.started_at
+        )
+        due = iso(time.time_ns() // 1000 + int(seconds * 1_000_000))
+        waiting = CurrentNode(
+            node_id=attempt.node.id, visit=attempt.visit, attempt=attempt.number + 1, started_at=due, not_before=due,
+            first_started_at=first,
+        )  # fmt: skip
+        self.pause(waiting, attempt.node, seconds)
+
+    def pause(self, waiting: CurrentNode, node: PlanNode, seconds: float) -> None:
+        """Start the next try of a node after so many seconds."""
+        heapq.heappush(self.delayed, (time.perf_counter() + seconds, self.commit_index, waiting, node))
 
     def current_nodes(self, starts: list[Attempt]) -> list[CurrentNode]:
-        """What runs once this turn is committed."""
+        """What runs once this turn is committed, and what waits for its next try."""
         attempts = [*self.running.values(), *starts]
-        return [
-            CurrentNode(node_id=a.node.id, visit=a.visit, attempt=a.number, started_at=a.started_at) for a in attempts
-        ]
+        going = [
+            CurrentNode(
+                node_id=one.node.id, visit=one.visit, attempt=one.number, started_at=one.started_at,
+                first_started_at=one.first_started_at,
+            )
+            for one in attempts
+        ]  # fmt: skip
+        return [*going, *(waiting for _, _, waiting, _ in self.delayed)] if self.delayed else going
 
     def room(self) -> int:
         """How many more attempts may run at once."""
@@ -411,46 +436,16 @@ class Drive:
         metadata.completed_nodes = list(self.completed)
         return context
 
-    def _interrupted(self) -> None:
-        """Ctrl-C: what ran is left, the run ends failed, kind interrupted, and can be resumed.
-
-        A run that has come to its end or to a gate by then stays so, whatever still went on in this process.
-        """
-        stored = self.store.load_summary(self.run_record.run_id)
-        if (
-            stored is None
-            or stored.owner is None
-            or (stored.epoch, stored.owner) != (self.run_record.epoch, self.owner)
-        ):
-            return
-        if self.rejection is None:
-            message = "It was interrupted from the keyboard; resume goes on from here."
-            self.failure = Failure(kind=FailureKind.INTERRUPTED, message=message)
-        # A turn that was in the middle of it is lost: with the numbers that it had given, the ends of steps that it
-        # took in with what these had set, the gates that it opened, and the end of those that it voided.
-        self.base = self.store.load_context(stored.run_id)
-        before, self.gates = self.gates, {}
-        for gate in self.store.load_gates(stored.run_id):
-            key = (gate.node_id, gate.visit)
-            if gate.status is GateStatus.OPEN or (gate.status is GateStatus.DECIDED and key in before):
-                self.gates[key] = gate
-        steps = self.store.step_summaries(stored.run_id)
-        self.next_index = max((step.step_index for step in steps), default=-1) + 1
-        waiting = [step.step_index for step in steps if step.status is StepStatus.SUSPENDED]
-        rows = [self.store.load_step(stored.run_id, index) for index in waiting]
-        self.step_of.update(((row.node_id, row.visit), row) for row in rows if row is not None)
-        turn = Turn(self)
-        told = KeyboardInterrupt("It was interrupted from the keyboard.")
-        for node in stored.current_nodes:
-            attempt = self.running.get((node.node_id, node.visit))
-            if attempt is not None:
-                turn.broken_off(self.workers.abandon(attempt), told)
-            else:
-                turn.lost(node, told)
-        self.running.clear()
-        self.delayed.clear()
-        turn.commit()
-        self._leave()
+    def _broken(self, error: Exception) -> FlowContext:
+        """Code of a value or a skill failed outside of the steps: the run has failed, and has not died."""
+        words = self.instances.redactor.text(f"{type(error).__name__}: {said(error)}")
+        message = f"The run was broken off by an error outside of its steps: {words}"
+        failure = Failure(kind=FailureKind.ERROR, type=type(error).__name__, message=message)
+        self.cause = error
+        if not breakdown.end_run(self, failure, error):
+            raise error
+        _log.error("Run %s: %s", self.run_record.run_id, message, exc_info=error)
+        return self._leave()
 
     def _deadline_of(self, attempt: Attempt) -> float | None:
         own = None if attempt.node.timeout is None else time.perf_counter() + attempt.node.timeout

@@ -36,9 +36,11 @@ def restore(drive: Drive, steps: Sequence[StepRecord], gates: Sequence[GateRecor
         drive.base = fold(initial, kept)
     drive.next_index = max((row.step_index for row in kept), default=-1) + 1
     drive.commit_index = max((row.commit_index for row in kept), default=0)
-    for current in drive.run_record.current_nodes:  # the process died (or was stopped) inside these
+    for current in drive.run_record.current_nodes:  # the process died (or was stopped) inside these, or between tries
         key = (current.node_id, current.visit)
-        drive.attempts[key] = max(current.attempt, drive.attempts.get(key, 0))
+        begun = current.attempt - current.is_paused
+        drive.attempts[key] = max(begun, drive.attempts.get(key, 0))
+        drive.first_started.setdefault(key, current.first_started_at or current.started_at)
         drive.tried_again.add(key)
     for gate in gates:
         _restore_gate(drive, gate)
@@ -56,10 +58,26 @@ def give_again(drive: Drive, steps: Sequence[StepRecord]) -> None:
             drive.given[key] = brought.data["data"]
 
 
+def go_on_waiting(drive: Drive, steps: Sequence[StepRecord]) -> None:
+    """Keep the pauses between tries and the number of tries that were used, as nobody asked for new ones."""
+    drive.paused = {(node.node_id, node.visit): node for node in drive.run_record.current_nodes if node.is_paused}
+    asked = last_asked(drive)
+    for step in steps:
+        key = (step.node_id, step.visit)
+        is_used = step.status is StepStatus.FAILED and (step.reason or "").startswith(TRIED_AGAIN)
+        if is_used and step.started_at >= asked and key in drive.tried_again:
+            drive.retries[key] = drive.retries.get(key, 0) + 1
+
+
+def last_asked(drive: Drive) -> str:
+    """When a person last resumed the run, as an ISO time; empty where nobody has."""
+    return max((event.at for event in drive.run_record.events if event.kind == "resumed"), default="")
+
+
 def let_stand(drive: Drive) -> None:
     """What had failed for good when the process died stays failed, and fails the run: nobody asked for another try."""
     going = {(node.node_id, node.visit) for node in drive.run_record.current_nodes}
-    asked = max((event.at for event in drive.run_record.events if event.kind == "resumed"), default="")
+    asked = last_asked(drive)
     for key, row in drive.step_of.items():
         goes_on = (row.reason or "").startswith((TRIED_AGAIN, BROKEN_OFF))
         if row.status is StepStatus.FAILED and row.started_at >= asked and key not in going and not goes_on:
@@ -89,6 +107,7 @@ def _remember_done(drive: Drive, row: StepRecord) -> None:
     drive.done_nodes.add(row.node_id)
     drive.step_of.pop((row.node_id, row.visit), None)
     drive.tried_again.discard((row.node_id, row.visit))
+    drive.first_started.pop((row.node_id, row.visit), None)
     if row.status is StepStatus.COMPLETED:
         drive.completed.append(row.node_id)
         drive.last_step[row.node_id] = row.output_keys
@@ -98,6 +117,7 @@ def _remember_open(drive: Drive, row: StepRecord) -> None:
     """A visit that has not come to its end: it failed, or waits."""
     key = (row.node_id, row.visit)
     drive.attempts[key] = max(row.attempt, drive.attempts.get(key, 0))
+    drive.first_started.setdefault(key, row.started_at)
     drive.step_of[key] = row
     if row.status is StepStatus.FAILED:
         drive.tried_again.add(key)

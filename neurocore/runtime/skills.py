@@ -12,7 +12,7 @@ from neurocore.blueprint.plan import PlanNode
 from neurocore.codec import SecretRef
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
-from neurocore.errors import CodecError, SkillError
+from neurocore.errors import CodecError, Interruption, SkillError, said
 from neurocore.skills.base import Skill, is_async_skill
 from neurocore.skills.registry import SkillRegistry
 
@@ -110,8 +110,10 @@ class Instances:
                 result = instance.skill.teardown(context)
                 if inspect.isawaitable(result):
                     await_(result)
-            except Exception as error:
-                problems.append(self.redactor.text(f"The teardown of {node_id} failed: {error}"))
+            except (KeyboardInterrupt, Interruption):
+                raise
+            except BaseException as error:
+                problems.append(self.redactor.text(f"The teardown of {node_id} failed: {said(error)}"))
         return problems
 
     def _build(self, node: PlanNode) -> Instance:
@@ -125,9 +127,8 @@ class Instances:
         except SkillError:
             raise
         except Exception as error:
-            raise SkillError(
-                f"The skill {node.type} of {node.component} cannot be initialised: {type(error).__name__}: {error}"
-            ) from error
+            words = f"{type(error).__name__}: {said(error)}"
+            raise SkillError(f"The skill {node.type} of {node.component} cannot be initialised: {words}") from error
         problems = [*skill.validate_config(), *skill.llm_problems(resolved)]
         if problems:
             raise SkillError(f"The configuration of {node.component} is wrong: {'; '.join(problems)}")

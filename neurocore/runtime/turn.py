@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from neurocore import codec
 from neurocore.blueprint.inputs import check_outputs
 from neurocore.blueprint.plan import PlanNode
 from neurocore.blueprint.progress import Broken, Moves, Skip, route
-from neurocore.errors import ConditionError, ExecutionError, InputError
+from neurocore.errors import ConditionError, ExecutionError, said
 from neurocore.gates import occurrence
 from neurocore.persistence.base import (
     Commit,
@@ -100,7 +101,7 @@ class Turn:
         if delay is not None:
             when = "when the run goes on" if drive.stopping() else f"after {delay:.2g} s"
             self.ledger.step(attempt, StepStatus.FAILED, reason=f"{TRIED_AGAIN} {when}")
-            drive.delay(delay, attempt.node, attempt.visit)
+            drive.try_again(attempt, delay)
             drive.tell_step("step_retrying", attempt, self.ledger.now)
             return
         cancelled = attempt.reason == "cancelled"
@@ -176,7 +177,10 @@ class Turn:
             self._follow_skip(skip)
         for node, visit in moves.ready:
             recorded = (node.id, drive.record_visit(node.id, visit))
-            if recorded not in drive.gates and recorded not in drive.given_up:
+            waiting = drive.paused.pop(recorded, None) if drive.paused else None
+            if waiting is not None:
+                drive.pause(waiting, node, _seconds_until(waiting.not_before or ""))
+            elif recorded not in drive.gates and recorded not in drive.given_up:
                 drive.ready.append((node, visit))
         for broken in moves.broken:
             self._follow_broken(broken)
@@ -234,6 +238,8 @@ class Turn:
         number = drive.attempts.get(key, 0) + (not goes_on)
         drive.attempts[key] = number
         attempt = Attempt(drive.run_record.run_id, node, visit, number, self.ledger.now, drive.commit_index)
+        if drive.first_started:
+            attempt.first_started_at = drive.first_started.get(key)
         if goes_on:
             drive.continuing.discard(key)
             attempt.step_index = drive.step_of[key].step_index
@@ -317,8 +323,8 @@ class Turn:
             return RunStatus.SUSPENDED
         try:
             self._check_outputs()
-        except InputError as error:
-            self.fail(Failure(kind=FailureKind.ERROR, type="InputError", message=str(error)), error)
+        except Exception as error:  # a value's own code may raise anything
+            self.fail(Failure(kind=FailureKind.ERROR, type=type(error).__name__, message=said(error)), error)
             return RunStatus.FAILED
         return RunStatus.COMPLETED
 
@@ -335,7 +341,7 @@ class Turn:
         run.status = status
         run.updated_at = self.ledger.now
         run.duration_ms = drive.worked_ms()
-        run.current_nodes = drive.current_nodes(self.starts)
+        run.current_nodes = drive.current_nodes(self.starts) if status is RunStatus.RUNNING else []
         run.nodes_done = len(drive.done_nodes)
         first = min(drive.gates.values(), key=lambda gate: gate.opened_at) if drive.gates else None
         run.suspended_at_node = first.node_id if first else None
@@ -353,3 +359,8 @@ class Turn:
             run.failure, run.error = drive.failure, drive.failure.message
         elif status is RunStatus.CANCELLED:
             run.error = cancelled(drive.cancelled_by or "?", drive.store.load_events(run.run_id))
+
+
+def _seconds_until(moment: str) -> float:
+    """How long until an ISO time, in seconds; 0 for one that is over."""
+    return max(0.0, (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds())

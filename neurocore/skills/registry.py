@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from neurocore.errors import SkillError
+from neurocore.errors import SkillError, said
 from neurocore.skills.base import Skill, SkillMeta
 from neurocore.yamlfile import nearest
 
@@ -128,5 +128,5 @@ def _place(cls: type) -> str:
 
 
 def _why(error: BaseException) -> str:
-    said = " ".join(str(error).split())
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    words = " ".join(said(error).split())
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__

@@ -18,6 +18,7 @@ from neurocore.errors import (
     GateChanged,
     GateRejected,
     InputError,
+    Interruption,
     NoOpenGate,
     NotResumable,
     RefusedError,
@@ -42,7 +43,7 @@ def at_gate(world: World, *steps: str) -> str:
 
 
 def test_a_run_that_died_beside_an_open_gate_goes_on_without_an_answer(world: World) -> None:
-    class Death(BaseException):
+    class Death(Interruption):
         pass
 
     def die() -> None:
@@ -841,7 +842,7 @@ def test_what_differs_is_found_within_lists_and_mappings(before: Any, after: Any
     assert [(one.key, one.kind) for one in differences(before, after)] == found
 
 
-class Death(BaseException):
+class Death(Interruption):
     """Ends a drive as the death of its process would."""
 
 

@@ -9,7 +9,15 @@ import pytest
 from msgspec import structs
 
 from neurocore import FlowContext, failpoints
-from neurocore.errors import ConfigError, ExecutionError, GateRejected, NotResumable, RefusedError, RunBusyError
+from neurocore.errors import (
+    ConfigError,
+    ExecutionError,
+    GateRejected,
+    Interruption,
+    NotResumable,
+    RefusedError,
+    RunBusyError,
+)
 from neurocore.persistence import RunStatus
 from neurocore.runtime import begin, executor, sweep
 from neurocore.runtime.begin import drive_on
@@ -216,7 +224,7 @@ def test_the_sweep_fails_no_run_that_has_ended(world: World, monkeypatch: Any) -
     assert world.record(run.run_id).status == "completed"
 
 
-class Death(BaseException):
+class Death(Interruption):
     """What ends a process, as its run sees it."""
 
 

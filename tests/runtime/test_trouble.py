@@ -18,6 +18,7 @@ from neurocore.errors import (
     CodecError,
     ExecutionError,
     InputError,
+    Interruption,
     NotResumable,
     RunBusyError,
     RunExists,
@@ -680,7 +681,7 @@ def test_a_run_that_is_driven_is_cancelled_between_steps(world: World) -> None:
 def test_what_failed_before_its_process_died_is_not_tried_again_unless_somebody_asks(
     world: World, fail_fast: str
 ) -> None:
-    class Death(BaseException):
+    class Death(Interruption):
         pass
 
     go = threading.Event()
@@ -882,7 +883,7 @@ def test_a_run_id_is_taken_as_given_or_refused(world: World) -> None:
     assert len(world.store.list_runs()) == 1
 
 
-class Death(BaseException):
+class Death(Interruption):
     """Ends a drive as the death of its process would."""
 
 

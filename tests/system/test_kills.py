@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from functools import partial
 
 import pytest
 
-from neurocore.persistence import StepStatus
+from neurocore.persistence import RunStatus, StepStatus
 from neurocore.persistence.admin import check
 from neurocore.runtime.executor import decide_gate
 from tests.system.conftest import Site
+from tests.waiting import until
 
 STEP = ("step.before_run", "step.after_run", "step.before_commit", "step.after_commit")
 PLACES = [f"{name}@{n}" for name in STEP for n in (1, 2, 3)]
@@ -78,6 +82,44 @@ def test_an_answer_whose_process_dies_right_after_is_found_by_the_sweep(site: Si
     assert answer is not None
     assert answer["owed"] == ["r"]
     assert site.run("r").status == "completed"
+
+
+RETRIED = """
+from neurocore import FlowContext, Skill, SkillMeta
+
+class F(Skill):
+    skill_meta = SkillMeta(name="f")
+    def process(self, context: FlowContext) -> FlowContext:
+        with open(self.project_root / "tries.txt", "a") as file:
+            file.write(f"{context.attempt}\\n")
+        raise TimeoutError("the bank does not answer")
+"""
+
+
+@pytest.mark.system
+def test_killed_in_the_pause_between_two_tries_a_step_gets_no_more_of_them(site):
+    for name, text in {
+        "skills/f.py": RETRIED,
+        "blueprints/r.yaml": "name: r\ncomponents: [{name: a, type: f}]\n"
+        "flow: {steps: [{component: a, retry: {max: 1, delay: 3}}]}\n",
+    }.items():
+        (site.root / name).parent.mkdir(exist_ok=True)
+        (site.root / name).write_text(text)
+    command = [sys.executable, "-m", "neurocore"]
+    process = subprocess.Popen([*command, "run", "r", "-q", "--run-id", "z"], cwd=site.root)
+
+    def pauses(epoch: int) -> bool:
+        return any(run.epoch == epoch and not run.working_nodes and run.current_nodes for run in site.store.list_runs())
+
+    for epoch in (1, 2):
+        until(partial(pauses, epoch))
+        process.kill()
+        process.wait()
+        process = subprocess.Popen([*command, "runs", "sweep", "-q"], cwd=site.root)
+    process.wait(timeout=60)
+    assert (site.root / "tries.txt").read_text().split() == ["1", "2"]
+    run = site.run("z")
+    assert (run.status, run.deaths) == (RunStatus.FAILED, 0)
 
 
 @pytest.mark.system

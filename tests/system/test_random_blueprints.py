@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from neurocore import AsyncSkill, FlowContext, Skill, SkillMeta, failpoints
 from neurocore.config import NeuroCoreConfig
-from neurocore.errors import ExecutionError
+from neurocore.errors import ExecutionError, Interruption
 from neurocore.persistence import InMemoryRunStore, RunRecord, RunStatus, RunStore, SQLiteRunStore
 from neurocore.persistence.base import GateStatus
 from neurocore.runtime.blueprint import parse_blueprint
@@ -207,7 +207,7 @@ class Later(AsyncSkill):
 # -------------------------------------------------------------------- driving a case to its end
 
 
-class Death(BaseException):
+class Death(Interruption):
     """The process is gone: nothing after this place happens."""
 
 

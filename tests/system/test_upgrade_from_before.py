@@ -17,6 +17,7 @@ from neurocore.runtime.executor import decide_gate
 from neurocore.runtime.sweep import liveness, sweep_once
 from neurocore.skills.loader import discover_skills
 from tests.system.old.before import run_before, start_before
+from tests.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
@@ -88,15 +89,13 @@ class Project:
 
     def wait_for(self, line: str) -> None:
         """Wait until a step has had its effect."""
-        while line not in self.ledger():
-            os.sched_yield()
+        until(lambda: line in self.ledger(), line)
 
     def wait_for_pause(self, run_id: str) -> None:
         """Wait until a failed try of a step is recorded, after which the process waits for the next one."""
         asked = "SELECT count(*) FROM steps JOIN runs USING (run) WHERE run_id = ?"
         with contextlib.closing(sqlite3.connect(self.root / "data" / "runs.db")) as connection:
-            while not connection.execute(asked, (run_id,)).fetchone()[0]:
-                os.sched_yield()
+            until(lambda: connection.execute(asked, (run_id,)).fetchone()[0], f"a try of {run_id}")
 
     def open(self) -> None:
         """From here on, this version works on it."""

@@ -92,7 +92,7 @@ class _Seen:
                 self._tell("step_finished", step.started_at, step.node_id, step.visit, step.attempt, step)
         while self.told.get(self.settled + 1) not in (None, "suspended"):
             self.settled += 1
-        for node in run.current_nodes if run.status.value == "running" else ():
+        for node in run.working_nodes if run.status.value == "running" else ():
             key = (node.node_id, node.visit, node.attempt)
             if key not in self.started:
                 self.started.add(key)

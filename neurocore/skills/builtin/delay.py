@@ -1,15 +1,16 @@
-"""Wait for a while."""
+"""Wait for a while, measured from the first try of the step, whatever process waits."""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 from neurocore.context import FlowContext
 from neurocore.skills.base import AsyncSkill, SkillMeta
 
 
 class DelaySkill(AsyncSkill):
-    """Waits `seconds`, without a thread, and ends at once when the run is cancelled."""
+    """Waits until `seconds` after its first start, without a thread, and ends at once when the run is cancelled."""
 
     skill_meta = SkillMeta(
         name="delay",
@@ -26,5 +27,10 @@ class DelaySkill(AsyncSkill):
 
     async def process(self, context: FlowContext) -> FlowContext:
         """Wait."""
-        await asyncio.sleep(float(self.config["seconds"]))
+        seconds = float(self.config["seconds"])
+        if context.first_started_at:
+            began = datetime.fromisoformat(context.first_started_at)
+            waited = (datetime.now(UTC) - began).total_seconds()
+            seconds = min(seconds, max(0.0, seconds - waited))  # a clock that was set back makes nobody wait longer
+        await asyncio.sleep(seconds)
         return context
