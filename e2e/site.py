@@ -129,8 +129,8 @@ class Site:
         page = browser.open(url, timeout=PATIENCE).read().decode()
         hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page))
         fields = {**hidden, "by": "e2e", **{f"input.{name}": value for name, value in inputs.items()}}
-        browser.open(f"{url}/runs", urllib.parse.urlencode(fields).encode(), timeout=PATIENCE).close()
-        return hidden["run_id"]
+        with browser.open(f"{url}/runs", urllib.parse.urlencode(fields).encode(), timeout=PATIENCE) as answer:
+            return str(answer.url).rpartition("/")[2]
 
     def inspect(self, run_id: str) -> Any:
         """`neurocore runs inspect --json`."""

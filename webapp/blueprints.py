@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
-import uuid
 from statistics import quantiles
 from typing import Any
 from urllib.parse import urlencode
@@ -24,7 +24,7 @@ from neurocore.runtime.begin import plan_of
 from neurocore.runtime.definition import definition
 from neurocore.runtime.executor import create_run
 from neurocore.yamlfile import Problem, parse
-from webapp import flow, listing, live
+from webapp import flow, form_tokens, listing, live
 from webapp.changing import TYPED
 from webapp.marks import blueprint_url, run_url
 from webapp.permissions import action
@@ -154,7 +154,7 @@ def show(name: str) -> AnyResponse:
 @area.post("/blueprints/<path:name>/runs")
 @action("start")
 def start(name: str) -> AnyResponse:
-    """Start a run: recorded and handed to the dispatcher. The form names the run's id, so pressing twice starts one."""
+    """Start a run: recorded and handed to the dispatcher. The form's token is good for one run."""
     here, form = services(), request.form
     try:
         path, blueprint = here.blueprint(name)
@@ -165,21 +165,21 @@ def start(name: str) -> AnyResponse:
         for key, value in form.items()
         if key.startswith("input.")
     }
-    typed |= {key: form.get(key, "") for key in ("data", "by", "run_id")}
+    typed |= {key: form.get(key, "") for key in ("data", "by", form_tokens.FIELD)}
     by = typed["by"].strip() or remembered()
     problems = {"by": problem} if (problem := name_problem(by)) else {}
     try:
+        run_id = form_tokens.run_id_of(typed[form_tokens.FIELD], f"start {name}")
         data = read_form(blueprint, typed)
         if not problems:
-            run = create_run(
-                blueprint, here.registry, here.config, initial_data=data, run_store=here.store,
-                run_id=typed["run_id"] or None, blueprint_path=path, started_by=by, known_by=TYPED,
-            )  # fmt: skip
-            here.dispatcher.submit(run.run_id)
-            remember(by)
-            return redirect(run_url(run.run_id), 303)
-    except RunExists:
-        return redirect(run_url(typed["run_id"]), 303)  # the same form was sent before
+            with contextlib.suppress(RunExists):  # the same form was sent before
+                create_run(
+                    blueprint, here.registry, here.config, initial_data=data, run_store=here.store, run_id=run_id,
+                    blueprint_path=path, started_by=by, known_by=TYPED,
+                )  # fmt: skip
+                here.dispatcher.submit(run_id)
+                remember(by)
+            return redirect(run_url(run_id), 303)
     except InputError as error:
         problems |= error.problems or {"data": str(error)}
     except (BlueprintError, UsageError) as error:
@@ -268,7 +268,7 @@ def _page(name: str, here: Services, typed: dict[str, str], problems: dict[str, 
         "fields": _fields(blueprint, typed, problems) if blueprint else [],
         "typed": typed,
         "problems": problems,
-        "run_id": typed.get("run_id") or uuid.uuid4().hex,
+        "once": typed.get(form_tokens.FIELD) or form_tokens.issue(f"start {name}"),
         "by": typed.get("by") or remembered(),
         "url": blueprint_url(name),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +30,7 @@ from neurocore.readable import moment
 from neurocore.runtime.begin import refuse_unless_resumable
 from neurocore.runtime.claim import busy
 from neurocore.runtime.executor import cancel_run, create_run, decide_gate, delete_run, load_run
+from webapp import form_tokens
 from webapp.marks import anchor, run_url
 from webapp.permissions import action
 from webapp.runpage import RunPage, Typed
@@ -166,13 +166,13 @@ def refuse_resume(run: RunRecord, here: Services) -> None:
 @area.post("/runs/<run_id>/replay")
 @action("replay")
 def replay(run_id: str) -> AnyResponse:
-    """A new run from the same inputs and definition. The form names its id, so pressing twice makes one."""
+    """A new run from the same inputs and definition. The form's token is good for one run."""
     here = services()
     run = load_run(run_id, here.store)
     by = _name(run, "replay")
     if not isinstance(by, str):
         return by
-    new_id = request.form.get("new_id") or uuid.uuid4().hex
+    new_id = form_tokens.run_id_of(request.form.get(form_tokens.FIELD, ""), f"replay {run_id}")
     with contextlib.suppress(RunExists):  # the same form was sent before, and its run is there
         create_run(
             Blueprint.from_snapshot(run.blueprint_snapshot), here.registry, here.config, run_store=here.store,

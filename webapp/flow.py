@@ -14,6 +14,7 @@ from neurocore.persistence.base import CurrentNode, GateRecord, GateStatus, RunR
 from neurocore.readable import counted
 from webapp.layout import HEIGHT, Box, Layout, edge_label_width, label_width, layered, rail
 from webapp.marks import step_anchor
+from webapp.services import identity
 from webapp.text import html, line
 
 #: A larger picture is sent when it is asked for.
@@ -139,7 +140,7 @@ def of_run(plan: Plan, run: RunRecord, steps: Sequence[StepRecord], gates: Seque
     for current in () if run.status.ended else run.current_nodes:
         if current.node_id in nodes:
             nodes[current.node_id] = NodeState("running", current.visit, _link(current.node_id, current))
-    return Flow(_sheet(run.blueprint_hash or run.run_id, _Held(plan)), nodes, edges)
+    return Flow(_sheet(run.blueprint_hash or identity(run), _Held(plan)), nodes, edges)
 
 
 #: A gate that waits no more, and has not let the run go on.

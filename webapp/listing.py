@@ -13,7 +13,7 @@ from msgspec import Struct
 from neurocore.persistence.base import RunRecord, RunStatus
 from neurocore.readable import moment, took
 from webapp.marks import chip, run_url, short_id
-from webapp.services import RowKey, RowParts, Services
+from webapp.services import RowKey, RowParts, Services, identity
 from webapp.standing import Standing, standing
 from webapp.text import ago, line, time_ago, time_since
 
@@ -70,7 +70,7 @@ class Listing:
     @property
     def token(self) -> str:
         """Differs when a row of the list would."""
-        parts = [f"{run.run_id}{run.version}{stands.label}" for run, stands in self._runs]
+        parts = [f"{identity(run)}{run.version}{stands.label}" for run, stands in self._runs]
         return hashlib.blake2b("|".join(parts).encode("utf-8", "surrogatepass"), digest_size=9).hexdigest()
 
 
@@ -103,7 +103,7 @@ _MOST_KEPT = 5_000
 
 def _key(run: RunRecord, stands: Standing, base: str, now: datetime) -> RowKey:
     at = moment(run.created_at)
-    return (run.run_id, run.version, stands.label, ago(at, now) if at else "", base)
+    return (identity(run), run.version, stands.label, ago(at, now) if at else "", base)
 
 
 def _parts(rows: list[Row]) -> Iterator[RowParts]:

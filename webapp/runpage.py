@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
@@ -34,11 +33,11 @@ from neurocore.persistence.base import (
 from neurocore.readable import safe
 from neurocore.runtime.begin import plan_of
 from neurocore.runtime.definition import definition
-from webapp import diff, live, rendering
+from webapp import diff, form_tokens, live, rendering
 from webapp.flow import Flow, of_run
 from webapp.listing import worked_since
 from webapp.marks import anchor, run_url
-from webapp.services import Services
+from webapp.services import Services, identity
 from webapp.standing import Choice, Standing, choices, standing, token
 from webapp.steprows import rows_html
 from webapp.timeline import Row, Timeline, build
@@ -137,9 +136,9 @@ class RunPage:
         self.typed: Typed | None = None
 
     @cached_property
-    def new_id(self) -> str:
-        """The id that a replay from this page gets."""
-        return uuid.uuid4().hex
+    def once(self) -> str:
+        """The token of the replay from this page: it makes one new run."""
+        return form_tokens.issue(f"replay {self.run.run_id}")
 
     @cached_property
     def standing(self) -> Standing:
@@ -179,7 +178,7 @@ class RunPage:
         run, kept = self.run, self.services.kept_courses
         if self.standing.live or not run.status.ended or self.all_steps:
             return self._course()
-        key = (run.run_id, f"{run.version} {run.epoch} {run.updated_at}", self.picture, request.script_root)
+        key = (identity(run), f"{run.version} {run.epoch} {run.updated_at}", self.picture, request.script_root)
         found: Course | None = kept.get(key)
         if found is None:
             while len(kept) >= MOST_COURSES:
@@ -213,7 +212,7 @@ class RunPage:
     @cached_property
     def plan(self) -> Plan | None:
         """The plan of the stored definition; None where it cannot be read (any more)."""
-        key = self.run.blueprint_hash or self.run.run_id
+        key = self.run.blueprint_hash or identity(self.run)
         try:
             return _plan(key, _Loader(self.run.run_id, self.services))
         except Exception:  # a definition of 0.4, or of a skill that is gone: the page shows the rest

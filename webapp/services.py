@@ -156,6 +156,11 @@ class Services:
         return state
 
 
+def identity(run: RunRecord) -> str:
+    """What caches know a run by: some stores give the id of a deleted run again."""
+    return f"{run.run_id} {run.created_at}"
+
+
 def services() -> Services:
     """Those of the app that handles this request."""
     found: Services = current_app.extensions["neurocore"]

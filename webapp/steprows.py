@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from neurocore.persistence.base import RunRecord
 from webapp.marks import run_url
-from webapp.services import Services
+from webapp.services import Services, identity
 from webapp.timeline import Bar, Row
 
 _HERE = Markup("\x00")
@@ -27,7 +27,8 @@ def _row(run: RunRecord, row: Row, base: str, services: Services) -> str:
         before, after = _rendered(row, base)
     else:
         gate = row.gate.status.value if row.gate else ""
-        key = (f"{run.run_id}/{row.key}", row.step.visit, gate, f"{row.waited_ms or 0:.0f}", base)
+        place = f"{identity(run)}/{row.key}/{row.step.commit_index}"
+        key = (place, row.step.visit, gate, f"{row.waited_ms or 0:.0f}", base)
         kept = services.kept_rows.get(key)
         if kept is None:
             if len(services.kept_rows) >= _MOST_KEPT:

@@ -106,8 +106,9 @@ def interrupted(project: Project, run_id: str | None) -> errors.Interrupted:
         return errors.Interrupted("Stopped before the run began.")
     from neurocore.cli.brief import short_id
 
+    name = short_id(run_id, project.store)
     return errors.Interrupted(
-        f"Stopped. What is done is kept; to go on from there:\n  {project.called} runs resume {short_id(run_id)}"
+        f"Stopped. What is done is kept; to go on from there:\n  {project.called} runs resume {name}"
     )
 
 
@@ -123,6 +124,6 @@ def handed_back(project: Project, run_id: str | None, number: int) -> errors.Int
         hand_back(run_id, project.store, name)
     return errors.Interrupted(
         f"Stopped by {name}. What is done is kept; the sweep goes on from there, or now:\n"
-        f"  {project.called} runs resume {short_id(run_id)}",
+        f"  {project.called} runs resume {short_id(run_id, project.store)}",
         128 + number,
     )

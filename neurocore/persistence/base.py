@@ -29,6 +29,7 @@ from neurocore.persistence.derive import (
     merge_gates,
     merged,
     no_cursor,
+    was_deleted,
 )
 from neurocore.persistence.records import (
     Answer,
@@ -108,6 +109,7 @@ __all__ = [
     "signals_of",
     "storable",
     "utcnow_iso",
+    "was_deleted",
 ]
 
 #: The defaults of RunStore keep the writers of one process apart with this lock; a transaction does it better. Who does
@@ -155,10 +157,12 @@ class RunStore(ABC):
     # ---------------------------------------------------------------- driving a run
 
     def create_run(self, run: RunRecord) -> None:
-        """Add a new run, synced to disk; raises `RunExists` when the id is taken."""
+        """Add a new run, synced to disk; raises `RunExists` when the id is taken, or a deleted run had it."""
         with defaults_lock:
             if self.load_run(run.run_id) is not None:
                 raise is_there(run.run_id)
+            if self.load_tombstone(run.run_id) is not None:
+                raise was_deleted(run.run_id)
             self.save_run(run)
 
     def claim(self, run_id: str, *, owner: str, expected_epoch: int, expected_owner: str | None = None) -> int | None:

@@ -81,6 +81,11 @@ def is_there(run_id: str) -> RunExists:
     return RunExists(f"A run with the id {run_id} exists already; take another id, or leave it out to get a new one.")
 
 
+def was_deleted(run_id: str) -> RunExists:
+    """The error of a new run whose id a deleted run had."""
+    return RunExists(f"A run with the id {run_id} was deleted, and its id is not given again; take another id.")
+
+
 def goes_on(run_id: str) -> RefusedError:
     """The error of a run that somebody resumes just when it is to be deleted."""
     return RefusedError(f"Run {run_id} goes on again; only ended runs can be deleted, so cancel it first.")

@@ -64,7 +64,9 @@ def export_history(store: RunStore, file: TextIO) -> Moved:
 
 
 def import_history(store: RunStore, lines: Iterable[str]) -> Moved:
-    """Bring in what `export_history` wrote, whole or not at all. A run that is there already stays as it is.
+    """Bring in what `export_history` wrote, whole or not at all.
+
+    A run that is there already stays as it is, and one that was deleted here stays deleted.
 
     Nobody drives an imported run; one that was running is found by the sweep. Raises UsageError naming the line that
     cannot be read, or saying that the export was cut short.
@@ -107,7 +109,9 @@ class _IntoSQLite:
         self._bury = store.bury_within
 
     def has(self, run_id: str) -> bool:
-        return self._connection.execute(_Q["find_run"], (run_id,)).fetchone() is not None
+        """Whether the run is there, or was deleted here: an id is never given again."""
+        names = ("find_run", "load_tombstone")
+        return any(self._connection.execute(_Q[name], (run_id,)).fetchone() is not None for name in names)
 
     def run(self, run: RunRecord) -> None:
         self._place = insert_run(self._connection, run)
@@ -129,7 +133,7 @@ class _IntoAny:
         self._store = store
 
     def has(self, run_id: str) -> bool:
-        return self._store.load_summary(run_id) is not None
+        return self._store.load_summary(run_id) is not None or self._store.load_tombstone(run_id) is not None
 
     def run(self, run: RunRecord) -> None:
         self._store.save_run(run)

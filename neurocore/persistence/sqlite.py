@@ -24,6 +24,7 @@ from neurocore.persistence.base import (
     goes_on,
     is_there,
     utcnow_iso,
+    was_deleted,
 )
 from neurocore.persistence.database import Database
 from neurocore.persistence.sqlite_reads import SQLiteReads
@@ -83,10 +84,12 @@ class SQLiteRunStore(SQLiteReads):
     # ---------------------------------------------------------------- driving a run
 
     def create_run(self, run: RunRecord) -> None:
-        """Add a new run, synced to disk. Raises RunExists when the id is taken."""
+        """Add a new run, synced to disk. Raises RunExists when the id is taken, or a deleted run had it."""
         with self._db.write(sync=True) as connection:
-            if connection.execute(_Q["find_run"], (run.run_id,)).fetchone() is not None:
+            if execute(connection, "find_run", (run.run_id,)).fetchone() is not None:
                 raise is_there(run.run_id)
+            if execute(connection, "load_tombstone", (run.run_id,)).fetchone() is not None:
+                raise was_deleted(run.run_id)
             insert_run(connection, run)
 
     def claim(self, run_id: str, *, owner: str, expected_epoch: int, expected_owner: str | None = None) -> int | None:

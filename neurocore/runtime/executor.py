@@ -28,6 +28,7 @@ from neurocore.persistence.base import (
     is_there,
     last_hash,
     utcnow_iso,
+    was_deleted,
 )
 from neurocore.persistence.memory import InMemoryRunStore
 from neurocore.runtime import latest as latest_definition
@@ -108,8 +109,11 @@ def execute_blueprint_tracked(
         blueprint, registry, neurocore_config, initial_data=initial_data, run_id=run_id,
         blueprint_path=blueprint_path, tags=tags, started_by=started_by, known_by=known_by,
     )  # fmt: skip
-    if run_id is not None and store.load_summary(run_id) is not None:
-        raise is_there(run_id)  # before anything is told of a run that will not be
+    if run_id is not None:  # before anything is told of a run that will not be
+        if store.load_summary(run_id) is not None:
+            raise is_there(run_id)
+        if store.load_tombstone(run_id) is not None:
+            raise was_deleted(run_id)
     return drive_new(run, blueprint, registry, neurocore_config, store, on_event=on_event)
 
 

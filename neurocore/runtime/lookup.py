@@ -7,16 +7,23 @@ from neurocore.persistence.base import RunRecord, RunStore
 
 
 def resolve_run_id(prefix: str, run_store: RunStore) -> str:
-    """The whole id that `prefix` begins, looked up over the whole history.
+    """The whole id that `prefix` begins, looked up over the whole history; `=ID` means that id alone.
 
-    Raises RunNotFound (with the tombstone where the whole id of a deleted run was given) or RunAmbiguous.
+    A text that begins several ids is ambiguous even where it is one of them: who types the beginning of one run's id
+    must not reach another run. Raises RunNotFound (with the tombstone where the whole id of a deleted run was given) or
+    RunAmbiguous.
     """
-    found = run_store.find_runs(prefix, limit=11) if prefix else []
-    if prefix in found or len(found) == 1:
-        return prefix if prefix in found else found[0]
+    if prefix.startswith("="):
+        prefix = prefix.removeprefix("=")
+        found = [prefix] if run_store.load_summary(prefix) is not None else []
+    else:
+        found = run_store.find_runs(prefix, limit=11) if prefix else []
+    if len(found) == 1:
+        return found[0]
     if found:
         some = ", ".join(found[:10]) + (", …" if len(found) > 10 else "")
-        raise RunAmbiguous(f"Several runs begin with {prefix[:80]!r}: {some}; give more of the id.", found[:10])
+        way = f"give more of the id, or ={prefix} for that one" if prefix in found else "give more of the id"
+        raise RunAmbiguous(f"Several runs begin with {prefix[:80]!r}: {some}; {way}.", found[:10])
     tombstone = run_store.load_tombstone(prefix)
     if tombstone is not None:
         raise RunNotFound(

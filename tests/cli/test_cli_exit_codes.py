@@ -84,11 +84,14 @@ def test_an_ambiguous_id_ends_3_with_the_candidates(project):
     assert "batch-2" in result.stderr
 
 
-def test_a_whole_id_that_begins_another_is_not_ambiguous(project):
+def test_a_whole_id_that_begins_another_is_ambiguous_until_it_is_said_to_be_whole(project):
     for run_id in ("batch", "batch-2"):
         project.ok("run", "plain", "--run-id", run_id)
 
-    assert project.json("runs", "inspect", "batch")["run"]["run_id"] == "batch"
+    result = project.call("runs", "inspect", "batch")
+    assert result.exit_code == 3
+    assert "batch, batch-2; give more of the id, or =batch for that one" in result.stderr
+    assert project.json("runs", "inspect", "=batch")["run"]["run_id"] == "batch"
 
 
 def test_resume_at_an_undecided_gate_ends_4_and_names_approve(project):

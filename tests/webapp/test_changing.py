@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 
+import pytest
+
 from neurocore.persistence.base import RunStatus
+
+
+def once_of(text: str) -> str:
+    """The token of the form on a page that makes a run."""
+    return html.unescape(re.findall(r'name="once" value="([^"]*)"', text)[0])
 
 
 def test_a_failed_run_goes_on_by_its_button(site):
@@ -45,10 +53,9 @@ def test_a_replay_is_a_new_run_that_names_the_old_one(site):
 
 def test_pressing_replay_twice_makes_one_run(site):
     run_id = site.run()
-    form = {"by": "bob", "new_id": "b" * 32}
-    assert 'name="new_id"' in site.page(f"/runs/{run_id}")
-    assert site.post(f"/runs/{run_id}/replay", form).headers["Location"] == f"/runs/{'b' * 32}"
-    assert site.post(f"/runs/{run_id}/replay", form).headers["Location"] == f"/runs/{'b' * 32}"
+    form = {"by": "bob", "once": once_of(site.page(f"/runs/{run_id}"))}
+    first, second = (site.post(f"/runs/{run_id}/replay", form).headers["Location"] for _ in range(2))
+    assert first == second != f"/runs/{run_id}"
     assert len(site.store.list_runs()) == 2
 
 
@@ -85,19 +92,49 @@ def test_who_does_it_is_asked_once_and_then_remembered(site):
 def test_a_run_is_started_from_its_form(site):
     text = site.page("/blueprints/payout")
     assert 'name="input.batch"' in text
-    answer = site.post(
-        "/blueprints/payout/runs", {"input.batch": "Bonus", "input.amount": "250", "by": "ann", "run_id": "abc123"}
-    )
+    answer = site.post("/blueprints/payout/runs", {"input.batch": "Bonus", "input.amount": "250", "by": "ann"})
     assert answer.status_code == 303
-    run = site.store.load_run("abc123")
+    run = site.store.load_run(answer.headers["Location"].removeprefix("/runs/"))
     assert (run.title, run.initial_data["amount"], run.started_by, run.known_by) == ("Bonus", 250, "ann", "typed")
 
 
 def test_pressing_start_twice_starts_one_run(site):
-    form = {"input.batch": "Bonus", "by": "ann", "run_id": "abc123"}
+    form = {"input.batch": "Bonus", "by": "ann", "once": once_of(site.page("/blueprints/payout"))}
     first = site.post("/blueprints/payout/runs", form)
     second = site.post("/blueprints/payout/runs", form)
-    assert first.headers["Location"] == second.headers["Location"] == "/runs/abc123"
+    assert first.headers["Location"] == second.headers["Location"]
+    assert len(site.store.list_runs()) == 1
+
+
+def test_a_form_that_came_back_with_a_problem_still_starts_one_run(site):
+    once = once_of(site.page("/blueprints/payout"))
+    wrong = {"input.batch": "Bonus", "input.amount": "many", "by": "ann", "once": once}
+    assert once_of(site.post("/blueprints/payout/runs", wrong).text) == once
+    right = wrong | {"input.amount": "3"}
+    assert len({site.post("/blueprints/payout/runs", right).headers["Location"] for _ in range(2)}) == 1
+
+
+@pytest.mark.parametrize("field", ["run_id", "new_id", "id"])
+def test_a_browser_does_not_choose_the_id_of_a_run(site, field):
+    run_id = site.run()
+    form = {"input.batch": "Bonus", "by": "ann", field: run_id[:8]}
+    for address in ("/blueprints/payout/runs", f"/runs/{run_id}/replay"):
+        assert site.post(address, form).status_code == 303
+    assert run_id[:8] not in {run.run_id for run in site.store.list_runs()}
+
+
+def test_a_token_that_was_not_made_here_for_this_form_starts_nothing(site):
+    run_id = site.run()
+    start, replay = once_of(site.page("/blueprints/payout")), once_of(site.page(f"/runs/{run_id}"))
+    form = {"input.batch": "Bonus", "by": "ann"}
+    for address, token in (
+        ("/blueprints/payout/runs", replay), ("/blueprints/payout/runs", "a" * 32),
+        ("/blueprints/payout/runs", start[:-2]),
+        (f"/runs/{run_id}/replay", start), (f"/runs/{run_id}/replay", f'"{"b" * 32}"'),
+    ):  # fmt: skip
+        answer = site.post(address, form | {"once": token})
+        assert answer.status_code == 422
+        assert "open its page again" in answer.text
     assert len(site.store.list_runs()) == 1
 
 
@@ -119,9 +156,10 @@ def test_a_form_that_is_sent_as_it_came_gives_the_defaults_as_they_are(site):
     text = site.page("/blueprints/odd")
     fields = dict(re.findall(r'name="(input\.text)"[^>]* value="([^"]*)"', text))
     fields |= dict(re.findall(r'name="(input\.choice)".*?<option value="([^"]*)" selected', text, re.DOTALL))
-    answer = site.post("/blueprints/odd/runs", {"by": "ann", "run_id": "odd", **fields})
+    answer = site.post("/blueprints/odd/runs", {"by": "ann", **fields})
     assert answer.status_code == 303
-    assert site.store.load_run("odd").initial_data == {"text": odd, "choice": odd}
+    run = site.store.load_run(answer.headers["Location"].removeprefix("/runs/"))
+    assert run.initial_data == {"text": odd, "choice": odd}
 
 
 def test_data_of_a_blueprint_without_inputs_is_read_as_yaml(site):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neurocore.errors import RefusedError
+from neurocore.errors import RefusedError, RunExists
 from neurocore.persistence.base import RunStatus, RunStore, Tombstone
 from neurocore.persistence.testing.contract import Contract, at, found, refused, run, step
 
@@ -20,6 +20,18 @@ class History(Contract):
         keeps = type(store).load_tombstone is not RunStore.load_tombstone
         assert store.load_tombstone("r1") == (stone if keeps else None)
         assert store.load_tombstone("r") is None
+
+    def test_the_id_of_a_buried_run_is_not_given_again_where_the_backend_keeps_tombstones(self) -> None:
+        self.store.save_run(run("r1", status=RunStatus.COMPLETED, title="first"))
+        stone = Tombstone(run_id="r1", blueprint_name="payouts", deleted_at=at(9), deleted_by="ada")
+        self.store.bury_run("r1", stone)
+        if type(self.store).load_tombstone is RunStore.load_tombstone:
+            self.store.create_run(run("r1", title="second"))
+            return
+        with refused(RunExists):
+            self.store.create_run(run("r1", title="second"))
+        assert self.store.load_run("r1") is None
+        assert self.store.load_tombstone("r1") == stone
 
     def test_a_run_that_has_not_ended_is_not_buried(self) -> None:
         self.store.save_run(run("r1"))
