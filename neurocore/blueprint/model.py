@@ -227,9 +227,14 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Blueprint(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A workflow: a definition, and in `source` the exact text that it was read from."""
+    """A workflow: a definition, and in `source` the exact text that it was read from.
+
+    `gates` are the component types that are gates beside `approval`. It is None in a file, and in runs of before: there
+    the skills of the process that asks say so.
+    """
 
     source: str | None = None
+    gates: list[str] | None = None
 
     def component(self, name: str) -> Component:
         """The component of this name. Raises KeyError."""
@@ -247,17 +252,19 @@ class Blueprint(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def definition(self) -> dict[str, Any]:
         """The blueprint as plain data without what is as by default, and without the text it was read from."""
-        document: dict[str, Any] = _without_defaults(msgspec.structs.replace(self, source=None))
+        document: dict[str, Any] = _without_defaults(msgspec.structs.replace(self, source=None, gates=None))
         return document
 
     def snapshot(self) -> dict[str, Any]:
-        """What is stored with a run: the definition and the exact text it was read from."""
-        return {**self.definition(), **({"source": self.source} if self.source is not None else {})}
+        """What is stored with a run: the definition, the exact text it was read from, and its gates."""
+        beside = {"source": self.source, "gates": self.gates}
+        return {**self.definition(), **{key: value for key, value in beside.items() if value is not None}}
 
     @property
     def hash(self) -> str:
-        """SHA-256, hexadecimal, of the definition (not of its spelling in YAML)."""
-        return hashlib.sha256(codec.canonical(self.definition())).hexdigest()
+        """SHA-256, hexadecimal, of the definition (not of its spelling in YAML), and of gates that skills bring."""
+        beside = {"gates": self.gates} if self.gates else {}
+        return hashlib.sha256(codec.canonical({**self.definition(), **beside})).hexdigest()
 
     @classmethod
     def from_snapshot(cls, snapshot: Mapping[str, Any]) -> Self:

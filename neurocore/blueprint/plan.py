@@ -79,19 +79,24 @@ class Plan(Struct, frozen=True, kw_only=True):
         return [self.nodes[edge.source] for edge in self.incoming[self.by_id[node_id].index]]
 
 
-def compile_plan(blueprint: Blueprint, *, is_gate: Callable[[str], bool] = lambda type: type == "approval") -> Plan:
+def compile_plan(blueprint: Blueprint, *, is_gate: Callable[[str], bool] | None = None) -> Plan:
     """The plan of a blueprint that `validate_blueprint` finds no error in.
 
-    `is_gate` tells whether a component type is a gate. Raises ConditionError for an expression that does not parse.
+    `is_gate` tells whether a component type is a gate; without it, `approval` and `blueprint.gates` are. Raises
+    ConditionError for an expression that does not parse.
     """
-    nodes = _graph_nodes(blueprint) if blueprint.flow.type == "graph" else _chain_nodes(blueprint)
-    nodes = [_with_gate(node, is_gate) for node in nodes]
+    gates = frozenset(
+        component.type
+        for component in blueprint.components
+        if (is_gate(component.type) if is_gate else component.type in ("approval", *(blueprint.gates or ())))
+    )
+    nodes = _graph_nodes(blueprint, gates) if blueprint.flow.type == "graph" else _chain_nodes(blueprint, gates)
     edges = _graph_edges(blueprint, nodes) if blueprint.flow.type == "graph" else _chain_edges(blueprint, nodes)
     edges = _with_rejections(nodes, edges)
     edges = _with_back_edges(len(nodes), edges)
     loops = _loops(len(nodes), edges)
     member = {node: number for number, loop in enumerate(loops) for node in loop}
-    placed = tuple(_replace(node, loop=member.get(node.index)) for node in nodes)
+    placed = tuple(_replace(node, loop=member[node.index]) if node.index in member else node for node in nodes)
     return Plan(
         flow_type=blueprint.flow.type,
         nodes=placed,
@@ -111,12 +116,7 @@ def _replace(node: Any, **changes: Any) -> Any:
     return replace(node, **changes)
 
 
-def _with_gate(node: PlanNode, is_gate: Callable[[str], bool]) -> PlanNode:
-    replaced: PlanNode = _replace(node, is_gate=True) if is_gate(node.type) else node
-    return replaced
-
-
-def _chain_nodes(blueprint: Blueprint) -> list[PlanNode]:
+def _chain_nodes(blueprint: Blueprint, gates: frozenset[str]) -> list[PlanNode]:
     components = {component.name: component for component in blueprint.components}
     seen: dict[str, int] = {}
     nodes = []
@@ -135,12 +135,13 @@ def _chain_nodes(blueprint: Blueprint) -> list[PlanNode]:
                 timeout=step.timeout,
                 retry=step.retry,
                 description=step.description,
+                is_gate=component.type in gates,
             )
         )
     return nodes
 
 
-def _graph_nodes(blueprint: Blueprint) -> list[PlanNode]:
+def _graph_nodes(blueprint: Blueprint, gates: frozenset[str]) -> list[PlanNode]:
     components = {component.name: component for component in blueprint.components}
     return [
         PlanNode(
@@ -155,6 +156,7 @@ def _graph_nodes(blueprint: Blueprint) -> list[PlanNode]:
             timeout=node.timeout,
             retry=node.retry,
             description=node.description,
+            is_gate=components[node.component].type in gates,
         )
         for index, node in enumerate(blueprint.flow.nodes or ())
     ]
@@ -201,6 +203,8 @@ def _with_back_edges(count: int, edges: list[PlanEdge]) -> list[PlanEdge]:
 
     The walk begins at the nodes that nothing leads to, then takes the rest in the order they are written.
     """
+    if all(edge.source < edge.target for edge in edges):
+        return edges
     outgoing = _by_node(count, edges, lambda edge: edge.source)
     led_to = {edge.target for edge in edges if edge.source != edge.target}
     state = [0] * count  # 0 not seen, 1 inside, 2 left

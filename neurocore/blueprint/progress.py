@@ -96,20 +96,24 @@ class Progress:
 
     def restore(self, outcomes: Iterable[Outcome]) -> list[Outcome]:
         """Go through recorded outcomes in their order; returns those that fit nothing here and are to be ignored."""
-        stray = []
-        for outcome in outcomes:
-            node = self.plan.by_id.get(outcome.node_id)
-            fits = node is not None and self._visit[node.index] == outcome.visit
-            if node is None or not fits or self._state[node.index] not in (_READY, _DEAD):
-                stray.append(outcome)
-                continue
-            if self.plan.flow_type == "conditional" and self._state[node.index] == _READY:
-                self._note_choice(node, outcome.edges_taken)
-            self._apply(node, outcome.edges_taken)
-        undecided = (index for index, state in enumerate(self._state) if state in (_READY, _DEAD))
-        self._fresh = deque(undecided)
-        self.warnings.clear()  # they were recorded with the outcomes
+        stray = [one for one in outcomes if not self.take(one.node_id, one.visit, one.edges_taken)]
+        self.restored()
         return stray
+
+    def take(self, node_id: str, visit: int, edges_taken: Collection[int]) -> bool:
+        """Take in one recorded outcome; False when it fits nothing here. After the last one, call `restored`."""
+        node = self.plan.by_id.get(node_id)
+        if node is None or self._visit[node.index] != visit or self._state[node.index] not in (_READY, _DEAD):
+            return False
+        if self.plan.flow_type == "conditional" and self._state[node.index] == _READY:
+            self._note_choice(node, edges_taken)
+        self._apply(node, edges_taken)
+        return True
+
+    def restored(self) -> None:
+        """Every recorded outcome was taken in: find what is undecided now."""
+        self._fresh = deque(index for index, state in enumerate(self._state) if state in (_READY, _DEAD))
+        self.warnings.clear()  # they were recorded with the outcomes
 
     def next(self, evaluate: Evaluate, *, started: Collection[tuple[str, int]] = ()) -> Moves:
         """What can start now. Nodes in `started` (id, visit) were found ready before: their condition has been met."""

@@ -6,7 +6,7 @@ one call of msgspec. Classes are kept by module and name and looked up again on 
 but their constructor; a class that is gone, or is not what it was, is an error that names it.
 """
 
-from neurocore.codec.decoding import decode, restore
+from neurocore.codec.decoding import decode, restore, secrets_in
 from neurocore.codec.encoding import canonical, encode, is_immutable, know_view
 from neurocore.codec.jsonable import from_jsonable, plain, to_jsonable
 from neurocore.codec.tags import MAX_BYTES, MAX_DEPTH, SecretRef, Unreadable, register_codec
@@ -27,5 +27,6 @@ __all__ = [
     "plain",
     "register_codec",
     "restore",
+    "secrets_in",
     "to_jsonable",
 ]

@@ -9,7 +9,7 @@ import enum
 import importlib
 import uuid
 import zoneinfo
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -38,6 +38,17 @@ def restore(data: bytes) -> Any:
         return decode(data)
     except CodecError as error:
         return Unreadable(bytes(data), str(error))
+
+
+def secrets_in(values: Iterable[bytes]) -> list[SecretRef]:
+    """The references to secrets among encoded values; no other value is decoded."""
+    return [_unpack(data) for data in values if _is_secret(data)]
+
+
+def _is_secret(data: bytes) -> bool:
+    """Whether an encoded value is the extension of a reference; MessagePack puts its number behind the length."""
+    place = {0xC7: 2, 0xC8: 3, 0xC9: 5}.get(data[0], 1 if 0xD4 <= data[0] <= 0xD8 else None)
+    return place is not None and len(data) > place and data[place] == tags.SECRET
 
 
 def _extension(code: int, payload: memoryview) -> Any:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from neurocore.blueprint.model import Blueprint
-from neurocore.blueprint.plan import compile_plan
+from neurocore.blueprint.stored import stored_plan
 from neurocore.errors import AlreadyDecided, GateAmbiguous, GateChanged, InputError, NoOpenGate, said
 from neurocore.gates import occurrence
 from neurocore.people import name_problem
@@ -101,10 +100,10 @@ def refuse_if_changed(run: RunRecord, gate: GateRecord, digest: str | None, stor
         raise GateChanged(f"What gate {gate.node_id} shows has changed since you looked; look again, then decide.")
     if gate.kind != "gate":
         return
-    node = compile_plan(Blueprint.from_snapshot(run.blueprint_snapshot), is_gate=lambda _: True).by_id.get(gate.node_id)
+    node = stored_plan(store.load_definition(run.run_id)).by_id.get(gate.node_id)
     if node is None:
         return
-    context = store.load_context(run.run_id)
+    context = store.load_values(run.run_id, occurrence.keys_of(gate, node))
     if not occurrence.still_shows(gate, node, context):
         try:
             now = occurrence.as_of(structs.replace(gate, visit=gate.visit + 1), node, context)

@@ -77,6 +77,11 @@ def still_shows(gate: GateRecord, node: PlanNode, context: Mapping[str, bytes]) 
         return False
 
 
+def keys_of(gate: GateRecord, node: PlanNode) -> set[str]:
+    """The keys of the context that an occurrence rests on."""
+    return {*templates.names(str(node.config.get("message") or "")), *(gate.policy.show or ())}
+
+
 def asks_the_same(gate: GateRecord, other: GateRecord) -> bool:
     """Whether two occurrences show the same, under the same rules."""
     return (gate.message, gate.policy, gate.shown) == (other.message, other.policy, other.shown)

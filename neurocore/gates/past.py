@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from neurocore.blueprint.progress import Outcome
-from neurocore.persistence.base import GateRecord, GateStatus, StepRecord
+from neurocore.persistence.base import Ended, GateRecord, GateStatus, StepRecord
 
 
 def voided_visits(gates: Iterable[GateRecord]) -> set[tuple[str, int]]:
@@ -13,7 +13,7 @@ def voided_visits(gates: Iterable[GateRecord]) -> set[tuple[str, int]]:
     return {(gate.node_id, gate.visit) for gate in gates if gate.status is GateStatus.VOIDED and gate.kind == "gate"}
 
 
-def outcomes(steps: Iterable[StepRecord], gates: Sequence[GateRecord]) -> list[Outcome]:
+def outcomes(steps: Iterable[StepRecord | Ended], gates: Sequence[GateRecord]) -> list[Outcome]:
     """What a `Progress` is restored from; of the visits that voided occurrences took, it knows nothing."""
     voided = voided_visits(gates)
     return [

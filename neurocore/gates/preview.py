@@ -12,9 +12,9 @@ from typing import Any
 from msgspec import Struct
 
 from neurocore.blueprint.conditions import Condition
-from neurocore.blueprint.model import Blueprint
-from neurocore.blueprint.plan import APPROVED, REJECTED, Carry, Plan, PlanEdge, PlanNode, compile_plan
+from neurocore.blueprint.plan import APPROVED, REJECTED, Carry, Plan, PlanEdge, PlanNode
 from neurocore.blueprint.progress import Progress
+from neurocore.blueprint.stored import stored_plan
 from neurocore.errors import ConditionError, NoOpenGate, RunNotFound
 from neurocore.gates.past import outcomes
 from neurocore.persistence.base import GateRecord, GateStatus, RunStore
@@ -45,19 +45,19 @@ class Preview(Struct, frozen=True, kw_only=True):
 
 def preview(run_id: str, run_store: RunStore, gate: str | None = None, visit: int | None = None) -> Preview:
     """What approving and rejecting an open occurrence lead to. Raises RunNotFound or NoOpenGate."""
-    run = run_store.load_run(run_id)
-    if run is None:
+    definition, gates = run_store.load_definition(run_id), run_store.load_gates(run_id)
+    if not definition:
         raise RunNotFound(f"There is no run {run_id}.", run_id=run_id)
     found = [
         one
-        for one in run_store.load_gates(run_id)
+        for one in gates
         if one.status is GateStatus.OPEN and gate in (None, one.node_id) and visit in (None, one.visit)
     ]
     if not found:
         raise NoOpenGate(f"Run {run_id} has no open gate{f' {gate}' if gate else ''}.")
-    plan = compile_plan(Blueprint.from_snapshot(run.blueprint_snapshot))
+    plan = stored_plan(definition)
     progress = Progress(plan)
-    progress.restore(outcomes(run_store.step_summaries(run_id), run_store.load_gates(run_id)))
+    progress.restore(outcomes(run_store.load_progress(run_id)[0], gates))
     return outlooks(plan, found[0], progress)
 
 

@@ -8,8 +8,10 @@ built on those six; the defaults keep two writers apart within one process only.
 
 from __future__ import annotations
 
+import json
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from typing import ClassVar
 
 import msgspec
@@ -29,6 +31,7 @@ from neurocore.persistence.derive import (
     merge_gates,
     merged,
     no_cursor,
+    progress_of,
     was_deleted,
 )
 from neurocore.persistence.records import (
@@ -37,6 +40,7 @@ from neurocore.persistence.records import (
     Commit,
     CurrentNode,
     DayCount,
+    Ended,
     Event,
     Failure,
     FailureKind,
@@ -70,6 +74,7 @@ __all__ = [
     "Commit",
     "CurrentNode",
     "DayCount",
+    "Ended",
     "Event",
     "Failure",
     "FailureKind",
@@ -106,6 +111,7 @@ __all__ = [
     "merged",
     "no_cursor",
     "own_event",
+    "progress_of",
     "signals_of",
     "storable",
     "utcnow_iso",
@@ -373,11 +379,29 @@ class RunStore(ABC):
 
     def load_context(self, run_id: str) -> dict[str, bytes]:
         """The committed context: initial data with every step's changes folded in, encoded values by key."""
+        return fold(self.load_inputs(run_id), self.load_steps(run_id))
+
+    def load_values(self, run_id: str, keys: Collection[str]) -> dict[str, bytes]:
+        """The encoded values of the committed context at these keys; keys that are not set are left out."""
+        context = self.load_context(run_id)
+        return {key: context[key] for key in keys if key in context}
+
+    def load_inputs(self, run_id: str) -> dict[str, bytes]:
+        """What a run was given, encoded values by key; empty for a run that is not there."""
         run = self.load_run(run_id)
-        if run is None:
-            return {}
-        initial = {key: codec.encode(value) for key, value in run.initial_data.items()}
-        return fold(initial, self.load_steps(run_id))
+        return {} if run is None else {key: codec.encode(value) for key, value in run.initial_data.items()}
+
+    def load_definition(self, run_id: str) -> str:
+        """The stored definition of a run as JSON text (`codec.to_jsonable`); empty for a run that is not there."""
+        run = self.load_run(run_id)
+        return "" if run is None else json.dumps(codec.to_jsonable(run.blueprint_snapshot))
+
+    def load_progress(self, run_id: str) -> tuple[list[Ended], list[StepRecord]]:
+        """What a driver goes on from: steps that ended their visit, and the other steps whole, in the order of commits.
+
+        Those others have failed, or wait, and a later step may have ended their visit.
+        """
+        return progress_of(self.load_steps(run_id))
 
     def page_runs(
         self, filter: RunFilter | None = None, *, before: str | None = None, after: str | None = None, limit: int = 50
@@ -492,8 +516,9 @@ class RunStore(ABC):
 FURTHER_ABILITIES = (
     "create_run", "claim", "commit", "signals", "request_cancel", "set_owed", "answer_gate", "replace_gate",
     "load_gates", "list_gates", "count_open_gates", "load_summary", "load_step", "step_summaries", "load_events",
-    "load_context", "page_runs", "find_runs", "active_runs", "failed_runs", "status_counts", "blueprint_counts",
-    "day_counts", "load_request", "keep_request", "bury_run", "load_tombstone",
+    "load_context", "load_values", "load_inputs", "load_definition", "load_progress", "page_runs", "find_runs",
+    "active_runs", "failed_runs", "status_counts", "blueprint_counts", "day_counts", "load_request", "keep_request",
+    "bury_run", "load_tombstone",
 )  # fmt: skip
 
 _MANY = 2**31 - 1

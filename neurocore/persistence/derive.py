@@ -11,6 +11,7 @@ from neurocore import codec
 from neurocore.errors import ClaimLost, InputError, RefusedError, RunExists
 from neurocore.persistence.records import (
     Commit,
+    Ended,
     Event,
     GateRecord,
     GateStatus,
@@ -29,16 +30,43 @@ def merged(stored: RunRecord | None, commit: Commit) -> RunRecord | None:
         raise claim_lost(commit.run.run_id)
     if commit.is_held_back_by((gate.node_id, gate.visit) for gate in stored.gates if gate.status == GateStatus.DECIDED):
         return None
+    written = {name: getattr(commit.run, name) for name in _WRITTEN}
+    if commit.run.blueprint_hash != stored.blueprint_hash:
+        written |= {name: getattr(commit.run, name) for name in _REDEFINED}
     run = msgspec.structs.replace(
-        commit.run,
+        stored,
+        **written,
         gates=merge_gates(stored.gates, commit.gates),
         events=[*stored.events, *commit.events],
         version=stored.version + 1,
-        cancel_requested=stored.cancel_requested,
     )
     if not run.status.ended and any(gate.status == GateStatus.DECIDED for gate in run.gates):
         run.owed = Owed.DECISION
     return run
+
+
+#: What of a run a commit writes, and what beside it where the run goes on with another definition.
+_WRITTEN = (
+    "status", "updated_at", "finished_at", "duration_ms", "suspended_at_node", "suspension_reason", "current_nodes",
+    "nodes_done", "owner", "lease_until", "owed", "deaths", "error", "failure",
+)  # fmt: skip
+_REDEFINED = ("blueprint_snapshot", "blueprint_hash", "blueprint_version", "nodes_total")
+
+
+def progress_of(steps: Iterable[StepRecord]) -> tuple[list[Ended], list[StepRecord]]:
+    """Steps that ended their visit, in the order of commits, and the other steps."""
+    ended, others = [], []
+    for step in sorted(steps, key=lambda step: step.commit_index):
+        if step.edges_taken is None:
+            others.append(step)
+            continue
+        ended.append(
+            Ended(
+                step.step_index, step.commit_index, step.node_id or step.component, step.visit,
+                step.status is StepStatus.COMPLETED, tuple(step.edges_taken), step.output_keys, step.skill_version,
+            )
+        )  # fmt: skip
+    return ended, others
 
 
 def fold(initial: Mapping[str, bytes], steps: Iterable[StepRecord]) -> dict[str, bytes]:

@@ -355,6 +355,19 @@ class StepRecord(Record, kw_only=True):
     logs: list[LogLine] = []
 
 
+class Ended(Struct, frozen=True, gc=False):
+    """What the loop needs of a step that ended its visit: the narrowest form of a `StepRecord` with `edges_taken`."""
+
+    step_index: int
+    commit_index: int
+    node_id: str
+    visit: int
+    is_completed: bool
+    edges_taken: tuple[int, ...]
+    output_keys: list[str]
+    skill_version: str | None
+
+
 class Tombstone(Struct, frozen=True, kw_only=True):
     """What is left of a deleted run."""
 

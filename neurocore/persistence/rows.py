@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from neurocore.persistence.records import (
     Changes,
     CurrentNode,
     DayCount,
+    Ended,
     Event,
     Failure,
     GatePolicy,
@@ -282,6 +284,35 @@ def widen_step(step: StepRecord, row: sqlite3.Row) -> StepRecord:
     step.traceback = row["traceback"]
     step.context_snapshot = _maybe(codec.restore, row["context_snapshot"])
     return step
+
+
+def ended_of(found: Iterable[sqlite3.Row]) -> list[Ended]:
+    """Steps that ended their visit, in the order of commits; one call for all, as there may be many."""
+    ended = [
+        Ended(
+            index, commit, component if node_id is None else node_id, visit, status == "completed",
+            _edges(edges), json_value(keys) if keys else [], version,
+        )
+        for index, commit, component, node_id, visit, status, edges, keys, version in found
+    ]  # fmt: skip
+    ended.sort(key=_by_commit)
+    return ended
+
+
+_by_commit = operator.attrgetter("commit_index")
+_edges = msgspec.json.Decoder(tuple[int, ...]).decode
+
+
+_first = operator.itemgetter(0)
+
+
+def fold_changes(context: dict[str, bytes], found: Iterable[sqlite3.Row]) -> None:
+    """Fold the changes of steps into a context, in the order of their commits."""
+    for _, data in sorted(found, key=_first):
+        changes = changes_of(data)
+        for key in changes.deleted:
+            context.pop(key, None)
+        context.update(changes.set)
 
 
 def changes_of(data: bytes | None) -> Changes:

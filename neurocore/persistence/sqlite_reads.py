@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from msgspec import structs
 from neurocore.persistence import rows
 from neurocore.persistence.base import (
     DayCount,
+    Ended,
     Event,
     GateEntry,
     GateRecord,
@@ -151,16 +152,42 @@ class SQLiteReads(RunStore):
     def load_context(self, run_id: str) -> dict[str, bytes]:
         """The committed context, encoded values by key; nothing is decoded on the way."""
         with self._db.snapshot():
-            row = self._db.row(_Q["load_initial_data"], (run_id,))
-            if row is None:
-                return {}
-            context = dict(self._made(rows.initial_of, row["initial_data"]))
-            for step in self._db.rows(_Q["load_changes"], (run_id,)):
-                changes = self._made(rows.changes_of, step["changes"])
-                for key in changes.deleted:
-                    context.pop(key, None)
-                context.update(changes.set)
+            context = self.load_inputs(run_id)
+            self._made(rows.fold_changes, context, self._db.rows(_Q["load_changes"], (run_id,)))
             return context
+
+    def load_values(self, run_id: str, keys: Collection[str]) -> dict[str, bytes]:
+        """Some values of the committed context; changes in which no key's name stands are not even unpacked."""
+        wanted = frozenset(keys)
+        if not wanted:
+            return {}
+        with self._db.snapshot():
+            context = {key: data for key, data in self.load_inputs(run_id).items() if key in wanted}
+            names = [key.encode("utf-8", "surrogatepass") for key in wanted]
+            changes = self._db.rows(_Q["load_changes"], (run_id,))
+            touching = [row for row in changes if any(name in row[1] for name in names)]
+            self._made(rows.fold_changes, context, touching)
+            return {key: data for key, data in context.items() if key in wanted}
+
+    def load_inputs(self, run_id: str) -> dict[str, bytes]:
+        """What a run was given, encoded values by key."""
+        row = self._db.row(_Q["load_initial_data"], (run_id,))
+        return {} if row is None else dict(self._made(rows.initial_of, row["initial_data"]))
+
+    def load_definition(self, run_id: str) -> str:
+        """The stored definition of a run."""
+        row = self._db.row(_Q["load_definition"], (run_id,))
+        return "" if row is None else str(row["definition"])
+
+    def load_progress(self, run_id: str) -> tuple[list[Ended], list[StepRecord]]:
+        """Steps that ended their visit, read narrow, and the others whole."""
+        with self._db.snapshot():
+            found = self._db.rows(_Q["load_progress"], (run_id,))
+            ended = self._made(rows.ended_of, [row for row in found if row["edges_taken"] is not None])
+            others = [row for row in found if row["edges_taken"] is None]
+            others.sort(key=lambda row: row["commit_index"])
+            steps = [self.load_step(run_id, row["step_index"]) for row in others]
+            return ended, [step for step in steps if step is not None]
 
     def signals(self, run_id: str) -> Signals | None:
         """What the driver must notice: one row by its key."""

@@ -18,7 +18,7 @@ from neurocore.blueprint.inputs import check_inputs, render_title
 from neurocore.blueprint.lint import validate_blueprint
 from neurocore.blueprint.model import Blueprint, control_problem
 from neurocore.blueprint.plan import Plan, compile_plan
-from neurocore.codec import SecretRef
+from neurocore.blueprint.stored import stored_blueprint, stored_plan
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
 from neurocore.errors import (
@@ -45,7 +45,6 @@ from neurocore.persistence.base import (
 from neurocore.runtime.claim import busy, driving, is_driven, owner_label, owner_of_this_process
 from neurocore.runtime.events import OnEvent
 from neurocore.runtime.loop import Drive
-from neurocore.runtime.redefine import translated
 from neurocore.runtime.restore import FAILED_STEPS, give_again, go_on_waiting, let_stand, restore
 from neurocore.skills.registry import SkillRegistry
 from neurocore.yamlfile import Problem, read_file
@@ -65,14 +64,25 @@ def system_user() -> str:
         return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
 
 
-def plan_of(blueprint: Blueprint, registry: SkillRegistry | None = None) -> Plan:
-    """The plan, with the gates that the registry knows beside the built-in one."""
+def plan_of(blueprint: Blueprint, registry: SkillRegistry) -> Plan:
+    """The plan of a blueprint; where it does not say what its gates are, the registry does."""
+    return compile_plan(with_gates(blueprint, registry))
 
-    def is_gate(type_name: str) -> bool:
-        skill_class = registry.get(type_name) if registry is not None and type_name != "approval" else None
-        return type_name == "approval" or (skill_class is not None and skill_class.is_gate)
 
-    return compile_plan(blueprint, is_gate=is_gate)
+def with_gates(blueprint: Blueprint, registry: SkillRegistry) -> Blueprint:
+    """The blueprint with its gates beside `approval`, as the registry knows them, unless it says them already."""
+    if blueprint.gates is not None:
+        return blueprint
+    types = dict.fromkeys(component.type for component in blueprint.components if component.type != "approval")
+    known = {name: registry.get(name) for name in types}
+    return structs.replace(blueprint, gates=[name for name, skill in known.items() if skill and skill.is_gate])
+
+
+def recorded_plan(run_id: str, store: RunStore, registry: SkillRegistry) -> tuple[Blueprint, Plan]:
+    """The definition that is stored with a run, and its plan. Raises BlueprintError."""
+    text = store.load_definition(run_id)
+    blueprint = stored_blueprint(text)
+    return (blueprint, stored_plan(text)) if blueprint.gates is not None else (blueprint, plan_of(blueprint, registry))
 
 
 def new_record(
@@ -97,6 +107,7 @@ def new_record(
         problems = _of_file(problems, blueprint, blueprint_path, config)
         sentences = "\n".join(f"  {problem}" for problem in problems)
         raise BlueprintError(f"The blueprint {blueprint.name} cannot run:\n{sentences}", problems)
+    blueprint = with_gates(blueprint, registry)
     data = check_inputs(blueprint, dict(initial_data or {}), config.environ)
     refuse_unless_storable(data, "Input")
     now = utcnow_iso()
@@ -176,7 +187,7 @@ def drive_new(
             run, blueprint, plan_of(blueprint, registry), registry=registry, config=config, store=store,
             context={key: codec.encode(value) for key, value in run.initial_data.items()}, on_event=on_event,
         )  # fmt: skip
-        drive.secret_inputs = _secret_inputs(run)
+        drive.secret_inputs = codec.secrets_in(drive.base.values())
         return _outcome(drive, drive.run())
 
 
@@ -205,29 +216,25 @@ def drive_on(
     was_failed, was_owed = run.status is RunStatus.FAILED, run.owed is not None
     if was_failed and event is None and not was_owed:
         raise NotResumable(f"Run {run_id} has failed, and nobody asked for another try; resume it if it is to go on.")
-    definition = blueprint or Blueprint.from_snapshot(run.blueprint_snapshot)
+    recorded, recorded_in = recorded_plan(run_id, store, registry)
+    definition = with_gates(blueprint, registry) if blueprint is not None else recorded
     with driving(run_id):
-        recorded_over = run.blueprint_snapshot
         cancelled_by = None if run.status.ended else run.cancel_requested
         events = [*([event] if event else []), *_claim(run, owner, store, alive=alive)]
         run.cancel_requested = cancelled_by
-        redefined = blueprint is not None and blueprint.hash != run.blueprint_hash
+        redefined = blueprint is not None and definition.hash != run.blueprint_hash
         if redefined:
             events.append(_redefine(run, definition))
         drive = Drive(
-            run, definition, plan_of(definition, registry), registry=registry, config=config, store=store,
-            context={}, on_event=on_event, resume_data=resume_data, stop=stop,
+            run, definition, plan_of(definition, registry) if redefined else recorded_in, registry=registry,
+            config=config, store=store, context={}, on_event=on_event, resume_data=resume_data, stop=stop,
         )  # fmt: skip
-        drive.secret_inputs, drive.cancelled_by, drive.redefined = _secret_inputs(run), cancelled_by, redefined
-        steps = store.load_steps(run_id)
-        if redefined:
-            steps = translated(steps, plan_of(Blueprint.from_snapshot(recorded_over), registry), drive.plan)
-            drive.translated = [step for step in steps if step.edges_taken is not None]
-        restore(drive, steps, store.load_gates(run_id))
+        drive.cancelled_by, drive.redefined = cancelled_by, redefined
+        unended = restore(drive, recorded_in)
         if resume_data is None and (not was_failed or (was_owed and event is None)):
-            give_again(drive, steps)
+            give_again(drive, unended)
         if event is None:
-            go_on_waiting(drive, steps)
+            go_on_waiting(drive, unended)
             if not was_failed:
                 let_stand(drive)
         if run.deaths >= MAX_DEATHS and drive.rejection is None:
@@ -241,7 +248,7 @@ def _resumable(run_id: str, config: NeuroCoreConfig, store: RunStore, *, take_ov
 
     Raises RunNotFound, RunBusyError, or NotResumable.
     """
-    run = store.load_run(run_id)
+    run = store.load_summary(run_id)
     if run is None:
         raise RunNotFound(f"There is no run {run_id}.", run_id=run_id)
     alive = is_driven(run, config)
@@ -250,6 +257,7 @@ def _resumable(run_id: str, config: NeuroCoreConfig, store: RunStore, *, take_ov
     if run.owner is not None and not alive:
         run = _as_left(run, store)
     refuse_unless_resumable(run)
+    run.events = store.load_events(run_id)
     return run, alive
 
 
@@ -260,7 +268,7 @@ def _claim(run: RunRecord, owner: str, store: RunStore, *, alive: bool) -> list[
     epoch = store.claim(run.run_id, owner=owner, expected_epoch=run.epoch, expected_owner=run.owner)
     failpoint("claim.after")
     if epoch is None:
-        now = store.load_run(run.run_id)
+        now = store.load_summary(run.run_id)
         raise busy(now if now is not None else run)
     taken = {"from": owner_label(run.owner), "because": "it died" if died else "take-over"}
     run.epoch, run.owner, run.owed, run.status = epoch, owner, None, RunStatus.RUNNING
@@ -289,7 +297,7 @@ def _as_left(run: RunRecord, store: RunStore) -> RunRecord:
 
     Raises RunBusyError when somebody else claimed it meanwhile.
     """
-    now = store.load_run(run.run_id)
+    now = store.load_summary(run.run_id)
     if now is None:
         raise RunNotFound(f"There is no run {run.run_id}.", run_id=run.run_id)
     if now.epoch != run.epoch or now.owner not in (run.owner, None):
@@ -317,10 +325,6 @@ def _version_warnings(drive: Drive, registry: SkillRegistry) -> list[Event]:
             message = f"{node_id} ran with {node.type} {version} before; it is {skill_class.skill_meta.version} now."
             warnings.append(own_event("warning", {"message": message}))
     return warnings
-
-
-def _secret_inputs(run: RunRecord) -> list[SecretRef]:
-    return [value for value in run.initial_data.values() if type(value) is SecretRef]
 
 
 def _outcome(drive: Drive, context: FlowContext) -> FlowContext:

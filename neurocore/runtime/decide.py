@@ -12,7 +12,7 @@ from neurocore.gates.answer import check_form, choose, late_answer, refuse_if_ch
 from neurocore.people import person
 from neurocore.persistence.base import Answer, Event, GateRecord, RunRecord, RunStatus, RunStore, utcnow_iso
 from neurocore.runtime.claim import owner_label
-from neurocore.runtime.lookup import load_run
+from neurocore.runtime.lookup import load_summary
 
 
 class Submits(Protocol):
@@ -60,7 +60,7 @@ def decide_gate(
     if not isinstance(approved, bool):
         raise TypeError("approved must be True or False.")
     while True:
-        run = load_run(run_id, run_store)
+        run = load_summary(run_id, run_store)
         gates = run_store.load_gates(run_id)
         found = choose(run, gates, gate, visit)
         if found is not None:

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from neurocore import codec
 from neurocore.blueprint.model import Blueprint
+from neurocore.blueprint.stored import stored_blueprint
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
 from neurocore.errors import InputError, NoOpenGate, NotResumable, RefusedError, RunBusyError, UsageError
@@ -45,7 +47,7 @@ from neurocore.runtime.begin import (
 from neurocore.runtime.claim import busy, driving, is_driven, owner_of_this_process
 from neurocore.runtime.decide import Decision, answer_input, decide_gate
 from neurocore.runtime.events import OnEvent
-from neurocore.runtime.lookup import load_run, resolve_run_id
+from neurocore.runtime.lookup import load_run, load_summary, resolve_run_id
 from neurocore.skills.registry import SkillRegistry
 
 __all__ = [
@@ -164,7 +166,7 @@ def resume_blueprint(
     """
     store = _store(run_store, neurocore_config)
     who = person(by) if by is not None else system_user()
-    run = load_run(run_id, store)
+    run = load_summary(run_id, store)
     refuse_unless_resumable(run)
     if not take_over and is_driven(run, neurocore_config):
         raise busy(run)
@@ -205,10 +207,10 @@ def replay_run(
 ) -> FlowContext:
     """Make a new run from another's inputs and definition, and drive it. No answer is taken along (promise 7)."""
     store = _store(run_store, neurocore_config)
-    old = load_run(run_id, store)
-    blueprint = _definition(old, latest)
+    old = load_summary(run_id, store)
+    blueprint = _definition(old, store, latest)
     run = new_record(
-        blueprint, registry, neurocore_config, initial_data=old.initial_data, blueprint_path=old.blueprint_path,
+        blueprint, registry, neurocore_config, initial_data=_inputs(old, store), blueprint_path=old.blueprint_path,
         tags=tags, started_by=started_by, known_by=known_by, replay_of=old.run_id,
     )  # fmt: skip
     return drive_new(run, blueprint, registry, neurocore_config, store, on_event=on_event)
@@ -226,9 +228,10 @@ def create_replay(
     known_by: str = "claimed",
 ) -> RunRecord:
     """Like `replay_run`, recorded and owed but not driven."""
-    old = load_run(run_id, run_store)
+    old = load_summary(run_id, run_store)
     return create_run(
-        _definition(old, latest), registry, config, run_store=run_store, initial_data=old.initial_data,
+        _definition(old, run_store, latest), registry, config, run_store=run_store,
+        initial_data=_inputs(old, run_store),
         blueprint_path=old.blueprint_path, tags=tags, started_by=started_by, known_by=known_by, replay_of=old.run_id,
     )  # fmt: skip
 
@@ -252,14 +255,14 @@ def cancel_run(
     by, note = person(by), (note or "").strip()
     if (problem := note_problem(note)) is not None:
         raise InputError(problem, {"note": problem})
-    run = load_run(run_id, run_store)
+    run = load_summary(run_id, run_store)
     if run.status.ended:
         raise _ended_already(run)
     event = Event(at=utcnow_iso(), kind="cancelled", who=by, known_by=known_by, data={"note": note} if note else {})
     if not run_store.request_cancel(run_id, event=event):
-        raise _ended_already(load_run(run_id, run_store))
+        raise _ended_already(load_summary(run_id, run_store))
     configuration = config or load_config()
-    seen = load_run(run_id, run_store)
+    seen = load_summary(run_id, run_store)
     if not is_driven(seen, configuration):  # who drives it by now has not seen the request
         with contextlib.suppress(RunBusyError), driving(run_id):  # for whoever looks, it is not lost meanwhile
             _cancel_idle(seen, by, configuration, run_store)
@@ -270,7 +273,7 @@ def _cancel_idle(seen: RunRecord, by: str, config: NeuroCoreConfig, store: RunSt
     from neurocore.persistence.base import Commit
 
     run_id = seen.run_id
-    run = load_run(run_id, store)
+    run = load_summary(run_id, store)
     if run.status.ended:  # its process ended it in this very moment
         raise _ended_already(run)
     owner = owner_of_this_process(config)
@@ -296,7 +299,7 @@ def delete_run(run_id: str, *, run_store: RunStore, by: str) -> Tombstone:
     Raises RefusedError for a run that has not ended.
     """
     by = person(by)
-    run = load_run(run_id, run_store)
+    run = load_summary(run_id, run_store)
     if not run.status.ended:
         raise RefusedError(f"Run {run_id} is {run.status.value}; only ended runs can be deleted, so cancel it first.")
     tombstone = Tombstone(
@@ -339,8 +342,12 @@ def _store(run_store: RunStore | None, config: NeuroCoreConfig) -> RunStore:
     return store
 
 
-def _definition(run: RunRecord, latest: bool) -> Blueprint:
-    return latest_definition.of_file(run) if latest else Blueprint.from_snapshot(run.blueprint_snapshot)
+def _definition(run: RunRecord, store: RunStore, latest: bool) -> Blueprint:
+    return latest_definition.of_file(run) if latest else stored_blueprint(store.load_definition(run.run_id))
+
+
+def _inputs(run: RunRecord, store: RunStore) -> dict[str, Any]:
+    return {key: codec.restore(data) for key, data in store.load_inputs(run.run_id).items()}
 
 
 def _answer(

@@ -11,7 +11,7 @@ from neurocore.config import NeuroCoreConfig
 from neurocore.errors import BlueprintError, RefusedError
 from neurocore.persistence.base import RunRecord, RunStore
 from neurocore.runtime import redefine
-from neurocore.runtime.begin import plan_of
+from neurocore.runtime.begin import plan_of, recorded_plan
 from neurocore.skills.registry import SkillRegistry
 
 
@@ -45,7 +45,7 @@ def of_run(run: RunRecord, store: RunStore, registry: SkillRegistry, config: Neu
             f"Run {run.run_id} cannot go on with {run.blueprint_path} as it is now: {', '.join(gone)} is gone or has "
             "another skill there; leave --latest out, or replay."
         )
-    before = plan_of(Blueprint.from_snapshot(run.blueprint_snapshot), registry)
+    before = recorded_plan(run.run_id, store, registry)[1]
     if plan.flow_type != before.flow_type:
         raise RefusedError(
             f"Run {run.run_id} cannot go on with {run.blueprint_path} as it is now: its flow was {before.flow_type} "

@@ -37,6 +37,12 @@ def resolve_run_id(prefix: str, run_store: RunStore) -> str:
     )
 
 
+def load_summary(run_id: str, run_store: RunStore) -> RunRecord:
+    """The run without its data, which no verb but a replay needs. Raises RunNotFound."""
+    run = run_store.load_summary(run_id)
+    return run if run is not None else load_run(run_id, run_store)
+
+
 def load_run(run_id: str, run_store: RunStore) -> RunRecord:
     """The whole run. Raises RunNotFound."""
     run = run_store.load_run(run_id)

@@ -5,37 +5,44 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from neurocore import codec
-from neurocore.blueprint.progress import Outcome, route
+from neurocore.blueprint.plan import Plan
+from neurocore.blueprint.progress import route
 from neurocore.gates import occurrence
 from neurocore.gates.past import voided_visits
-from neurocore.persistence.base import (
-    GateRecord,
-    GateStatus,
-    StepRecord,
-    StepStatus,
-    fold,
-)
+from neurocore.persistence.base import Ended, GateRecord, GateStatus, StepRecord, StepStatus, fold, progress_of
 from neurocore.runtime.ledger import BROKEN_OFF, TRIED_AGAIN, failure_of
 from neurocore.runtime.loop import Drive
+from neurocore.runtime.redefine import translated
 
 #: Whom a resume's data was for, as its event says.
 FAILED_STEPS = "failed steps"
 
 
-def restore(drive: Drive, steps: Sequence[StepRecord], gates: Sequence[GateRecord]) -> None:
-    """Fill a new drive. Rows that fit nowhere (a store without transactions may leave some) are ignored."""
+def restore(drive: Drive, recorded_in: Plan) -> list[StepRecord]:
+    """Fill a new drive from what is recorded of its run, in the order of `recorded_in`, the plan it was driven by.
+
+    Returns the steps that ended no visit. Rows that fit nowhere (a store without transactions may leave some) are
+    ignored.
+    """
+    store, run_id = drive.store, drive.run_record.run_id
+    gates = store.load_gates(run_id)
     voided = voided_visits(gates)
     for node_id, visit in sorted(voided):
         drive.voided.setdefault(node_id, []).append(visit)
-    rows = sorted(steps, key=lambda step: step.commit_index)
-    initial = {key: codec.encode(value) for key, value in drive.run_record.initial_data.items()}
-    drive.base = fold(initial, rows)
-    _infer_edges(drive, rows)
-    kept = _replay(drive, rows, voided)
-    if len(kept) < len(rows):
-        drive.base = fold(initial, kept)
-    drive.next_index = max((row.step_index for row in kept), default=-1) + 1
-    drive.commit_index = max((row.commit_index for row in kept), default=0)
+    drive.base = store.load_context(run_id)
+    drive.secret_inputs = codec.secrets_in(store.load_inputs(run_id).values())
+    ended, others = _progress(drive, recorded_in)
+    for row in others:
+        if (row.node_id, row.visit) not in voided:
+            _remember_open(drive, row)
+    strays = _replay(drive, ended, voided)
+    if strays:
+        steps = [step for step in store.load_steps(run_id) if step.step_index not in strays]
+        drive.base = fold(store.load_inputs(run_id), steps)
+        ended = [one for one in ended if one.step_index not in strays]
+    rows: list[Ended | StepRecord] = [*ended, *others]
+    drive.next_index = max((row.step_index for row in rows), default=-1) + 1
+    drive.commit_index = max((row.commit_index for row in rows), default=0)
     for current in drive.run_record.current_nodes:  # the process died (or was stopped) inside these, or between tries
         key = (current.node_id, current.visit)
         begun = current.attempt - current.is_paused
@@ -44,7 +51,23 @@ def restore(drive: Drive, steps: Sequence[StepRecord], gates: Sequence[GateRecor
         drive.tried_again.add(key)
     for gate in gates:
         _restore_gate(drive, gate)
-    drive.recorded_versions = {row.node_id: row.skill_version for row in kept if row.skill_version}
+    rows.sort(key=lambda row: row.commit_index)
+    drive.recorded_versions = {row.node_id: row.skill_version for row in rows if row.skill_version}
+    return others
+
+
+def _progress(drive: Drive, recorded_in: Plan) -> tuple[list[Ended], list[StepRecord]]:
+    """The recorded steps, those that ended their visit with the edges as this drive's plan counts them."""
+    store, run = drive.store, drive.run_record
+    if not drive.redefined and run.legacy is None:
+        return store.load_progress(run.run_id)
+    steps = store.load_steps(run.run_id)
+    if run.legacy is not None:
+        _infer_edges(drive, steps)
+    if drive.redefined:
+        steps = translated(steps, recorded_in, drive.plan)
+        drive.translated = [step for step in steps if step.edges_taken is not None]
+    return progress_of(steps)
 
 
 def give_again(drive: Drive, steps: Sequence[StepRecord]) -> None:
@@ -85,30 +108,29 @@ def let_stand(drive: Drive) -> None:
             drive.failure = drive.failure or failure_of(row)
 
 
-def _replay(drive: Drive, rows: list[StepRecord], voided: set[tuple[str, int]]) -> list[StepRecord]:
-    """Feed the outcomes to the progress; returns the rows that are part of this run's history."""
-    kept = []
-    for row in rows:
-        key = (row.node_id, row.visit)
-        if key in voided:
-            kept.append(row)
-        elif row.edges_taken is None:
-            kept.append(row)
-            _remember_open(drive, row)
+def _replay(drive: Drive, ended: list[Ended], voided: set[tuple[str, int]]) -> set[int]:
+    """Feed the outcomes to the progress; returns the indexes of those that fit nowhere."""
+    strays = set()
+    take = drive.progress.take
+    for row in ended:
+        if voided and (row.node_id, row.visit) in voided:
+            continue
+        if take(row.node_id, drive.plan_visit(row.node_id, row.visit), row.edges_taken):
+            _remember_done(drive, row)
         else:
-            outcome = Outcome(row.node_id, drive.plan_visit(row.node_id, row.visit), tuple(row.edges_taken))
-            if not drive.progress.restore([outcome]):
-                kept.append(row)
-                _remember_done(drive, row)
-    return kept
+            strays.add(row.step_index)
+    drive.progress.restored()
+    return strays
 
 
-def _remember_done(drive: Drive, row: StepRecord) -> None:
+def _remember_done(drive: Drive, row: Ended) -> None:
     drive.done_nodes.add(row.node_id)
-    drive.step_of.pop((row.node_id, row.visit), None)
-    drive.tried_again.discard((row.node_id, row.visit))
-    drive.first_started.pop((row.node_id, row.visit), None)
-    if row.status is StepStatus.COMPLETED:
+    if drive.tried_again:
+        key = (row.node_id, row.visit)
+        drive.step_of.pop(key, None)
+        drive.tried_again.discard(key)
+        drive.first_started.pop(key, None)
+    if row.is_completed:
         drive.completed.append(row.node_id)
         drive.last_step[row.node_id] = row.output_keys
 
@@ -140,8 +162,6 @@ def _restore_gate(drive: Drive, gate: GateRecord) -> None:
 
 def _infer_edges(drive: Drive, rows: list[StepRecord]) -> None:
     """Records of 0.4 do not say which edges were taken: they are routed as they would be now."""
-    if drive.run_record.legacy is None:
-        return
     for row in rows:
         node = drive.plan.by_id.get(row.node_id)
         if node is not None and row.edges_taken is None and row.status is StepStatus.COMPLETED:

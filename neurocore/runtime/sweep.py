@@ -85,7 +85,7 @@ def sweep_once(config: NeuroCoreConfig, *, run_store: RunStore, dispatch: Dispat
 
 def _fail(run_id: str, config: NeuroCoreConfig, store: RunStore) -> bool:
     """End a lost run as failed, kind lost; False when somebody else took care of it."""
-    run = store.load_run(run_id)
+    run = store.load_summary(run_id)
     if run is None or liveness_now(run, config, store) != "lost":
         return False
     owner = owner_of_this_process(config)

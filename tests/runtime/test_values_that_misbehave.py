@@ -10,6 +10,7 @@ import pytest
 
 from neurocore import Skill, SkillMeta
 from neurocore.errors import ExecutionError, GateChanged
+from neurocore.gates import occurrence
 from neurocore.persistence import RunStatus, StepStatus
 from neurocore.runtime.executor import decide_gate
 from neurocore.runtime.turn import Turn
@@ -155,7 +156,11 @@ def test_an_answer_at_a_gate_whose_values_misbehave_is_refused_in_a_sentence(
 ) -> None:
     world.skill("work", lambda context: context.set("n", 1))
     run_id = world.run(chain("a", "approval: {name: ok, message: 'Send {{ n }}?'}")).metadata.run_id
-    monkeypatch.setattr(templates, "names", lambda _: (_ for _ in ()).throw(OSError("the disk of the value is gone")))
+
+    def fails(*_: Any) -> dict[str, Any]:
+        raise OSError("the disk of the value is gone")
+
+    monkeypatch.setattr(occurrence, "_inputs", fails)
     with pytest.raises(GateChanged, match="it cannot ask again: the disk of the value is gone"):
         decide_gate(run_id, approved=True, by="ann", run_store=world.store)
     assert [gate.status for gate in world.store.load_gates(run_id)] == ["open"]

@@ -167,6 +167,13 @@ SELECT {narrow} FROM runs AS r JOIN blueprints AS b ON b.id = r.blueprint WHERE 
 -- load_initial_data: What a run was given.
 SELECT i.run, i.initial_data FROM run_inputs AS i JOIN runs AS r ON r.run = i.run WHERE r.run_id = ?
 
+-- load_definition: The definition that a run goes by.
+SELECT b.definition FROM runs AS r JOIN blueprints AS b ON b.id = r.blueprint WHERE r.run_id = ?
+
+-- load_progress: What the loop needs of each step. `rows.ended_of` reads those with edges_taken by their place.
+SELECT s.step_index, s.commit_index, s.component, s.node_id, s.visit, s.status, s.edges_taken, s.output_keys, s.skill_version
+FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = ?
+
 -- load_steps: Every step of a run, in order.
 SELECT {narrow_step}, s.config, s.changes, s.traceback, s.context_snapshot
 FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = ? ORDER BY s.step_index
@@ -175,9 +182,9 @@ FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = ? ORDER BY s.st
 SELECT {narrow_step}, s.config, s.changes, s.traceback, s.context_snapshot
 FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = ? AND s.step_index = ?
 
--- load_changes: What the steps did to the context, in the order it happened.
-SELECT s.changes FROM steps AS s JOIN runs AS r ON r.run = s.run
-WHERE r.run_id = ? AND s.changes IS NOT NULL ORDER BY s.commit_index
+-- load_changes: What the steps did to the context; `rows.fold_changes` puts them in the order it happened.
+SELECT s.commit_index, s.changes FROM steps AS s JOIN runs AS r ON r.run = s.run
+WHERE r.run_id = ? AND s.changes IS NOT NULL
 
 -- step_summaries: Steps beyond an index without their wide columns.
 SELECT {narrow_step} FROM steps AS s JOIN runs AS r ON r.run = s.run

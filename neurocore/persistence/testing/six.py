@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import json
 import math
 import uuid
 import zoneinfo
@@ -143,6 +144,34 @@ class Six(Contract):
         self.store.save_step(step("r1", 2, sets={"b": 0, "c": 9}, commit_index=2))
         context = self.reopened().load_context("r1")
         assert {key: codec.decode(data) for key, data in context.items()} == {"a": 2, "b": 1, "c": 9}
+
+    def test_a_driver_reads_no_more_than_it_goes_on_from(self) -> None:
+        self.store.save_run(run("r1", initial_data={"a": 1, "b": 2}))
+        rows = [
+            step("r1", 0, sets={"c": 3}, edges_taken=[0], commit_index=1, skill_version="1.2"),
+            step("r1", 1, status=StepStatus.FAILED, edges_taken=None, commit_index=2, error="no"),
+            step("r1", 2, status=StepStatus.SUSPENDED, edges_taken=None, commit_index=4, sets={"a": 9}),
+            step("r1", 3, status=StepStatus.SKIPPED, edges_taken=[], commit_index=3),
+        ]
+        for row in rows:
+            self.store.save_step(row)
+        store = self.reopened()
+        ended, others = store.load_progress("r1")
+        assert [(one.step_index, one.node_id, one.is_completed, one.edges_taken) for one in ended] == [
+            (0, "node0", True, (0,)), (3, "node3", False, ()),
+        ]  # fmt: skip
+        assert (ended[0].output_keys, ended[0].skill_version) == (["c"], "1.2")
+        assert others == [rows[1], rows[2]]
+        assert store.load_inputs("r1") == {"a": codec.encode(1), "b": codec.encode(2)}
+        values = store.load_values("r1", ["a", "c", "gone", "\ud800"])
+        assert values == {"a": codec.encode(9), "c": codec.encode(3)}
+        assert codec.from_jsonable(json.loads(store.load_definition("r1"))) == found(store, "r1").blueprint_snapshot
+        assert (store.load_progress("no"), store.load_inputs("no"), store.load_values("no", ["a"])) == (
+            ([], []),
+            {},
+            {},
+        )
+        assert store.load_definition("no") == ""
 
     def test_an_ended_run_has_its_context_and_one_entry_per_completed_visit(self) -> None:
         self.store.save_run(run("r1", initial_data={"a": 1}))

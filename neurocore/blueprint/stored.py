@@ -1,0 +1,28 @@
+"""Definitions as they are stored with runs, read and compiled once for many runs of one definition."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+
+from neurocore import codec
+from neurocore.blueprint.model import Blueprint
+from neurocore.blueprint.plan import Plan, compile_plan
+
+#: How many definitions are kept, compiled; the plan of 10,000 nodes takes some 10 MB.
+KEPT = 16
+
+
+@lru_cache(maxsize=KEPT)
+def stored_blueprint(text: str) -> Blueprint:
+    """The blueprint of a stored definition. Raises BlueprintError for what is none.
+
+    The text itself is what is looked up, never a hash that is stored beside it: that may have been written by anybody.
+    """
+    return Blueprint.from_snapshot(codec.from_jsonable(json.loads(text)))
+
+
+@lru_cache(maxsize=KEPT)
+def stored_plan(text: str) -> Plan:
+    """The plan of a stored definition, with the gates that are stored with it. Raises BlueprintError."""
+    return compile_plan(stored_blueprint(text))
