@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from neurocore.runtime.executor import decide_gate
@@ -42,7 +43,7 @@ def test_going_on_costs_a_few_calls_for_each_recorded_step(world: World) -> None
     few, many = waiting(world, 50), waiting(world, 450)
     decided(world, few)
     decided(world, many)
-    costs = [calls_of(lambda run_id=run_id: world.resume(run_id)) for run_id in (few, many)]
+    costs = [calls_of(partial(world.resume, run_id)) for run_id in (few, many)]
     assert (costs[1] - costs[0]) / 400 < 25, f"{costs} calls after 50 and 450 steps"
 
 
