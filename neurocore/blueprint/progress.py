@@ -149,6 +149,12 @@ class Progress:
         """Whether it hangs on edges that are not decided yet that the node runs, or is skipped."""
         return self._state[node.index] == _WAITING
 
+    def is_at_bound(self, loop: int, targets: Collection[str]) -> bool:
+        """Whether a loop would turn no more if edges back to these nodes were taken in this round of it."""
+        turning = self._loops[loop]
+        headers = frozenset(self.plan.by_id[target].index for target in targets)
+        return self._bound(turning, self._region(turning, headers))
+
     def is_called(self, node: PlanNode) -> bool:
         """Whether an edge to the node was taken, so that it runs as soon as the others are decided and loops rest."""
         exits = {index for loop in self._loops for index in loop.exits}

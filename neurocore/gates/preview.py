@@ -14,7 +14,7 @@ from msgspec import Struct
 from neurocore.blueprint.conditions import Condition
 from neurocore.blueprint.plan import APPROVED, REJECTED, Carry, Plan, PlanEdge, PlanNode
 from neurocore.blueprint.progress import Progress
-from neurocore.blueprint.stored import stored_plan
+from neurocore.blueprint.stored import stored_blueprint, stored_plan
 from neurocore.errors import ConditionError, NoOpenGate, RunNotFound
 from neurocore.gates.past import outcomes
 from neurocore.persistence.base import GateRecord, GateStatus, RunStore
@@ -58,17 +58,19 @@ def preview(run_id: str, run_store: RunStore, gate: str | None = None, visit: in
     plan = stored_plan(definition)
     progress = Progress(plan)
     progress.restore(outcomes(run_store.load_progress(run_id)[0], gates))
-    return outlooks(plan, found[0], progress)
+    needed = [name for name, spec in stored_blueprint(definition).outputs.items() if spec.is_required]
+    set_already = run_store.load_values(run_id, needed)
+    return outlooks(plan, found[0], progress, unset=[name for name in needed if name not in set_already])
 
 
-def outlooks(plan: Plan, gate: GateRecord, progress: Progress) -> Preview:
-    """Both outlooks of a gate in a plan, given where the run stands in it."""
+def outlooks(plan: Plan, gate: GateRecord, progress: Progress, unset: Sequence[str] = ()) -> Preview:
+    """Both outlooks of a gate in a plan, given where the run is in it, and which outputs that it needs are not set."""
     node = plan.by_id.get(gate.node_id)
     if gate.kind == "input" or node is None:
         sentence = f"{gate.node_id} goes on with what it is given"
         same = Outlook(runs=[gate.node_id], maybe=[], skips=[], ends="completed", sentence=sentence)
         return Preview(approve=same, reject=same)
-    approve = _outlook(plan, node, APPROVED, progress)
+    approve = _outlook(plan, node, APPROVED, progress, unset)
     if gate.policy.require:
         waiting = [one for one in _spread(plan, node, APPROVED, progress) if one != node.id]
         sentence = "the run ends failed" + (f"; {listed(waiting)} will not run" if waiting else "")
@@ -76,7 +78,7 @@ def outlooks(plan: Plan, gate: GateRecord, progress: Progress) -> Preview:
             approve=approve,
             reject=Outlook(runs=[], maybe=[], skips=waiting, ends="failed", sentence=sentence),
         )
-    return Preview(approve=approve, reject=_outlook(plan, node, REJECTED, progress))
+    return Preview(approve=approve, reject=_outlook(plan, node, REJECTED, progress, unset))
 
 
 def _spread(plan: Plan, gate: PlanNode, port: str, progress: Progress, *, answered: bool = True) -> dict[str, int]:
@@ -184,12 +186,18 @@ def _forward(plan: Plan, start: int) -> list[int]:
     return ordered
 
 
-def _outlook(plan: Plan, gate: PlanNode, port: str, progress: Progress) -> Outlook:
+def _outlook(plan: Plan, gate: PlanNode, port: str, progress: Progress, unset: Sequence[str]) -> Outlook:
     back = _back(plan, gate, port, progress)
+    turns = [id for id, chance in back.items() if chance is _YES]
+    at_bound = gate.loop is not None and bool(turns) and progress.is_at_bound(gate.loop, turns)
+    if at_bound and plan.settings.on_max_iterations == "fail":
+        return _fails_at_bound(plan, gate, port, progress, turns)
+    if at_bound:
+        back = {}
     now, ever = (_spread(plan, gate, port, progress, answered=answered) for answered in (False, True))
     for spread in (now, ever):
         spread.pop(gate.id)
-        _let_rest(plan, gate, spread, back, progress)
+        _let_rest(plan, gate, spread, bool(back), progress, at_bound=at_bound)
     runs = [id for id, chance in now.items() if chance is _YES]
     maybe = [id for id, chance in now.items() if chance is _MAYBE]
     skips = [id for id, chance in ever.items() if chance is _NO]  # what waits for another gate is for its answer to say
@@ -198,14 +206,35 @@ def _outlook(plan: Plan, gate: PlanNode, port: str, progress: Progress) -> Outlo
     gates = {node.id for node in plan.nodes if node.is_gate}
     opened = [id for id in runs if id in gates]
     ends = f"waits at {listed(opened)}" if opened else f"goes back to {listed(certain)}" if certain else "completed"
-    return Outlook(runs=runs, maybe=maybe, skips=skips, ends=ends, sentence=_sentence(runs, maybe, skips, gates, ends))
+    if ends == "completed" and unset and not runs and not maybe:
+        ends = "failed"
+    sentence = _sentence(runs, maybe, skips, gates, ends, unset)
+    if at_bound:
+        sentence = f"the loop at {listed(turns)} is left, as it has reached its bound; {sentence}"
+    return Outlook(runs=runs, maybe=maybe, skips=skips, ends=ends, sentence=sentence)
 
 
-def _let_rest(plan: Plan, gate: PlanNode, spread: dict[str, int], back: dict[str, int], progress: Progress) -> None:
+def _fails_at_bound(plan: Plan, gate: PlanNode, port: str, progress: Progress, turns: list[str]) -> Outlook:
+    """The loop may not turn again: what is left of this round runs, then the run fails."""
+    inside: frozenset[int] = frozenset() if gate.loop is None else plan.loops[gate.loop]
+    spread = {id: chance for id, chance in _spread(plan, gate, port, progress).items() if id != gate.id}
+    stays = {id: chance for id, chance in spread.items() if plan.by_id[id].index in inside}
+    runs = [id for id, chance in stays.items() if chance is _YES]
+    maybe = [id for id, chance in stays.items() if chance is _MAYBE]
+    why = f"the run fails, as the loop at {listed(turns)} has reached its bound"
+    parts = [f"{words} {listed(ids)}" for words, ids in (("runs", runs), ("may run", maybe)) if ids]
+    skips = [id for id in spread if id not in (*runs, *maybe)]
+    return Outlook(runs=runs, maybe=maybe, skips=skips, ends="failed", sentence=", then ".join([*parts, why]))
+
+
+def _let_rest(
+    plan: Plan, gate: PlanNode, spread: dict[str, int], goes_back: bool, progress: Progress, *, at_bound: bool
+) -> None:
     """What stands behind the gate's loop runs when the loop has come to rest, whichever of its nodes leads there."""
     inside: frozenset[int] = frozenset() if gate.loop is None else plan.loops[gate.loop]
     exits = [edge.target for index in inside for edge in plan.outgoing[index] if edge.target not in inside]
-    turns = back or any(edge.back for index in inside - {gate.index} for edge in plan.outgoing[index])
+    others = any(edge.back for index in inside - {gate.index} for edge in plan.outgoing[index])
+    turns = goes_back or (others and not at_bound)
     for index in sorted({one for target in exits for one in (target, *_forward(plan, target))}):
         node = plan.nodes[index]
         if progress.is_open(node):
@@ -226,7 +255,9 @@ def _behind_gates(plan: Plan, gates: Sequence[str]) -> set[str]:
     return {plan.nodes[index].id for id in gates for index in _forward(plan, plan.by_id[id].index)}
 
 
-def _sentence(runs: list[str], maybe: list[str], skips: list[str], gates: set[str], ends: str) -> str:
+def _sentence(
+    runs: list[str], maybe: list[str], skips: list[str], gates: set[str], ends: str, unset: Sequence[str]
+) -> str:
     said = {
         "runs": [id for id in runs if id not in gates],
         "may run": [id for id in maybe if id not in gates],
@@ -234,6 +265,10 @@ def _sentence(runs: list[str], maybe: list[str], skips: list[str], gates: set[st
         "skips": skips,
     }
     parts = [f"{words} {listed(ids)}" for words, ids in said.items() if ids]
+    if ends == "failed":
+        return ", ".join([*parts, f"then the run fails: nothing sets its output {listed(unset)}"])
+    if ends == "completed" and unset:
+        return ", ".join([*parts, f"then completed if {listed(unset)} is set by then"])
     if parts or ends.startswith("waits"):
         parts.append(f"then {ends}")
     else:

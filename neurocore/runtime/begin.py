@@ -46,6 +46,7 @@ from neurocore.runtime.claim import busy, driving, is_driven, owner_label, owner
 from neurocore.runtime.events import OnEvent
 from neurocore.runtime.loop import Drive
 from neurocore.runtime.restore import FAILED_STEPS, give_again, go_on_waiting, let_stand, restore
+from neurocore.runtime.turn import OUTPUTS
 from neurocore.skills.registry import SkillRegistry
 from neurocore.yamlfile import Problem, read_file
 
@@ -212,7 +213,7 @@ def drive_on(
     RunNotFound, NotResumable, RunBusyError (somebody alive drives it, or claimed it first), ExecutionError, ClaimLost.
     """
     owner = owner_of_this_process(config)
-    run, alive = _resumable(run_id, config, store, take_over=take_over)
+    run, alive = _resumable(run_id, config, store, take_over=take_over, latest=blueprint is not None)
     was_failed, was_owed = run.status is RunStatus.FAILED, run.owed is not None
     if was_failed and event is None and not was_owed:
         raise NotResumable(f"Run {run_id} has failed, and nobody asked for another try; resume it if it is to go on.")
@@ -243,7 +244,9 @@ def drive_on(
         return _outcome(drive, drive.run(events))
 
 
-def _resumable(run_id: str, config: NeuroCoreConfig, store: RunStore, *, take_over: bool) -> tuple[RunRecord, bool]:
+def _resumable(
+    run_id: str, config: NeuroCoreConfig, store: RunStore, *, take_over: bool, latest: bool
+) -> tuple[RunRecord, bool]:
     """The run, and whether somebody alive drives it, from whom it is to be taken over.
 
     Raises RunNotFound, RunBusyError, or NotResumable.
@@ -256,7 +259,7 @@ def _resumable(run_id: str, config: NeuroCoreConfig, store: RunStore, *, take_ov
         raise busy(run)
     if run.owner is not None and not alive:
         run = _as_left(run, store)
-    refuse_unless_resumable(run)
+    refuse_unless_resumable(run, latest=latest)
     run.events = store.load_events(run_id)
     return run, alive
 
@@ -342,8 +345,8 @@ def _outcome(drive: Drive, context: FlowContext) -> FlowContext:
     raise error from drive.cause
 
 
-def refuse_unless_resumable(run: RunRecord) -> None:
-    """Raise NotResumable, with what to do instead, for a run that cannot go on."""
+def refuse_unless_resumable(run: RunRecord, *, latest: bool = False) -> None:
+    """Raise NotResumable, with what to do instead, for a run that cannot go on; with `latest`, by the file as it is."""
     again = f"`neurocore runs replay {run.run_id}` starts a new run from the same inputs"
     if run.status in (RunStatus.COMPLETED, RunStatus.CANCELLED):
         raise NotResumable(f"Run {run.run_id} is {run.status.value} and cannot be resumed; {again}.")
@@ -351,3 +354,8 @@ def refuse_unless_resumable(run: RunRecord) -> None:
         raise NotResumable(f"Run {run.run_id} cannot be resumed: {run.replay_only}; {again}.")
     if run.status is RunStatus.FAILED and run.failure is not None and run.failure.kind is FailureKind.REJECTED:
         raise NotResumable(f"Run {run.run_id} was rejected at gate {run.failure.node} and cannot go on; {again}.")
+    if run.status is RunStatus.FAILED and run.failure is not None and run.failure.type == OUTPUTS and not latest:
+        raise NotResumable(
+            f"Every step of run {run.run_id} is done, and its outputs are not what its blueprint declares; mend the "
+            f"file and add --latest, or {again}."
+        )

@@ -167,7 +167,7 @@ def resume_blueprint(
     store = _store(run_store, neurocore_config)
     who = person(by) if by is not None else system_user()
     run = load_summary(run_id, store)
-    refuse_unless_resumable(run)
+    refuse_unless_resumable(run, latest=latest)
     if not take_over and is_driven(run, neurocore_config):
         raise busy(run)
     if resume_data is not None and not isinstance(resume_data, Mapping):

@@ -10,7 +10,7 @@ from neurocore import codec
 from neurocore.blueprint.inputs import check_outputs
 from neurocore.blueprint.plan import PlanNode
 from neurocore.blueprint.progress import Broken, Moves, Skip, route
-from neurocore.errors import ConditionError, ExecutionError, said
+from neurocore.errors import ConditionError, ExecutionError, InputError, said
 from neurocore.gates import occurrence
 from neurocore.persistence.base import (
     Commit,
@@ -28,6 +28,9 @@ from neurocore.runtime.ledger import BROKEN_OFF, TRIED_AGAIN, Ledger, failure_of
 
 if TYPE_CHECKING:
     from neurocore.runtime.loop import Drive
+
+#: The type of a failure of a run whose steps are all done, and whose outputs are not what its blueprint declares.
+OUTPUTS = "OutputError"
 
 
 class Turn:
@@ -324,7 +327,8 @@ class Turn:
         try:
             self._check_outputs()
         except Exception as error:  # a value's own code may raise anything
-            self.fail(Failure(kind=FailureKind.ERROR, type=type(error).__name__, message=said(error)), error)
+            kind = OUTPUTS if isinstance(error, InputError) else type(error).__name__
+            self.fail(Failure(kind=FailureKind.ERROR, type=kind, message=said(error)), error)
             return RunStatus.FAILED
         return RunStatus.COMPLETED
 

@@ -138,6 +138,8 @@ def test_what_a_preview_says_comes_true_and_it_leaves_out_nothing(case: Case, se
     for port, outlook in ((APPROVED, told.approve), (REJECTED, told.reject)):
         if port == APPROVED or not must_be_approved(gate):
             worlds = [world(stand, port, Random(f"{seed} {number}")) for number in range(WORLDS)]
+            if outlook.ends == "failed":
+                assert worlds == [None] * WORLDS, f"a bound does not end the run: {outlook.sentence}"
             comes_true(stand, outlook, [one for one in worlds if one is not None])
 
 

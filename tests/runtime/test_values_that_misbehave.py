@@ -97,7 +97,7 @@ def test_outputs_that_cannot_be_looked_at_fail_the_run_and_nothing_is_done_again
     with pytest.raises(ExecutionError):
         world.run(text)
     run = world.only_run()
-    assert (run.status, run.failure and run.failure.type, world.calls) == ("failed", "InputError", ["a"])
+    assert (run.status, run.failure and run.failure.type, world.calls) == ("failed", "OutputError", ["a"])
 
 
 @pytest.mark.parametrize("where", ["setup", "process", "teardown"])
