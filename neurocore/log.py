@@ -25,6 +25,16 @@ def redacted(text: str) -> str:
     return text
 
 
+#: Takes a level and a message for the log of the step that runs on this thread or task (`runtime.attempt` sets it).
+collectors: list[Callable[[str, str], None]] = []
+
+
+def to_step(level: str, message: str) -> None:
+    """Add a line to the log of the step that runs now, and to no other log; outside of a step nothing happens."""
+    for collect in collectors:
+        collect(level, message)
+
+
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return redacted(super().format(record))

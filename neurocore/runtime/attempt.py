@@ -278,31 +278,46 @@ _LEFT_OUT = "… further lines were left out …"
 _lines: contextvars.ContextVar[list[LogLine] | None] = contextvars.ContextVar("neurocore_step_log", default=None)
 
 
+def _keep(at: float, level: str, message: Callable[[], str]) -> None:
+    """Add a line to the log of the step that runs here, up to the limits; a line that is cut says so."""
+    lines = _lines.get()
+    if lines is None or (lines and lines[-1].message == _LEFT_OUT):
+        return
+    room = MAX_LOG_CHARACTERS - sum(len(line.message) for line in lines)
+    time_of_day = datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
+    if len(lines) >= MAX_LOG_LINES or room <= 0:
+        lines.append(LogLine(at=time_of_day, level="WARNING", message=_LEFT_OUT))
+        return
+    text = message()
+    if len(text) > room:  # a value of a secret that is cut is not found any more
+        text = f"{log.redacted(text)[: room - 1]}…"
+    lines.append(LogLine(at=time_of_day, level=level, message=text))
+
+
 class _StepLog(logging.Handler):
-    """Collects what is logged while a step runs, up to the limits."""
+    """Collects what is logged while a step runs."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        lines = _lines.get()
-        if lines is None or (lines and lines[-1].message == _LEFT_OUT):
-            return
-        room = MAX_LOG_CHARACTERS - sum(len(line.message) for line in lines)
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
-        if len(lines) >= MAX_LOG_LINES or room <= 0:
-            lines.append(LogLine(at=at, level="WARNING", message=_LEFT_OUT))
-            return
-        try:
-            message = record.getMessage()
-        except Exception as error:  # a wrong format string is the skill's mistake, not the run's end
-            message = f"{record.msg!s:.200} ({said(error)})" if isinstance(record.msg, str) else said(error)
-        message = log.redacted(message) if len(message) > room else message  # a value that is cut is not found any more
-        lines.append(LogLine(at=at, level=record.levelname, message=message[:room]))
+        def message() -> str:
+            try:
+                return record.getMessage()
+            except Exception as error:  # a wrong format string is the skill's mistake, not the run's end
+                return f"{record.msg:.200} ({said(error)})" if isinstance(record.msg, str) else said(error)
+
+        _keep(record.created, record.levelname, message)
 
 
 _handler = _StepLog(level=logging.NOTSET)
 
 
+def _collect(level: str, message: str) -> None:
+    _keep(time.time(), level, lambda: message)
+
+
 def capture_logs() -> None:
-    """Make sure that the root logger hands step logs over; calling it again is no error."""
+    """Make sure that step logs are collected; calling it again is no error."""
     root = logging.getLogger()
     if _handler not in root.handlers:
         root.addHandler(_handler)
+    if _collect not in log.collectors:
+        log.collectors.append(_collect)

@@ -116,7 +116,7 @@ def _register(registry: SkillRegistry, cls: type[Skill], file: Path) -> None:
     try:
         registry.register(cls, source=str(file))
     except SkillError as error:
-        registry.problems.append(f"{file}: {error}")
+        registry.problems.append(str(error) if str(file) in str(error) else f"{file}: {error}")
 
 
 def _is_own_skill(value: object, module: str) -> bool:

@@ -12,14 +12,15 @@ from neurocore.yamlfile import nearest
 #: What a gate is must not depend on which packages are installed.
 RESERVED = "approval"
 BUILT_IN = "built in"
+_RESERVED_PROBLEM = "{source} brings a skill 'approval', which is the gate that is built in; name it otherwise."
 
 
 class SkillRegistry:
     """Names to skill classes. `problems` has a sentence for every file or package that could not be loaded.
 
-    A name that is registered twice keeps its first class: the project's own folder comes before installed packages,
-    which come before what is built in. That is a problem worth a sentence, except where something built in gives way.
-    `approval` is always the one that is built in.
+    A name has one class. Where several places bring a skill of one name, the project's own folder comes before installed
+    packages, which come before what is built in; that is a problem worth a sentence, except where something built in
+    gives way. `approval` is always the one that is built in.
     """
 
     def __init__(self) -> None:
@@ -31,19 +32,43 @@ class SkillRegistry:
         self.problems: list[str] = []
 
     def register(self, cls: type[Skill], *, source: str = "") -> None:
-        """Add a class under its `skill_meta.name`. Raises SkillError when it is no skill."""
+        """Add a class under its `skill_meta.name`; the same class again is no error.
+
+        Raises SkillError when it is no skill, and when the name is taken by another class (`replace` takes it over).
+        """
         meta = _meta(cls)
         with self._lock:
-            if self._classes.get(meta.name) is not cls and self._is_free(meta.name, source or _place(cls)):
-                self._classes[meta.name] = cls
-                self._sources[meta.name] = source or _place(cls)
+            if self._classes.get(meta.name) is not cls:
+                if (problem := self._problem(meta.name, source or _place(cls))) is not None:
+                    raise SkillError(problem)
+                self._put(cls, source)
+
+    def replace(self, cls: type[Skill], *, source: str = "") -> None:
+        """Let a class take the place of whatever skill has its name, for instance of a built-in one in a test.
+
+        Raises SkillError when it is no skill, and for `approval`.
+        """
+        meta = _meta(cls)
+        with self._lock:
+            if meta.name == RESERVED:
+                raise SkillError(_RESERVED_PROBLEM.format(source=source or _place(cls)))
+            self._lazy.pop(meta.name, None)
+            self._broken.pop(meta.name, None)
+            self._put(cls, source)
+
+    def _put(self, cls: type[Skill], source: str) -> None:
+        self._classes[cls.skill_meta.name] = cls
+        self._sources[cls.skill_meta.name] = source or _place(cls)
 
     def register_lazy(self, name: str, load: Callable[[], object], *, source: str) -> None:
         """Add a name whose class is loaded when it is first asked for."""
         with self._lock:
-            if self._is_free(name, source):
+            problem = self._problem(name, source)
+            if problem is None:
                 self._lazy[name] = load
                 self._sources[name] = source
+            elif source != BUILT_IN:
+                self.problems.append(problem)
 
     def get(self, name: str) -> type[Skill] | None:
         """The class of this name, or None; one that cannot be loaded is noted in `problems`."""
@@ -99,19 +124,14 @@ class SkillRegistry:
         finally:
             del self._lazy[name]
 
-    def _is_free(self, name: str, source: str) -> bool:
+    def _problem(self, name: str, source: str) -> str | None:
+        """Why a skill of this name cannot be added, or None."""
         if name == RESERVED and source != BUILT_IN:
-            self.problems.append(
-                f"{source} brings a skill {name!r}, which is the gate that is built in; name it otherwise."
-            )
-            return False
-        if name not in self:
-            return True
-        if source != BUILT_IN:
-            self.problems.append(
-                f"{source} brings a skill {name!r}, which {self._sources[name]} has already; that one stays."
-            )
-        return False
+            return _RESERVED_PROBLEM.format(source=source)
+        if name in self:
+            have = "is built in" if self._sources[name] == BUILT_IN else f"{self._sources[name]} has already"
+            return f"{source} brings a skill {name!r}, which {have}; that one stays (`registry.replace` replaces it)."
+        return None
 
 
 def _meta(cls: object) -> SkillMeta:

@@ -40,7 +40,7 @@ class World:
                     work(context)
                 return context
 
-        self.registry.register(Noted)
+        self.registry.replace(Noted)
 
     def async_skill(self, name: str, work: Callable[[FlowContext], Any], **meta: Any) -> None:
         """Register an async skill."""
@@ -56,7 +56,7 @@ class World:
                     await result
                 return context
 
-        self.registry.register(Noted)
+        self.registry.replace(Noted)
 
     def note(self, name: str) -> None:
         """Remember that something ran."""

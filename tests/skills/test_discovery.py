@@ -176,3 +176,48 @@ def test_a_class_that_is_no_skill_is_refused_by_the_registry() -> None:
 def test_what_a_skill_says_of_itself_is_checked(meta: dict[str, object], said: str) -> None:
     with pytest.raises(SkillError, match=said):
         SkillMeta(**meta)  # type: ignore[arg-type]
+
+
+def fake(name: str) -> type[Skill]:
+    """A class that has the name of another skill."""
+
+    class Fake(Skill):
+        skill_meta = SkillMeta(name=name)
+
+        def process(self, context: FlowContext) -> FlowContext:
+            context.set("fake", True)
+            return context
+
+    return Fake
+
+
+@pytest.mark.parametrize("name", ["http", "command", "delay"])
+def test_a_class_that_has_the_name_of_a_built_in_skill_is_refused_or_replaces_it_where_that_is_said(name):
+    registry = discover_skills()
+    real = registry.require(name)
+    with pytest.raises(SkillError, match=rf"Fake brings a skill '{name}', which is built in; that one stays \(`regist"):
+        registry.register(fake(name))
+    assert registry.require(name) is real
+    mine = fake(name)
+    registry.replace(mine)
+    assert registry.require(name) is mine
+    assert registry.source(name).endswith("Fake")
+    registry.register(mine)
+
+
+def test_a_name_that_another_class_has_is_refused():
+    registry = SkillRegistry()
+    first = fake("mine")
+    registry.register(first)
+    registry.register(first)
+    with pytest.raises(SkillError, match=r"which .*Fake has already"):
+        registry.register(fake("mine"))
+    assert registry.problems == []
+
+
+@pytest.mark.parametrize("method", ["register", "replace"])
+def test_the_gate_that_is_built_in_is_never_replaced(method):
+    registry = discover_skills()
+    with pytest.raises(SkillError, match="which is the gate that is built in; name it otherwise"):
+        getattr(registry, method)(fake("approval"))
+    assert registry.source("approval") == "built in"

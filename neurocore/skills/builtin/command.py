@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from neurocore import log
 from neurocore.context import FlowContext
 from neurocore.errors import SkillError
 from neurocore.skills import templates
@@ -20,6 +21,8 @@ from neurocore.skills.base import AsyncSkill, SkillMeta
 ALWAYS = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 #: Seconds that a pipe which somebody still holds is waited for once the program has ended.
 PATIENCE = 1.0
+#: How much of each stream a failed step keeps in its log.
+KEPT_LINES, KEPT_CHARACTERS = 90, 24_000
 
 
 class CommandSkill(AsyncSkill):
@@ -30,7 +33,7 @@ class CommandSkill(AsyncSkill):
     key as NEUROCORE_IDEMPOTENCY_KEY. On `timeout` (seconds, default 60), and when the run is cancelled, it is killed
     with every process that it started; what it leaves running in the background is killed when it ends. More than
     `max_output` bytes (default 1 MiB) of a stream are dropped and `truncated` says so. An exit code that is not in
-    `ok_codes` (default 0) fails the step.
+    `ok_codes` (default 0) fails the step. A step that fails keeps the exit code and the end of the output in its log.
     """
 
     skill_meta = SkillMeta(
@@ -68,6 +71,7 @@ class CommandSkill(AsyncSkill):
         result = await self._run(argv, stdin, context)
         context.set(self.config.get("output", self.name), result)
         if result["exit_code"] not in self.config.get("ok_codes", [0]):
+            _keep_output(result)
             tail = result["stderr"].strip()[-500:]
             raise SkillError(f"{argv[0]} {_ended(result['exit_code'])}{': ' + tail if tail else '.'}")
         return context
@@ -103,19 +107,39 @@ class CommandSkill(AsyncSkill):
         ended = _Ended(process)
         try:
             await asyncio.wait_for(ended.future, timeout)
-        except TimeoutError:
-            raise SkillError(f"{argv[0]} did not end within {timeout:g} s and was killed.") from None
-        finally:  # a cancellation comes this way, too
-            _kill(process.pid, with_descendants=ended.is_alive())
-            ended.join()
-            for reader in readers:
-                reader.join(PATIENCE)
+        except BaseException as error:  # its time is up, or its step is: by a time-out or by a cancellation
+            _keep_output(self._stopped(process, ended, readers))
+            if isinstance(error, TimeoutError):
+                raise SkillError(f"{argv[0]} did not end within {timeout:g} s and was killed.") from None
+            raise
+        return self._stopped(process, ended, readers)
+
+    def _stopped(self, process: subprocess.Popen[bytes], ended: _Ended, readers: list[_Reader]) -> dict[str, Any]:
+        """What came of the program, once it and all that it started has ended."""
+        _kill(process.pid, with_descendants=ended.is_alive())
+        ended.join()
+        for reader in readers:
+            reader.join(PATIENCE)
         return {
             "exit_code": process.returncode,
             "stdout": readers[0].text,
             "stderr": readers[1].text,
             "truncated": any(reader.truncated for reader in readers),
         }
+
+
+def _keep_output(result: dict[str, Any]) -> None:
+    """Put what a program said into its step's log, as a failed step sets nothing: the last lines of each stream."""
+    log.to_step("ERROR", f"The program {_ended(result['exit_code'])}.")
+    for name in ("stderr", "stdout"):
+        text = result[name]
+        shown = text[-KEPT_CHARACTERS:]
+        lines = shown.splitlines()
+        kept = lines[-KEPT_LINES:]
+        if len(text) > len(shown) or len(lines) > len(kept):
+            log.to_step(name.upper(), f"… the beginning of {name} was left out …")
+        for line in kept:
+            log.to_step(name.upper(), line)
 
 
 class _Ended(threading.Thread):

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from neurocore import log
 from neurocore.context import FlowContext
 from neurocore.errors import SkillError
 from neurocore.skills import templates
@@ -82,7 +83,10 @@ class HttpSkill(AsyncSkill):
             raise SkillError(f"{self.name}: the request to {url} failed: {why}") from error
         context.set(config.get("output", self.name), result)
         if result["status"] >= 400 and config.get("raise_for_status", True):
-            raise SkillError(f"{self.name}: {url} answered {result['status']}: {str(result['body'])[:300]}")
+            body = result["body"] if isinstance(result["body"], str) else json.dumps(result["body"], ensure_ascii=False)
+            log.to_step("ERROR", f"{url} answered {result['status']}: {body}")
+            short = body if len(body) <= 300 else f"{body[:300]} … (the step's log has more)"
+            raise SkillError(f"{self.name}: {url} answered {result['status']}: {short}")
         return context
 
     def _content(self, context: FlowContext) -> dict[str, Any]:
