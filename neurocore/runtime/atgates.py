@@ -133,7 +133,7 @@ def _take_input(turn: Turn, gate: GateRecord, node: PlanNode, answer: Answer) ->
     drive.continuing.add(key)
     drive.given[key] = answer.data
     turn.ledger.gates[key] = structs.replace(gate, status=GateStatus.DONE)
-    drive.ready.append((node, drive.plan_visit(node.id, gate.visit)))
+    drive.queue(node, drive.plan_visit(node.id, gate.visit))
 
 
 def _complete(turn: Turn, gate: GateRecord, node: PlanNode, answer: Answer, recorded: list[GateRecord]) -> None:

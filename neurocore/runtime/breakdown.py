@@ -34,6 +34,7 @@ def end_run(drive: Drive, failure: Failure, told: BaseException) -> bool:
     drive.running.clear()
     drive.delayed.clear()
     drive.ready.clear()
+    drive.ready_gates.clear()
     turn.commit()
     return True
 

@@ -12,6 +12,7 @@ import logging
 import random
 import threading
 import time
+from collections import deque
 
 from neurocore.blueprint.conditions import Condition
 from neurocore.blueprint.model import Blueprint
@@ -91,7 +92,8 @@ class Drive:
         self.base = context
         self.commit_index = 0
         self.next_index = 0
-        self.ready: list[tuple[PlanNode, int]] = []
+        self.ready: deque[tuple[PlanNode, int]] = deque()
+        self.ready_gates: deque[tuple[PlanNode, int]] = deque()
         self.running: dict[tuple[str, int], Attempt] = {}
         self.delayed: list[tuple[float, int, CurrentNode, PlanNode]] = []
         self.paused: dict[tuple[str, int], CurrentNode] = {}
@@ -324,6 +326,10 @@ class Drive:
         return [
             node for node in (*(one for one, _ in self.ready), *(one[3] for one in self.delayed)) if not node.is_gate
         ]
+
+    def queue(self, node: PlanNode, visit: int) -> None:
+        """Let a node be started, or its gate be opened, in its turn: as soon as there is room, gates at once."""
+        (self.ready_gates if node.is_gate else self.ready).append((node, visit))
 
     def try_again(self, attempt: Attempt, seconds: float) -> None:
         """Let a failed attempt be tried again after so many seconds. The instant is recorded with the run."""

@@ -184,7 +184,7 @@ class Turn:
             if waiting is not None:
                 drive.pause(waiting, node, _seconds_until(waiting.not_before or ""))
             elif recorded not in drive.gates and recorded not in drive.given_up:
-                drive.ready.append((node, visit))
+                drive.queue(node, visit)
         for broken in moves.broken:
             self._follow_broken(broken)
         if moves.exhausted:
@@ -204,27 +204,23 @@ class Turn:
     def choose_starts(self) -> None:
         """Start what is ready and has room; open the gates that are ready."""
         drive = self.drive
-        if drive.delayed:
-            drive.ready.extend(drive.due())
+        for node, visit in drive.due() if drive.delayed else ():
+            drive.queue(node, visit)
         if drive.deadline is not None and not drive.running and drive.time_is_up(time.perf_counter()):
             work = drive.work_left()
             if work:
                 self.fail(self._time_is_up(work[0]))
-        kept: list[tuple[PlanNode, int]] = []
-        while drive.ready:
-            if drive.stopping():
-                break
-            node, visit = drive.ready.pop(0)
+        while drive.ready_gates and not drive.stopping():
+            node, visit = drive.ready_gates.popleft()
             recorded = drive.record_visit(node.id, visit)
-            if (node.id, recorded) in drive.gates:
-                continue
-            if node.is_gate:
+            if (node.id, recorded) not in drive.gates:
                 atgates.open_gate(self, node, recorded)
-            elif len(self.starts) < drive.room():
+        room = drive.room()
+        while drive.ready and len(self.starts) < room and not drive.stopping():
+            node, visit = drive.ready.popleft()
+            recorded = drive.record_visit(node.id, visit)
+            if (node.id, recorded) not in drive.gates:
                 self._start(self.attempt(node, recorded))
-            else:
-                kept.append((node, visit))
-        drive.ready = kept + drive.ready
 
     def _start(self, attempt: Attempt) -> None:
         if attempt.still_works():
@@ -317,9 +313,10 @@ class Turn:
             return RunStatus.RUNNING
         if drive.cancelled_by:
             return RunStatus.CANCELLED
-        if drive.failure is not None and (drive.stopping() or not (drive.ready or drive.delayed)):
+        waiting = bool(drive.ready or drive.ready_gates or drive.delayed)
+        if drive.failure is not None and (drive.stopping() or not waiting):
             return RunStatus.FAILED
-        if drive.ready or drive.delayed:
+        if waiting:
             self.handed_back = drive.stop is not None and drive.stop.is_set()
             return RunStatus.RUNNING
         if drive.gates:

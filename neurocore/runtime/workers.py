@@ -1,4 +1,4 @@
-"""Where attempts run when they do not run on the caller's thread: daemon threads, and an event loop per drive."""
+"""Where attempts run when they do not run on the caller's thread: kept threads, and an event loop per drive."""
 
 from __future__ import annotations
 
@@ -9,15 +9,26 @@ import queue
 import threading
 from collections.abc import Awaitable, Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from neurocore.runtime.attempt import Attempt, left_behind
 from neurocore.runtime.skills import Instances
+from neurocore.runtime.threads import run_on_thread
 
 #: How long an async skill gets to end once it was cancelled, in seconds; after that it is left behind.
 GRACE = 1.0
 #: How long an event loop gets to answer before it counts as held up, in seconds.
 ANSWER = 0.2
+
+
+class _Works:
+    """Whether an attempt on a thread still works; the thread itself goes on to other work."""
+
+    still = True
+
+    def __call__(self) -> bool:
+        return self.still
 
 
 class Workers:
@@ -38,11 +49,10 @@ class Workers:
             work = asyncio.run_coroutine_threadsafe(self._run_async(attempt, base), self._event_loop())
             attempt.cancel, attempt.works = work, lambda: not work.done()
         else:
-            thread = threading.Thread(
-                target=self._run_on_thread, args=(attempt, base), name=f"step-{attempt.node.id}", daemon=True
+            works = attempt.works = _Works()
+            attempt.cancel = run_on_thread(
+                partial(self._run_on_thread, attempt, base, works), partial(self._ended.put, attempt)
             )
-            attempt.cancel, attempt.works = thread, thread.is_alive
-            thread.start()
 
     def next(self, timeout: float | None) -> Attempt | None:
         """The next attempt that ended, or None when none did within `timeout` seconds."""
@@ -95,14 +105,14 @@ class Workers:
                 self._held_up.append(self._loop)
                 self._loop = None
 
-    def _run_on_thread(self, attempt: Attempt, base: Mapping[str, bytes]) -> None:
+    def _run_on_thread(self, attempt: Attempt, base: Mapping[str, bytes], works: _Works) -> None:
         try:
             attempt.run(base, self._instances, self.wait_for)
         except BaseException as error:  # SystemExit or the like from a skill is that step's failure, not the thread's
             attempt.fail(error, self._instances)
         finally:
+            works.still = False
             left_behind.pop(attempt.key, None)
-            self._ended.put(attempt)
 
     async def _run_async(self, attempt: Attempt, base: Mapping[str, bytes]) -> None:
         try:

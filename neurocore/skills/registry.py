@@ -18,9 +18,9 @@ _RESERVED_PROBLEM = "{source} brings a skill 'approval', which is the gate that 
 class SkillRegistry:
     """Names to skill classes. `problems` has a sentence for every file or package that could not be loaded.
 
-    A name has one class. Where several places bring a skill of one name, the project's own folder comes before installed
-    packages, which come before what is built in; that is a problem worth a sentence, except where something built in
-    gives way. `approval` is always the one that is built in.
+    A name has one class. Where several places bring a skill of one name, the project's own folder comes before
+    installed packages, which come before what is built in; that is a problem worth a sentence, except where something
+    built in gives way. `approval` is always the one that is built in.
     """
 
     def __init__(self) -> None:

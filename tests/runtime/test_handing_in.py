@@ -287,7 +287,7 @@ def test_an_answer_that_comes_while_the_sweep_fails_its_run_is_acted_on(world: W
         assert not sweep_once(world.config, run_store=world.store, dispatch=dispatch).failed
     sweep_once(world.config, run_store=world.store, dispatch=dispatch)
     assert world.record(run_id).status == "completed"
-    assert world.calls == ["a", "b", "b", "c"]
+    assert (world.calls[:2], sorted(world.calls[2:])) == (["a", "b"], ["b", "c"])
 
 
 def test_a_run_that_somebody_claims_right_before_it_is_cancelled_is_not_taken_from_that_one(

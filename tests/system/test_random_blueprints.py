@@ -20,6 +20,7 @@ from neurocore.config import NeuroCoreConfig
 from neurocore.errors import ExecutionError, Interruption
 from neurocore.persistence import InMemoryRunStore, RunRecord, RunStatus, RunStore, SQLiteRunStore
 from neurocore.persistence.base import GateStatus
+from neurocore.runtime.attempt import left_behind
 from neurocore.runtime.blueprint import parse_blueprint
 from neurocore.runtime.executor import decide_gate, execute_blueprint_tracked, resume_blueprint
 from neurocore.skills.loader import discover_skills
@@ -250,7 +251,9 @@ class Driver:
                 try:
                     if self._go_on(case, run_id):
                         break
-                except (Death, ExecutionError):
+                except Death:
+                    left_behind.clear()  # a process takes its threads with it
+                except ExecutionError:
                     continue
         else:
             raise AssertionError("it does not come to an end")
