@@ -71,12 +71,24 @@ def _check(document: Document, value: Any, kind: Any, path: Place) -> None:
             _check_bounds(document, value, one, path)
             return
     kind = next(iter(_fitting(kind)))
-    if isinstance(kind, inspect.LiteralType):
+    if isinstance(kind, inspect.StructType):
+        hint = _written_out(value, kind, path)
+    elif isinstance(kind, inspect.LiteralType):
         hint = nearest(value, [str(one) for one in kind.values])
         hint = hint if hint.startswith("; did") else "."
     else:
         hint = "; put it in quotes." if isinstance(kind, inspect.StrType) and _quotable(value) else "."
     document.add(path, f"Expected {_word(kind)}, not {said(value)}{hint}")
+
+
+def _written_out(value: Any, kind: Any, path: Place) -> str:
+    """How a value that stands where a mapping belongs is written out; its type says which key it is short for."""
+    key = getattr(kind.cls, "SHORT_FOR", None)
+    fits = (one.type for one in kind.fields if one.encode_name == key)
+    if not any(_scalar_fits(value, one) for type_ in fits for one in _fitting(type_)):
+        return "."
+    before = f"{path[-1]}: " if isinstance(path[-1], str) else "- " if path else ""
+    return f"; write `{before}{{{key}: {value if len(str(value)) <= 60 else '…'}}}`."
 
 
 def _fitting(kind: Any) -> Iterator[Any]:
@@ -141,19 +153,22 @@ def _check_dict(document: Document, value: dict[Any, Any], kind: Any, path: Plac
 
 def _check_struct(document: Document, value: dict[Any, Any], kind: Any, path: Place) -> None:
     fields = {one.encode_name: one for one in kind.fields}
+    other_words: dict[Any, str] = getattr(kind.cls, "OTHER_WORDS", {})
+    meant = {other_words[key] for key in value if key in other_words}
     for key in list(value):
         one = fields.get(key) if isinstance(key, str) else None
         if document.full:
             return
         if one is None:
             place = key if isinstance(key, str) else str(key)
-            document.add((*path, place), f"There is no key {said(key)} here{nearest(key, fields)}", key=True)
+            hint = f"; write {other_words[key]!r}." if key in other_words else nearest(key, fields)
+            document.add((*path, place), f"There is no key {said(key)} here{hint}", key=True)
         elif value[key] is None and not one.required and not _allows_nothing(one.type):
             del value[key]
         else:
             _check(document, value[key], one.type, (*path, key))
     for name, one in fields.items():
-        if one.required and name not in value:
+        if one.required and name not in value and name not in meant:
             document.add(path, f"The key {name!r} is missing; it takes {_word(one.type)}.")
 
 

@@ -291,7 +291,7 @@ class _Builder:
 
     def _key(self, node: Any, path: Place, depth: int) -> Any:
         if not isinstance(node, yaml.ScalarNode):
-            self.document.add(path, "A key must be text, not a list or a mapping.")
+            self.document.refuse(path, _BRACES if isinstance(node, yaml.MappingNode) else _NO_KEY)
             return _UNUSABLE
         self._count(node, depth)
         if node.tag == f"{_TAG}bool" and node.value.lower() in _KEY_WORDS:
@@ -316,6 +316,8 @@ class _Builder:
 
 
 _UNUSABLE: Any = object()
+_NO_KEY = "A key must be text, not a list or a mapping."
+_BRACES = "Braces begin a mapping here; put text with {{ … }} in quotes (a condition has no braces)."
 
 
 def _plain_scalar(node: Any) -> Any:
@@ -354,6 +356,8 @@ def _syntax_problem(error: Exception, text: str, file: str | None) -> Problem:
         before = text.splitlines()[mark.line : mark.line + 1] if mark else []
         if before and "\t" in before[0][: len(before[0]) - len(before[0].lstrip())]:
             what = "this line is indented with a tab; use spaces"
+        elif mark and before and (quoted := _needs_quotes(before[0], mark.column)):
+            what = f"{what}; text with a colon and a blank in it must be quoted: {quoted}"
     elif isinstance(error, yaml.reader.ReaderError):
         what = f"it has the character {error.character!r}, which must be escaped in double quotes"
         if isinstance(error.character, int):
@@ -361,6 +365,25 @@ def _syntax_problem(error: Exception, text: str, file: str | None) -> Problem:
             before = text[: text.find(chr(error.character))].splitlines() or [""]
             line, column = len(before), len(before[-1]) + 1
     return Problem(message=f"This is no YAML: {what}.", line=line, column=column, file=file)
+
+
+_BEGINS_TEXT = r"(?=[^\s\"'{\[|>&*!#])"
+#: `key: some text: more`, alone on its line; and within braces, up to the next comma or brace.
+_BLOCK_PAIR = re.compile(rf"\s*(?:- +)?([\w-]+): +{_BEGINS_TEXT}(.*: .*)")
+_FLOW_PAIR = re.compile(rf"([\w-]+): +{_BEGINS_TEXT}([^{{}}\[\],]*: [^{{}}\[\],]*)")
+
+
+def _needs_quotes(line: str, column: int) -> str | None:
+    """The pair at this column whose text has a colon in it, with the text in quotes; None where there is none."""
+    found = _BLOCK_PAIR.fullmatch(line)
+    if found is None:
+        pairs = (one for one in _FLOW_PAIR.finditer(line) if one.start() <= column <= one.end() + 1)
+        found = next(pairs, None)
+    if found is None:
+        return None
+    text = found[2].strip()
+    quote = "'" if '"' in text else '"'
+    return f"{found[1]}: {quote}{text if len(text) <= 80 else text[:79] + '…'}{quote}"
 
 
 def _sibling(path: Path) -> str:

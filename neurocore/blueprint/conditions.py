@@ -88,6 +88,9 @@ def _compiled(text: str) -> Condition:
         raise ConditionError(f"A condition has at most {MAX_CHARACTERS:,} characters; this one has {len(text):,}.")
     if not text.strip():
         raise ConditionError("A condition cannot be empty; leave it out.")
+    braced = re.fullmatch(r"\s*\{\{(.*)\}\}\s*", text, re.DOTALL)
+    if braced:
+        raise ConditionError(f"A condition is no template; drop the braces: `{_short(braced[1].strip())}`.")
     tree = _parse(text)
     _check_depth(tree, text)
     try:

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
 from msgspec import UNSET, Meta, Struct
@@ -61,8 +61,14 @@ class InputSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.required if self.required is not None else self.default is UNSET
 
 
+#: What people who come from other tools write for a condition.
+_CONDITION_WORDS = {"when": "condition", "if": "condition"}
+
+
 class Component(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A named instance of a skill."""
+
+    OTHER_WORDS: ClassVar = {"skill": "type", "uses": "type", "id": "name", "with": "config"}
 
     name: Annotated[Name, Meta(description="What the flow calls it; unique in the blueprint.")]
     type: Annotated[Name, Meta(description="The skill's name (`neurocore skill list`).")]
@@ -74,6 +80,9 @@ class Component(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When and how often a failed step is tried again."""
+
+    SHORT_FOR: ClassVar = "max"
+    OTHER_WORDS: ClassVar = {"times": "max", "attempts": "max", "retries": "max"}
 
     max: Annotated[int, Meta(ge=0, le=100, description="How many further tries are made.")] = 0
     on: Annotated[
@@ -87,6 +96,8 @@ class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class Gate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The short form of a gate: a person decides here whether the run goes on."""
+
+    SHORT_FOR: ClassVar = "name"
 
     name: Annotated[Name, Meta(description="The gate's name, which is its node in the flow.")] = "approval"
     message: Annotated[str | None, Meta(description="What is asked: text, with {{ key }} from the context in it.")] = (
@@ -107,6 +118,9 @@ class Gate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A place in a sequential or conditional flow."""
 
+    SHORT_FOR: ClassVar = "component"
+    OTHER_WORDS: ClassVar = {**_CONDITION_WORDS, "name": "component", "skill": "component"}
+
     component: Annotated[Name, Meta(description="The component that runs here.")]
     condition: Annotated[str | None, Meta(description="It runs only if this expression over the context holds.")] = None
     on_error: Annotated[
@@ -120,6 +134,8 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class Node(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A place in a graph."""
+
+    OTHER_WORDS: ClassVar = {"name": "id"}
 
     id: Annotated[Name, Meta(description="What edges call it; unique in the graph.")]
     component: Annotated[Name, Meta(description="The component that runs here.")]
@@ -139,6 +155,8 @@ class Node(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class Edge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A way from one node to another."""
+
+    OTHER_WORDS: ClassVar = {**_CONDITION_WORDS, "from": "source", "to": "target"}
 
     source: Annotated[Name, Meta(description="The node it leaves.")]
     target: Annotated[Name, Meta(description="The node it leads to.")]
