@@ -1,7 +1,7 @@
 """`python -m benchmarks [--quick] [part …]`: measure, and print the machine and the tables as Markdown.
 
-The parts are step, start, store, pages and server, all of them where none is named, and rivals, which installs others
-from PyPI. `--quick` takes a minute and is for seeing that it works: a smaller history, fewer rounds.
+The parts are step, growth, start, store, pages and server, all of them where none is named, and rivals, which installs
+others from PyPI. `--quick` takes a minute and is for seeing that it works: a smaller history, fewer rounds.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from benchmarks.measure import table
 
 PARTS = {
     "step": "Steps, against their own SQL statements run bare",
+    "growth": "What grows with a run",
     "start": "Starting",
     "store": "A large history, in time of the processor",
     "pages": "Pages, against a bare Flask view of the same 50 rows in the same process, in time of the processor",
