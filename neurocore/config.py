@@ -127,7 +127,7 @@ class NeuroCoreConfig(_File, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def data_dir(self) -> Path:
-        """The folder of runs.db and of the owners' locks."""
+        """The folder of runs.db; stores without a file have the owners' locks there."""
         return self.resolve_path(self.paths.data)
 
     @property

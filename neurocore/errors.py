@@ -149,6 +149,10 @@ class RunBusyError(RefusedError):
         self.owner = owner
 
 
+class DriverUnknown(RunBusyError):
+    """Whether the process that drove this run still lives cannot be told, so the run is left alone."""
+
+
 class ClaimLost(RefusedError):
     """Another process took the run over; the one that lost it wrote nothing (its epoch is old)."""
 

@@ -28,7 +28,7 @@ from neurocore.people import name_problem
 from neurocore.persistence.base import GateStatus, RunRecord
 from neurocore.readable import moment
 from neurocore.runtime.begin import refuse_unless_resumable
-from neurocore.runtime.claim import busy
+from neurocore.runtime.claim import refuse_if_driven
 from neurocore.runtime.executor import cancel_run, create_run, decide_gate, delete_run, load_run
 from webapp import form_tokens
 from webapp.marks import anchor, run_url
@@ -154,8 +154,7 @@ def refuse_resume(run: RunRecord, here: Services) -> None:
     refuse_unless_resumable(run)
     if not here.drives:
         raise NotResumable(f"Run {run.run_id} cannot be resumed from here: {NOT_FROM_HERE}.")
-    if here.liveness(run) == "driven":
-        raise busy(run)
+    refuse_if_driven(run, here.config, here.store)
     waiting = [gate.node_id for gate in here.store.load_gates(run.run_id) if gate.status is GateStatus.OPEN]
     if waiting and run.owed is None and not run.status.ended and here.liveness(run) != "lost":
         raise NotResumable(

@@ -100,11 +100,15 @@ class _Runs(Collector):
         yield GaugeMetricFamily("neurocore_open_gates", "Gates that wait for people.", value=store.count_open_gates())
         active = store.active_runs()
         owed = sum(run.owed is not None for run in active)
-        lost = sum(self._here.liveness(run) == "lost" for run in active)
+        states = [self._here.liveness(run) for run in active]
         yield GaugeMetricFamily(
             "neurocore_owed_runs", "Runs that must be driven on and that nobody drives.", value=owed
         )
-        yield GaugeMetricFamily("neurocore_lost_runs", "Runs whose process died.", value=lost)
+        yield GaugeMetricFamily("neurocore_lost_runs", "Runs whose process died.", value=states.count("lost"))
+        yield GaugeMetricFamily(
+            "neurocore_cannot_tell_runs", "Runs left alone: whether their process lives cannot be told.",
+            value=states.count("cannot_tell"),
+        )  # fmt: skip
         info = GaugeMetricFamily("neurocore_build_info", "The version that runs.", labels=["version"])
         info.add_metric([__version__], 1)
         yield info

@@ -32,6 +32,7 @@ from neurocore.persistence.base import (
 )
 from neurocore.readable import safe
 from neurocore.runtime.begin import plan_of
+from neurocore.runtime.claim import driver_of
 from neurocore.runtime.definition import definition
 from webapp import diff, form_tokens, live, rendering
 from webapp.flow import Flow, of_run
@@ -144,6 +145,11 @@ class RunPage:
     def standing(self) -> Standing:
         """Where it stands, in a word."""
         return standing(self.run, self.services)
+
+    @cached_property
+    def why_cannot_tell(self) -> str:
+        """Why nobody knows whether the process that drove it lives."""
+        return driver_of(self.run, self.services.config, self.store).reason
 
     @cached_property
     def token(self) -> str:
@@ -304,7 +310,8 @@ class RunPage:
             before = [one.opened_at <= (gate.closed_at or "") for one in self.open_gates]
             if run.status is RunStatus.SUSPENDED and before and all(before):
                 return "beside"
-            return run.status.value if self.standing.kind != "lost" else "lost"
+            kind = self.standing.kind
+            return kind if kind in ("lost", "cannot_tell") else run.status.value
         if held is not None:
             return held
         return self.standing.driving or "owed"

@@ -138,7 +138,7 @@ class Services:
         return count
 
     def liveness(self, run: RunRecord) -> str:
-        """`driven`, `lost`, `owed` or `idle`; held for a moment, since asking a lock takes milliseconds."""
+        """`driven`, `lost`, `owed`, `cannot_tell` or `idle`; kept for a moment, so that a page asks each lock once."""
         if run.status.ended:
             return "idle"
         key = (run.owner or "", run.run_id, run.status.value, run.owed or "")
@@ -146,10 +146,7 @@ class Services:
         now = time.monotonic()
         if held is not None and held[0] > now and held[1] != "lost":
             return held[1]
-        try:
-            state = liveness(run, self.config)
-        except OSError:  # an owner that is no file's name cannot hold a lock
-            state = "lost"
+        state = liveness(run, self.config, self.store)
         if len(self._alive) > 2000:
             self._alive.clear()
         self._alive[key] = (now + LIVENESS_HOLDS, state)

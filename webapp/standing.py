@@ -12,7 +12,7 @@ from webapp.services import Services
 
 
 class Standing(Struct, frozen=True):
-    """`kind` picks icon and colour (a status, `lost` or `owed`), `label` is the word beside it."""
+    """`kind` picks icon and colour (a status, `lost`, `owed` or `cannot_tell`), `label` is the word beside it."""
 
     kind: str
     label: str
@@ -41,6 +41,8 @@ def standing(run: RunRecord, services: Services) -> Standing:
         return Standing("cancelled", "being cancelled", True, live)
     if live == "lost":
         return Standing("lost", "lost", True, live)
+    if live == "cannot_tell":
+        return Standing("cannot_tell", "cannot tell", True, live)
     if live == "owed":
         return Standing("owed", _owed(run, held), True, live)
     if run.status is RunStatus.SUSPENDED:
@@ -102,6 +104,8 @@ def _resume(run: RunRecord, services: Services) -> Choice | None:
         return (
             None if run.status is RunStatus.RUNNING else Choice("resume", label, f"{owner_label(run.owner)} drives it")
         )
+    if state == "cannot_tell":
+        return Choice("resume", label, f"whether {owner_label(run.owner)} still drives it cannot be told")
     if run.status is RunStatus.SUSPENDED and run.owed is None:
         return None  # it waits for people; the panel is what goes on from here
     return Choice("resume", label)

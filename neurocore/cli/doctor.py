@@ -280,13 +280,16 @@ def _left_alone(project: Project, store: RunStore) -> Iterator[FindingDocument]:
     for word, sentence in (
         ("lost", "lost: their process died"),
         ("owed", "owed: to go on, and driven by nobody"),
+        ("cannot_tell", "left alone: whether their process lives cannot be told"),
     ):
         count = states.count(word)
         if count:
             are = "is" if count == 1 else "are"
             yield _warning(
                 "runs", f"{counted(count, 'run')} {are} {sentence if count > 1 else sentence.replace('their', 'its')}.",
-                "`neurocore runs sweep` goes on with them.",
+                "`neurocore runs inspect ID` says why."
+                if word == "cannot_tell"
+                else "`neurocore runs sweep` goes on with them.",
             )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ MARKS = {
     "skipped": ("–", "dim"),
     "lost": ("!", "red"),
     "owed": ("›", "yellow"),
+    "cannot tell": ("?", "yellow"),
     "voided": ("⊘", "dim"),
     "warning": ("!", "yellow"),
 }

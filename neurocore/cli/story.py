@@ -86,6 +86,8 @@ def standing(run: RunRecord, state: str) -> tuple[str, str]:
             return "lost", f"lost: its process died at {nodes or 'its start'}"
         if state == "owed":
             return "owed", "to go on, driven by nobody yet"
+        if state == "cannot_tell":
+            return "cannot tell", f"running {nodes}, or its process died: that cannot be told"
         return "running", f"running {nodes}".strip()
     if run.status is RunStatus.FAILED:
         words = {"rejected": "rejected", "timeout": "timed out", "interrupted": "interrupted", "lost": "lost"}
@@ -324,6 +326,11 @@ def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], sta
         lines += wrapped(f"It is being driven by {line(owner_label(run.owner))}.", room, "  ", "    ")
     elif state == "lost":
         lines.append("  Its process died; what was done is kept, and resume goes on from there.")
+    elif state == "cannot_tell":
+        from neurocore.runtime.claim import cannot_tell, driver_of
+
+        why = str(cannot_tell(run, driver_of(run, project.config, project.store)))
+        lines += wrapped(safe(why), room, "  ", "    ")
     elif state == "owed":
         lines.append("  It is to go on, and nobody drives it yet: the sweep will, or resume does now.")
     elif run.status.ended:

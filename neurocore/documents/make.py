@@ -310,6 +310,8 @@ def next_commands(run: RunRecord, gates: Sequence[GateRecord], state_now: str, n
         commands.append(f"{program} runs approve {name}{which} --reject{why}")
     if state_now == "driven":
         commands.append(f"{program} runs watch {name}")
+    elif state_now == "cannot_tell":
+        commands.append(f"{program} runs resume {name} --take-over")
     elif state_now in ("owed", "lost") or _can_be_tried_again(run):
         commands.append(f"{program} runs resume {name}")
     if run.status.ended:

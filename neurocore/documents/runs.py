@@ -26,7 +26,8 @@ class RunSummary(Struct, kw_only=True):
     """A run as lists have it.
 
     `status` is running, completed, failed, suspended or cancelled. `state` says who moves it on: `driven` (a live
-    process does), `owed` (it is to go on, and nobody drives it yet), `lost` (its process died), `idle`.
+    process does), `owed` (it is to go on, and nobody drives it yet), `lost` (its process died), `cannot_tell` (nobody
+    knows whether its process lives, so the run is left alone), `idle`.
     `duration_ms` is time worked, not time waited for people.
     """
 
@@ -295,7 +296,8 @@ class SweepDocument(Struct, kw_only=True):
     """`runs sweep --json`; with `--watch` one document a line.
 
     Ids of runs that were owed, that were lost, that were ended as failed (`runtime.on_lost: fail`), and the sentence
-    of each that could not be driven on.
+    of each that could not be driven on. `left` are the runs that were left alone, because it cannot be told whether
+    their process lives.
     """
 
     at: str
@@ -303,6 +305,7 @@ class SweepDocument(Struct, kw_only=True):
     lost: list[str]
     failed: list[str]
     errors: dict[str, str]
+    left: list[str]
 
 
 class DeletedDocument(Struct, kw_only=True):

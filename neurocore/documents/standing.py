@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def state(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> str:
-    """`driven`, `owed`, `lost` or `idle`; only what may be moving is looked into.
+    """`driven`, `owed`, `lost`, `cannot_tell` or `idle`; only what may be moving is looked into.
 
     A run that has ended since it was read, with its process, is not taken for lost: it is read again.
     """

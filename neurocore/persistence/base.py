@@ -12,7 +12,7 @@ import json
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
@@ -66,6 +66,9 @@ from neurocore.persistence.records import (
     storable,
     utcnow_iso,
 )
+
+if TYPE_CHECKING:
+    from neurocore.persistence.owners import Owners
 
 __all__ = [
     "FURTHER_ABILITIES",
@@ -131,6 +134,9 @@ class RunStore(ABC):
 
     #: True when two processes that write to one store are kept apart (promises 3 to 5 across processes).
     multi_process: ClassVar[bool] = False
+
+    #: The locks of those who drive runs of this store, where they lie beside its file; None: below `paths.data`.
+    owners: Owners | None = None
 
     # ---------------------------------------------------------------- the six
 

@@ -36,6 +36,7 @@ class Database:
         self.closed = False
         with Telling(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            _refuse_hard_links(path)
             prepare(path)
             self._identity = _identify(self._name)
         self._forget()
@@ -338,6 +339,15 @@ def _is_busy(error: sqlite3.OperationalError) -> bool:
 def _identify(path: str) -> tuple[int, int]:
     found = os.stat(path)  # noqa: PTH116 (half the cost of Path.stat, and asked at every access)
     return found.st_dev, found.st_ino
+
+
+def _refuse_hard_links(path: Path) -> None:
+    """Raise StoreError for a file with several names: SQLite's log and our locks lie beside one of them each."""
+    if path.is_file() and path.stat().st_nlink > 1:
+        raise StoreError(
+            f"The run history {path} has several names (hard links), and processes that use different ones do not see "
+            "each other; keep one name and remove the others, or replace this one by a copy of its own."
+        )
 
 
 def _sentence(path: Path, error: sqlite3.Error) -> str:

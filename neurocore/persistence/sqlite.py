@@ -27,6 +27,7 @@ from neurocore.persistence.base import (
     was_deleted,
 )
 from neurocore.persistence.database import Database
+from neurocore.persistence.owners import Owners
 from neurocore.persistence.sqlite_reads import SQLiteReads
 from neurocore.persistence.sqlite_writes import blueprint_of, execute, insert_belongings, insert_run, write_step
 
@@ -45,6 +46,7 @@ class SQLiteRunStore(SQLiteReads):
     def __init__(self, path: Path | str, *, durability: str = "normal") -> None:
         self.path = Path(path)
         super().__init__(Database(self.path, durability=durability))
+        self.owners = Owners.beside(self.path)
         self._places: dict[str, int] = {}
 
     def close(self) -> None:

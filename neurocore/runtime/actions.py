@@ -5,8 +5,9 @@ from __future__ import annotations
 from neurocore.config import NeuroCoreConfig
 from neurocore.errors import NotResumable
 from neurocore.persistence.base import GateStatus, RunRecord, RunStatus, RunStore
+from neurocore.persistence.owners import Life
 from neurocore.runtime.begin import refuse_unless_resumable
-from neurocore.runtime.claim import is_driven, owner_label
+from neurocore.runtime.claim import driver_of, owner_label
 
 
 def actions(run: RunRecord, config: NeuroCoreConfig, run_store: RunStore) -> dict[str, str | None]:
@@ -15,20 +16,23 @@ def actions(run: RunRecord, config: NeuroCoreConfig, run_store: RunStore) -> dic
     ended = run.status.ended
     return {
         "decide": None if open_gates and not ended else "no gate of this run is open",
-        "resume": _no_resume(run, config, waits=bool(open_gates)),
+        "resume": _no_resume(run, config, run_store, waits=bool(open_gates)),
         "replay": None,
         "cancel": f"it is {run.status.value} already" if ended else None,
         "delete": None if ended else f"it is {run.status.value}; cancel it first",
     }
 
 
-def _no_resume(run: RunRecord, config: NeuroCoreConfig, *, waits: bool) -> str | None:
+def _no_resume(run: RunRecord, config: NeuroCoreConfig, store: RunStore, *, waits: bool) -> str | None:
     try:
         refuse_unless_resumable(run)
     except NotResumable as error:
         return str(error).partition(";")[0]
-    if is_driven(run, config):
+    driver = driver_of(run, config, store)
+    if driver.life is Life.ALIVE:
         return f"{owner_label(run.owner)} drives it"
+    if driver.life is Life.UNKNOWN:
+        return f"whether {owner_label(run.owner)} still drives it cannot be told: {driver.reason}"
     if run.status is RunStatus.SUSPENDED and run.owed is None and waits:
         return f"it waits for an answer at {run.suspended_at_node}"
     return None

@@ -42,7 +42,8 @@ from neurocore.persistence.base import (
     own_event,
     utcnow_iso,
 )
-from neurocore.runtime.claim import busy, driving, is_driven, owner_label, owner_of_this_process
+from neurocore.persistence.owners import Life
+from neurocore.runtime.claim import busy, driver_of, driving, owner_label, owner_of_this_process, refuse_if_driven
 from neurocore.runtime.events import OnEvent
 from neurocore.runtime.loop import Drive
 from neurocore.runtime.restore import FAILED_STEPS, give_again, go_on_waiting, let_stand, restore
@@ -181,7 +182,7 @@ def drive_new(
     owner: str | None = None,
 ) -> FlowContext:
     """Create the run, claimed by this process from its first moment, and drive it."""
-    run.owner = owner or owner_of_this_process(config)
+    run.owner = owner or owner_of_this_process(config, store)
     run.epoch = 1
     with driving(run.run_id):
         drive = Drive(
@@ -212,8 +213,8 @@ def drive_on(
     A failed run goes on only where `event` says who wants it, or where that was recorded before (`owed`). Raises
     RunNotFound, NotResumable, RunBusyError (somebody alive drives it, or claimed it first), ExecutionError, ClaimLost.
     """
-    owner = owner_of_this_process(config)
-    run, alive = _resumable(run_id, config, store, take_over=take_over, latest=blueprint is not None)
+    owner = owner_of_this_process(config, store)
+    run, dead = _resumable(run_id, config, store, take_over=take_over, latest=blueprint is not None)
     was_failed, was_owed = run.status is RunStatus.FAILED, run.owed is not None
     if was_failed and event is None and not was_owed:
         raise NotResumable(f"Run {run_id} has failed, and nobody asked for another try; resume it if it is to go on.")
@@ -221,7 +222,7 @@ def drive_on(
     definition = with_gates(blueprint, registry) if blueprint is not None else recorded
     with driving(run_id):
         cancelled_by = None if run.status.ended else run.cancel_requested
-        events = [*([event] if event else []), *_claim(run, owner, store, alive=alive)]
+        events = [*([event] if event else []), *_claim(run, owner, store, dead=dead)]
         run.cancel_requested = cancelled_by
         redefined = blueprint is not None and definition.hash != run.blueprint_hash
         if redefined:
@@ -247,26 +248,26 @@ def drive_on(
 def _resumable(
     run_id: str, config: NeuroCoreConfig, store: RunStore, *, take_over: bool, latest: bool
 ) -> tuple[RunRecord, bool]:
-    """The run, and whether somebody alive drives it, from whom it is to be taken over.
+    """The run, and whether nobody drives it; else it is to be taken over from who does, or may do.
 
     Raises RunNotFound, RunBusyError, or NotResumable.
     """
     run = store.load_summary(run_id)
     if run is None:
         raise RunNotFound(f"There is no run {run_id}.", run_id=run_id)
-    alive = is_driven(run, config)
-    if alive and not take_over:
-        raise busy(run)
-    if run.owner is not None and not alive:
+    if not take_over:
+        refuse_if_driven(run, config, store)
+    dead = not take_over or driver_of(run, config, store).life is Life.DEAD
+    if run.owner is not None and dead:
         run = _as_left(run, store)
     refuse_unless_resumable(run, latest=latest)
     run.events = store.load_events(run_id)
-    return run, alive
+    return run, dead
 
 
-def _claim(run: RunRecord, owner: str, store: RunStore, *, alive: bool) -> list[Event]:
+def _claim(run: RunRecord, owner: str, store: RunStore, *, dead: bool) -> list[Event]:
     """Make the run this process's; what is to be told of whom it is taken from. Raises RunBusyError."""
-    died = run.status is RunStatus.RUNNING and run.owner is not None and not alive and run.owed is None
+    died = run.status is RunStatus.RUNNING and run.owner is not None and dead and run.owed is None
     at_work = not run.current_nodes or any(not node.is_paused for node in run.current_nodes)
     epoch = store.claim(run.run_id, owner=owner, expected_epoch=run.epoch, expected_owner=run.owner)
     failpoint("claim.after")
@@ -276,7 +277,7 @@ def _claim(run: RunRecord, owner: str, store: RunStore, *, alive: bool) -> list[
     taken = {"from": owner_label(run.owner), "because": "it died" if died else "take-over"}
     run.epoch, run.owner, run.owed, run.status = epoch, owner, None, RunStatus.RUNNING
     run.deaths += died and at_work
-    return [own_event("taken_over", taken)] if died or alive else []
+    return [own_event("taken_over", taken)] if died or not dead else []
 
 
 def _redefine(run: RunRecord, blueprint: Blueprint) -> Event:

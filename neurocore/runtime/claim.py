@@ -1,81 +1,78 @@
 """Who drives a run, and whether that process still lives.
 
-A process that drives holds one file lock under the data directory for as long as it lives; the operating system lets go
-of it when the process dies, however it dies. So on one machine "is the owner alive" is a question to a lock, never to a
-pid or a clock (promise 3). The name of the lock's file is the owner's token; it stands in the run's `owner`.
+A process that drives holds one lock for as long as it lives (`neurocore.persistence.owners`). Its token stands in the
+run's `owner`, so "is the owner alive" is a question to a lock, never to a process id or a clock (promise 3). There are
+three answers: a run whose owner cannot be looked at is left alone until that can be told.
 """
 
 from __future__ import annotations
 
 import atexit
+import logging
 import os
-import re
 import socket
-import threading
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from neurocore.config import NeuroCoreConfig
-from neurocore.errors import RunBusyError, StoreError
+from neurocore.errors import DriverUnknown, RunBusyError
+from neurocore.persistence import owners
 from neurocore.persistence.base import Owed, RunRecord, RunStatus, RunStore, own_event
+from neurocore.persistence.owners import Life, Owners, Probe
 
-#: What `owner_of_this_process` puts first; anything else in a record names no file.
-_TOKEN = re.compile("[0-9a-f]{32}")
-_guard = threading.Lock()
-_locks: dict[Path, tuple[int, str, FileLock]] = {}
-_driving: set[str] = set()
+_driving: dict[str, object] = {}
+#: What was logged of owners that cannot be looked at: each reason once.
+_told: set[tuple[str, str]] = set()
+_log = logging.getLogger(__name__)
 
 
-def owner_of_this_process(config: NeuroCoreConfig) -> str:
+def owner_of_this_process(config: NeuroCoreConfig, store: RunStore) -> str:
     """`<token>@<host>:<pid>`, and hold that token's lock from the first call on.
 
-    Raises StoreError when the data directory cannot be written.
+    Raises StoreError when the lock cannot be held.
     """
-    directory = _directory(config)
-    with _guard:
-        held = _locks.get(directory)
-        if held is None or held[0] != os.getpid():
-            token = uuid.uuid4().hex
-            lock = FileLock(directory / f"{token}.lock", thread_local=False)
-            try:
-                directory.mkdir(parents=True, exist_ok=True)
-                lock.acquire(blocking=False)
-            except OSError as error:
-                raise StoreError(
-                    f"The folder {directory} cannot be written ({error.strerror or error}), and a run needs a lock "
-                    "file there; make it writable or set paths.data."
-                ) from error
-            held = _locks[directory] = (os.getpid(), token, lock)
-    return f"{held[1]}@{socket.gethostname()}:{held[0]}"
+    return f"{owners_of(store, config).hold()}@{socket.gethostname()}:{os.getpid()}"
 
 
-def is_driven(run: RunRecord, config: NeuroCoreConfig) -> bool:
-    """Whether a live process drives this run now."""
+def owners_of(store: RunStore, config: NeuroCoreConfig) -> Owners:
+    """Where the locks of those who drive runs of this store lie."""
+    return store.owners if store.owners is not None else Owners(config.data_dir / "owners")
+
+
+def driver_of(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> Probe:
+    """Whether a process drives this run now. That it cannot be told is logged, once for each owner and reason."""
     if not run.owner:
-        return False
+        return Probe(Life.DEAD)
     token = run.owner.partition("@")[0]
-    directory = _directory(config)
-    held = _locks.get(directory)
-    if held is not None and held[:2] == (os.getpid(), token):
-        return run.run_id in _driving
-    path = directory / f"{token}.lock"
-    if not _TOKEN.fullmatch(token) or not path.exists():
-        return False
-    probe = FileLock(path, thread_local=False)
-    try:
-        # Another process may be probing in this very instant, so one failure is not yet an answer.
-        probe.acquire(timeout=0.004, poll_interval=0.001)
-    except Timeout:
-        return True
-    except OSError:
-        return False
-    path.unlink(missing_ok=True)
-    probe.release()
-    return False
+    place = owners_of(store, config)
+    if place.is_held(token):
+        return Probe(Life.ALIVE if run.run_id in _driving else Life.DEAD)
+    older = store.owners is not None and owners.is_of_data_folder(token)
+    found = _older(run, token, config, store) if older else place.probe(token)
+    if found.life is Life.UNKNOWN and (run.owner, found.reason) not in _told:
+        if len(_told) > 1000:
+            _told.clear()
+        _told.add((run.owner, found.reason))
+        _log.warning("%s The run is left alone.", cannot_tell(run, found))
+    return found
+
+
+def _older(run: RunRecord, token: str, config: NeuroCoreConfig, store: RunStore) -> Probe:
+    """Look for an owner whose lock lies in a data folder, where locks lay before they lay beside the database.
+
+    Several data folders may share one database. So where its file is missing, the owner is dead only if the database
+    itself is in this project's data folder, or if the owner gave the run back.
+    """
+    own = Path(os.path.realpath(config.data_dir))
+    beside = store.owners.folder.parent if store.owners is not None else own
+    if own == beside and not (own / "owners").exists():
+        return Probe(Life.DEAD)  # no older version has ever driven anything here
+    found = [Owners(folder / "owners", complete=own == beside).probe(token) for folder in dict.fromkeys((own, beside))]
+    for life in (Life.ALIVE, Life.DEAD):
+        if any(probe.life is life for probe in found):
+            return Probe(life)
+    return Probe(Life.DEAD) if run.owed == Owed.RESUME else found[0]
 
 
 def hand_back(run_id: str, store: RunStore, why: str) -> None:
@@ -88,8 +85,7 @@ def hand_back(run_id: str, store: RunStore, why: str) -> None:
 
 def _is_own(owner: str | None) -> bool:
     """Whether an owner is this very process."""
-    token = (owner or "").partition("@")[0]
-    return any(held[:2] == (os.getpid(), token) for held in list(_locks.values()))
+    return owners.is_this_process((owner or "").partition("@")[0])
 
 
 def owner_label(owner: str | None) -> str:
@@ -110,45 +106,44 @@ def busy(run: RunRecord) -> RunBusyError:
     )
 
 
+def cannot_tell(run: RunRecord, found: Probe) -> DriverUnknown:
+    """The error that says why nobody knows whether the run is driven."""
+    label = owner_label(run.owner)
+    return DriverUnknown(
+        f"Whether {label} still drives run {run.run_id} cannot be told: {found.reason}; if that process is gone, take "
+        f"the run over with `neurocore runs resume {run.run_id} --take-over`.",
+        run_id=run.run_id,
+        owner=label,
+    )
+
+
+def refuse_if_driven(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> None:
+    """Raise RunBusyError where a process drives the run, or where that cannot be told (DriverUnknown)."""
+    found = driver_of(run, config, store)
+    if found.life is Life.ALIVE:
+        raise busy(run)
+    if found.life is Life.UNKNOWN:
+        raise cannot_tell(run, found)
+
+
 @contextmanager
 def driving(run_id: str) -> Iterator[None]:
     """Within the block this process counts as the one that drives the run. Raises RunBusyError when it does already."""
-    with _guard:
-        if run_id in _driving:
-            raise RunBusyError(
-                f"Run {run_id} is being driven by this very process; wait for it.", run_id=run_id, owner="this process"
-            )
-        _driving.add(run_id)
+    mine = object()
+    if _driving.setdefault(run_id, mine) is not mine:
+        raise RunBusyError(
+            f"Run {run_id} is being driven by this very process; wait for it.", run_id=run_id, owner="this process"
+        )
     try:
         yield
     finally:
-        _driving.discard(run_id)
-
-
-def _directory(config: NeuroCoreConfig) -> Path:
-    return config.data_dir / "owners"
-
-
-def _let_go() -> None:
-    for pid, _, lock in _locks.values():
-        if pid == os.getpid():
-            path = Path(lock.lock_file)
-            path.unlink(missing_ok=True)
-            lock.release()
-    _locks.clear()
+        _driving.pop(run_id, None)
 
 
 def _forget_in_child() -> None:
-    # The child shares the open file with its parent: unlocking it would unlock the parent, so it is only closed.
-    for _, _, lock in _locks.values():
-        descriptor = getattr(getattr(lock, "_context", None), "lock_file_fd", None)
-        if descriptor is not None:
-            os.close(descriptor)
-            lock._context.lock_file_fd = None
-    _locks.clear()
+    owners.forget_in_child()
     _driving.clear()
 
 
-atexit.register(_let_go)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_in_child)
+atexit.register(lambda: owners.let_go(driving=bool(_driving)))
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -33,6 +33,7 @@ from neurocore.persistence.base import (
     was_deleted,
 )
 from neurocore.persistence.memory import InMemoryRunStore
+from neurocore.persistence.owners import Life
 from neurocore.runtime import latest as latest_definition
 from neurocore.runtime.actions import actions
 from neurocore.runtime.begin import (
@@ -44,7 +45,7 @@ from neurocore.runtime.begin import (
     resumed,
     system_user,
 )
-from neurocore.runtime.claim import busy, driving, is_driven, owner_of_this_process
+from neurocore.runtime.claim import driver_of, driving, owner_of_this_process, refuse_if_driven
 from neurocore.runtime.decide import Decision, answer_input, decide_gate
 from neurocore.runtime.events import OnEvent
 from neurocore.runtime.lookup import load_run, load_summary, resolve_run_id
@@ -168,8 +169,8 @@ def resume_blueprint(
     who = person(by) if by is not None else system_user()
     run = load_summary(run_id, store)
     refuse_unless_resumable(run, latest=latest)
-    if not take_over and is_driven(run, neurocore_config):
-        raise busy(run)
+    if not take_over:
+        refuse_if_driven(run, neurocore_config, store)
     if resume_data is not None and not isinstance(resume_data, Mapping):
         raise UsageError("resume_data must be a mapping from key to value.")
     refuse_unless_storable(resume_data or {}, "resume_data")
@@ -263,7 +264,7 @@ def cancel_run(
         raise _ended_already(load_summary(run_id, run_store))
     configuration = config or load_config()
     seen = load_summary(run_id, run_store)
-    if not is_driven(seen, configuration):  # who drives it by now has not seen the request
+    if driver_of(seen, configuration, run_store).life is Life.DEAD:  # who drives it by now has not seen the request
         with contextlib.suppress(RunBusyError), driving(run_id):  # for whoever looks, it is not lost meanwhile
             _cancel_idle(seen, by, configuration, run_store)
     return load_run(run_id, run_store)
@@ -276,7 +277,7 @@ def _cancel_idle(seen: RunRecord, by: str, config: NeuroCoreConfig, store: RunSt
     run = load_summary(run_id, store)
     if run.status.ended:  # its process ended it in this very moment
         raise _ended_already(run)
-    owner = owner_of_this_process(config)
+    owner = owner_of_this_process(config, store)
     epoch = store.claim(run_id, owner=owner, expected_epoch=seen.epoch, expected_owner=seen.owner)
     if epoch is None:
         return  # somebody began to drive it in this very moment, and will see the request

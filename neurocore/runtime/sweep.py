@@ -21,7 +21,8 @@ from neurocore.persistence.base import (
     own_event,
     utcnow_iso,
 )
-from neurocore.runtime.claim import is_driven, owner_label, owner_of_this_process
+from neurocore.persistence.owners import Life
+from neurocore.runtime.claim import driver_of, owner_label, owner_of_this_process, owners_of
 from neurocore.runtime.dispatch import Dispatcher
 
 
@@ -29,25 +30,30 @@ class SweepReport(Struct):
     """What a sweep did.
 
     Ids of runs that were `owed`, that were `lost` (their process died), that it `failed` (`runtime.on_lost: fail`),
-    and the sentences of `errors` that handing in raised.
+    and the sentences of `errors` that handing in raised. `left` has those that were left alone, because it cannot be
+    told whether their process lives: they are no work that was done.
     """
 
     owed: list[str] = []
     lost: list[str] = []
     failed: list[str] = []
     errors: dict[str, str] = {}
+    left: list[str] = []
 
     def __bool__(self) -> bool:
         return bool(self.owed or self.lost or self.failed or self.errors)
 
 
-def liveness(run: RunRecord, config: NeuroCoreConfig) -> str:
+def liveness(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> str:
     """`driven` while a live process drives the run, `lost` when its process died, `owed`, else `idle`.
 
-    A failed run is owed from the moment that somebody asked for it to go on until it is claimed.
+    `cannot_tell` while nobody knows whether its process lives. A failed run is owed from the moment that somebody asked
+    for it to go on until it is claimed.
     """
-    if not run.status.ended and is_driven(run, config):
-        return "driven"
+    if not run.status.ended:
+        life = driver_of(run, config, store).life
+        if life is not Life.DEAD:
+            return "driven" if life is Life.ALIVE else "cannot_tell"
     if run.owed is not None:
         return "owed"
     return "lost" if run.status is RunStatus.RUNNING else "idle"
@@ -55,20 +61,26 @@ def liveness(run: RunRecord, config: NeuroCoreConfig) -> str:
 
 def liveness_now(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> str:
     """`liveness`, but a run that its process ended right after the row was read is not taken for lost."""
-    state = liveness(run, config)
+    state = liveness(run, config, store)
     if state != "lost":
         return state
     now = store.load_summary(run.run_id)
     if now is None:
         return "idle"
-    return state if now.version == run.version else liveness(now, config)
+    return state if now.version == run.version else liveness(now, config, store)
 
 
 def sweep_once(config: NeuroCoreConfig, *, run_store: RunStore, dispatch: Dispatcher) -> SweepReport:
-    """Look through the active runs once and hand in those that nobody drives and that must go on."""
-    report = SweepReport(owed=[], lost=[], failed=[], errors={})
+    """Look through the active runs once and hand in those that nobody drives and that must go on.
+
+    Raises StoreError when this process has lost its own lock and cannot hold it again.
+    """
+    owners_of(run_store, config).keep()
+    report = SweepReport(owed=[], lost=[], failed=[], errors={}, left=[])
     for run in run_store.active_runs():
         state = liveness_now(run, config, run_store)
+        if state == "cannot_tell":
+            report.left.append(run.run_id)
         if state not in ("owed", "lost") or dispatch.state(run.run_id) is not None:
             continue
         if state == "lost" and config.runtime.on_lost == "fail" and not run.cancel_requested:
@@ -88,7 +100,7 @@ def _fail(run_id: str, config: NeuroCoreConfig, store: RunStore) -> bool:
     run = store.load_summary(run_id)
     if run is None or liveness_now(run, config, store) != "lost":
         return False
-    owner = owner_of_this_process(config)
+    owner = owner_of_this_process(config, store)
     epoch = store.claim(run_id, owner=owner, expected_epoch=run.epoch, expected_owner=run.owner)
     failpoint("claim.after")
     if epoch is None:

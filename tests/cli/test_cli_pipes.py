@@ -13,6 +13,9 @@ import time
 
 import pytest
 
+from neurocore.persistence import SQLiteRunStore
+from tests.locks import nobody_can_look_at
+
 from .conftest import command, environment, wait_for
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -206,6 +209,47 @@ def test_a_killed_run_is_lost_at_once_and_the_sweep_goes_on(project):
     (project.root / "go").write_text("")
     assert project.json("runs", "sweep")["lost"] == ["killed"]
     assert project.json("runs", "inspect", "killed")["run"]["status"] == "completed"
+
+
+def test_a_run_is_left_alone_by_every_command_while_nobody_can_tell_whether_its_process_lives(project):
+    process = project.spawn("run", "plain", "--run-id", "hidden", "--data", "mode=wait")
+    wait_for(project.root / "waiting", process)
+    process.kill()
+    process.communicate(timeout=30)
+    (project.root / "go").write_text("")
+    (lock,) = (project.root / "data" / "runs.db-owners").glob("*.lock")
+    lock.unlink()
+    lock.symlink_to(lock)
+
+    assert "cannot tell" in project.ok("runs", "list")
+    told = project.ok("runs", "inspect", "hidden")
+    assert "cannot be told" in told
+    assert f"process {process.pid}" in told
+    assert "runs resume hidden --take-over" in told
+    assert "left alone" in project.ok("doctor")
+    assert "Run hidden was left alone" in project.ok("runs", "sweep")
+    assert project.json("runs", "sweep")["left"] == ["hidden"]
+    shown = project.json("runs", "inspect", "hidden")
+    assert (shown["run"]["state"], shown["run"]["driven_by"]) == ("cannot_tell", None)
+    assert "cannot be told" in shown["refused"]["resume"]
+    refused = project.call("runs", "resume", "hidden")
+    assert refused.exit_code == 4
+    assert "neurocore runs resume hidden --take-over" in refused.stderr
+    asked = project.call("runs", "cancel", "hidden")
+    assert "cannot be told" in asked.stderr
+    assert project.json("runs", "resume", "hidden", "--take-over", code=1)["status"] == "cancelled"
+
+
+def test_an_answer_is_recorded_while_nobody_can_tell_whether_the_process_of_its_run_lives(project):
+    project.run("gated", "--run-id", "hidden")
+    store = SQLiteRunStore(project.root / "data" / "runs.db")
+    owner, _ = nobody_can_look_at(store.owners)
+    assert store.claim("hidden", owner=owner, expected_epoch=store.load_run("hidden").epoch)
+    store.close()
+    answered = project.call("runs", "approve", "hidden")
+    assert answered.exit_code == 0
+    assert "The answer is recorded. Whether process 4711 on elsewhere still drives run hidden" in answered.stderr
+    assert project.json("runs", "inspect", "hidden")["gates"][0]["status"] == "decided"
 
 
 def test_resume_of_a_run_that_is_driven_is_refused_naming_who(project):

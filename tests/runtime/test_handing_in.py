@@ -19,7 +19,8 @@ from neurocore.errors import (
     RunBusyError,
 )
 from neurocore.persistence import RunStatus
-from neurocore.runtime import begin, executor, sweep
+from neurocore.persistence.owners import Life, Probe
+from neurocore.runtime import claim, executor, sweep
 from neurocore.runtime.begin import drive_on
 from neurocore.runtime.dispatch import InlineDispatcher, ThreadDispatcher
 from neurocore.runtime.events import RunEvent
@@ -188,17 +189,17 @@ def just_ended(world: World, monkeypatch: pytest.MonkeyPatch, module: Any, *, ep
     stale.version -= 1
     world.store.save_run(stale)
 
-    def dead_by_now(run: Any, config: Any) -> bool:
+    def dead_by_now(run: Any, config: Any, store: Any) -> Probe:
         if world.record(run_id).owner == stale.owner:
             world.store.save_run(structs.replace(done, epoch=done.epoch + epoch))
-        return False
+        return Probe(Life.DEAD)
 
-    monkeypatch.setattr(module, "is_driven", dead_by_now)
+    monkeypatch.setattr(module, "driver_of", dead_by_now)
     return world.record(run_id)
 
 
 def test_a_run_that_ends_right_after_its_row_was_read_is_not_driven_again(world: World, monkeypatch: Any) -> None:
-    run = just_ended(world, monkeypatch, begin)
+    run = just_ended(world, monkeypatch, claim)
     with pytest.raises(NotResumable, match="is completed"):
         drive_on(run.run_id, world.registry, world.config, world.store)
     assert world.calls == ["a"]
@@ -206,7 +207,7 @@ def test_a_run_that_ends_right_after_its_row_was_read_is_not_driven_again(world:
 
 
 def test_a_run_that_somebody_claims_right_after_its_row_was_read_is_busy(world: World, monkeypatch: Any) -> None:
-    run = just_ended(world, monkeypatch, begin, epoch=1)
+    run = just_ended(world, monkeypatch, claim, epoch=1)
     with pytest.raises(RunBusyError):
         drive_on(run.run_id, world.registry, world.config, world.store)
 
@@ -295,11 +296,11 @@ def test_a_run_that_somebody_claims_right_before_it_is_cancelled_is_not_taken_fr
 ) -> None:
     run_id = world.run(chain("approval: {name: ok}")).metadata.run_id
 
-    def claimed_right_after(run: Any, config: Any) -> bool:
+    def claimed_right_after(run: Any, config: Any, store: Any) -> Probe:
         world.store.claim(run_id, owner="other@here:1", expected_epoch=run.epoch)
-        return False
+        return Probe(Life.DEAD)
 
-    monkeypatch.setattr(executor, "is_driven", claimed_right_after)
+    monkeypatch.setattr(executor, "driver_of", claimed_right_after)
     run = cancel_run(run_id, run_store=world.store, by="ann", config=world.config)
     assert (run.status, run.owner, run.cancel_requested) == ("running", "other@here:1", "ann")
 

@@ -115,4 +115,6 @@ def test_a_step_that_does_not_end_in_time_does_not_hold_the_server_and_its_run_i
     _, talk = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "the next sweep takes their runs up again" in talk
-    assert liveness(site.store.load_summary(run.run_id), site.config) == "owed", "a stop by SIGTERM is no death"
+    assert liveness(site.store.load_summary(run.run_id), site.config, site.store) == "owed", (
+        "a stop by SIGTERM is no death"
+    )

@@ -12,7 +12,7 @@ from neurocore.cli.live import View
 from neurocore.cli.output import say
 from neurocore.cli.project import Project, pass_project
 from neurocore.cli.types import by_option, json_option, run_argument
-from neurocore.errors import NotResumable, RunBusyError
+from neurocore.errors import DriverUnknown, NotResumable, RunBusyError
 
 if TYPE_CHECKING:
     from neurocore.runtime.executor import Decision
@@ -67,6 +67,8 @@ def _go_on(project: Project, run_id: str, decision: Decision, *, quiet: bool) ->
 
     try:
         drive(project, resume, run_id=run_id, quiet=quiet)
+    except DriverUnknown as error:
+        say(f"The answer is recorded. {error}")
     except RunBusyError as error:
         say(f"The answer is recorded; {error.owner or decision.driven_by or 'another process'} drives the run on.")
     except NotResumable:

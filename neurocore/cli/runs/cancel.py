@@ -22,8 +22,9 @@ def cancel(project: Project, run_id: str, note: str | None, by: str | None, as_j
     """
     from neurocore.cli import story
     from neurocore.documents import make
+    from neurocore.persistence.owners import Life
     from neurocore.runtime.begin import system_user
-    from neurocore.runtime.claim import owner_label
+    from neurocore.runtime.claim import driver_of, owner_label
     from neurocore.runtime.executor import cancel_run
 
     whole = project.run_id(run_id)
@@ -34,5 +35,11 @@ def cancel(project: Project, run_id: str, note: str | None, by: str | None, as_j
         emit(make.outcome(run, project.store, project.config, project.called))
         return
     if not run.status.ended:
-        say(f"Asked {owner_label(run.owner)} to stop; it does so when the step that runs has ended.")
+        if driver_of(run, project.config, project.store).life is Life.UNKNOWN:
+            say(
+                f"Asked {owner_label(run.owner)} to stop, but whether it still lives cannot be told; if it is gone, "
+                f"`{project.called} runs resume {run.run_id} --take-over` ends the run."
+            )
+        else:
+            say(f"Asked {owner_label(run.owner)} to stop; it does so when the step that runs has ended.")
     out("\n".join(story.ending(run, project)))

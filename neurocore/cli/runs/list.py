@@ -88,7 +88,8 @@ def _print(project: Project, runs: list[RunRecord]) -> None:
     rows: list[list[str | Cell]] = []
     for run in runs:
         now = state(run, project.config, project.store)
-        word = now if now in ("lost", "owed") and not run.status.ended else run.status.value
+        moves = now in ("lost", "owed", "cannot_tell") and not run.status.ended
+        word = now.replace("_", " ") if moves else run.status.value
         sign, colour = MARKS.get(word, ("·", ""))
         done = f"{run.nodes_done}/{run.nodes_total}" if run.nodes_total else ""
         rows.append(

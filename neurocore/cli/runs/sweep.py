@@ -75,8 +75,10 @@ def _keep_at_it(project: Project, interval: float, grace: float, as_json: bool) 
     data = sys.stdout  # what skills print meanwhile goes to stderr
     try:
         with contextlib.redirect_stdout(sys.stderr), stoppable(), contextlib.suppress(KeyboardInterrupt, Terminated):
+            left: list[str] = []
             while True:
                 document = _sweep(project, dispatch)
+                document.left, left = [one for one in document.left if one not in left], document.left
                 for text in _lines(document) if as_json else _told(document):
                     data.write(f"{text}\n")
                     data.flush()
@@ -103,7 +105,7 @@ def _sweep(project: Project, dispatch: Dispatcher) -> SweepDocument:
     found = sweep_once(project.config, run_store=project.store, dispatch=dispatch)
     return SweepDocument(
         at=utcnow_iso(), owed=list(found.owed), lost=list(found.lost), failed=list(found.failed),
-        errors=dict(found.errors),
+        errors=dict(found.errors), left=list(found.left),
     )  # fmt: skip
 
 
@@ -111,6 +113,7 @@ def _told(document: SweepDocument) -> list[str]:
     """A sentence for each run that was found."""
     found = {
         "was owed": document.owed, "was lost": document.lost, "was lost, and is failed now": document.failed,
+        "was left alone: whether its process still lives cannot be told": document.left,
         "could not be gone on with": [one for one in document.errors if one not in (*document.owed, *document.lost)],
     }  # fmt: skip
     return [
@@ -122,6 +125,6 @@ def _told(document: SweepDocument) -> list[str]:
 
 def _lines(document: SweepDocument) -> list[str]:
     """The document on one line, where something was found."""
-    if not (document.owed or document.lost or document.failed or document.errors):
+    if not (document.owed or document.lost or document.failed or document.errors or document.left):
         return []
     return [safe_json(json.dumps(msgspec.to_builtins(document), ensure_ascii=False))]

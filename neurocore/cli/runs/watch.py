@@ -50,7 +50,7 @@ def _follow(project: Project, run_id: str, shown: View, follow: bool) -> bool:
     from neurocore.documents.standing import state
 
     seen = _Seen(run_id, shown)
-    version, waited = -1, False
+    version, waited, now = -1, False, ""
     while True:
         run = project.store.load_summary(run_id)
         if run is None:
@@ -59,7 +59,9 @@ def _follow(project: Project, run_id: str, shown: View, follow: bool) -> bool:
             version = run.version
             seen.look(run, project.store.step_summaries(run_id, after=seen.settled))
             seen.hear(project.store.load_events(run_id))
-        now = state(run, project.config, project.store)
+        now, before = state(run, project.config, project.store), now
+        if now == "cannot_tell" != before:
+            say("Whether the process that drives the run still lives cannot be told; watching on.")
         if run.status.ended or now == "lost":
             return now == "lost"
         if run.status.value == "suspended" and now == "idle":
