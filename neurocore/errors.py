@@ -185,5 +185,9 @@ class StoreError(NeuroCoreError):
     """The run store cannot be opened, read or written; nothing was half written."""
 
 
+class StoreInUse(RefusedError, StoreError):
+    """Other processes drive runs of this history, so it is neither replaced nor brought up to date."""
+
+
 class StoreTooNew(StoreError):
     """The database was written by a newer NeuroCore; the sentence names the version to install."""

@@ -27,6 +27,10 @@ NAMES = (
     "request.before_kept",
     "migrate.before_commit",
     "migrate.after_commit",
+    "restore.staged",
+    "restore.moved",
+    "restore.placed",
+    "restore.kept",
 )
 
 _armed: dict[str, Callable[[], None]] = {}

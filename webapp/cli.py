@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from neurocore.errors import NeuroCoreError, UsageError
+from neurocore.errors import NeuroCoreError, StoreTooNew, UsageError
 from webapp.hosts import is_loopback
 
 if TYPE_CHECKING:
@@ -193,6 +193,9 @@ def _sweep(
             report = sweep_once(config, run_store=store, dispatch=dispatcher)
             for run_id in (*report.owed, *report.lost):
                 _log.info("The sweep took up run %s.", run_id)
+        except StoreTooNew as error:
+            _log.error("Nothing is driven here any more: %s", error)
+            return
         except NeuroCoreError as error:
             _log.warning("The sweep will try again: %s", error)
         except Exception:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from flask import Flask, Response, current_app, make_response, render_template, request
+from flask import Flask, Response, current_app, g, make_response, render_template, request
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
@@ -97,6 +97,8 @@ def page(status: int, sentence: str, error: Exception | None = None, **more: Any
         return answer
     if request.endpoint in ("ops.healthz", "ops.metrics"):
         return make_response((f"{sentence}\n", status, {"Content-Type": "text/plain; charset=utf-8"}))
+    if isinstance(error, StoreError):
+        g.open_gates = 0  # the figure above every page; asking for it would fail as well
     heading = HEADINGS.get(status, "This did not work")
     return make_response(
         render_template("failure.html", status=status, heading=heading, sentence=sentence, **more), status

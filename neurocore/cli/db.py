@@ -123,6 +123,38 @@ def backup(project: Project, file: Path, as_json: bool) -> None:
         out(f"Copied the history to {line(near(file))} ({_size(size)}).")
 
 
+@db.command(short_help="Put a backup in the place of the history.")
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+@pass_project
+def restore(project: Project, file: Path, as_json: bool) -> None:
+    """Put the backup FILE in the place of the history; what was there before is moved aside and kept.
+
+    FILE is checked first. Nothing is done while a process drives runs of the history. Killed at any moment, the command
+    leaves the history as it was, or one that nothing opens until the same command has been given again.
+    """
+    from neurocore.persistence.restoring import restore as bring_back
+
+    config = project.config
+    if not config.persistence.enabled or config.persistence.backend != "sqlite":
+        _insist_on_sqlite(project, "restore", "use `neurocore db import` instead")
+    before = bring_back(config.runs_db_path, file, older=[config.data_dir / "owners"])
+    runs = sum(project.make_store().status_counts().values())
+    if as_json:
+        from neurocore.cli.reports import RestoreDocument
+
+        emit(
+            RestoreDocument(
+                file=str(file.resolve()), history=str(config.runs_db_path.resolve()), runs=runs,
+                before=None if before is None else str(before),
+            )
+        )  # fmt: skip
+        return
+    out(f"Restored the history from {line(near(file))}: {counted(runs, 'run')}.")
+    if before is not None:
+        out(f"What was there before is in {line(near(before))}.")
+
+
 @db.command(short_help="Delete old runs that have ended.")
 @click.option("--keep", type=AGE, metavar="AGE", help="Keep runs that started within this time: 90d, 12h, 2w.")
 @click.option("--keep-last", type=click.IntRange(min=0), default=0, metavar="N", help="Keep the N newest runs anyway.")

@@ -110,7 +110,11 @@ class Project:
         """Whether there is one to look at: opening the store would make its file where there is none."""
         settings = self.config.persistence
         try:
-            return settings.enabled and (settings.backend != "sqlite" or self.config.runs_db_path.exists())
+            if not settings.enabled or settings.backend != "sqlite":
+                return settings.enabled
+            from neurocore.persistence.sidecars import is_there
+
+            return is_there(self.config.runs_db_path)
         except OSError:  # its folder cannot be looked into, which the store has a sentence for
             return True
 

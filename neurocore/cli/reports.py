@@ -129,6 +129,18 @@ class BackupDocument(Struct, kw_only=True):
     bytes: int
 
 
+class RestoreDocument(Struct, kw_only=True):
+    """`db restore --json`: from which file which history was brought back, and how many runs it has.
+
+    `before` is the folder with what was there before, null where nothing was.
+    """
+
+    file: str
+    history: str
+    runs: int
+    before: str | None
+
+
 class PruneDocument(Struct, kw_only=True):
     """`db prune --json`: how many ended runs were deleted, or would be with `--dry-run`."""
 

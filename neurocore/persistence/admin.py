@@ -18,7 +18,7 @@ from neurocore.errors import StoreError, UsageError
 from neurocore.people import person
 from neurocore.persistence import migrate, rows
 from neurocore.persistence.base import RunStore
-from neurocore.persistence.database import tell
+from neurocore.persistence.database import refuse_stale, tell
 from neurocore.persistence.derive import last_hash
 from neurocore.persistence.moving import ids
 from neurocore.persistence.records import GateRecord, Tombstone, iso, utcnow_iso
@@ -192,6 +192,7 @@ def is_current(path: Path) -> bool | None:
     Raises StoreError for one that cannot be opened, StoreTooNew for a newer one.
     """
     try:
+        refuse_stale(path)
         return migrate.is_current(path) if path.exists() else None
     except (OSError, sqlite3.Error) as error:
         tell(path, error)
@@ -200,6 +201,7 @@ def is_current(path: Path) -> bool | None:
 
 def schema_version(path: Path) -> int:
     """The schema of a SQLite history, without bringing it up to date; 0 for a file of 0.4 or one that is not there."""
+    refuse_stale(path)
     if not path.exists():
         return 0
     try:

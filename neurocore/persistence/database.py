@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -16,11 +16,13 @@ from typing import Any, Literal
 import msgspec
 
 from neurocore.errors import StoreError
-from neurocore.persistence.migrate import prepare, use_wal
+from neurocore.persistence import sidecars
+from neurocore.persistence.migrate import APPLICATION_ID, VERSION, prepare, too_new, use_wal
 from neurocore.persistence.reserve import Reserve
 
 BUSY_MS = 5_000
-#: Of many commits that ask for no sync, one in this time makes sure that the file is still there, in seconds.
+#: Of many commits that ask for no sync, one in this time makes sure that the file is still there, in seconds. Of many
+#: reads of a thread, one makes sure that the schema is still the one that is known.
 LOOK_EVERY = 0.01
 #: How long one keeps at it while others write, in seconds. Nobody is told "database is locked" before that.
 PATIENCE = 120.0
@@ -29,18 +31,26 @@ PATIENCE = 120.0
 class Database:
     """Writes go through one connection under one lock, each in BEGIN IMMEDIATE; every thread reads on its own."""
 
-    def __init__(self, path: Path, *, durability: str = "normal") -> None:
+    def __init__(self, path: Path, *, durability: str = "normal", older: Iterable[Path] = ()) -> None:
         self.path = path
         self._name = os.fspath(path)
         self.full = durability == "full"
         self.closed = False
-        with Telling(path):
+        with Telling(path), _opening.lock:
             path.parent.mkdir(parents=True, exist_ok=True)
             _refuse_hard_links(path)
-            prepare(path)
+            refuse_stale(path)
+            prepare(path, older)
             self._identity = _identify(self._name)
-        self._forget()
-        _databases.add(self)
+            self._forget()
+            _databases.add(self)
+
+    def has_open(self, path: Path) -> bool:
+        """Whether this is the file, and open."""
+        try:
+            return not self.closed and _identify(os.fspath(path)) == self._identity
+        except OSError:
+            return False
 
     def _forget(self) -> None:
         #: Held by the one thread of this process that writes.
@@ -139,9 +149,12 @@ class Database:
             same = False
         if not same:
             self._look_at = 0.0
-            raise StoreError(
-                f"The run history {self.path} was removed or replaced while in use; restore it, then restart."
-            )
+            raise self._replaced()
+
+    def _replaced(self) -> StoreError:
+        return StoreError(
+            f"The run history {self.path} was removed or replaced while in use; restore it, then restart."
+        )
 
     @property
     def reading(self) -> threading.RLock:
@@ -151,14 +164,28 @@ class Database:
     def reader(self) -> sqlite3.Connection:
         """This thread's reading connection."""
         self.check()
-        connection = self._local.connection
+        local = self._local
+        connection = local.connection
         if connection is None:
             with self._opening:
                 self.check()
                 self._close_readers_of_ended_threads()
-                connection = self._local.connection = self._connect()
-                self._readers.append((threading.current_thread(), connection, self._local.reading))
+                connection = local.connection = self._connect()
+                self._readers.append((threading.current_thread(), connection, local.reading))
+        now = time.monotonic()
+        if now >= local.look_at:
+            self.check_version(connection)
+            local.look_at = now + LOOK_EVERY
         return connection
+
+    def check_version(self, connection: sqlite3.Connection) -> None:
+        """Notice a newer version that has brought the file up while this process has it open. Raises StoreTooNew.
+
+        A file of an older schema that somebody has copied over this one raises StoreError.
+        """
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != VERSION:
+            raise too_new(self.path, version) if version > VERSION else self._replaced()
 
     def _close_readers_of_ended_threads(self) -> None:
         kept = []
@@ -190,6 +217,7 @@ class _Local(threading.local):
 
     def __init__(self) -> None:
         self.connection: sqlite3.Connection | None = None
+        self.look_at = 0.0
         self.reading = threading.RLock()
 
 
@@ -197,7 +225,25 @@ _inherited: list[Any] = []
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
+class _Opening:
+    """Held while a file is looked at and opened: who closes it in between takes away the locks of who has it open."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+
+_opening = _Opening()
+
+
+def refuse_stale(path: Path) -> None:
+    """Raise StoreError where SQLite would open a history with files that are not its own (`sidecars`)."""
+    with _opening.lock:
+        if not any(database.has_open(path) for database in list(_databases)):
+            sidecars.refuse_stale(path, APPLICATION_ID)
+
+
 def _leave_parents() -> None:
+    _opening.lock = threading.RLock()  # a thread that is not in the child may have held it
     for database in _databases:
         database.leave_parent()
 
@@ -223,6 +269,7 @@ class Transaction:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
                 patiently(lambda: connection.execute("BEGIN IMMEDIATE"), None, error)
+            self._database.check_version(connection)
             if self._database.reserves:
                 self._database.reserve()
         except BaseException as error:

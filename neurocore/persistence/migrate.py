@@ -9,13 +9,14 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from neurocore.errors import StoreError, StoreTooNew
 from neurocore.failpoints import failpoint
+from neurocore.persistence.living import refuse_while_driven
 
-VERSION = 2
+VERSION = 3
 #: Marks a file as ours, beside `user_version`: "NCRH", NeuroCore run history.
 APPLICATION_ID = 0x4E435248
 #: The first SQLite that knows all that the schema asks for (STRICT tables, RETURNING, upserts).
@@ -23,10 +24,11 @@ SQLITE_NEEDED = (3, 37, 0)
 _PATIENCE = 120.0
 
 
-def prepare(path: Path) -> None:
-    """Make `path` a database of this version.
+def prepare(path: Path, older: Iterable[Path] = ()) -> None:
+    """Make `path` a database of this version. `older` are the folders of locks of older versions.
 
-    Raises StoreTooNew, StoreError, sqlite3.Error or OSError, and then the file is as it was.
+    Raises StoreTooNew, StoreInUse (an older file is left as it is while somebody drives runs of it), StoreError,
+    sqlite3.Error or OSError, and then the file is as it was.
     """
     if sqlite3.sqlite_version_info < SQLITE_NEEDED:
         raise StoreError(
@@ -42,7 +44,7 @@ def prepare(path: Path) -> None:
         use_wal(connection)
         if is_legacy:
             _keep_copy(connection, path)
-        _bring_up(connection, path, is_legacy=is_legacy)
+        _bring_up(connection, path, is_legacy=is_legacy, older=older)
 
 
 def is_current(path: Path) -> bool:
@@ -84,13 +86,18 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     if mark not in (0, APPLICATION_ID):
         raise sqlite3.DatabaseError("file is not a database of NeuroCore but of another program")
     if version > VERSION:
-        raise StoreTooNew(
-            f"The run history {path} was written by a newer NeuroCore (schema {version}, this one knows {VERSION}); "
-            "install that version: pip install --upgrade neurocore-ai."
-        )
+        raise too_new(path, version)
     if version and not mark:
         raise sqlite3.DatabaseError("file is not a database of NeuroCore")
     return version
+
+
+def too_new(path: Path, version: int) -> StoreTooNew:
+    """The error of a file that a newer version has written."""
+    return StoreTooNew(
+        f"The run history {path} was written by a newer NeuroCore (schema {version}, this one knows {VERSION}); "
+        "install that version: pip install --upgrade neurocore-ai."
+    )
 
 
 def use_wal(connection: sqlite3.Connection) -> None:
@@ -107,11 +114,14 @@ def use_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
-def _bring_up(connection: sqlite3.Connection, path: Path, *, is_legacy: bool) -> None:
+def _bring_up(connection: sqlite3.Connection, path: Path, *, is_legacy: bool, older: Iterable[Path]) -> None:
     with _transaction(connection, "IMMEDIATE"):
         version = _version(connection, path)
         if version == VERSION:
             return  # somebody else did it while this one waited
+        if version:
+            owners = [row[0] for row in connection.execute("SELECT owner FROM runs WHERE status = 'running'") if row[0]]
+            refuse_while_driven(path, older, f"brought from schema {version} to {VERSION}", owners)
         for number in range(version + 1, VERSION + 1):
             if number == 1 and is_legacy:
                 from neurocore.persistence import legacy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import ClassVar
@@ -38,14 +39,17 @@ class SQLiteRunStore(SQLiteReads):
     """A durable store in the file `path`, safe for threads and processes on one machine.
 
     `durability="full"` syncs every commit to disk; `"normal"` syncs run starts, gates, answers and run ends, and keeps
-    every commit through the death of the process. Raises StoreError where the file cannot be opened.
+    every commit through the death of the process. `data_dir` is where older versions have their locks, if not beside
+    the file. Raises StoreError where the file cannot be opened.
     """
 
     multi_process: ClassVar[bool] = True
 
-    def __init__(self, path: Path | str, *, durability: str = "normal") -> None:
+    def __init__(self, path: Path | str, *, durability: str = "normal", data_dir: Path | None = None) -> None:
         self.path = Path(path)
-        super().__init__(Database(self.path, durability=durability))
+        beside = Path(os.path.realpath(path)).parent
+        older = [folder / "owners" for folder in (data_dir or beside, beside)]
+        super().__init__(Database(self.path, durability=durability, older=older))
         self.owners = Owners.beside(self.path)
         self._places: dict[str, int] = {}
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from neurocore.config import NeuroCoreConfig
-from neurocore.errors import DriverUnknown, RunBusyError
+from neurocore.errors import DriverUnknown, RunBusyError, StoreTooNew
 from neurocore.persistence import owners
 from neurocore.persistence.base import Owed, RunRecord, RunStatus, RunStore, own_event
 from neurocore.persistence.owners import Life, Owners, Probe
@@ -128,7 +128,11 @@ def refuse_if_driven(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -
 
 @contextmanager
 def driving(run_id: str) -> Iterator[None]:
-    """Within the block this process counts as the one that drives the run. Raises RunBusyError when it does already."""
+    """Within the block this process counts as the one that drives the run. Raises RunBusyError when it does already.
+
+    A process that finds its history brought up by a newer version cannot drive on: with its last drive, it releases its
+    lock, so that the newer version takes the runs over.
+    """
     mine = object()
     if _driving.setdefault(run_id, mine) is not mine:
         raise RunBusyError(
@@ -136,6 +140,11 @@ def driving(run_id: str) -> Iterator[None]:
         )
     try:
         yield
+    except StoreTooNew:
+        _driving.pop(run_id, None)
+        if not _driving:
+            owners.let_go(driving=False)
+        raise
     finally:
         _driving.pop(run_id, None)
 

@@ -34,6 +34,7 @@ def made_once(tmp_path_factory):
     project.ok("run", "asking", "--run-id", "asking")
     project.ok("run", "gated", "--run-id", "rejected")
     project.ok("runs", "approve", "rejected", "--reject", "--note", "no")
+    project.ok("db", "backup", "kept.db")
     return project
 
 
@@ -73,6 +74,7 @@ CALLS = [
     ("check", ("db", "check"), 0),
     ("stats", ("db", "stats"), 0),
     ("backup", ("db", "backup", "copy.db"), 0),
+    ("restore", ("db", "restore", "kept.db"), 0),
     ("prune", ("db", "prune", "--keep", "1d", "--dry-run"), 0),
     ("export", ("db", "export", "runs.jsonl"), 0),
     ("migrate", ("db", "migrate"), 0),

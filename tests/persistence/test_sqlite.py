@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import sqlite3
@@ -16,6 +15,7 @@ from neurocore.errors import ClaimLost, StoreError
 from neurocore.persistence import GateStatus, RunFilter, RunStatus, SQLiteRunStore, migrate, rows
 from neurocore.persistence.base import Event
 from neurocore.persistence.testing.contract import answer, at, event, found, gate, give, run, step, turn, waiting
+from tests.persistence.older import take_back
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_step_is_one_transaction_of_two_statements(store, asked):
     store.commit(turn(mine, steps=[step("r1", 0, sets={"a": 1})]))
     asked.clear()
     store.commit(turn(mine, steps=[step("r1", 1, sets={"a": 2})]))
-    assert [sql.split()[0] for sql in asked] == ["BEGIN", "INSERT", "UPDATE", "COMMIT"], asked
+    assert [sql.split()[0] for sql in asked] == ["BEGIN", "PRAGMA", "INSERT", "UPDATE", "COMMIT"], asked
 
 
 def test_what_must_survive_a_power_cut_is_synced_and_a_step_is_not(store):
@@ -349,8 +349,7 @@ def test_a_file_of_version_1_is_brought_up_and_keeps_its_runs(tmp_path):
         new = set(connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall())
     made.create_run(run("r1", status=RunStatus.FAILED, finished_at=at(5)))
     made.close()
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.executescript("DROP INDEX runs_failed; PRAGMA user_version = 1")
+    take_back(path, 1)
     assert not migrate.is_current(path)
     opened = SQLiteRunStore(path)
     assert [one.run_id for one in opened.failed_runs(since=at(1))] == ["r1"]

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from neurocore.config import load_config
+from neurocore.errors import StoreInUse
 from neurocore.persistence import GateStatus, RunStatus, SQLiteRunStore
 from neurocore.persistence.admin import check
 from neurocore.runtime.dispatch import InlineDispatcher
 from neurocore.runtime.executor import decide_gate
-from neurocore.runtime.sweep import liveness, sweep_once
+from neurocore.runtime.sweep import sweep_once
 from neurocore.skills.loader import discover_skills
 from tests.system.old.before import run_before, start_before
 from tests.waiting import until
@@ -160,12 +161,12 @@ def test_a_run_that_died_between_two_tries_gets_no_more_of_them_than_it_had(proj
 def test_a_living_process_of_the_version_before_keeps_its_run(project):
     old = start_before(project.root, "run", "driven", "--run-id", "driven", "-q")
     project.wait_for("driven a 1")
-    project.open()
-    assert liveness(project.run("driven"), project.config) == "driven"
-    report = project.sweep()
-    assert "driven" not in (*report.owed, *report.lost)
+    with pytest.raises(StoreInUse, match=f"stop process {old.pid} on "):
+        project.open()
     (project.root / "pipe").write_text("go on")
     said, _ = old.communicate(timeout=60)
     assert old.returncode == 0, said
+    project.open()
+    project.sweep()
     assert project.run("driven").status is RunStatus.COMPLETED
     assert [line for line in project.ledger() if line.startswith("driven")] == ["driven a 1", "driven b 1"]

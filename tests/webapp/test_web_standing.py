@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+import time
+
+from neurocore.persistence import migrate
 from tests.locks import nobody_can_look_at
 
 
@@ -41,3 +46,25 @@ def test_a_run_is_not_resumed_from_the_web_while_nobody_can_tell_whether_its_pro
     file.unlink()
     site.dispatcher.submit(run_id)
     assert site.store.load_summary(run_id).status == "completed"
+
+
+def test_a_dashboard_under_a_newer_schema_decides_starts_and_shows_nothing(site):
+    run_id = site.run()
+    digest = site.gate(run_id).digest
+    token = site.token()
+    with contextlib.closing(sqlite3.connect(site.store.path)) as newer:
+        newer.execute(f"PRAGMA user_version = {migrate.VERSION + 1}")
+        before = list(newer.iterdump())
+        answers = [
+            site.client.post(f"/api/v1/runs/{run_id}/decision", json={"approved": True, "by": "ann", "digest": digest}),
+            site.client.post("/api/v1/blueprints/payout/runs", json={"by": "ann", "data": {}}),
+            site.client.post(f"/runs/{run_id}/cancellation", data={"csrf_token": token, "by": "ann"}),
+        ]
+        until = time.monotonic() + 10
+        while site.client.get("/runs").status_code == 200 and time.monotonic() < until:
+            pass
+        answers += [site.client.get(address) for address in ("/runs", f"/api/v1/runs/{run_id}", "/healthz")]
+        for answer in answers:
+            assert answer.status_code == 503
+            assert "install that version" in answer.text
+        assert list(newer.iterdump()) == before

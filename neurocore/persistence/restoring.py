@@ -1,0 +1,161 @@
+"""Bringing a backup back: `neurocore db restore`.
+
+The new file is made ready in a folder beside the history. From that moment on the history is not opened (`sidecars`)
+until the old files are in that folder and the new one is in its place, so that a death in between leaves nothing that
+opens as a mix of the two. Another restore goes on from there. At the end the folder gets a name with the date.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from neurocore.errors import StoreError, StoreInUse, UsageError
+from neurocore.failpoints import failpoint
+from neurocore.persistence import migrate, sidecars
+from neurocore.persistence.database import refuse_stale
+from neurocore.persistence.living import refuse_while_driven
+
+_BUSY_SECONDS = 5.0
+
+
+def restore(path: Path, source: Path, *, older: Iterable[Path] = ()) -> Path | None:
+    """Put the backup `source` in the place of the history `path`; returns the folder that has what was there before.
+
+    `older` are the folders of locks of older versions. Raises UsageError for a `source` that is not there, StoreError
+    for one that is no sound history (StoreTooNew for one of a newer version), StoreInUse while others drive runs of the
+    history; then nothing was changed.
+    """
+    target, older = sidecars.real(path), list(older)
+    if not source.is_file():
+        raise UsageError(f"There is no file {source}; name a backup that `neurocore db backup` has made.")
+    if target.exists() and source.samefile(target):
+        raise UsageError(f"{source} is the history itself; name a backup of it.")
+    refuse_while_driven(target, older, "replaced")
+    folder = sidecars.restoring(target)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        interrupted = (folder / "new").exists()
+        if folder.exists() and not interrupted:
+            _keep(folder, target)
+        with _staged(source, folder), contextlib.nullcontext() if interrupted else _write_lock(path):
+            refuse_while_driven(target, older, "replaced")
+            _publish(folder)
+            for old in (target, *sidecars.beside(target)):
+                _move_aside(old, folder)
+        (folder / "new").rename(target)
+        _sync(folder, target.parent)
+        failpoint("restore.placed")
+        return _keep(folder, target)
+    except OSError as error:
+        raise StoreError(f"{source} cannot be put in the place of {path}: {error.strerror or error}.") from error
+
+
+@contextlib.contextmanager
+def _staged(source: Path, folder: Path) -> Iterator[None]:
+    """A copy of the backup in the folder, whole and on the disk; if the block raises, it goes again."""
+    folder.mkdir(exist_ok=True)
+    partial = folder / "new.partial"
+    partial.unlink(missing_ok=True)
+    try:
+        _copy(source, partial)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+            folder.rmdir()  # which it lets nobody do as long as there is something else in it
+
+
+def _copy(source: Path, partial: Path) -> None:
+    """Copy the backup. Raises StoreError for one that is no sound history, StoreTooNew for one of a newer version."""
+    refuse_stale(source)
+    try:
+        migrate.is_current(source)  # raises for what is not ours or newer
+        address = f"{source.resolve().as_uri()}?mode=ro"
+        with (
+            contextlib.closing(sqlite3.connect(address, uri=True)) as backup,
+            contextlib.closing(sqlite3.connect(partial)) as copy,
+        ):
+            backup.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+            empty = copy.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+            wrong = "it is empty" if empty else copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if wrong != "ok":
+            raise sqlite3.DatabaseError(wrong)
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+    except sqlite3.Error as error:
+        text = " ".join(str(error).split())[:200]
+        raise StoreError(f"{source} is no sound history ({text}), so nothing was changed; take another.") from error
+
+
+def _publish(folder: Path) -> None:
+    """From here on, nobody opens the history until the restore has come to its end."""
+    (folder / "new.partial").replace(folder / "new")
+    _sync(folder)
+    failpoint("restore.staged")
+
+
+def _move_aside(old: Path, folder: Path) -> None:
+    if not old.exists():
+        return
+    kept = folder / old.name
+    if kept.exists():
+        raise StoreError(f"Both {old} and {kept} exist; move one of them away, then restore again.")
+    old.rename(kept)
+    _sync(folder, old.parent)
+    failpoint("restore.moved")
+
+
+def _keep(folder: Path, target: Path) -> Path | None:
+    """Give the folder of the old files its name with the date; one without files goes."""
+    for rest in folder.glob("new.partial*"):
+        rest.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
+        return None
+    name = f"{target.name}-before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    kept, number = target.with_name(name), 1
+    while kept.exists():
+        number += 1
+        kept = target.with_name(f"{name}-{number}")
+    folder.rename(kept)
+    _sync(target.parent)
+    failpoint("restore.kept")
+    return kept
+
+
+@contextlib.contextmanager
+def _write_lock(path: Path) -> Iterator[None]:
+    """Nobody writes into the old history within the block, where it can be opened at all."""
+    if not path.exists():
+        yield
+        return
+    try:
+        refuse_stale(path)
+    except StoreError:  # SQLite would mix it with what is beside it, and nobody else opens it either
+        yield
+        return
+    address = f"{path.resolve().as_uri()}?mode=rw"
+    with contextlib.closing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=_BUSY_SECONDS)) as old:
+        try:
+            old.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            if "locked" in str(error) or "busy" in str(error):
+                raise StoreInUse(
+                    f"The run history {path} cannot be replaced while another program writes into it; stop that one."
+                ) from error
+        yield
+
+
+def _sync(*folders: Path) -> None:
+    for folder in folders:
+        file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
