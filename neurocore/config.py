@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -17,6 +17,8 @@ FILE_NAME = "neurocore.yaml"
 PREFIX = "NEUROCORE_"
 
 Folder = Annotated[str, Meta(min_length=1)]
+#: Permissions of files as `chmod` writes them; the owner reads and writes, others read, or both, or neither.
+Mode = Literal["0600", "0640", "0644", "0660", "0664", "0666"]
 Level = Literal["debug", "info", "warning", "error", "critical"]
 
 
@@ -38,13 +40,18 @@ class Paths(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Persistence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where runs are kept. `path` is relative to the data folder; `durability: full` syncs every step to disk."""
+    """Where runs are kept. `path` is relative to the data folder; `durability: full` syncs every step to disk.
+
+    `mode` is what new files of the project may be read and written by: the database and what is beside it, copies,
+    exports and logs. Folders get the permission to go in with the one to read.
+    """
 
     enabled: bool = True
     backend: str = "sqlite"
     path: Folder = "runs.db"
     persist_step_snapshots: bool = False
     durability: Literal["normal", "full"] = "normal"
+    mode: Mode = "0600"
 
 
 class Runtime(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -139,6 +146,11 @@ class NeuroCoreConfig(_File, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def runs_db_path(self) -> Path:
         """The database of the sqlite backend."""
         return self.data_dir / Path(self.persistence.path).expanduser()
+
+    @property
+    def file_mode(self) -> int:
+        """The permissions of new files (`persistence.mode`)."""
+        return int(self.persistence.mode, 8)
 
     def resolve_path(self, path: str) -> Path:
         """A path of the configuration: relative to the project, absolute, or below the home (`~/…`)."""
@@ -320,12 +332,16 @@ class _Reading:
 
 
 def _normalise(data: dict[str, Any]) -> None:
-    """Empty sections are as if they were not there; a level may be in upper case."""
+    """Empty sections are as if they were not there; a level may be in upper case, a mode be YAML's octal number."""
     for name in [name for name, section in data.items() if section is None]:
         del data[name]
     skills = data.get("skills")
     if isinstance(skills, dict):
         data["skills"] = {name: {} if section is None else section for name, section in skills.items()}
+    persistence = data.get("persistence")
+    if isinstance(persistence, dict) and type(persistence.get("mode")) is int:
+        text = f"{persistence['mode']:04o}"
+        persistence["mode"] = text if text in get_args(Mode) else persistence["mode"]
     logging = data.get("logging")
     if isinstance(logging, dict) and isinstance(logging.get("level"), str):
         logging["level"] = logging["level"].lower()

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+
+from neurocore import files
 
 if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
@@ -63,6 +68,14 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
         return sys.stderr
 
 
+class _File(logging.FileHandler):
+    """Never makes a file that others may read, even where somebody has removed it this very moment."""
+
+    def _open(self) -> TextIOWrapper:
+        file = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, files.PRIVATE)
+        return TextIOWrapper(os.fdopen(file, "ab"), encoding=self.encoding, errors=self.errors)
+
+
 _ours: list[logging.Handler] = []
 
 
@@ -78,8 +91,9 @@ def set_up(config: NeuroCoreConfig, *, console: bool = False) -> None:
         _ours.append(_Stderr())
     if config.logging.file:
         path = config.logs_dir / config.logging.file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _ours.append(logging.FileHandler(path, encoding="utf-8"))
+        files.make_folder(path.parent, config.file_mode)
+        files.touch(Path(os.path.realpath(path)), config.file_mode)
+        _ours.append(_File(path, encoding="utf-8"))
     plain = _Plain("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     for handler in _ours:
         handler.setFormatter(_Json() if config.logging.format == "json" else plain)

@@ -37,15 +37,15 @@ def folder_of_everybody() -> Iterator[Path]:
         shutil.rmtree(made)
 
 
-def in_another_process(work: Callable[[], object], *, user: int | None = None) -> str:
-    """What `work` gives in a process that holds nothing (as `user`, which only root can choose)."""
+def in_another_process(work: Callable[[], object], *, user: int | None = None, group: int | None = None) -> str:
+    """What `work` gives in a process that holds nothing (as `user` of `group`, which only root can choose)."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             if user is not None:
                 os.setgroups([])
-                os.setgid(user)
+                os.setgid(user if group is None else group)
                 os.setuid(user)
             said = str(work())
         except BaseException as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from flask import Flask, request, session
 from flask.sessions import SecureCookieSessionInterface
 
+from neurocore import files
 from neurocore.config import NeuroCoreConfig
 from neurocore.errors import ConfigError
 
@@ -44,7 +45,7 @@ class Sessions(SecureCookieSessionInterface):
 
 def init_app(app: Flask, config: NeuroCoreConfig) -> None:
     """Sign with the project's own key. Raises ConfigError when it can neither be read nor made."""
-    app.secret_key = key = secret_key(config.data_dir)
+    app.secret_key = key = secret_key(config.data_dir, config.file_mode)
     app.session_interface = Sessions(hashlib.sha256(key).hexdigest()[:8])
     app.config.update(
         SESSION_COOKIE_HTTPONLY=True,
@@ -54,11 +55,12 @@ def init_app(app: Flask, config: NeuroCoreConfig) -> None:
     )
 
 
-def secret_key(data_dir: Path) -> bytes:
+def secret_key(data_dir: Path, mode: int = files.PRIVATE) -> bytes:
     """The key under the data folder, made at the first start, readable by its owner only."""
     path = data_dir / KEY_FILE
     try:
         if not path.exists():
+            files.make_folder(path.parent, mode)
             _make(path)
         key = path.read_bytes().strip()
         if path.stat().st_mode & 0o077:
@@ -77,7 +79,6 @@ def secret_key(data_dir: Path) -> bytes:
 
 def _make(path: Path) -> None:
     """Written whole before it has its name, so that of two first starts none reads half a key, and both the same."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -138,7 +139,7 @@ def restore(project: Project, file: Path, as_json: bool) -> None:
     config = project.config
     if not config.persistence.enabled or config.persistence.backend != "sqlite":
         _insist_on_sqlite(project, "restore", "use `neurocore db import` instead")
-    before = bring_back(config.runs_db_path, file, older=[config.data_dir / "owners"])
+    before = bring_back(config.runs_db_path, file, older=[config.data_dir / "owners"], mode=config.file_mode)
     runs = sum(project.make_store().status_counts().values())
     if as_json:
         from neurocore.cli.reports import RestoreDocument
@@ -209,7 +210,7 @@ def export(project: Project, file: Path, as_json: bool) -> None:
     if file == _STDIO:
         moving.export_history(project.store, sys.stdout)
         return
-    with _new_file(file) as stream:
+    with _new_file(file, project.config.file_mode) as stream:
         moved = moving.export_history(project.store, stream)
     if as_json:
         from neurocore.cli.reports import ExportDocument
@@ -301,13 +302,16 @@ def _name(project: Project) -> str:
 
 
 @contextlib.contextmanager
-def _new_file(file: Path) -> Iterator[TextIO]:
+def _new_file(file: Path, mode: int) -> Iterator[TextIO]:
     """A file that is there whole when the block has ended well, and not at all otherwise."""
+    from neurocore import files
+
     if file.exists():
         raise UsageError(f"{file} is there already; name another file, so that nothing is overwritten.")
     partial = file.with_name(f".{file.name}.partial")
     try:
-        with partial.open("w", encoding="utf-8", newline="\n") as stream:
+        partial.unlink(missing_ok=True)
+        with os.fdopen(files.create(partial, mode), "w", encoding="utf-8", newline="\n") as stream:
             yield stream
         partial.replace(file)
     except OSError as error:

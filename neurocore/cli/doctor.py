@@ -22,6 +22,7 @@ from neurocore.errors import ConfigError, NeuroCoreError
 from neurocore.readable import counted, listed
 
 if TYPE_CHECKING:
+    from neurocore.config import NeuroCoreConfig
     from neurocore.persistence.base import RunStore
 
 LOW_SPACE = 200 * 1024 * 1024
@@ -107,7 +108,33 @@ def _folders(project: Project) -> Iterator[FindingDocument]:
                 f"The disk of {folder} has only {free // (1024 * 1024)} MiB left.",
                 "Make room; `neurocore db prune --keep 90d --dry-run` says what old runs take.",
             )
+    yield from _permissions(config)
     yield from _dotenv(config.project_root)
+
+
+def _permissions(config: NeuroCoreConfig) -> Iterator[FindingDocument]:
+    """What is there may be older than `persistence.mode`, and keeps its permissions: a person must change them."""
+    from neurocore.files import folder_mode
+    from neurocore.persistence.migrate import copy_path
+    from neurocore.persistence.owners import Owners
+    from neurocore.persistence.sidecars import beside
+
+    path, mode = config.runs_db_path, config.file_mode
+    files = [path, *beside(path), copy_path(path)] if config.persistence.backend == "sqlite" else []
+    folders = [config.data_dir, Owners.beside(path).folder, config.data_dir / "owners"]
+    if config.logging.file:
+        files.append(config.logs_dir / config.logging.file)
+        folders.append(config.logs_dir)
+    for one, wanted in [*((file, mode) for file in files), *((folder, folder_mode(mode)) for folder in folders)]:
+        try:
+            found = one.stat().st_mode & 0o777
+        except OSError:
+            continue
+        if found & ~wanted:
+            yield _warning(
+                "permissions", f"{near(one)} is {found:04o}, and persistence.mode allows {wanted:04o}.",
+                f"`chmod {found & wanted:04o} {shlex.quote(str(near(one)))}`, or set persistence.mode.",
+            )  # fmt: skip
 
 
 def _dotenv(root: Path) -> Iterator[FindingDocument]:

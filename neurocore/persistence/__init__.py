@@ -60,7 +60,9 @@ def build_run_store(config: NeuroCoreConfig) -> RunStore | None:
     if settings.backend == "sqlite":
         from neurocore.persistence.sqlite import SQLiteRunStore
 
-        return SQLiteRunStore(config.runs_db_path, durability=settings.durability, data_dir=config.data_dir)
+        return SQLiteRunStore(
+            config.runs_db_path, durability=settings.durability, data_dir=config.data_dir, mode=config.file_mode
+        )
     if settings.backend == "memory":
         from neurocore.persistence.memory import InMemoryRunStore
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from neurocore import files
 from neurocore.errors import StoreError, UsageError
 from neurocore.people import person
 from neurocore.persistence import migrate, rows
@@ -22,6 +23,7 @@ from neurocore.persistence.database import refuse_stale, tell
 from neurocore.persistence.derive import last_hash
 from neurocore.persistence.moving import ids
 from neurocore.persistence.records import GateRecord, Tombstone, iso, utcnow_iso
+from neurocore.persistence.sidecars import address
 from neurocore.persistence.sqlite import SQLiteRunStore
 
 _Q = rows.queries()
@@ -170,7 +172,8 @@ def backup(store: RunStore, target: Path) -> int:
     partial = target.with_name(f".{target.name}.partial")
     try:
         partial.unlink(missing_ok=True)
-        with contextlib.closing(sqlite3.connect(partial)) as copy:
+        files.touch(partial, store.mode)
+        with contextlib.closing(sqlite3.connect(address(partial), uri=True)) as copy:
             store.database.reader().backup(
                 copy
             )  # all pages at once: of one moment, while others go on writing into the WAL
@@ -205,7 +208,7 @@ def schema_version(path: Path) -> int:
     if not path.exists():
         return 0
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(sqlite3.connect(address(path, "ro"), uri=True)) as connection:
             return int(connection.execute("PRAGMA user_version").fetchone()[0])
     except sqlite3.Error as error:
         raise StoreError(f"The run history {path} cannot be read: {error}.") from error

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from neurocore import files
 from neurocore.errors import StoreError
 from neurocore.persistence import sidecars
 from neurocore.persistence.migrate import APPLICATION_ID, VERSION, prepare, too_new, use_wal
@@ -31,17 +32,20 @@ PATIENCE = 120.0
 class Database:
     """Writes go through one connection under one lock, each in BEGIN IMMEDIATE; every thread reads on its own."""
 
-    def __init__(self, path: Path, *, durability: str = "normal", older: Iterable[Path] = ()) -> None:
+    def __init__(
+        self, path: Path, *, durability: str = "normal", older: Iterable[Path] = (), mode: int = files.PRIVATE
+    ) -> None:
         self.path = path
         self._name = os.fspath(path)
         self.full = durability == "full"
         self.closed = False
         with Telling(path), _opening.lock:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            files.make_folder(path.parent, mode)
             _refuse_hard_links(path)
             refuse_stale(path)
-            prepare(path, older)
+            prepare(path, older, mode=mode)
             self._identity = _identify(self._name)
+            self._address = sidecars.address(path)  # one that was removed meanwhile is not made anew
             self._forget()
             _databases.add(self)
 
@@ -203,8 +207,9 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self.path, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000, cached_statements=256
-        )
+            self._address, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000,
+            cached_statements=256,
+        )  # fmt: skip
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA cache_size = -16000")

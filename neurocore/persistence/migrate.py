@@ -12,9 +12,11 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from neurocore import files
 from neurocore.errors import StoreError, StoreTooNew
 from neurocore.failpoints import failpoint
 from neurocore.persistence.living import refuse_while_driven
+from neurocore.persistence.sidecars import address, real
 
 VERSION = 3
 #: Marks a file as ours, beside `user_version`: "NCRH", NeuroCore run history.
@@ -24,8 +26,10 @@ SQLITE_NEEDED = (3, 37, 0)
 _PATIENCE = 120.0
 
 
-def prepare(path: Path, older: Iterable[Path] = ()) -> None:
-    """Make `path` a database of this version. `older` are the folders of locks of older versions.
+def prepare(path: Path, older: Iterable[Path] = (), *, mode: int = files.PRIVATE) -> None:
+    """Make `path` a database of this version, with these permissions where there is none.
+
+    `older` are the folders of locks of older versions.
 
     Raises StoreTooNew, StoreInUse (an older file is left as it is while somebody drives runs of it), StoreError,
     sqlite3.Error or OSError, and then the file is as it was.
@@ -35,7 +39,9 @@ def prepare(path: Path, older: Iterable[Path] = ()) -> None:
             f"NeuroCore needs SQLite 3.37 or newer, and this Python was built with {sqlite3.sqlite_version}; "
             "use a newer Python, or persistence.backend: memory."
         )
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as connection:
+    if not path.exists():
+        files.touch(real(path), mode)  # SQLite gives its other files the permissions of this one
+    with contextlib.closing(sqlite3.connect(address(path), uri=True, isolation_level=None, timeout=60)) as connection:
         with _transaction(connection, "DEFERRED"):  # one moment's view: another process may make the schema right now
             version = _version(connection, path)
             if version == VERSION:
@@ -43,15 +49,16 @@ def prepare(path: Path, older: Iterable[Path] = ()) -> None:
             is_legacy = not version and _is_legacy(connection)
         use_wal(connection)
         if is_legacy:
-            _keep_copy(connection, path)
+            _keep_copy(connection, path, mode)
         _bring_up(connection, path, is_legacy=is_legacy, older=older)
 
 
 def is_current(path: Path) -> bool:
     """Whether the file has this version's schema, so that opening it changes nothing. Raises as `prepare` does."""
-    address = f"{path.resolve().as_uri()}?mode=ro"
     with (
-        contextlib.closing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=60)) as connection,
+        contextlib.closing(
+            sqlite3.connect(address(path, "ro"), uri=True, isolation_level=None, timeout=60)
+        ) as connection,
         _transaction(connection, "DEFERRED"),
     ):
         version = _version(connection, path)
@@ -147,14 +154,16 @@ def _is_legacy(connection: sqlite3.Connection) -> bool:
     return False
 
 
-def _keep_copy(connection: sqlite3.Connection, path: Path) -> None:
+def _keep_copy(connection: sqlite3.Connection, path: Path, mode: int) -> None:
     """The file as 0.4 left it, whole or not at all. A copy that is there is of an earlier, unfinished try: kept."""
     target = copy_path(path)
     if target.exists():
         return
     partial = path.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
-        with contextlib.closing(sqlite3.connect(partial)) as copy:
+        partial.unlink(missing_ok=True)
+        files.touch(partial, mode)
+        with contextlib.closing(sqlite3.connect(address(partial), uri=True)) as copy:
             connection.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")
         try:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from neurocore import files
 from neurocore.errors import StoreError
 
 _SUFFIX = ".lock"
@@ -95,7 +96,7 @@ class Owners:
     """
 
     def __init__(
-        self, folder: Path, *, database: Path | None = None, mode: int = 0o600, complete: bool = False
+        self, folder: Path, *, database: Path | None = None, mode: int = files.PRIVATE, complete: bool = False
     ) -> None:
         self.folder = folder
         self.complete = complete
@@ -159,12 +160,13 @@ class Owners:
         """A new lock file, locked. Who removes dead files may remove it before it is locked: then there is another."""
         path = self._path(token)
         for _ in range(_TRIES):
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            file = files.create(path)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 with contextlib.suppress(OSError):  # a full disk
                     os.write(file, f"{_this_process()}\n".encode("utf-8", "backslashreplace"))
-                self._share(file)
+                # A lock that others cannot open tells them nothing: those may read it who may read the database.
+                files.share(file, self._mode & 0o644, like=self._database, most=0o644)
                 if _is_at(file, path):
                     return Lock(pid=os.getpid(), token=token, path=path, files=[file], complete=self.complete)
             except BlockingIOError:
@@ -179,27 +181,8 @@ class Owners:
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     def _make_folder(self) -> None:
-        if self.folder.is_dir():
-            return
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            self.folder.mkdir(0o700)
+        if files.make_folder(self.folder, self._mode, like=self._database):
             _sync(self.folder.parent)  # after a power cut, a missing folder would tell nothing
-            file = os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW)
-            try:
-                self._share(file, folder=True)
-            finally:
-                os.close(file)
-
-    def _share(self, file: int, *, folder: bool = False) -> None:
-        """Let those look who can read the database: a lock that they cannot open tells them nothing."""
-        mode = self._mode
-        if self._database is not None:
-            found = self._database.stat()
-            mode = stat.S_IMODE(found.st_mode)
-            with contextlib.suppress(OSError):  # SQLite does the same with its log when root writes
-                os.fchown(file, found.st_uid if os.geteuid() == 0 else -1, found.st_gid)
-        os.fchmod(file, (mode | (mode & 0o444) >> 2) & 0o777 if folder else mode & 0o444 | 0o600)
 
     def _remove_dead(self) -> None:
         """Remove the files of dead owners, where a missing file means the same."""

@@ -14,20 +14,23 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from neurocore import files
 from neurocore.errors import StoreError, StoreInUse, UsageError
 from neurocore.failpoints import failpoint
 from neurocore.persistence import migrate, sidecars
 from neurocore.persistence.database import refuse_stale
 from neurocore.persistence.living import refuse_while_driven
+from neurocore.persistence.sidecars import address
 
 _BUSY_SECONDS = 5.0
 
 
-def restore(path: Path, source: Path, *, older: Iterable[Path] = ()) -> Path | None:
+def restore(path: Path, source: Path, *, older: Iterable[Path] = (), mode: int = files.PRIVATE) -> Path | None:
     """Put the backup `source` in the place of the history `path`; returns the folder that has what was there before.
 
-    `older` are the folders of locks of older versions. Raises UsageError for a `source` that is not there, StoreError
-    for one that is no sound history (StoreTooNew for one of a newer version), StoreInUse while others drive runs of the
+    It gets the permissions and the owner of the file in whose place it is put, and `mode` where there is none. `older`
+    are the folders of locks of older versions. Raises UsageError for a `source` that is not there, StoreError for one
+    that is no sound history (StoreTooNew for one of a newer version), StoreInUse while others drive runs of the
     history; then nothing was changed.
     """
     target, older = sidecars.real(path), list(older)
@@ -38,11 +41,12 @@ def restore(path: Path, source: Path, *, older: Iterable[Path] = ()) -> Path | N
     refuse_while_driven(target, older, "replaced")
     folder = sidecars.restoring(target)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(folder.parent, mode)
         interrupted = (folder / "new").exists()
         if folder.exists() and not interrupted:
             _keep(folder, target)
-        with _staged(source, folder), contextlib.nullcontext() if interrupted else _write_lock(path):
+        before = next((one for one in (target, folder / target.name) if one.exists()), None)
+        with _staged(source, folder, mode, before), contextlib.nullcontext() if interrupted else _write_lock(path):
             refuse_while_driven(target, older, "replaced")
             _publish(folder)
             for old in (target, *sidecars.beside(target)):
@@ -56,11 +60,12 @@ def restore(path: Path, source: Path, *, older: Iterable[Path] = ()) -> Path | N
 
 
 @contextlib.contextmanager
-def _staged(source: Path, folder: Path) -> Iterator[None]:
+def _staged(source: Path, folder: Path, mode: int, like: Path | None) -> Iterator[None]:
     """A copy of the backup in the folder, whole and on the disk; if the block raises, it goes again."""
-    folder.mkdir(exist_ok=True)
+    files.make_folder(folder, mode, like=like)
     partial = folder / "new.partial"
     partial.unlink(missing_ok=True)
+    files.touch(partial, mode, like=like)
     try:
         _copy(source, partial)
         yield
@@ -75,10 +80,9 @@ def _copy(source: Path, partial: Path) -> None:
     refuse_stale(source)
     try:
         migrate.is_current(source)  # raises for what is not ours or newer
-        address = f"{source.resolve().as_uri()}?mode=ro"
         with (
-            contextlib.closing(sqlite3.connect(address, uri=True)) as backup,
-            contextlib.closing(sqlite3.connect(partial)) as copy,
+            contextlib.closing(sqlite3.connect(address(source, "ro"), uri=True)) as backup,
+            contextlib.closing(sqlite3.connect(address(partial), uri=True)) as copy,
         ):
             backup.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")
@@ -140,8 +144,9 @@ def _write_lock(path: Path) -> Iterator[None]:
     except StoreError:  # SQLite would mix it with what is beside it, and nobody else opens it either
         yield
         return
-    address = f"{path.resolve().as_uri()}?mode=rw"
-    with contextlib.closing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=_BUSY_SECONDS)) as old:
+    with contextlib.closing(
+        sqlite3.connect(address(path), uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
+    ) as old:
         try:
             old.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:

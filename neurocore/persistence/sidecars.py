@@ -26,6 +26,11 @@ def real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def address(path: Path, how: str = "rw") -> str:
+    """The address by which SQLite opens a file that is there, and makes none: for reading alone with `ro`."""
+    return f"{path.resolve().as_uri()}?mode={how}"
+
+
 def beside(path: Path) -> list[Path]:
     """The files that SQLite may keep beside a database."""
     found = real(path)

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import ClassVar
 
+from neurocore import files
 from neurocore.errors import RunNotFound
 from neurocore.persistence import rows
 from neurocore.persistence.base import (
@@ -40,16 +41,20 @@ class SQLiteRunStore(SQLiteReads):
 
     `durability="full"` syncs every commit to disk; `"normal"` syncs run starts, gates, answers and run ends, and keeps
     every commit through the death of the process. `data_dir` is where older versions have their locks, if not beside
-    the file. Raises StoreError where the file cannot be opened.
+    the file. `mode` gives the permissions of the file, where there is none yet, and of copies that are made of it.
+    Raises StoreError where the file cannot be opened.
     """
 
     multi_process: ClassVar[bool] = True
 
-    def __init__(self, path: Path | str, *, durability: str = "normal", data_dir: Path | None = None) -> None:
+    def __init__(
+        self, path: Path | str, *, durability: str = "normal", data_dir: Path | None = None, mode: int = files.PRIVATE
+    ) -> None:
         self.path = Path(path)
+        self.mode = mode
         beside = Path(os.path.realpath(path)).parent
         older = [folder / "owners" for folder in (data_dir or beside, beside)]
-        super().__init__(Database(self.path, durability=durability, older=older))
+        super().__init__(Database(self.path, durability=durability, older=older, mode=mode))
         self.owners = Owners.beside(self.path)
         self._places: dict[str, int] = {}
 

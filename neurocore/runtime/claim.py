@@ -37,7 +37,7 @@ def owner_of_this_process(config: NeuroCoreConfig, store: RunStore) -> str:
 
 def owners_of(store: RunStore, config: NeuroCoreConfig) -> Owners:
     """Where the locks of those who drive runs of this store lie."""
-    return store.owners if store.owners is not None else Owners(config.data_dir / "owners")
+    return store.owners if store.owners is not None else Owners(config.data_dir / "owners", mode=config.file_mode)
 
 
 def driver_of(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> Probe:

@@ -138,6 +138,7 @@ def test_the_database_is_sound_and_a_copy_of_the_old_one_lies_beside_it(project)
     assert report.problems == []
     copy = project.file.with_name("runs.db.0.4.bak")
     assert old_rows(copy) == project.rows
+    assert copy.stat().st_mode & 0o777 == 0o600, "the copy is for its user alone"
     assert sorted(path.name for path in project.file.parent.iterdir() if "partial" in path.name) == []
     project.store.close()
     SQLiteRunStore(project.file).close()  # opening it again changes nothing
