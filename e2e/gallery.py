@@ -6,6 +6,8 @@ import contextlib
 from functools import lru_cache
 from typing import Any
 
+from msgspec import structs
+
 from e2e.site import Site
 from neurocore.blueprint.load import load_blueprint
 from neurocore.config import load_config
@@ -14,6 +16,7 @@ from neurocore.persistence import build_run_store
 from neurocore.runtime.dispatch import InlineDispatcher
 from neurocore.runtime.executor import cancel_run, decide_gate, delete_run, execute_blueprint_tracked
 from neurocore.skills.loader import discover_skills
+from tests.locks import nobody_can_look_at
 
 TABS = ("activity", "context", "inputs", "blueprint")
 
@@ -74,6 +77,13 @@ def pages(site: Site) -> dict[str, str]:
     deleted = make.decide(make.run("letters", name="Eve"), approved=True)
     delete_run(deleted, by="carla", run_store=make.store)
     twins = [make.run("greeting", run_id=f"ab1e{number}0000000000000000000", name="a twin") for number in (1, 2)]
+    held = make.run("letters", name="Flo")
+    record = make.store.load_run(held)
+    assert record is not None
+    make.store.save_run(structs.replace(record, held="this is a copy of a history (backup of 2026-11-28)"))
+    unseen = make.run("letters", name="Gil")
+    owner, _ = nobody_can_look_at(make.store.owners)
+    make.store.claim(unseen, owner=owner, expected_epoch=1)
     (site.root / "blueprints" / "broken.yaml").write_text(BROKEN)
     make.store.close()
     return {
@@ -95,6 +105,8 @@ def pages(site: Site) -> dict[str, str]:
         "rejected": f"/runs/{rejected}",
         "failed": f"/runs/{failed}",
         "cancelled": f"/runs/{cancelled}",
+        "held": f"/runs/{held}",
+        "cannot tell": f"/runs/{unseen}",
         **{f"tab {tab}": f"/runs/{done}?tab={tab}" for tab in TABS[1:]},
         "step": f"/runs/{done}/steps/0",
         "failed step": f"/runs/{failed}/steps/2",

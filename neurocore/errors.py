@@ -140,6 +140,10 @@ class NotResumable(RefusedError):
     """The run is in a state that does not go on (or waits for a decision that was not given)."""
 
 
+class RunHeld(NotResumable):
+    """The run stands still until somebody adopts it: it came with a copy of a history, or by an import."""
+
+
 class RunBusyError(RefusedError):
     """A live process drives this run; `owner` names it."""
 

@@ -89,6 +89,8 @@ _SENTENCES: dict[str, Callable[[Event], Markup]] = {
         "gate <b>{}</b> was voided: what it shows has changed", line(event.data.get("gate", "?"), 100)
     ),
     "lost": lambda event: html("lost: {} died", line(event.data.get("from", "its process"))),
+    "held": lambda event: html("stands still here: {}", line(event.data.get("because", "it came with a copy"), 300)),
+    "adopted": lambda event: html("adopted by {}: it may go on here", _who(event)),
     "warning": lambda event: html("warning: {}", line(event.data.get("message", ""), 1000)),
     "latest": lambda event: html("{} took the blueprint as its file is now", _who(event)),
 }
@@ -101,6 +103,7 @@ _TOLD = {
     "taken_over": {"from", "because"},
     "voided": {"gate"},
     "lost": {"from"},
+    "held": {"because"},
     "warning": {"message"},
 }
 

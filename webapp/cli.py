@@ -39,6 +39,10 @@ SEND_REST = 1.0
 @click.option(
     "--no-dispatch", is_flag=True, help="Show and record only; runs are driven by `neurocore runs sweep --watch`."
 )
+@click.option(
+    "--adopt", is_flag=True,
+    help="Let everything that stands still go on here (`neurocore db adopt`): for deployments from a copy.",
+)  # fmt: skip
 @click.option("--open", "open_browser", is_flag=True, help="Open the browser.")
 @click.option(
     "--grace",
@@ -64,6 +68,7 @@ def serve(
     host: str | None,
     port: int | None,
     no_dispatch: bool,
+    adopt: bool,
     open_browser: bool,
     grace: float,
     interval: float,
@@ -85,6 +90,8 @@ def serve(
     store = build_run_store(config)
     if store is None:
         raise UsageError("Persistence is disabled here, so there are no runs to show; set persistence.enabled: true.")
+    if adopt:
+        _adopt(store)
     app = create_app(config, store=store, dispatcher=Leave() if no_dispatch else None)
     here: Services = app.extensions["neurocore"]
     dispatcher = here.dispatcher
@@ -106,6 +113,16 @@ def serve(
     if dispatcher.close(grace):
         _leave_at_once(store)
     store.close()
+
+
+def _adopt(store: RunStore) -> None:
+    from neurocore.readable import counted
+    from neurocore.runtime.begin import system_user
+    from neurocore.runtime.executor import adopt_runs
+
+    adopted = adopt_runs(None, run_store=store, by=system_user())
+    if adopted:
+        click.echo(f"{counted(adopted, 'run')} that stood still may go on here.", err=True)
 
 
 def refuse_unless_safe(host: str, insecure_open: bool) -> None:
@@ -178,6 +195,12 @@ def _tell(address: str, config: NeuroCoreConfig, store: RunStore) -> None:
         click.echo(f"  {line(entry.gate.message, 70)}  {base}/runs/{line(entry.run.run_id, 80)}", err=True)
     if count > WAITING_TOLD:
         click.echo(f"  and {count - WAITING_TOLD:,} more at {base}/approvals", err=True)
+    if held := store.count_held_runs():
+        click.echo(
+            f"{held:,} {'run stands' if held == 1 else 'runs stand'} still, since this is a copy of a history, or they "
+            "were imported; `neurocore db adopt` lets them go on here.",
+            err=True,
+        )
     if not store.multi_process:
         click.echo("This store keeps apart the writers of one process only: let no other process work on it.", err=True)
 

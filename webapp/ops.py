@@ -109,6 +109,9 @@ class _Runs(Collector):
             "neurocore_cannot_tell_runs", "Runs left alone: whether their process lives cannot be told.",
             value=states.count("cannot_tell"),
         )  # fmt: skip
+        yield GaugeMetricFamily(
+            "neurocore_held_runs", "Runs that stand still until somebody adopts them.", value=store.count_held_runs()
+        )
         info = GaugeMetricFamily("neurocore_build_info", "The version that runs.", labels=["version"])
         info.add_metric([__version__], 1)
         yield info

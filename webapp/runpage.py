@@ -254,8 +254,8 @@ class RunPage:
 
     @property
     def open_gates(self) -> list[GateRecord]:
-        """Those that wait, longest first."""
-        if self.run.status.ended:
+        """Those that wait, longest first; of a run that stands still, none does."""
+        if self.run.status.ended or self.run.held is not None:
             return []
         waiting = [gate for gate in self.gates if gate.status is GateStatus.OPEN]
         return sorted(waiting, key=lambda gate: gate.opened_at)
@@ -311,7 +311,7 @@ class RunPage:
             if run.status is RunStatus.SUSPENDED and before and all(before):
                 return "beside"
             kind = self.standing.kind
-            return kind if kind in ("lost", "cannot_tell") else run.status.value
+            return kind if kind in ("lost", "cannot_tell", "held") else run.status.value
         if held is not None:
             return held
         return self.standing.driving or "owed"

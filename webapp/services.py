@@ -138,7 +138,9 @@ class Services:
         return count
 
     def liveness(self, run: RunRecord) -> str:
-        """`driven`, `lost`, `owed`, `cannot_tell` or `idle`; kept for a moment, so that a page asks each lock once."""
+        """`driven`, `lost`, `owed`, `cannot_tell`, `held` or `idle`; kept for a moment: a page asks each lock once."""
+        if run.held is not None:
+            return "held"
         if run.status.ended:
             return "idle"
         key = (run.owner or "", run.run_id, run.status.value, run.owed or "")

@@ -12,7 +12,7 @@ from webapp.services import Services
 
 
 class Standing(Struct, frozen=True):
-    """`kind` picks icon and colour (a status, `lost`, `owed` or `cannot_tell`), `label` is the word beside it."""
+    """`kind` picks icon and colour: a status, `lost`, `owed`, `cannot_tell` or `held`. `label` is its word."""
 
     kind: str
     label: str
@@ -30,6 +30,8 @@ _FAILED = {
 
 def standing(run: RunRecord, services: Services) -> Standing:
     """Status, liveness and what the dispatcher has, as one word; `live` where something may still change by itself."""
+    if run.held is not None:
+        return Standing("held", "held", True, "held")
     held = services.dispatcher.state(run.run_id)
     if run.status is RunStatus.FAILED and held is not None:
         return Standing("running", "goes on" if held == "running" else "queued", True, held)
@@ -58,7 +60,7 @@ def _owed(run: RunRecord, held: str | None) -> str:
 
 def token(run: RunRecord, services: Services) -> str:
     """What a refresh compares: it differs when anything of the run that a page shows may differ."""
-    live = "ended" if run.status.ended else services.liveness(run)
+    live = "ended" if run.status.ended and run.held is None else services.liveness(run)
     held = services.dispatcher.state(run.run_id)
     return f"{run.version}.{run.epoch}{live[0]}{held[0] if held else ''}"
 
@@ -80,7 +82,7 @@ def choices(run: RunRecord, services: Services) -> dict[str, Choice]:
     found = [_resume(run, services), Choice("replay", "Replay", _no_replay(run))]
     if not run.status.ended:
         asked = f"{run.cancel_requested} asked for it already" if run.cancel_requested else None
-        found.append(Choice("cancel", "Cancel", asked))
+        found.append(Choice("cancel", "Cancel", asked if run.held is None else f"it stands still: {run.held}"))
     else:
         found.append(Choice("delete", "Delete"))
     return {choice.name: choice for choice in found if choice is not None}
@@ -96,7 +98,7 @@ def _resume(run: RunRecord, services: Services) -> Choice | None:
     try:
         refuse_unless_resumable(run)
     except NotResumable as error:
-        return Choice("resume", label, str(error).split(";")[0].replace(f"Run {run.run_id}", "it").rstrip("."))
+        return Choice("resume", label, str(error).split("; ")[0].replace(f"Run {run.run_id}", "it").rstrip("."))
     if not services.drives:
         return Choice("resume", label, NOT_FROM_HERE)
     state = services.liveness(run)

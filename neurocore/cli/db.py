@@ -16,7 +16,7 @@ from neurocore.cli.errors import DONE, FAILED
 from neurocore.cli.output import columns, emit, is_terminal, out, say
 from neurocore.cli.project import Project, pass_project
 from neurocore.cli.text import ago, line, near, safe, when, wrapped
-from neurocore.cli.types import AGE, by_option, json_option
+from neurocore.cli.types import AGE, RUN_ID, by_option, json_option
 from neurocore.errors import NeuroCoreError, NotFoundError, UsageError
 from neurocore.readable import counted
 
@@ -73,6 +73,7 @@ def stats(project: Project, as_json: bool) -> None:
     store = project.store
     found = admin.stats(store)
     steps = found.steps if project.has_history else 0
+    held = store.count_held_runs()
     by_status = {status.value: count for status, count in store.status_counts().items() if count}
     by_blueprint = dict(sorted(store.blueprint_counts().items(), key=lambda item: -item[1]))
     if as_json:
@@ -80,7 +81,7 @@ def stats(project: Project, as_json: bool) -> None:
 
         emit(
             StatsDocument(
-                store=_name(project), runs=found.runs, steps=steps, open_gates=found.open_gates,
+                store=_name(project), runs=found.runs, steps=steps, open_gates=found.open_gates, held=held,
                 by_status=by_status, by_blueprint=by_blueprint, oldest=found.oldest, newest=found.newest,
                 bytes=found.bytes, schema_version=found.schema_version,
             )
@@ -93,6 +94,7 @@ def stats(project: Project, as_json: bool) -> None:
         "blueprints": _listed(dict(list(by_blueprint.items())[:_NAMED])) + more or "none",
         "steps": f"{steps:,}" if steps is not None else "",
         "waiting": counted(found.open_gates, "open gate") if found.open_gates else "nothing",
+        "held": f"{counted(held, 'run')}, until `neurocore db adopt`" if held else "",
         "oldest": f"{ago(found.oldest)} ({when(found.oldest)})" if found.oldest else "",
         "newest": f"{ago(found.newest)} ({when(found.newest)})" if found.newest else "",
         "size": _size(found.bytes) if found.bytes is not None else "",
@@ -140,13 +142,14 @@ def restore(project: Project, file: Path, as_json: bool) -> None:
     if not config.persistence.enabled or config.persistence.backend != "sqlite":
         _insist_on_sqlite(project, "restore", "use `neurocore db import` instead")
     before = bring_back(config.runs_db_path, file, older=[config.data_dir / "owners"], mode=config.file_mode)
-    runs = sum(project.make_store().status_counts().values())
+    store = project.make_store()
+    runs, held = sum(store.status_counts().values()), store.count_held_runs()
     if as_json:
         from neurocore.cli.reports import RestoreDocument
 
         emit(
             RestoreDocument(
-                file=str(file.resolve()), history=str(config.runs_db_path.resolve()), runs=runs,
+                file=str(file.resolve()), history=str(config.runs_db_path.resolve()), runs=runs, held=held,
                 before=None if before is None else str(before),
             )
         )  # fmt: skip
@@ -154,6 +157,33 @@ def restore(project: Project, file: Path, as_json: bool) -> None:
     out(f"Restored the history from {line(near(file))}: {counted(runs, 'run')}.")
     if before is not None:
         out(f"What was there before is in {line(near(before))}.")
+    _tell_held(held)
+
+
+@db.command(short_help="Let runs that stand still go on here.")
+@click.argument("run_ids", type=RUN_ID, nargs=-1, metavar="[RUN]...")
+@by_option
+@json_option
+@pass_project
+def adopt(project: Project, run_ids: tuple[str, ...], by: str | None, as_json: bool) -> None:
+    """Let runs that stand still go on here: those that are named, or all.
+
+    In a copy of a history (a restored backup, a copied file) and after an import, what was unfinished stands still, so
+    that nothing is done twice. Make sure first that these runs do not go on where they come from.
+    """
+    from neurocore.runtime.begin import system_user
+    from neurocore.runtime.executor import adopt_runs
+
+    whole = [project.run_id(one) for one in run_ids] if run_ids else None
+    adopted = adopt_runs(whole, run_store=project.store, by=by if by is not None else system_user())
+    if as_json:
+        from neurocore.cli.reports import AdoptDocument
+
+        emit(AdoptDocument(adopted=adopted))
+    elif not adopted:
+        out("No run stands still." if whole is None else "None of these stands still.")
+    else:
+        out(f"{counted(adopted, 'run')} may go on; `{project.called} runs sweep` goes on with what is lost or owed.")
 
 
 @db.command(short_help="Delete old runs that have ended.")
@@ -227,7 +257,8 @@ def export(project: Project, file: Path, as_json: bool) -> None:
 def import_(project: Project, file: Path, as_json: bool) -> None:
     """Bring in the runs of an export (- is stdin). A run that is there already stays as it is.
 
-    An export that cannot be read, or that was cut short, is refused whole.
+    An export that cannot be read, or that was cut short, is refused whole. What is unfinished stands still: nothing
+    drives, answers or tries it again until `neurocore db adopt`.
     """
     from neurocore.persistence import moving
 
@@ -243,10 +274,11 @@ def import_(project: Project, file: Path, as_json: bool) -> None:
     if as_json:
         from neurocore.cli.reports import ImportDocument
 
-        emit(ImportDocument(runs=moved.runs, steps=moved.steps, skipped=moved.skipped))
+        emit(ImportDocument(runs=moved.runs, steps=moved.steps, skipped=moved.skipped, held=moved.held))
         return
     there = f"; {counted(moved.skipped, 'run')} there already" if moved.skipped else ""
     out(f"Brought in {counted(moved.runs, 'run')} with {counted(moved.steps, 'step')}{there}.")
+    _tell_held(moved.held)
 
 
 @db.command(short_help="Bring the database up to this version's schema.")
@@ -281,6 +313,12 @@ def migrate(project: Project, as_json: bool) -> None:
     else:
         kept = f"; a copy of what it was is {line(near(copy))}" if copy else ""
         out(f"Brought from schema {before} to {after}{kept}.")
+
+
+def _tell_held(held: int) -> None:
+    if held:
+        are = "stands" if held == 1 else "stand"
+        out(f"{counted(held, 'unfinished run')} {are} still until `neurocore db adopt`.")
 
 
 def _insist_on_sqlite(project: Project, what: str, instead: str) -> RunStore:

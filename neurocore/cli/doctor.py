@@ -319,6 +319,14 @@ def _left_alone(project: Project, store: RunStore) -> Iterator[FindingDocument]:
                 else "`neurocore runs sweep` goes on with them.",
             )  # fmt: skip
 
+    held = store.count_held_runs()
+    if held:
+        yield _warning(
+            "runs", f"{counted(held, 'run')} {'stands' if held == 1 else 'stand'} still, and nothing acts on "
+            f"{'it' if held == 1 else 'them'}: this is a copy of a history, or they were imported.",
+            "`neurocore db adopt` lets them go on here; make sure first that they do not go on elsewhere.",
+        )  # fmt: skip
+
 
 def _dashboard() -> Iterator[FindingDocument]:
     missing = [name for name in ("flask", "flask_wtf", "jinja2_fragments", "waitress") if find_spec(name) is None]

@@ -38,6 +38,7 @@ MARKS = {
     "lost": ("!", "red"),
     "owed": ("›", "yellow"),
     "cannot tell": ("?", "yellow"),
+    "held": ("=", "yellow"),
     "voided": ("⊘", "dim"),
     "warning": ("!", "yellow"),
 }

@@ -108,12 +108,13 @@ class CheckDocument(Struct, kw_only=True):
 
 
 class StatsDocument(Struct, kw_only=True):
-    """`db stats --json`. `bytes` is the size on disk, null where there is no file."""
+    """`db stats --json`. `bytes` is the size on disk, null where there is no file; `held` are runs that stand still."""
 
     store: str
     runs: int
     steps: int | None
     open_gates: int
+    held: int
     by_status: dict[str, int]
     by_blueprint: dict[str, int]
     oldest: str | None
@@ -132,13 +133,21 @@ class BackupDocument(Struct, kw_only=True):
 class RestoreDocument(Struct, kw_only=True):
     """`db restore --json`: from which file which history was brought back, and how many runs it has.
 
-    `before` is the folder with what was there before, null where nothing was.
+    `held` of these stand still until `db adopt`. `before` is the folder with what was there before; null where nothing
+    was there.
     """
 
     file: str
     history: str
     runs: int
+    held: int
     before: str | None
+
+
+class AdoptDocument(Struct, kw_only=True):
+    """`db adopt --json`: how many runs stood still and may go on here from now on."""
+
+    adopted: int
 
 
 class PruneDocument(Struct, kw_only=True):
@@ -159,11 +168,15 @@ class ExportDocument(Struct, kw_only=True):
 
 
 class ImportDocument(Struct, kw_only=True):
-    """`db import --json`: runs brought in, and runs that were there already and stay as they are."""
+    """`db import --json`: runs brought in, and runs that were there already and stay as they are.
+
+    `held` of those brought in stand still until `db adopt`.
+    """
 
     runs: int
     steps: int
     skipped: int
+    held: int
 
 
 class MigrateDocument(Struct, kw_only=True):

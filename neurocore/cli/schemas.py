@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from neurocore.cli.reports import (
+    AdoptDocument,
     BackupDocument,
     CheckDocument,
     ConfigDocument,
@@ -53,6 +54,7 @@ DOCUMENTS: dict[str, tuple[type[Struct], tuple[str, ...]]] = {
     "stats": (StatsDocument, ("db stats",)),
     "backup": (BackupDocument, ("db backup",)),
     "restore": (RestoreDocument, ("db restore",)),
+    "adopt": (AdoptDocument, ("db adopt",)),
     "prune": (PruneDocument, ("db prune",)),
     "export": (ExportDocument, ("db export",)),
     "import": (ImportDocument, ("db import",)),

@@ -14,7 +14,7 @@ from neurocore.cli.values import block, named, on_a_line
 from neurocore.documents import make
 from neurocore.documents.inspect import last_approved, outlooks
 from neurocore.documents.standing import state as state_of
-from neurocore.persistence.base import GateStatus, RunStatus, StepStatus
+from neurocore.persistence.base import GateStatus, RunStatus, StepStatus, still
 from neurocore.readable import counted, took
 from neurocore.runtime.definition import definition, shown
 
@@ -73,6 +73,8 @@ def story(run: RunRecord, project: Project, *, full: bool = False) -> list[str]:
 
 def standing(run: RunRecord, state: str) -> tuple[str, str]:
     """(status for the sign, a few words) of where a run stands."""
+    if state == "held":
+        return "held", f"{standing(run, 'idle')[1]} (held)"
     failure = run.failure
     if run.status is RunStatus.SUSPENDED:
         if run.owed is not None:
@@ -320,6 +322,8 @@ def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], sta
     so_far = ", ".join(part for part in (done, worked) if part)
     ended = f" {ago(run.finished_at)} ({when(run.finished_at)})" if run.finished_at else ""
     lines: list[str] = []
+    if run.held is not None:
+        lines += wrapped(safe(still(run.run_id, run.held)), room, "  ", "    ")
     if run.status is RunStatus.RUNNING and state == "driven":
         from neurocore.runtime.claim import owner_label
 

@@ -60,6 +60,7 @@ def _summary(run: RunRecord, store: RunStore, config: NeuroCoreConfig) -> dict[s
         "blueprint_version": run.blueprint_version,
         "status": run.status.value,
         "state": state(run, config, store),
+        "held": run.held,
         "created_at": run.created_at,
         "updated_at": run.updated_at,
         "finished_at": run.finished_at,
@@ -241,8 +242,8 @@ def deleted(tombstone: Tombstone) -> DeletedDocument:
 
 
 def open_gates(gates: Sequence[GateRecord], run: RunRecord) -> list[GateRecord]:
-    """The occurrences that wait for somebody, oldest first."""
-    if run.status.ended:
+    """The occurrences that wait for somebody, oldest first; those of a run that stands still do not."""
+    if run.status.ended or run.held is not None:
         return []
     return sorted((one for one in gates if one.status is GateStatus.OPEN), key=lambda one: one.opened_at)
 
@@ -310,6 +311,8 @@ def next_commands(run: RunRecord, gates: Sequence[GateRecord], state_now: str, n
         commands.append(f"{program} runs approve {name}{which} --reject{why}")
     if state_now == "driven":
         commands.append(f"{program} runs watch {name}")
+    elif state_now == "held":
+        commands.append(f"{program} db adopt {name}")
     elif state_now == "cannot_tell":
         commands.append(f"{program} runs resume {name} --take-over")
     elif state_now in ("owed", "lost") or _can_be_tried_again(run):

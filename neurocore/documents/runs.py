@@ -27,7 +27,8 @@ class RunSummary(Struct, kw_only=True):
 
     `status` is running, completed, failed, suspended or cancelled. `state` says who moves it on: `driven` (a live
     process does), `owed` (it is to go on, and nobody drives it yet), `lost` (its process died), `cannot_tell` (nobody
-    knows whether its process lives, so the run is left alone), `idle`.
+    knows whether its process lives, so the run is left alone), `held` (it stands still until somebody adopts it, and
+    `held` says why), `idle`.
     `duration_ms` is time worked, not time waited for people.
     """
 
@@ -37,6 +38,7 @@ class RunSummary(Struct, kw_only=True):
     blueprint_version: str
     status: str
     state: str
+    held: str | None
     created_at: str
     updated_at: str
     finished_at: str | None

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 
 
 def state(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> str:
-    """`driven`, `owed`, `lost`, `cannot_tell` or `idle`; only what may be moving is looked into.
+    """`driven`, `owed`, `lost`, `cannot_tell`, `held` or `idle`; only what may be moving is looked into.
 
     A run that has ended since it was read, with its process, is not taken for lost: it is read again.
     """
+    if run.held is not None:
+        return "held"
     if run.status is not RunStatus.RUNNING and run.owed is None:
         return "idle"
     from neurocore.runtime.sweep import liveness_now

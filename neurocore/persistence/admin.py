@@ -19,12 +19,14 @@ from neurocore.errors import StoreError, UsageError
 from neurocore.people import person
 from neurocore.persistence import migrate, rows
 from neurocore.persistence.base import RunStore
-from neurocore.persistence.database import refuse_stale, tell
+from neurocore.persistence.database import refuse_stale
 from neurocore.persistence.derive import last_hash
+from neurocore.persistence.home import mark_copy
 from neurocore.persistence.moving import ids
 from neurocore.persistence.records import GateRecord, Tombstone, iso, utcnow_iso
-from neurocore.persistence.sidecars import address
+from neurocore.persistence.sidecars import address, beside
 from neurocore.persistence.sqlite import SQLiteRunStore
+from neurocore.persistence.troubles import tell
 
 _Q = rows.queries()
 _MANY = 2**31 - 1
@@ -169,6 +171,9 @@ def backup(store: RunStore, target: Path) -> int:
         raise UsageError("Only SQLite histories can be copied as a file; use `neurocore db export` for others.")
     if target.exists():
         raise UsageError(f"{target} exists; choose another name, so that no backup is overwritten.")
+    for left in beside(target):
+        if left.exists():
+            raise UsageError(f"{left} is there, of another file of that name; choose another name, or move it away.")
     partial = target.with_name(f".{target.name}.partial")
     try:
         partial.unlink(missing_ok=True)
@@ -177,6 +182,8 @@ def backup(store: RunStore, target: Path) -> int:
             store.database.reader().backup(
                 copy
             )  # all pages at once: of one moment, while others go on writing into the WAL
+            mark_copy(copy, "backup")
+            copy.commit()
             copy.execute("PRAGMA journal_mode = DELETE")
         with partial.open("rb") as written:
             os.fsync(written.fileno())

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
@@ -32,6 +32,9 @@ from neurocore.persistence.derive import (
     merged,
     no_cursor,
     progress_of,
+    refuse_if_held,
+    still,
+    unfinished,
     was_deleted,
 )
 from neurocore.persistence.records import (
@@ -115,8 +118,11 @@ __all__ = [
     "no_cursor",
     "own_event",
     "progress_of",
+    "refuse_if_held",
     "signals_of",
+    "still",
     "storable",
+    "unfinished",
     "utcnow_iso",
     "was_deleted",
 ]
@@ -183,12 +189,13 @@ class RunStore(ABC):
         Also sets `status` to running and `owner`, and clears `owed` and what a failure left (`error`, `failure`,
         `finished_at`, and a `cancel_requested` that came too late; that of a run that has not ended stands). Returns
         the new epoch, or None when somebody else claimed first. Whether an owner still lives is the caller's question
-        (`neurocore.runtime.claim`).
+        (`neurocore.runtime.claim`). Raises RunHeld for a run that stands still, as whatever else moves a run does.
         """
         with defaults_lock:
             run = self.load_run(run_id)
             if run is None or (run.epoch, run.owner) != (expected_epoch, expected_owner):
                 return None
+            refuse_if_held(run_id, run.held)
             run.epoch += 1
             run.owner = owner
             run.owed = None
@@ -240,6 +247,7 @@ class RunStore(ABC):
             run = self.load_run(run_id)
             if run is None or run.status.ended:
                 return False
+            refuse_if_held(run_id, run.held)
             run.cancel_requested = event.who or "?"
             run.events = [*run.events, event]
             run.version += 1
@@ -265,6 +273,7 @@ class RunStore(ABC):
                 and run.status not in (RunStatus.COMPLETED, RunStatus.CANCELLED)
                 and claim in (None, (run.epoch, run.owner))
             ):
+                refuse_if_held(run_id, run.held)
                 run.owed = owed
                 run.events = [*run.events, event] if event else run.events
                 run.version += 1
@@ -283,6 +292,7 @@ class RunStore(ABC):
             run = self.load_run(run_id)
             if run is None:
                 return False
+            refuse_if_held(run_id, run.held)
             for place, gate in enumerate(run.gates):
                 if (gate.node_id, gate.visit) == (answer.node_id, answer.visit) and gate.status == GateStatus.OPEN:
                     if digest != gate.digest:
@@ -340,6 +350,8 @@ class RunStore(ABC):
     ) -> list[GateEntry]:
         """Gate occurrences over all runs. Open ones oldest first; others newest decision first.
 
+        The open ones of runs that stand still wait for nobody, and are left out.
+
         `by` keeps those this person decided; `before` (an ISO time) pages back through decided ones.
         """
         entries = [
@@ -347,6 +359,7 @@ class RunStore(ABC):
             for run in self.list_runs(blueprint=blueprint, limit=_MANY)
             for gate in self.load_gates(run.run_id)
             if gate.status in status
+            and (run.held is None or gate.status is not GateStatus.OPEN)
             and (by is None or (gate.decision is not None and gate.decision.by == by))
             and (before is None or (gate.closed_at or "") < before)
         ]
@@ -440,8 +453,27 @@ class RunStore(ABC):
         return ids[:limit]
 
     def active_runs(self) -> list[RunRecord]:
-        """Runs that are running or owed (narrow): what a sweep looks through."""
-        return [run for run in self.list_runs(limit=_MANY) if run.status == RunStatus.RUNNING or run.owed]
+        """Runs that are running or owed (narrow) and do not stand still: what a sweep looks through."""
+        runs = self.list_runs(limit=_MANY)
+        return [run for run in runs if (run.status == RunStatus.RUNNING or run.owed) and run.held is None]
+
+    def count_held_runs(self) -> int:
+        """How many runs stand still until somebody adopts them."""
+        return sum(run.held is not None for run in self.list_runs(limit=_MANY))
+
+    def adopt_runs(self, run_ids: Iterable[str] | None, *, event: Event) -> int:
+        """Let runs that stand still go on here (all of them where none is named); returns how many did stand still."""
+        adopted = 0
+        with defaults_lock:
+            for run_id in [run.run_id for run in self.list_runs(limit=_MANY)] if run_ids is None else run_ids:
+                run = self.load_run(run_id)
+                if run is not None and run.held is not None:
+                    run.held = run.owner = None
+                    run.events = [*run.events, event]
+                    run.version += 1
+                    self.save_run(run)
+                    adopted += 1
+        return adopted
 
     def failed_runs(self, *, since: str, limit: int = 50) -> list[RunRecord]:
         """Failed runs (narrow) that ended at `since` (an ISO time) or later, what ended last first."""
@@ -523,8 +555,8 @@ FURTHER_ABILITIES = (
     "create_run", "claim", "commit", "signals", "request_cancel", "set_owed", "answer_gate", "replace_gate",
     "load_gates", "list_gates", "count_open_gates", "load_summary", "load_step", "step_summaries", "load_events",
     "load_context", "load_values", "load_inputs", "load_definition", "load_progress", "page_runs", "find_runs",
-    "active_runs", "failed_runs", "status_counts", "blueprint_counts", "day_counts", "load_request", "keep_request",
-    "bury_run", "load_tombstone",
+    "active_runs", "count_held_runs", "adopt_runs", "failed_runs", "status_counts", "blueprint_counts", "day_counts",
+    "load_request", "keep_request", "bury_run", "load_tombstone",
 )  # fmt: skip
 
 _MANY = 2**31 - 1

@@ -13,13 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-import msgspec
-
 from neurocore import files
 from neurocore.errors import StoreError
 from neurocore.persistence import sidecars
+from neurocore.persistence.home import settle
 from neurocore.persistence.migrate import APPLICATION_ID, VERSION, prepare, too_new, use_wal
 from neurocore.persistence.reserve import Reserve
+from neurocore.persistence.troubles import Telling, tell
 
 BUSY_MS = 5_000
 #: Of many commits that ask for no sync, one in this time makes sure that the file is still there, in seconds. Of many
@@ -43,7 +43,8 @@ class Database:
             files.make_folder(path.parent, mode)
             _refuse_hard_links(path)
             refuse_stale(path)
-            prepare(path, older, mode=mode)
+            #: Why runs would stand still here, in a copy of a history that can only be read.
+            self.copy = prepare(path, older, mode=mode)
             self._identity = _identify(self._name)
             self._address = sidecars.address(path)  # one that was removed meanwhile is not made anew
             self._forget()
@@ -126,11 +127,23 @@ class Database:
         if connection is None:
             connection = self._connect()
             use_wal(connection)  # a backup that was put in the place of its history is not in that mode
+            if self.copy is not None:  # it could only be read until now
+                self._settle(connection)
             self._writer, self._synced = connection, True
         if synced is not self._synced:  # it cannot be changed inside a transaction
             connection.execute("PRAGMA synchronous = FULL" if synced else "PRAGMA synchronous = NORMAL")
             self._synced = synced
         return connection
+
+    def _settle(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            settle(connection, self.path)
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+        self.copy = None
 
     def reserve(self) -> None:
         """Keep room at the log's end; call it within a transaction of the writer."""
@@ -333,29 +346,6 @@ class Snapshot:
         return False
 
 
-class Damaged(Exception):
-    """A row that nothing of ours has written."""
-
-
-class Telling:
-    """A `with` block out of which every trouble with the file comes as a StoreError of one sentence."""
-
-    __slots__ = ("_path",)
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Literal[False]:
-        if error is not None:
-            tell(self._path, error)
-        return False
-
-
 def patiently(ask: Any, nothing: Any, error: sqlite3.OperationalError | None = None) -> Any:
     """Ask until nobody else holds the file, for two minutes at most; text that no row can hold finds `nothing`."""
     until = 0.0
@@ -371,17 +361,6 @@ def patiently(ask: Any, nothing: Any, error: sqlite3.OperationalError | None = N
             error = refused
         except UnicodeEncodeError:
             return nothing
-
-
-def tell(path: Path, error: BaseException) -> None:
-    """Raise the StoreError of a trouble with the file; other errors are left as they are."""
-    if isinstance(error, sqlite3.Error):
-        raise StoreError(_sentence(path, error)) from error
-    if isinstance(error, OSError):
-        raise StoreError(f"The run history {path} cannot be opened: {error.strerror or error}.") from error
-    if isinstance(error, (msgspec.MsgspecError, UnicodeDecodeError, Damaged)):
-        text = " ".join(str(error).split())[:200]
-        raise StoreError(f"The run history {path} is damaged ({text}); restore a backup of it.") from error
 
 
 def _is_busy(error: sqlite3.OperationalError) -> bool:
@@ -400,20 +379,3 @@ def _refuse_hard_links(path: Path) -> None:
             f"The run history {path} has several names (hard links), and processes that use different ones do not see "
             "each other; keep one name and remove the others, or replace this one by a copy of its own."
         )
-
-
-def _sentence(path: Path, error: sqlite3.Error) -> str:
-    text = " ".join(str(error).split())[:200]
-    if "disk is full" in text:
-        return f"The disk of {path} is full and nothing was written: make room there, then resume."
-    if "disk I/O" in text:
-        return f"The disk of {path} cannot be written or read, and nothing was written: look for room and for faults."
-    if "readonly" in text or "read-only" in text:
-        return f"The run history {path} cannot be written: it, or its folder, is read-only for this user."
-    if any(sign in text for sign in ("not a database", "malformed", "decode to UTF-8", "no such table", "no such col")):
-        return f"The run history {path} is damaged or no NeuroCore database ({text}); restore a backup of it."
-    if "unable to open" in text:
-        return f"The run history {path} cannot be opened: see that its folder is there and may be written to."
-    if "locked" in text or "busy" in text:
-        return f"The run history {path} was kept busy by another program for minutes: find out which holds it open."
-    return f"The run history {path} cannot be used ({text}); `neurocore db check` looks for damage."

@@ -8,11 +8,12 @@ from datetime import datetime
 import msgspec
 
 from neurocore import codec
-from neurocore.errors import ClaimLost, InputError, RefusedError, RunExists
+from neurocore.errors import ClaimLost, InputError, RefusedError, RunExists, RunHeld
 from neurocore.persistence.records import (
     Commit,
     Ended,
     Event,
+    FailureKind,
     GateRecord,
     GateStatus,
     Owed,
@@ -104,6 +105,24 @@ def claim_lost(run_id: str) -> ClaimLost:
     return ClaimLost(f"Run {run_id} was taken over by another process; nothing was written.")
 
 
+def unfinished(run: RunRecord) -> bool:
+    """Whether anything may still happen to a run: it goes on, waits, is owed, or has failed and can be tried again."""
+    rejected = run.failure is not None and run.failure.kind is FailureKind.REJECTED
+    failed = run.status is RunStatus.FAILED and not run.replay_only and not rejected
+    return run.owed is not None or failed or not run.status.ended
+
+
+def refuse_if_held(run_id: str, held: str | None) -> None:
+    """Raise RunHeld for a run that stands still."""
+    if held is not None:
+        raise RunHeld(still(run_id, held))
+
+
+def still(run_id: str, held: str) -> str:
+    """The sentence of a run that stands still."""
+    return f"Run {run_id} stands still: {held}; `neurocore db adopt {run_id}` lets it go on here."
+
+
 def is_there(run_id: str) -> RunExists:
     """The error of a new run whose id is taken."""
     return RunExists(f"A run with the id {run_id} exists already; take another id, or leave it out to get a new one.")
@@ -144,7 +163,7 @@ def matches(run: RunRecord, wanted: RunFilter) -> bool:
         and (wanted.until is None or run.created_at < wanted.until)
         and (wanted.tag is None or wanted.tag in run.tags)
         and (wanted.started_by is None or run.started_by == wanted.started_by)
-        and (not wanted.waiting or any(gate.status == GateStatus.OPEN for gate in run.gates))
+        and (not wanted.waiting or (run.held is None and any(gate.status == GateStatus.OPEN for gate in run.gates)))
     )
 
 

@@ -41,11 +41,12 @@ _REJECTED = "Run rejected at approval gate"
 
 
 def take_over(connection: sqlite3.Connection) -> None:
-    """Bring a 0.4 database to schema 1 within the open transaction."""
+    """Bring a 0.4 database to this version's schema within the open transaction."""
     connection.row_factory = sqlite3.Row
     connection.execute("ALTER TABLE steps RENAME TO steps_04")
     connection.execute("ALTER TABLE runs RENAME TO runs_04")
-    migrate.run_script(connection, migrate.schema(1))
+    for number in range(1, migrate.VERSION + 1):
+        migrate.run_script(connection, migrate.schema(number))
     for row in connection.execute("SELECT * FROM runs_04 ORDER BY created_at, rowid"):
         old_steps = connection.execute("SELECT * FROM steps_04 WHERE run_id = ? ORDER BY step_index", (row["run_id"],))
         try:

@@ -15,6 +15,7 @@ from pathlib import Path
 from neurocore import files
 from neurocore.errors import StoreError, StoreTooNew
 from neurocore.failpoints import failpoint
+from neurocore.persistence import home, rows
 from neurocore.persistence.living import refuse_while_driven
 from neurocore.persistence.sidecars import address, real
 
@@ -26,10 +27,11 @@ SQLITE_NEEDED = (3, 37, 0)
 _PATIENCE = 120.0
 
 
-def prepare(path: Path, older: Iterable[Path] = (), *, mode: int = files.PRIVATE) -> None:
+def prepare(path: Path, older: Iterable[Path] = (), *, mode: int = files.PRIVATE) -> str | None:
     """Make `path` a database of this version, with these permissions where there is none.
 
-    `older` are the folders of locks of older versions.
+    `older` are the folders of locks of older versions. In a copy of a history, what is unfinished stands still from now
+    on; where that cannot be written, because the copy can only be read, this returns why the runs would stand still.
 
     Raises StoreTooNew, StoreInUse (an older file is left as it is while somebody drives runs of it), StoreError,
     sqlite3.Error or OSError, and then the file is as it was.
@@ -44,13 +46,20 @@ def prepare(path: Path, older: Iterable[Path] = (), *, mode: int = files.PRIVATE
     with contextlib.closing(sqlite3.connect(address(path), uri=True, isolation_level=None, timeout=60)) as connection:
         with _transaction(connection, "DEFERRED"):  # one moment's view: another process may make the schema right now
             version = _version(connection, path)
-            if version == VERSION:
-                return
+            copy = home.copy_of(connection, path) if version == VERSION else None
+            if version == VERSION and copy is None:
+                return None
             is_legacy = not version and _is_legacy(connection)
-        use_wal(connection)
-        if is_legacy:
-            _keep_copy(connection, path, mode)
-        _bring_up(connection, path, is_legacy=is_legacy, older=older)
+        try:
+            use_wal(connection)
+            if is_legacy:
+                _keep_copy(connection, path, mode)
+            _bring_up(connection, path, is_legacy=is_legacy, older=older)
+        except sqlite3.OperationalError as error:
+            if copy is None or not is_read_only(error):
+                raise
+            return copy
+    return None
 
 
 def is_current(path: Path) -> bool:
@@ -107,6 +116,11 @@ def too_new(path: Path, version: int) -> StoreTooNew:
     )
 
 
+def is_read_only(error: sqlite3.Error) -> bool:
+    """Whether this is the error of a file that this process may only read."""
+    return "readonly" in str(error) or "read-only" in str(error)
+
+
 def use_wal(connection: sqlite3.Connection) -> None:
     """Readers never wait for writers from here on. SQLite does not wait for others that open the file right now."""
     until = time.monotonic() + _PATIENCE
@@ -124,20 +138,22 @@ def use_wal(connection: sqlite3.Connection) -> None:
 def _bring_up(connection: sqlite3.Connection, path: Path, *, is_legacy: bool, older: Iterable[Path]) -> None:
     with _transaction(connection, "IMMEDIATE"):
         version = _version(connection, path)
-        if version == VERSION:
-            return  # somebody else did it while this one waited
+        if version == VERSION:  # a copy, or somebody else did it while this one waited
+            home.settle(connection, path)
+            failpoint("migrate.before_commit")
+            return
         if version:
             owners = [row[0] for row in connection.execute("SELECT owner FROM runs WHERE status = 'running'") if row[0]]
             refuse_while_driven(path, older, f"brought from schema {version} to {VERSION}", owners)
-        for number in range(version + 1, VERSION + 1):
-            if number == 1 and is_legacy:
-                from neurocore.persistence import legacy
+        if is_legacy:
+            from neurocore.persistence import legacy
 
-                legacy.take_over(connection)
-            else:
-                run_script(connection, schema(number))
+            legacy.take_over(connection)
+        for number in range(version + 1, VERSION + 1) if not is_legacy else ():
+            run_script(connection, schema(number))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute(rows.queries()["set_home"], (str(path.stat().st_ino),))
         failpoint("migrate.before_commit")
     failpoint("migrate.after_commit")
 

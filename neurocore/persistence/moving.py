@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 from neurocore import typed
 from neurocore.errors import CodecError, UsageError
 from neurocore.persistence import rows
-from neurocore.persistence.base import RunStore
+from neurocore.persistence.base import RunStore, own_event, unfinished, utcnow_iso
 from neurocore.persistence.records import RunRecord, StepRecord, Tombstone
 from neurocore.persistence.sqlite import SQLiteRunStore
 from neurocore.persistence.sqlite_writes import insert_run, write_step
@@ -26,11 +26,15 @@ FORMAT = "neurocore-history"
 
 
 class Moved(Struct, kw_only=True):
-    """How many runs and steps an export wrote or an import brought in, and runs that were there already."""
+    """How many runs and steps an export wrote or an import brought in, and runs that were there already.
+
+    `held` of those that were brought in stand still.
+    """
 
     runs: int = 0
     steps: int = 0
     skipped: int = 0
+    held: int = 0
 
 
 class _End(Struct, frozen=True):
@@ -68,8 +72,8 @@ def import_history(store: RunStore, lines: Iterable[str]) -> Moved:
 
     A run that is there already stays as it is, and one that was deleted here stays deleted.
 
-    Nobody drives an imported run; one that was running is found by the sweep. Raises UsageError naming the line that
-    cannot be read, or saying that the export was cut short.
+    Nobody drives an imported run, and what is unfinished stands still until somebody adopts it. Raises UsageError that
+    names the line that cannot be read, or says that the export was cut short.
     """
     if isinstance(store, SQLiteRunStore):
         with store.database.write(sync=True) as connection:
@@ -89,13 +93,25 @@ def _take_all(records: Iterable[RunRecord | StepRecord | Tombstone], target: _In
                 moved.runs += wanted
                 moved.skipped += not wanted
                 if wanted:
-                    target.run(structs.replace(record, owner=None))
+                    run = _brought_in(record)
+                    moved.held += run.held is not None
+                    target.run(run)
             elif wanted:
                 moved.steps += 1
                 target.step(record)
         except (ValueError, OverflowError) as error:  # a time that is none, a number that no column holds
             raise UsageError(f"Run {record.run_id[:80]} of the export cannot be kept{target.then}: {error}.") from error
     return moved
+
+
+def _brought_in(run: RunRecord) -> RunRecord:
+    """The run as it is kept: the process that drives it, if there is one, drives it where it comes from."""
+    run = structs.replace(run, owner=None, lease_until=None)
+    if run.held is None and unfinished(run):
+        now = utcnow_iso()
+        run.held = f"it was imported on {now[:10]}"
+        run.events = [*run.events, own_event("held", {"because": run.held}, at=now)]
+    return run
 
 
 class _IntoSQLite:

@@ -274,7 +274,8 @@ class RunRecord(Record, kw_only=True):
 
     Records from lists are narrow: `blueprint_snapshot`, `initial_data`, `final_context`, `gates` and `events` may be
     empty there. `final_context` is the context folded from the initial data and every step's changes. `legacy` says
-    what an older NeuroCore did not keep; `replay_only`, why the run cannot be resumed although it has not completed.
+    what an older NeuroCore did not keep; `replay_only`, why the run cannot be resumed although it has not completed;
+    `held`, why it stands still until somebody adopts it (it came with a copy of a history, or by an import).
     """
 
     run_id: str
@@ -313,6 +314,7 @@ class RunRecord(Record, kw_only=True):
     version: int = 0
     legacy: str | None = None
     replay_only: str | None = None
+    held: str | None = None
     gates: list[GateRecord] = []
     events: list[Event] = []
 

@@ -19,6 +19,7 @@ from neurocore.errors import StoreError, StoreInUse, UsageError
 from neurocore.failpoints import failpoint
 from neurocore.persistence import migrate, sidecars
 from neurocore.persistence.database import refuse_stale
+from neurocore.persistence.home import mark_copy
 from neurocore.persistence.living import refuse_while_driven
 from neurocore.persistence.sidecars import address
 
@@ -71,7 +72,8 @@ def _staged(source: Path, folder: Path, mode: int, like: Path | None) -> Iterato
         yield
     finally:
         with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+            for rest in folder.glob("new.partial*"):
+                rest.unlink()
             folder.rmdir()  # which it lets nobody do as long as there is something else in it
 
 
@@ -79,17 +81,22 @@ def _copy(source: Path, partial: Path) -> None:
     """Copy the backup. Raises StoreError for one that is no sound history, StoreTooNew for one of a newer version."""
     refuse_stale(source)
     try:
-        migrate.is_current(source)  # raises for what is not ours or newer
+        is_current = migrate.is_current(source)  # raises for what is not ours or newer
         with (
             contextlib.closing(sqlite3.connect(address(source, "ro"), uri=True)) as backup,
             contextlib.closing(sqlite3.connect(address(partial), uri=True)) as copy,
         ):
             backup.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")
             empty = copy.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
             wrong = "it is empty" if empty else copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if wrong != "ok":
             raise sqlite3.DatabaseError(wrong)
+        if not is_current:
+            migrate.prepare(partial)  # as a history of its own; and from there on it is a copy as well
+        with contextlib.closing(sqlite3.connect(address(partial), uri=True)) as copy:
+            mark_copy(copy, "restored copy")
+            copy.commit()
+            copy.execute("PRAGMA journal_mode = DELETE")
         with partial.open("rb") as written:
             os.fsync(written.fileno())
     except sqlite3.Error as error:

@@ -124,7 +124,7 @@ def run_row(run: RunRecord, blueprint: int) -> tuple[Any, ...]:
         run.duration_ms, run.suspended_at_node, run.suspension_reason, nodes_text(run.current_nodes), run.nodes_done,
         run.nodes_total, run.started_by, run.known_by, run.replay_of, json_text(run.tags) if run.tags else None,
         run.epoch, run.owner, _maybe(micros, run.lease_until), run.owed, run.deaths, run.cancel_requested, run.legacy,
-        run.replay_only, run.error, failure_text(run.failure), run.blueprint_hash or None, run.blueprint_path,
+        run.replay_only, run.held, run.error, failure_text(run.failure), run.blueprint_hash or None, run.blueprint_path,
         run.version,
     )  # fmt: skip
 
@@ -181,7 +181,7 @@ def run_of(row: sqlite3.Row) -> RunRecord:
         _, run_id, blueprint_name, title, status, created_at, updated_at, finished_at,
         duration_ms, suspended_at_node, suspension_reason, current_nodes, nodes_done, nodes_total, started_by,
         known_by, replay_of, tags, epoch, owner, lease_until, owed, deaths, cancel_requested, version,
-        legacy, replay_only, error, failure, blueprint_hash, blueprint_path, blueprint_version, flow_type, *_,
+        legacy, replay_only, held, error, failure, blueprint_hash, blueprint_path, blueprint_version, flow_type, *_,
     ) = row  # fmt: skip
     return RunRecord(
         run_id=run_id,
@@ -216,6 +216,7 @@ def run_of(row: sqlite3.Row) -> RunRecord:
         version=version,
         legacy=legacy,
         replay_only=replay_only,
+        held=held,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,6 +26,7 @@ from neurocore.persistence.base import (
     claim_lost,
     goes_on,
     is_there,
+    refuse_if_held,
     utcnow_iso,
     was_deleted,
 )
@@ -108,7 +110,10 @@ class SQLiteRunStore(SQLiteReads):
         with self._db.write() as connection:
             now = rows.micros(utcnow_iso())
             found = execute(connection, "claim", (owner, now, run_id, expected_epoch, expected_owner)).fetchone()
-            return None if found is None else int(found["epoch"])
+            if found is None:
+                _refuse_if_held(connection, run_id)
+                return None
+            return int(found["epoch"])
 
     def commit(self, commit: Commit) -> Signals:
         """One turn of the loop in one transaction. Raises ClaimLost when the run is under another claim."""
@@ -154,7 +159,9 @@ class SQLiteRunStore(SQLiteReads):
         """Ask whoever drives the run to stop between steps; False when it has ended."""
         with self._db.write(sync=True) as connection:
             found = execute(connection, "request_cancel", (event.who or "?", run_id)).fetchone()
-            if found is not None:
+            if found is None:
+                _refuse_if_held(connection, run_id)
+            else:
                 execute(connection, "insert_event", rows.event_row(found["run"], event))
             return found is not None
 
@@ -170,7 +177,9 @@ class SQLiteRunStore(SQLiteReads):
         with self._db.write(sync=True) as connection:
             epoch, owner = claim or (None, None)
             found = execute(connection, "set_owed", (owed, run_id, epoch, epoch, owner)).fetchone()
-            if found is not None and event is not None:
+            if found is None:
+                _refuse_if_held(connection, run_id)
+            elif event is not None:
                 execute(connection, "insert_event", rows.event_row(found["run"], event))
 
     # ---------------------------------------------------------------- gates
@@ -182,6 +191,7 @@ class SQLiteRunStore(SQLiteReads):
             found = execute(connection, "find_run", (run_id,)).fetchone()
             if found is None:
                 return False
+            refuse_if_held(run_id, found["held"])
             place = found["run"]
             key = (place, answer.node_id, answer.visit)
             if execute(connection, "decide_gate", (at, answer.by, *key, digest)).rowcount != 1:
@@ -213,6 +223,16 @@ class SQLiteRunStore(SQLiteReads):
             return True
 
     # ---------------------------------------------------------------- the rest
+
+    def adopt_runs(self, run_ids: Iterable[str] | None, *, event: Event) -> int:
+        """Let runs that stand still go on here, in one transaction."""
+        with self._db.write(sync=True) as connection:
+            wanted = [None] if run_ids is None else list(dict.fromkeys(run_ids))
+            found = [row for one in wanted for row in execute(connection, "held_runs", (one, one)).fetchall()]
+            for row in found:
+                execute(connection, "adopt_run", (row["run"],))
+                execute(connection, "insert_event", rows.event_row(row["run"], event))
+            return len(found)
 
     def keep_request(self, key: str, digest: str, answer: bytes) -> None:
         """Remember for a day how a request was answered; the first answer under a key counts."""
@@ -248,3 +268,9 @@ class SQLiteRunStore(SQLiteReads):
                 self._places.clear()
             place = self._places[run.run_id] = found["run"]
         return place
+
+
+def _refuse_if_held(connection: sqlite3.Connection, run_id: str) -> None:
+    found = execute(connection, "find_run", (run_id,)).fetchone()
+    if found is not None:
+        refuse_if_held(run_id, found["held"])

@@ -31,8 +31,10 @@ from neurocore.persistence.base import (
     a_day_ago,
     complete,
     no_cursor,
+    unfinished,
 )
-from neurocore.persistence.database import Damaged, Database, Telling
+from neurocore.persistence.database import Database
+from neurocore.persistence.troubles import Damaged, Telling
 
 _Q = rows.queries()
 _DAY = 86_400_000_000
@@ -52,14 +54,14 @@ _FILTERS: dict[str, str] = {
     "tag": "t.tag = :tag",
     "tag_of_run": "EXISTS (SELECT 1 FROM run_tags AS t WHERE t.run = r.run AND t.tag = :tag)",
     "started_by": "r.started_by = :started_by",
-    "waiting": "r.open_gates > 0",
+    "waiting": "r.open_gates > 0 AND r.held IS NULL",
     "before": "(r.created_at, r.run) < (:created_at, :run)",
     "after": "(r.created_at, r.run) > (:created_at, :run)",
     "before_tagged": "(t.created_at, t.run) < (:created_at, :run)",
     "after_tagged": "(t.created_at, t.run) > (:created_at, :run)",
 }
 _GATE_FILTERS: dict[str, str] = {
-    "open": "g.status = 'open'",
+    "open": "g.status = 'open' AND r.held IS NULL",
     "closed": "g.closed_at IS NOT NULL AND g.status = :status",
     "blueprint": "g.blueprint_name = :blueprint",
     "by": "g.decided_by = :by",
@@ -82,7 +84,14 @@ class SQLiteReads(RunStore):
                 raise Damaged(str(error)) from error
 
     def _runs(self, found: list[sqlite3.Row]) -> list[RunRecord]:
-        return self._made(lambda: list(map(rows.run_of, found)))
+        return self._made(lambda: list(map(self._run_of, found)))
+
+    def _run_of(self, row: sqlite3.Row) -> RunRecord:
+        """A narrow run; where nothing can be written into a copy, what is unfinished stands still all the same."""
+        run = rows.run_of(row)
+        if self._db.copy is not None and run.held is None and unfinished(run):
+            run.held = self._db.copy
+        return run
 
     @property
     def database(self) -> Database:
@@ -97,14 +106,14 @@ class SQLiteReads(RunStore):
             row = self._db.row(_Q["load_run"], (run_id,))
             if row is None:
                 return None
-            run = self._made(rows.widen, self._made(rows.run_of, row), row)
+            run = self._made(rows.widen, self._made(self._run_of, row), row)
             run.gates, run.events = self.load_gates(run_id), self.load_events(run_id)
             return complete(run, self._load_steps(run_id))
 
     def load_summary(self, run_id: str) -> RunRecord | None:
         """The run's row alone."""
         row = self._db.row(_Q["load_summary"], (run_id,))
-        return None if row is None else self._made(rows.run_of, row)
+        return None if row is None else self._made(self._run_of, row)
 
     def load_steps(self, run_id: str) -> list[StepRecord]:
         """Every step with what it logged."""
@@ -248,6 +257,8 @@ class SQLiteReads(RunStore):
 
     def _keyed(self, wanted: RunFilter, before: str | None, after: str | None, limit: int) -> list[sqlite3.Row]:
         """Rows of one list (one status at most) from a key on, in the order of reading."""
+        if wanted.waiting and self._db.copy is not None:
+            return []
         asked = _asked(wanted)
         order = "DESC"
         values: dict[str, Any] = {**asked, "limit": limit}
@@ -289,8 +300,13 @@ class SQLiteReads(RunStore):
         return [row["run_id"] for row in self._db.rows(_Q["find_runs"], (prefix, prefix + _END, limit))]
 
     def active_runs(self) -> list[RunRecord]:
-        """Runs that are running or owed."""
-        return self._runs(self._db.rows(_Q["active_runs"]))
+        """Runs that are running or owed and do not stand still."""
+        return self._runs(self._db.rows(_Q["active_runs"])) if self._db.copy is None else []
+
+    def count_held_runs(self) -> int:
+        """How many runs stand still, by their index."""
+        row = self._db.row(_Q["count_held_runs"], (self._db.copy is not None,))
+        return int(row[0]) if row is not None else 0
 
     def failed_runs(self, *, since: str, limit: int = 50) -> list[RunRecord]:
         """What failed last, by the index of when it ended."""
@@ -317,7 +333,7 @@ class SQLiteReads(RunStore):
 
     def count_open_gates(self) -> int:
         """How many gates and inputs wait for a person."""
-        row = self._db.row(_Q["count_open_gates"])
+        row = self._db.row(_Q["count_open_gates"]) if self._db.copy is None else None
         return int(row[0]) if row is not None else 0
 
     def list_gates(
@@ -337,6 +353,8 @@ class SQLiteReads(RunStore):
         found: list[sqlite3.Row] = []
         oldest_first = GateStatus.OPEN in status
         for one in dict.fromkeys(status):
+            if one is GateStatus.OPEN and self._db.copy is not None:
+                continue
             kind = "open" if one is GateStatus.OPEN else "closed"
             sql = _filled(
                 "list_gates", [_GATE_FILTERS[kind], *asked], "g.opened_at" if oldest_first else "g.closed_at DESC"

@@ -14,6 +14,10 @@ def actions(run: RunRecord, config: NeuroCoreConfig, run_store: RunStore) -> dic
     """`decide`, `resume`, `replay`, `cancel` and `delete`, each with None where allowed, else with the reason."""
     open_gates = [gate for gate in run_store.load_gates(run.run_id) if gate.status is GateStatus.OPEN]
     ended = run.status.ended
+    if run.held is not None:
+        still = f"it stands still: {run.held}"
+        delete = None if ended else f"{still}, and only ended runs are deleted"
+        return {"decide": still, "resume": still, "replay": None, "cancel": still, "delete": delete}
     return {
         "decide": None if open_gates and not ended else "no gate of this run is open",
         "resume": _no_resume(run, config, run_store, waits=bool(open_gates)),

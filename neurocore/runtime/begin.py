@@ -40,6 +40,7 @@ from neurocore.persistence.base import (
     RunStatus,
     RunStore,
     own_event,
+    refuse_if_held,
     utcnow_iso,
 )
 from neurocore.persistence.owners import Life
@@ -347,7 +348,11 @@ def _outcome(drive: Drive, context: FlowContext) -> FlowContext:
 
 
 def refuse_unless_resumable(run: RunRecord, *, latest: bool = False) -> None:
-    """Raise NotResumable, with what to do instead, for a run that cannot go on; with `latest`, by the file as it is."""
+    """Raise NotResumable, with what to do instead, for a run that cannot go on; with `latest`, by the file as it is.
+
+    A run that stands still raises RunHeld.
+    """
+    refuse_if_held(run.run_id, run.held)
     again = f"`neurocore runs replay {run.run_id}` starts a new run from the same inputs"
     if run.status in (RunStatus.COMPLETED, RunStatus.CANCELLED):
         raise NotResumable(f"Run {run.run_id} is {run.status.value} and cannot be resumed; {again}.")

@@ -10,7 +10,16 @@ from neurocore.errors import NoOpenGate
 from neurocore.failpoints import failpoint
 from neurocore.gates.answer import check_form, choose, late_answer, refuse_if_changed
 from neurocore.people import person
-from neurocore.persistence.base import Answer, Event, GateRecord, RunRecord, RunStatus, RunStore, utcnow_iso
+from neurocore.persistence.base import (
+    Answer,
+    Event,
+    GateRecord,
+    RunRecord,
+    RunStatus,
+    RunStore,
+    refuse_if_held,
+    utcnow_iso,
+)
 from neurocore.runtime.claim import owner_label
 from neurocore.runtime.lookup import load_summary
 
@@ -55,12 +64,13 @@ def decide_gate(
     `gate` and `visit` name the occurrence (they may be left out while only one is open); `digest` is the one the
     answer was given on. Without `dispatch` the run is left owed: any resume, or the sweep, drives it on.
 
-    Raises InputError (name or note), AlreadyDecided, GateChanged, GateAmbiguous, NoOpenGate, RunNotFound.
+    Raises InputError (name or note), RunHeld, AlreadyDecided, GateChanged, GateAmbiguous, NoOpenGate, RunNotFound.
     """
     if not isinstance(approved, bool):
         raise TypeError("approved must be True or False.")
     while True:
         run = load_summary(run_id, run_store)
+        refuse_if_held(run_id, run.held)
         gates = run_store.load_gates(run_id)
         found = choose(run, gates, gate, visit)
         if found is not None:

@@ -29,6 +29,7 @@ from neurocore.persistence.base import (
     cancelled,
     is_there,
     last_hash,
+    refuse_if_held,
     utcnow_iso,
     was_deleted,
 )
@@ -54,6 +55,7 @@ from neurocore.skills.registry import SkillRegistry
 __all__ = [
     "Decision",
     "actions",
+    "adopt_runs",
     "cancel_run",
     "create_replay",
     "create_run",
@@ -249,7 +251,7 @@ def cancel_run(
     """Stop a run: between two steps where somebody drives it (`cancel_requested` is set until then), at once where not.
 
     `config` says where the owners' locks are; without it, that of the project around the current folder. Raises
-    RefusedError when the run has ended.
+    RefusedError when the run has ended, RunHeld when it stands still.
     """
     from neurocore.config import load_config
 
@@ -257,6 +259,7 @@ def cancel_run(
     if (problem := note_problem(note)) is not None:
         raise InputError(problem, {"note": problem})
     run = load_summary(run_id, run_store)
+    refuse_if_held(run_id, run.held)
     if run.status.ended:
         raise _ended_already(run)
     event = Event(at=utcnow_iso(), kind="cancelled", who=by, known_by=known_by, data={"note": note} if note else {})
@@ -292,6 +295,18 @@ def _cancel_idle(seen: RunRecord, by: str, config: NeuroCoreConfig, store: RunSt
 
 def _ended_already(run: RunRecord) -> RefusedError:
     return RefusedError(f"Run {run.run_id} is {run.status.value} already; there is nothing to cancel.")
+
+
+def adopt_runs(run_ids: Sequence[str] | None, *, run_store: RunStore, by: str, known_by: str = "claimed") -> int:
+    """Let runs that stand still go on here, those that are named or all; returns how many did stand still.
+
+    They stand still because they came with a copy of a history, or by an import. Whoever adopts them answers for it:
+    they must not go on elsewhere as well. Raises RunNotFound.
+    """
+    event = Event(at=utcnow_iso(), kind="adopted", who=person(by), known_by=known_by)
+    for run_id in run_ids or ():
+        load_summary(run_id, run_store)
+    return run_store.adopt_runs(run_ids, event=event)
 
 
 def delete_run(run_id: str, *, run_store: RunStore, by: str) -> Tombstone:

@@ -48,8 +48,10 @@ def liveness(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> str:
     """`driven` while a live process drives the run, `lost` when its process died, `owed`, else `idle`.
 
     `cannot_tell` while nobody knows whether its process lives. A failed run is owed from the moment that somebody asked
-    for it to go on until it is claimed.
+    for it to go on until it is claimed. A run that stands still is `held`, whatever else it is.
     """
+    if run.held is not None:
+        return "held"
     if not run.status.ended:
         life = driver_of(run, config, store).life
         if life is not Life.DEAD:

@@ -42,7 +42,9 @@ def made_once(tmp_path_factory):
 def history(made_once, tmp_path):
     """A copy of the project with its history, to do with as a test likes."""
     shutil.copytree(made_once.root, tmp_path / "copy")
-    return Project(tmp_path / "copy")
+    project = Project(tmp_path / "copy")
+    project.ok("db", "adopt")  # it is a copy, in which what waits would stand still
+    return project
 
 
 CALLS = [
@@ -75,6 +77,7 @@ CALLS = [
     ("stats", ("db", "stats"), 0),
     ("backup", ("db", "backup", "copy.db"), 0),
     ("restore", ("db", "restore", "kept.db"), 0),
+    ("adopt", ("db", "adopt"), 0),
     ("prune", ("db", "prune", "--keep", "1d", "--dry-run"), 0),
     ("export", ("db", "export", "runs.jsonl"), 0),
     ("migrate", ("db", "migrate"), 0),

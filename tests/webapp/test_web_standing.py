@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 import time
 
+import pytest
+from msgspec import structs
+
 from neurocore.persistence import migrate
+from neurocore.runtime.executor import adopt_runs
 from tests.locks import nobody_can_look_at
+
+from .conftest import PARTIAL, refresh_of
 
 
 def hidden(site):
@@ -68,3 +75,69 @@ def test_a_dashboard_under_a_newer_schema_decides_starts_and_shows_nothing(site)
             assert answer.status_code == 503
             assert "install that version" in answer.text
         assert list(newer.iterdump()) == before
+
+
+@pytest.fixture
+def still(site):
+    """A run at its gate and one that failed, which came with a copy of a history."""
+    runs = [site.run(), site.run(fail="read")]
+    for run_id in runs:
+        run = site.store.load_run(run_id)
+        site.store.save_run(structs.replace(run, held="this is a copy of a history (backup of 2026-11-28)"))
+    return runs
+
+
+def test_a_run_that_stands_still_says_so_on_every_page_and_offers_no_decision(site, still):
+    waits, failed = still
+    for run_id in (waits, failed):
+        page = site.page(f"/runs/{run_id}")
+        assert '<use href="#i-held"/></svg>held</span>' in page
+        assert "This run stands still:</b> this is a copy of a history (backup of 2026-11-28)." in page
+        assert f"neurocore db adopt {run_id}" in page
+        assert "/decision" not in page
+        assert re.search(r"Re(sume|try) is not possible: it stands still: this is a copy of a history", page)
+    assert "Cancel is not possible: it stands still" in site.page(f"/runs/{waits}")
+    for address in ("/runs", "/"):
+        assert ">held</span>" in site.page(address)
+    assert waits not in site.page("/approvals")
+    assert 'class="badge"' not in site.page("/approvals")
+    assert site.client.get("/api/v1/approvals").json["open"] == 0
+    metrics = site.page("/metrics")
+    assert "neurocore_held_runs 2.0" in metrics
+    assert "neurocore_open_gates 0.0" in metrics
+    document = site.client.get(f"/api/v1/runs/{waits}?wait=5").json
+    assert (document["state"], document["waits"]) == ("held", [])
+    assert document["held"] == "this is a copy of a history (backup of 2026-11-28)"
+
+
+def test_nothing_on_the_web_acts_on_a_run_that_stands_still_but_a_replay(site, still):
+    waits, failed = still
+    gate = site.gate(waits)
+    before = [site.store.load_run(run_id) for run_id in still]
+    answers = [
+        site.decide(waits, "approve"),
+        site.post(f"/runs/{waits}/cancellation", {"by": "ann"}),
+        site.post(f"/runs/{failed}/resumption", {"by": "ann"}),
+        site.client.post(f"/api/v1/runs/{waits}/decision", json={"approved": True, "by": "ann", "digest": gate.digest}),
+        site.client.post(f"/api/v1/runs/{waits}/cancellation", json={"by": "ann"}),
+        site.client.post(f"/api/v1/runs/{failed}/resumption", json={"by": "ann"}),
+    ]
+    for answer in answers:
+        assert answer.status_code == 409
+        assert "stands still" in answer.text
+    assert [site.store.load_run(run_id) for run_id in still] == before
+    assert site.client.post(f"/api/v1/runs/{waits}/replay", json={"by": "ann"}).status_code == 201
+
+
+def test_a_page_goes_on_when_somebody_has_adopted_its_run(site, still):
+    waits, _ = still
+    address = refresh_of(site.page(f"/runs/{waits}"))
+    assert site.client.get(address, headers=PARTIAL).status_code == 204
+    adopt_runs([waits], run_store=site.store, by="ann")
+    fresh = site.client.get(address, headers=PARTIAL)
+    assert fresh.status_code == 200
+    page = site.page(f"/runs/{waits}")
+    assert "stands still:" not in page.replace("stands still here: ", "")
+    assert f"/runs/{waits}/decision" in page
+    assert "adopted by" in page
+    assert site.decide(waits, "approve").status_code == 303

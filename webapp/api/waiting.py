@@ -74,7 +74,7 @@ def _watch(run_id: str, wanted: tuple[RunStatus, ...], end: float, here: Service
 
 def reached(run: RunRecord | None, wanted: tuple[RunStatus, ...], here: Services) -> bool:
     """A run that is decided or handed in, and not driven on yet, is on its way: what it was is no place to stop at."""
-    if run is None:
+    if run is None or run.held is not None:
         return True
     if run.status is RunStatus.RUNNING:
         return RunStatus.RUNNING in wanted

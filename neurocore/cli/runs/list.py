@@ -90,7 +90,8 @@ def _print(project: Project, runs: list[RunRecord]) -> None:
         now = state(run, project.config, project.store)
         moves = now in ("lost", "owed", "cannot_tell") and not run.status.ended
         word = now.replace("_", " ") if moves else run.status.value
-        sign, colour = MARKS.get(word, ("·", ""))
+        word = f"{word} (held)" if run.held is not None else word
+        sign, colour = MARKS.get("held" if run.held is not None else word, ("·", ""))
         done = f"{run.nodes_done}/{run.nodes_total}" if run.nodes_total else ""
         rows.append(
             [

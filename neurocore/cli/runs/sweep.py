@@ -65,6 +65,11 @@ def _once(project: Project, quiet: bool, as_json: bool) -> None:
         emit(document)
     else:
         out("\n".join(_told(document)) or "Nothing is owed and nothing is lost.")
+        if held := project.store.count_held_runs():
+            are = "stands" if held == 1 else "stand"
+            say(
+                f"{counted(held, 'run')} {are} still, and {'is' if held == 1 else 'are'} not looked at: see `db adopt`."
+            )
 
 
 def _keep_at_it(project: Project, interval: float, grace: float, as_json: bool) -> None:

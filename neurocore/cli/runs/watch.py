@@ -30,7 +30,7 @@ SECONDS = 0.25
 def watch(project: Project, run_id: str, follow: bool, quiet: bool, as_json: bool) -> int:
     """Follow a run until it ends, or waits for somebody (and beyond that with --follow).
 
-    Ends 0 when it is completed or waits, 1 when it failed or is lost. Ctrl-C stops watching, not the run.
+    Ends 0 when it is completed, waits or stands still, 1 when it failed or is lost. Ctrl-C stops watching, not the run.
     """
     whole = project.run_id(run_id)
     try:
@@ -62,7 +62,7 @@ def _follow(project: Project, run_id: str, shown: View, follow: bool) -> bool:
         now, before = state(run, project.config, project.store), now
         if now == "cannot_tell" != before:
             say("Whether the process that drives the run still lives cannot be told; watching on.")
-        if run.status.ended or now == "lost":
+        if run.status.ended or now in ("lost", "held"):
             return now == "lost"
         if run.status.value == "suspended" and now == "idle":
             if not follow:

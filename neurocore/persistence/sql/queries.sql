@@ -5,17 +5,17 @@
     r.run, r.run_id, r.blueprint_name, r.title, r.status, r.created_at, r.updated_at, r.finished_at,
     r.duration_ms, r.suspended_at_node, r.suspension_reason, r.current_nodes, r.nodes_done, r.nodes_total, r.started_by,
     r.known_by, r.replay_of, r.tags, r.epoch, r.owner, r.lease_until, r.owed, r.deaths, r.cancel_requested, r.version,
-    r.legacy, r.replay_only, r.error, r.failure, r.blueprint_hash, r.blueprint_path, b.version AS blueprint_version, b.flow_type
+    r.legacy, r.replay_only, r.held, r.error, r.failure, r.blueprint_hash, r.blueprint_path, b.version AS blueprint_version, b.flow_type
 
 -- narrow_step: The columns of a step in a list. `rows.step_of` reads them by their place.
     s.run, s.step_index, s.component, s.node_id, s.visit, s.attempt, s.skill_type, s.skill_version, s.status,
     s.reason, s.port, s.edges_taken, s.started_at, s.duration_ms, s.error, s.error_type, s.output_keys, s.commit_index
 
--- find_run: The row number and the epoch of a run.
-SELECT run, epoch FROM runs WHERE run_id = ?
+-- find_run: The row number of a run, its epoch, and why it stands still.
+SELECT run, epoch, held FROM runs WHERE run_id = ?
 
 -- find_suspended_run: The row number of a run that nobody drives, as long as nobody has claimed it.
-SELECT run FROM runs WHERE run_id = ? AND epoch = ? AND status = 'suspended'
+SELECT run FROM runs WHERE run_id = ? AND epoch = ? AND status = 'suspended' AND held IS NULL
 
 -- insert_blueprint: Keep a definition once.
 INSERT INTO blueprints (hash, name, version, flow_type, definition) VALUES (?, ?, ?, ?, ?) ON CONFLICT (hash) DO NOTHING
@@ -27,16 +27,16 @@ SELECT id FROM blueprints WHERE hash = ?
 INSERT INTO runs (
     run_id, blueprint, blueprint_name, title, title_key, status, created_at, updated_at, finished_at, duration_ms,
     suspended_at_node, suspension_reason, current_nodes, nodes_done, nodes_total, started_by, known_by, replay_of,
-    tags, epoch, owner, lease_until, owed, deaths, cancel_requested, legacy, replay_only, error, failure, blueprint_hash,
-    blueprint_path, version
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    tags, epoch, owner, lease_until, owed, deaths, cancel_requested, legacy, replay_only, held, error, failure,
+    blueprint_hash, blueprint_path, version
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- update_run: Replace every column of a run but its place in the order; its version is raised in any case.
 UPDATE runs SET
     run_id = ?, blueprint = ?, blueprint_name = ?, title = ?, title_key = ?, status = ?, created_at = ?, updated_at = ?,
     finished_at = ?, duration_ms = ?, suspended_at_node = ?, suspension_reason = ?, current_nodes = ?, nodes_done = ?,
     nodes_total = ?, started_by = ?, known_by = ?, replay_of = ?, tags = ?, epoch = ?, owner = ?, lease_until = ?,
-    owed = ?, deaths = ?, cancel_requested = ?, legacy = ?, replay_only = ?, error = ?, failure = ?, blueprint_hash = ?,
+    owed = ?, deaths = ?, cancel_requested = ?, legacy = ?, replay_only = ?, held = ?, error = ?, failure = ?, blueprint_hash = ?,
     blueprint_path = ?, version = max(?, version + 1)
 WHERE run = ?
 
@@ -50,11 +50,11 @@ INSERT INTO run_tags (tag, created_at, run) VALUES (?, ?, ?) ON CONFLICT DO NOTH
 -- delete_tags: Before a run's tags are written anew.
 DELETE FROM run_tags WHERE run = ?
 
--- claim: The right to drive a run, if nobody has claimed it in between (promise 3).
+-- claim: The right to drive a run, if nobody has claimed it in between (promise 3), and it does not stand still.
 UPDATE runs SET epoch = epoch + 1, owner = ?, owed = NULL, status = 'running',
     cancel_requested = CASE WHEN status IN ('running', 'suspended') THEN cancel_requested END,
     finished_at = NULL, error = NULL, failure = NULL, updated_at = ?, version = version + 1
-WHERE run_id = ? AND epoch = ? AND owner IS ?
+WHERE run_id = ? AND epoch = ? AND owner IS ? AND held IS NULL
 RETURNING epoch
 
 -- commit_step: The run's row while it goes on; epoch and owner keep out one who lost the claim.
@@ -132,7 +132,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 UPDATE runs SET owed = 'decision', updated_at = ?, version = version + 1 WHERE run = ?
 
 -- set_owed: Mark a run as owed, or not, unless it is over for good, or under another claim than the one that is named.
-UPDATE runs SET owed = ?, version = version + 1 WHERE run_id = ? AND status NOT IN ('completed', 'cancelled')
+UPDATE runs SET owed = ?, version = version + 1
+WHERE run_id = ? AND held IS NULL AND status NOT IN ('completed', 'cancelled')
     AND (? IS NULL OR (epoch = ? AND owner IS ?))
 RETURNING run
 
@@ -141,7 +142,7 @@ UPDATE runs SET version = version + 1 WHERE run = ?
 
 -- request_cancel: Ask whoever drives the run to stop, unless it has ended.
 UPDATE runs SET cancel_requested = ?, version = version + 1
-WHERE run_id = ? AND status IN ('running', 'suspended')
+WHERE run_id = ? AND held IS NULL AND status IN ('running', 'suspended')
 RETURNING run
 
 -- signals: What the driver of a run must notice.
@@ -211,8 +212,9 @@ SELECT a.* FROM answers AS a JOIN runs AS r ON r.run = a.run WHERE r.run_id = ? 
 -- gate_answers: The answers at one occurrence, in order.
 SELECT * FROM answers WHERE run = ? AND node_id = ? AND visit = ? ORDER BY id
 
--- count_open_gates: How many gates and inputs wait for a person.
-SELECT count(*) FROM gates WHERE status = 'open'
+-- count_open_gates: How many gates and inputs wait for a person; those of runs that stand still do not.
+SELECT (SELECT count(*) FROM gates WHERE status = 'open')
+    - (SELECT coalesce(sum(open_gates), 0) FROM runs WHERE held IS NOT NULL)
 
 -- list_gates: Occurrences of all runs.
 SELECT g.*, r.run_id FROM gates AS g CROSS JOIN runs AS r ON r.run = g.run WHERE {filters} ORDER BY {order} LIMIT :limit
@@ -254,7 +256,7 @@ ORDER BY w.created_at {order}, w.run {order}
 
 -- active_runs: What a sweep looks through.
 SELECT {narrow} FROM runs AS r JOIN blueprints AS b ON b.id = r.blueprint
-WHERE r.owed IS NOT NULL OR r.status = 'running' ORDER BY r.run
+WHERE (r.owed IS NOT NULL OR r.status = 'running') AND r.held IS NULL ORDER BY r.run
 
 -- failed_runs: What failed last, by when it ended.
 SELECT {narrow} FROM runs AS r INDEXED BY runs_failed CROSS JOIN blueprints AS b ON b.id = r.blueprint
@@ -331,6 +333,42 @@ SELECT blueprint_name, owed FROM runs WHERE run_id = ? AND status IN ('completed
 
 -- drop_unused_blueprints: Definitions that no run has any more.
 DELETE FROM blueprints WHERE id NOT IN (SELECT blueprint FROM runs)
+
+-- home: The number of the file that the history lives in, or when and how this copy of it was made.
+SELECT home, copied_at, copied_how FROM history
+
+-- set_home: The history lives in this file.
+UPDATE history SET home = ?, copied_at = NULL, copied_how = NULL
+
+-- mark_copy: This file is a copy; a copy of a copy says when the first was made.
+UPDATE history SET home = NULL, copied_at = coalesce(copied_at, ?), copied_how = coalesce(copied_how, ?)
+
+-- hold_unfinished: What is unfinished in a copy stands still there; who drove it drives the original.
+UPDATE runs SET held = ?, owner = NULL, lease_until = NULL, epoch = epoch + 1, version = version + 1
+WHERE held IS NULL AND (
+    status IN ('running', 'suspended') OR owed IS NOT NULL
+    OR (status = 'failed' AND replay_only IS NULL AND coalesce(failure, '') NOT LIKE '{"kind":"rejected",%'
+        AND coalesce(failure, '') NOT LIKE '{"kind": "rejected",%'))
+
+-- tell_held: The activity of each run that hold_unfinished is about to find says so.
+INSERT INTO events (run, at, kind, who, known_by, data)
+SELECT run, ?, 'held', 'NeuroCore', 'system', ? FROM runs
+WHERE held IS NULL AND (
+    status IN ('running', 'suspended') OR owed IS NOT NULL
+    OR (status = 'failed' AND replay_only IS NULL AND coalesce(failure, '') NOT LIKE '{"kind":"rejected",%'
+        AND coalesce(failure, '') NOT LIKE '{"kind": "rejected",%'))
+
+-- held_runs: Runs that stand still, those that are named or all.
+SELECT run, run_id FROM runs WHERE held IS NOT NULL AND (? IS NULL OR run_id = ?) ORDER BY run
+
+-- count_held_runs: How many runs stand still; in a copy that can only be read, all that are unfinished do.
+SELECT (SELECT count(*) FROM runs WHERE held IS NOT NULL) + (SELECT count(*) FROM runs WHERE ? AND held IS NULL AND (
+    status IN ('running', 'suspended') OR owed IS NOT NULL
+    OR (status = 'failed' AND replay_only IS NULL AND coalesce(failure, '') NOT LIKE '{"kind":"rejected",%'
+        AND coalesce(failure, '') NOT LIKE '{"kind": "rejected",%')))
+
+-- adopt_run: A run that stands still may go on here.
+UPDATE runs SET held = NULL, owner = NULL, version = version + 1 WHERE run = ?
 
 -- size: How much there is.
 SELECT (SELECT count(*) FROM steps) AS steps, (SELECT min(created_at) FROM runs) AS oldest,

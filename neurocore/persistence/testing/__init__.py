@@ -13,6 +13,7 @@ fresh folder. The contract is what NeuroCore relies on, so a backend that passes
 from neurocore.persistence.testing.contract import Contract
 from neurocore.persistence.testing.driving import Driving
 from neurocore.persistence.testing.gates import Gates
+from neurocore.persistence.testing.held import Held
 from neurocore.persistence.testing.history import History
 from neurocore.persistence.testing.lists import Lists
 from neurocore.persistence.testing.report import ABILITIES, Report, examine
@@ -23,6 +24,7 @@ __all__ = [
     "Contract",
     "Driving",
     "Gates",
+    "Held",
     "History",
     "Lists",
     "Report",
@@ -32,5 +34,5 @@ __all__ = [
 ]
 
 
-class RunStoreContract(Six, Driving, Gates, Lists, History):
+class RunStoreContract(Six, Driving, Gates, Held, Lists, History):
     """All of the contract: the six methods, and everything that is built on them or done better."""

@@ -1,0 +1,46 @@
+"""A history has a home: its file. A copy of it is known as one, and what is unfinished in it stands still.
+
+Copies that NeuroCore makes say so themselves. Any other copy is another file, with another number (inode). No path, no
+host and no machine take part: `mv` on one file system, a restart, a new container on the same volume change nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from neurocore import codec
+from neurocore.persistence import rows
+from neurocore.persistence.records import iso, utcnow_iso
+
+_Q = rows.queries()
+
+
+def copy_of(connection: sqlite3.Connection, path: Path) -> str | None:
+    """Why this file is not the home of the history in it, as runs say it; None where it is."""
+    home, copied_at, how = connection.execute(_Q["home"]).fetchone()
+    if home is None:
+        return f"this is a copy of a history ({how or 'a copy'} of {_day(copied_at)})"
+    return None if home == _number(path) else f"this is a copy of a history (found on {utcnow_iso()[:10]})"
+
+
+def settle(connection: sqlite3.Connection, path: Path) -> None:
+    """Make this file the home of its history, within a transaction; in a copy, let what is unfinished stand still."""
+    held = copy_of(connection, path)
+    if held is not None:
+        connection.execute(_Q["tell_held"], (rows.micros(utcnow_iso()), codec.encode({"because": held})))
+        connection.execute(_Q["hold_unfinished"], (held,))
+    connection.execute(_Q["set_home"], (_number(path),))
+
+
+def mark_copy(connection: sqlite3.Connection, how: str) -> None:
+    """Write into a copy that it is one, and how it was made; what it says of an earlier copy stays."""
+    connection.execute(_Q["mark_copy"], (rows.micros(utcnow_iso()), how))
+
+
+def _number(path: Path) -> str:
+    return str(path.stat().st_ino)
+
+
+def _day(micros: int | None) -> str:
+    return "an unknown day" if micros is None else iso(micros)[:10]

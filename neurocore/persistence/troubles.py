@@ -1,0 +1,64 @@
+"""What goes wrong with the file of a history, in one sentence."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import msgspec
+
+from neurocore.errors import StoreError
+from neurocore.persistence.migrate import is_read_only
+
+
+class Damaged(Exception):
+    """A row that nothing of ours has written."""
+
+
+class Telling:
+    """A `with` block out of which every trouble with the file comes as a StoreError of one sentence."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        if error is not None:
+            tell(self._path, error)
+        return False
+
+
+def tell(path: Path, error: BaseException) -> None:
+    """Raise the StoreError of a trouble with the file; other errors are left as they are."""
+    if isinstance(error, sqlite3.Error):
+        raise StoreError(_sentence(path, error)) from error
+    if isinstance(error, OSError):
+        raise StoreError(f"The run history {path} cannot be opened: {error.strerror or error}.") from error
+    if isinstance(error, (msgspec.MsgspecError, UnicodeDecodeError, Damaged)):
+        text = " ".join(str(error).split())[:200]
+        raise StoreError(f"The run history {path} is damaged ({text}); restore a backup of it.") from error
+
+
+def _sentence(path: Path, error: sqlite3.Error) -> str:
+    text = " ".join(str(error).split())[:200]
+    if "disk is full" in text:
+        return f"The disk of {path} is full and nothing was written: make room there, then resume."
+    if "disk I/O" in text:
+        return f"The disk of {path} cannot be written or read, and nothing was written: look for room and for faults."
+    if is_read_only(error):
+        return f"The run history {path} cannot be written: it, or its folder, is read-only for this user."
+    if any(sign in text for sign in ("not a database", "malformed", "decode to UTF-8", "no such table", "no such col")):
+        return f"The run history {path} is damaged or no NeuroCore database ({text}); restore a backup of it."
+    if "unable to open" in text:
+        return f"The run history {path} cannot be opened: see that its folder is there and may be written to."
+    if "locked" in text or "busy" in text:
+        return f"The run history {path} was kept busy by another program for minutes: find out which holds it open."
+    return f"The run history {path} cannot be used ({text}); `neurocore db check` looks for damage."
