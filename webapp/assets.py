@@ -19,6 +19,8 @@ from typing import Any
 
 from flask import Flask, Response, abort, request, send_file
 
+from webapp.keptfiles import KeptFiles
+
 STATIC = Path(__file__).parent / "static"
 LOOK_AGAIN = 1.0  # seconds between two looks at the files of a work tree
 YEAR = 365 * 24 * 3600
@@ -79,8 +81,8 @@ class Assets:
         self._dist = static / "dist"
         self._manifest: dict[str, dict[str, Any]] = {}
         self._by_file: dict[str, str] = {}
-        self._read: int | None = None  # when the manifest that was read was written
-        self._hashed: dict[str, tuple[int, int, str]] = {}  # source → mtime, size, integrity
+        self._manifests = KeptFiles(_manifest)
+        self._integrities = KeptFiles(_integrity)
         self._sources: dict[str, Path] = {}
         self._from_sources = False
         self._looked_at = float("-inf")
@@ -134,25 +136,26 @@ class Assets:
         if now - self._looked_at < LOOK_AGAIN:
             return
         self._looked_at = now
-        file = self._dist / "manifest.json"
         try:
-            written = file.stat().st_mtime_ns
-            if written != self._read:
-                self._manifest = json.loads(file.read_text("utf-8"))["files"]
-                self._by_file = {entry["file"]: name for name, entry in self._manifest.items()}
-                self._read = written
+            self._manifest = self._manifests.get(self._dist / "manifest.json")
         except FileNotFoundError:
-            self._manifest, self._by_file, self._read = {}, {}, None
+            self._manifest = {}
+        self._by_file = {entry["file"]: name for name, entry in self._manifest.items()}
         self._sources = self._find_sources()
         self._from_sources = any(self._differs(name, path) for name, path in self._sources.items())
 
     def _differs(self, name: str, path: Path) -> bool:
-        stat = path.stat()
-        known = self._hashed.get(name)
-        if known is None or known[:2] != (stat.st_mtime_ns, stat.st_size):
-            digest = base64.b64encode(hashlib.sha384(path.read_bytes()).digest()).decode()
-            known = self._hashed[name] = (stat.st_mtime_ns, stat.st_size, f"sha384-{digest}")
-        return name not in self._manifest or bool(self._manifest[name]["source"] != known[2])
+        return name not in self._manifest or bool(self._manifest[name]["source"] != self._integrities.get(path))
+
+
+def _manifest(file: Path) -> dict[str, dict[str, Any]]:
+    """Each built file by its logical name."""
+    found: dict[str, dict[str, Any]] = json.loads(file.read_text("utf-8"))["files"]
+    return found
+
+
+def _integrity(file: Path) -> str:
+    return f"sha384-{base64.b64encode(hashlib.sha384(file.read_bytes()).digest()).decode()}"
 
 
 def _media_type(path: Path) -> str:

@@ -18,6 +18,7 @@ from neurocore.runtime.dispatch import Dispatcher
 from neurocore.runtime.sweep import liveness
 from neurocore.skills.loader import discover_skills
 from neurocore.skills.registry import SkillRegistry
+from webapp.keptfiles import KeptFiles
 
 SUFFIXES = (".flow.yaml", ".flow.yml", ".yaml", ".yml")
 
@@ -60,7 +61,7 @@ class Services:
         self.closing = threading.Event()
         self._lock = threading.Lock()
         self._registry: SkillRegistry | None = None
-        self._blueprints: dict[Path, tuple[int, Blueprint | BlueprintError]] = {}
+        self._blueprints = KeptFiles(_load)
         #: Rows of lists as HTML, by run, version and what else they tell (`webapp.listing`).
         self.kept_rows: dict[RowKey, RowParts] = {}
         #: How ended runs went, by run, version and what else is asked for (`webapp.runpage.Course`).
@@ -96,7 +97,7 @@ class Services:
         paths = sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file())
         found: dict[str, tuple[Path, Blueprint | BlueprintError]] = {}
         for path in paths[:1000]:
-            loaded = self._load(path)
+            loaded = self._blueprints.get(path)
             name = loaded.name if isinstance(loaded, Blueprint) else stem(path)
             found.setdefault(name, (path, loaded))
         return found
@@ -109,21 +110,6 @@ class Services:
         if isinstance(loaded, BlueprintError):
             raise loaded
         return path, loaded
-
-    def _load(self, path: Path) -> Blueprint | BlueprintError:
-        """Read once for each change of the file."""
-        try:
-            stamp = path.stat().st_mtime_ns
-        except OSError:
-            stamp = -1
-        held = self._blueprints.get(path)
-        if held is None or held[0] != stamp:
-            try:
-                loaded: Blueprint | BlueprintError = load_blueprint(path)
-            except BlueprintError as error:
-                loaded = error
-            held = self._blueprints[path] = (stamp, loaded)
-        return held[1]
 
     # ---------------------------------------------------------------- where a run stands
 
@@ -158,6 +144,13 @@ class Services:
 def identity(run: RunRecord) -> str:
     """What caches know a run by: some stores give the id of a deleted run again."""
     return f"{run.run_id} {run.created_at}"
+
+
+def _load(path: Path) -> Blueprint | BlueprintError:
+    try:
+        return load_blueprint(path)
+    except BlueprintError as error:
+        return error
 
 
 def services() -> Services:
