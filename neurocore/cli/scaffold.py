@@ -41,7 +41,8 @@ components:
     type: template
     config:
       template: "{{ letter }}\\n\\nApproved by {{ approval.by }}.\\n"
-      file: outbox/{{ name | lower | replace(' ', '-') }}.txt
+      folder: outbox
+      file: "{{ name | lower | replace(' ', '-') }}.txt"
       output: sent_to
 
 flow:

@@ -173,10 +173,68 @@ def test_a_template_goes_to_a_key_or_to_a_file_of_the_project(tmp_path: Path) ->
 
 def test_a_file_that_cannot_be_written_is_told_and_nothing_is_left(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    for file, said in (("folder", "Is a directory"), ("n" * 300, "File name too long"), ("a\0b", "null")):
+    (tmp_path / "outside").symlink_to(tmp_path.parent)
+    os.mkfifo(tmp_path / "fifo")
+    before = sorted(tmp_path.iterdir())
+    for file, said in (
+        ("folder", "no plain file"), ("fifo", "no plain file"), ("outside", "no plain file"),
+        ("outside/x", "Not a directory"), ("n" * 300, "File name too long"),
+    ):  # fmt: skip
         with pytest.raises(SkillError, match=f"it cannot write .*{said}"):
             in_folder(made(TemplateSkill, template="x", file=file), tmp_path).process(FlowContext())
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder"]
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("config", [{"file": "outbox/{{ name }}"}, {"folder": "outbox", "file": "{{ name }}"}])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../requirements.txt", "/etc/passwd", "a/../../requirements.txt", "..", ".", "", "a/", "/",
+        "//requirements.txt", "a\0b", "..\\x", "\uff0e\uff0e/requirements.txt",
+        "..\uff0frequirements.txt", "\u2025/requirements.txt",
+        "..\u200b/requirements.txt", "fine\u202etxt.exe", "\x1b[2J", "two\nlines", "\udcff",
+        "out/requirements.txt", "project.txt", "up/requirements.txt",
+    ],
+)  # fmt: skip
+def test_no_value_leads_a_file_out_of_the_folder_that_the_configuration_names(
+    tmp_path: Path, config: dict[str, Any], name: str
+) -> None:
+    outbox = tmp_path / "outbox"
+    outbox.mkdir()
+    (tmp_path / "requirements.txt").write_text("httpx")
+    (outbox / "out").symlink_to(tmp_path)
+    (outbox / "up").symlink_to("..")
+    (outbox / "project.txt").symlink_to(tmp_path / "requirements.txt")
+    skill = in_folder(made(TemplateSkill, template="x", **config), tmp_path)
+    with pytest.raises(SkillError, match=r"it writes below .*outbox only|it cannot write .* below .*outbox: "):
+        skill.process(FlowContext({"name": name}))
+    assert (tmp_path / "requirements.txt").read_text() == "httpx"
+    assert {path.name for path in outbox.iterdir()} <= {"out", "up", "project.txt", "a"}
+    for fine in ("Grüße.txt", "deep/er/a b.txt", ".hidden"):
+        context = FlowContext({"name": fine})
+        skill.process(context)
+        assert (outbox / fine).read_text() == "x"
+        assert context.get("it") == f"outbox/{fine}"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"file": "{{ name }}.txt"}, {"file": "../{{ name }}"}, {"file": "./{{ name }}"}, {"file": "a/../{{ name }}"},
+        {"file": "/tmp/{{ name }}"}, {"file": "{{ name }}/report.txt"}, {"file": "report-{{ name }}"},
+        {"folder": ".", "file": "{{ name }}"}, {"folder": "..", "file": "{{ name }}"},
+        {"folder": "out/..", "file": "{{ name }}"},
+        {"folder": "/tmp", "file": "{{ name }}"}, {"folder": "linked", "file": "{{ name }}"},
+    ],
+)  # fmt: skip
+def test_a_file_named_by_data_needs_a_folder_of_the_project(tmp_path: Path, config: dict[str, Any]) -> None:
+    (tmp_path / "linked").symlink_to(tmp_path.parent)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(SkillError, match=r"names no folder before its first tag|below a folder of the project only"):
+        in_folder(made(TemplateSkill, template="x", **config), tmp_path).process(FlowContext({"name": "x"}))
+    assert sorted(tmp_path.iterdir()) == before
+    told = [sentence for _, sentence in TemplateSkill.template_problems({"template": "x", **config})]
+    assert told or "folder" in config
 
 
 @pytest.mark.parametrize(

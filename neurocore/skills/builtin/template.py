@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from neurocore.context import FlowContext
-from neurocore.errors import SkillError
+from neurocore.secrets import find_references
 from neurocore.skills import templates
 from neurocore.skills.base import Skill, SkillMeta
+from neurocore.skills.confined import folder_problem, write_below
 
 
 class TemplateSkill(Skill):
     """Renders `template` (Jinja2, sandboxed) over the context into the key `output` or the file `file`.
 
-    A file is written whole or not at all, below the project's folder; the context gets its path from there.
+    A file is written whole or not at all. It lies below `folder` (of the project); without one, below the folder that
+    `file` names before its first tag, so that no value leads elsewhere. The context gets its path from the project.
     """
 
     skill_meta = SkillMeta(
@@ -29,7 +29,8 @@ class TemplateSkill(Skill):
             "properties": {
                 "template": {"type": "string"},
                 "output": {"type": "string"},
-                "file": {"type": "string", "description": "A path below the project's folder; itself a template."},
+                "folder": {"type": "string", "description": "The folder of the project below which files lie."},
+                "file": {"type": "string", "description": "The path of the file; itself a template."},
             },
             "required": ["template"],
             "additionalProperties": False,
@@ -38,8 +39,14 @@ class TemplateSkill(Skill):
 
     @classmethod
     def template_problems(cls, config: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        """What is no template of those that are filled in."""
-        return templates.problems(config, "template", "file")
+        """What is no template of those that are filled in, and a file that is confined to no folder."""
+        found = list(templates.problems(config, "template", "file"))
+        file = config.get("file")
+        if "folder" not in config and isinstance(file, str) and not find_references(file):
+            wrong = folder_problem(file)
+            if wrong and not any(place == ("file",) for place, _ in found):
+                found.append((("file",), wrong))
+        yield from found
 
     def process(self, context: FlowContext) -> FlowContext:
         """Render."""
@@ -48,30 +55,12 @@ class TemplateSkill(Skill):
         if "file" not in self.config:
             context.set(output, text)
             return context
-        path = self._render(self.config["file"], context, "file name")
-        context.set(output, _write(self.project_root.resolve(), path, text, self.name))
+        folder, file = self.config.get("folder"), self.config["file"]
+        name = self._render(file, context, "file name")
+        context.set(output, write_below(self.project_root, folder, file, name, text, what=self.name))
         return context
 
     def _render(self, template: str, context: FlowContext, part: str) -> str:
         wanted = templates.names(template)
         data = {key: context.get(key) for key in wanted if context.has(key)}
         return templates.render(template, data, what=f"the {part} of {self.name}")
-
-
-def _write(root: Path, path: str, text: str, name: str) -> str:
-    try:
-        target = (root / path).resolve()
-        if not target.is_relative_to(root) or target == root:
-            raise SkillError(f"{name} writes below {root} only, not to {path[:200]!r}.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{secrets.token_hex(8)}.part")
-        try:
-            with temporary.open("x", encoding="utf-8", errors="surrogateescape", newline="") as file:
-                file.write(text)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise SkillError(f"{name} cannot write {path[:200]!r}: {why}.") from error
-    return str(target.relative_to(root))
