@@ -92,6 +92,12 @@ class Llm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     temperature: Annotated[float, Meta(ge=0, le=2)] = 1.0
 
 
+class Secrets(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`inputs` are the variables of the environment that secret inputs may name where a run is started by the web."""
+
+    inputs: list[Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$")]] = []
+
+
 class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What neurocore.yaml holds."""
 
@@ -102,6 +108,7 @@ class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     web: Web = Web()
     logging: Logging = Logging()
     llm: Llm = Llm()
+    secrets: Secrets = Secrets()
     skills: dict[str, dict[str, Any]] = {}
 
 
@@ -186,9 +193,9 @@ class NeuroCoreConfig(_File, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return f"NeuroCoreConfig(project={self.project.name!r}, project_root={str(self.project_root)!r})"
 
 
-SECTIONS = ("project", "paths", "persistence", "runtime", "web", "logging", "llm", "skills")
+SECTIONS = ("project", "paths", "persistence", "runtime", "web", "logging", "llm", "secrets", "skills")
 #: Where text must be as it stands: a reference there would name a folder `${HOME}`.
-_NO_REFERENCES = ("paths", "persistence", "web", "logging")
+_NO_REFERENCES = ("paths", "persistence", "web", "logging", "secrets")
 
 
 def load_config(

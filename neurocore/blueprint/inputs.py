@@ -7,7 +7,7 @@ import datetime as dt
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path, PurePath
 from typing import Any
@@ -18,6 +18,7 @@ from neurocore.blueprint.model import PLACEHOLDER, Blueprint, InputSpec, name_pr
 from neurocore.codec import SecretRef
 from neurocore.context import reserved_problem
 from neurocore.errors import InputError, UsageError
+from neurocore.readable import listed
 from neurocore.secrets import MASK, looks_secret
 from neurocore.yamlfile import TWICE, nearest, parse, said, scalar
 
@@ -27,13 +28,22 @@ MAX_TITLE = 200
 FIRST_INPUTS, MAX_INPUT = 3, 60
 
 
-def check_inputs(blueprint: Blueprint, data: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+def check_inputs(
+    blueprint: Blueprint,
+    data: Mapping[str, Any],
+    environ: Mapping[str, str],
+    *,
+    nameable: Collection[str] | None = None,
+) -> dict[str, Any]:
     """The data a run starts with: defaults filled in, types checked, secrets as references that `environ` can resolve.
 
     Text is read as the declared type where that loses nothing (`"3"` as an integer). Where no inputs are declared,
-    anything goes. Raises InputError whose `problems` has a sentence per input.
+    anything goes. `nameable` are the variables that the data may name beside the blueprint's defaults; None means any.
+    Raises InputError whose `problems` has a sentence per input.
     """
     checked, problems = _held_against(blueprint, data, environ)
+    if nameable is not None:
+        problems |= _not_nameable(blueprint, data, nameable)
     if problems:
         raise _input_error(problems)
     return checked
@@ -62,6 +72,24 @@ def _held_against(
         except ValueError as error:
             problems[name] = str(error)
     return checked, problems
+
+
+def _not_nameable(blueprint: Blueprint, data: Mapping[str, Any], nameable: Collection[str]) -> dict[str, str]:
+    """A sentence for each input that names a variable it may not name; it tells nothing of the environment."""
+    problems = {}
+    for key, value in data.items():
+        spec = blueprint.inputs.get(key)
+        text = value.reference if isinstance(value, SecretRef) else value if spec is not None and spec.secret else None
+        match = _REFERENCE.fullmatch(text) if isinstance(text, str) else None
+        by_default = spec is not None and spec.secret and text == spec.default
+        if isinstance(value, SecretRef) and match is None:
+            problems[str(key)[:MAX_TITLE]] = _SECRET_ONLY
+        elif match is not None and not by_default and match.group(1) not in nameable:
+            problems[str(key)[:MAX_TITLE]] = (
+                f"{match.group(1)[:200]} cannot be named here: neurocore.yaml lists "
+                f"{listed(sorted(nameable)) if nameable else 'nothing'} under secrets.inputs."
+            )
+    return problems
 
 
 def check_outputs(blueprint: Blueprint, data: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +100,12 @@ def new_record(
     started_by: str | None = None,
     known_by: str = "claimed",
     replay_of: str | None = None,
+    nameable: Collection[str] | None = None,
 ) -> RunRecord:
-    """The record of a run that has not begun; nothing is written. Raises BlueprintError, InputError or UsageError."""
+    """The record of a run that has not begun; nothing is written. Raises BlueprintError, InputError or UsageError.
+
+    `nameable` are the variables that secret inputs may name (`check_inputs`); None means any.
+    """
     if run_id is not None and not _RUN_ID.fullmatch(run_id):
         raise UsageError(f"A run id has 1 to 64 letters, digits, - and _, not {run_id[:80]!r}.")
     who = person(started_by) if started_by is not None else system_user()
@@ -111,7 +115,7 @@ def new_record(
         sentences = "\n".join(f"  {problem}" for problem in problems)
         raise BlueprintError(f"The blueprint {blueprint.name} cannot run:\n{sentences}", problems)
     blueprint = with_gates(blueprint, registry)
-    data = check_inputs(blueprint, dict(initial_data or {}), config.environ)
+    data = check_inputs(blueprint, dict(initial_data or {}), config.environ, nameable=nameable)
     refuse_unless_storable(data, "Input")
     now = utcnow_iso()
     started = Event(

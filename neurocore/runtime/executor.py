@@ -136,10 +136,14 @@ def create_run(
     known_by: str = "claimed",
     replay_of: str | None = None,
 ) -> RunRecord:
-    """Record a run and owe it, without driving it: for faces that must not wait. Hand its id to a dispatcher."""
+    """Record a run and owe it, without driving it: for faces that must not wait. Hand its id to a dispatcher.
+
+    Whoever asks need not know this process's environment: secret inputs take the blueprint's defaults and what
+    `secrets.inputs` of the configuration lists.
+    """
     run = new_record(
         blueprint, registry, config, initial_data=initial_data, run_id=run_id, blueprint_path=blueprint_path,
-        tags=tags, started_by=started_by, known_by=known_by, replay_of=replay_of,
+        tags=tags, started_by=started_by, known_by=known_by, replay_of=replay_of, nameable=config.secrets.inputs,
     )  # fmt: skip
     run.owed = Owed.START
     run_store.create_run(run)
