@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from neurocore import log
 from neurocore.errors import SkillError
 
 
@@ -82,7 +84,7 @@ class OpenAICompatibleProvider:
             async with httpx.AsyncClient(timeout=self._timeout) as client:
                 answer = await client.post(self._url, json=body, headers=headers)
             answer.raise_for_status()
-            document = answer.json()
+            document = json.loads(answer.content)
             usage = document.get("usage") or {}
             return LLMResponse(
                 content=document["choices"][0]["message"]["content"] or "",
@@ -91,7 +93,7 @@ class OpenAICompatibleProvider:
                 output_tokens=usage.get("completion_tokens", 0),
             )
         except httpx.HTTPStatusError as error:
-            said = error.response.text[:300]
+            said = log.redacted(error.response.content.decode("utf-8", "replace"))[:300]
             raise SkillError(f"The language model answered {error.response.status_code}: {said}") from error
         except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
             why = f"{type(error).__name__}: {error}"

@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
+from neurocore import log
 from neurocore.errors import SkillError
 from neurocore.readable import unsafe
 
@@ -36,13 +37,13 @@ def write_below(root: Path, folder: str | None, template: str, name: str, text: 
         raise SkillError(f"{what} writes below a folder of the project only, and {folder[:200]!r} is none.")
     parts = name.split("/")
     if not all(map(_is_plain, parts)):
-        raise SkillError(f"{what} writes below {below} only, and {name[:200]!r} is no path of a file there.")
+        raise SkillError(f"{what} writes below {below} only, and {_said(name)} is no path of a file there.")
     try:
         with _opened(root, [*below.relative_to(root).parts, *parts[:-1]]) as descriptor:
             _put(descriptor, parts[-1], text.encode("utf-8", "surrogateescape"))
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise SkillError(f"{what} cannot write {name[:200]!r} below {below}: {why}.") from error
+        raise SkillError(f"{what} cannot write {_said(name)} below {below}: {why}.") from error
     return str(below.relative_to(root).joinpath(*parts))
 
 
@@ -62,8 +63,13 @@ def _split(template: str, name: str, what: str) -> tuple[str, str]:
     wrong = folder_problem(template)
     folder = literal.rpartition("/")[0]
     if wrong or not name.startswith(f"{folder}/"):
-        raise SkillError(f"{what}: {wrong or f'{name[:200]!r} is not below {folder}.'}")
+        raise SkillError(f"{what}: {wrong or f'{_said(name)} is not below {folder}.'}")
     return folder, name.removeprefix(f"{folder}/")
+
+
+def _said(name: str) -> str:
+    """A name in a sentence; a secret that stands in it is masked before it could be cut."""
+    return repr(log.redacted(name)[:200])
 
 
 def _is_plain(part: str) -> bool:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from neurocore import log
 from neurocore.secrets import MASK, find_references, looks_secret
 from neurocore.yamlfile import nearest, said
 
@@ -190,7 +191,8 @@ def _sentences(error: Any) -> Iterator[str]:
             yield f"there is no config key {_named([*path, key])}{nearest(key, known)}"
         return
     where = f"the config key {_named(path)}" if path else "the configuration"
-    value = MASK if _hidden(error, path) else said(error.instance)
+    instance = log.redacted(error.instance) if isinstance(error.instance, str) else error.instance
+    value = MASK if _hidden(error, path) else said(instance)  # a secret that is cut is not found any more
     if error.validator == "type":
         kinds = limit if isinstance(limit, list) else [limit]
         yield f"{where} must be {' or '.join(_AN.get(one, str(one)) for one in kinds)}, not {value}."
@@ -202,7 +204,7 @@ def _sentences(error: Any) -> Iterator[str]:
     elif error.validator == "pattern":
         yield f"{where} must match {limit}, and {value} does not."
     else:
-        yield f"{where} does not fit its schema{'' if value == MASK else ': ' + error.message[:300]}."
+        yield f"{where} does not fit its schema{'' if value == MASK else ': ' + log.redacted(error.message)[:300]}."
 
 
 def _named(path: list[Any]) -> str:

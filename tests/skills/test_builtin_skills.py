@@ -270,11 +270,17 @@ def test_a_delay_waits_on_the_event_loop() -> None:
 
 class _Answers(BaseHTTPRequestHandler):
     seen: ClassVar[list[tuple[str, dict[str, str], bytes]]] = []
+    #: Status and address by path: where a request is sent on to.
+    redirects: ClassVar[dict[str, tuple[int, str]]] = {}
+    #: Content type and body by path.
+    documents: ClassVar[dict[str, tuple[str, bytes]]] = {}
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.seen.append((self.path, dict(self.headers), body))
-        if self.path.endswith("/chat/completions"):
+        if self.path in self.redirects:
+            self._send_on(*self.redirects[self.path])
+        elif self.path.endswith("/chat/completions"):
             self._send(
                 200, {"choices": [{"message": {"content": "hello"}}], "model": "m", "usage": {"prompt_tokens": 3}}
             )
@@ -283,12 +289,21 @@ class _Answers(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.seen.append((self.path, dict(self.headers), b""))
+        if self.path in self.redirects:
+            self._send_on(*self.redirects[self.path])
+            return
         self._send(404 if self.path == "/missing" else 200, {"path": self.path, "pad": "x" * 5000})
 
-    def _send(self, status: int, document: Any) -> None:
-        data = json.dumps(document).encode()
+    def _send_on(self, status: int, address: str) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Location", address)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _send(self, status: int, document: Any) -> None:
+        kind, data = self.documents.get(self.path, ("application/json", json.dumps(document).encode()))
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -297,10 +312,9 @@ class _Answers(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture
-def server() -> Iterator[str]:
+@contextlib.contextmanager
+def serving() -> Iterator[str]:
     """A server on this machine; its address."""
-    _Answers.seen = []
     httpd = HTTPServer(("127.0.0.1", 0), _Answers)
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -308,6 +322,21 @@ def server() -> Iterator[str]:
     httpd.shutdown()
     thread.join()
     httpd.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """A server on this machine that has seen nothing yet; its address."""
+    _Answers.seen, _Answers.redirects, _Answers.documents = [], {}, {}
+    with serving() as address:
+        yield address
+
+
+@pytest.fixture
+def elsewhere(server: str) -> Iterator[str]:
+    """Another server."""
+    with serving() as address:
+        yield address
 
 
 def test_a_request_carries_the_idempotency_key_and_reads_json(server: str) -> None:
@@ -329,6 +358,87 @@ def test_a_request_s_own_headers_go_before_and_what_cannot_be_sent_is_told(serve
     with pytest.raises(SkillError, match="needs the context key 'gone'"):
         ended(made(HttpSkill, url=server, method="POST", json_from="gone").process(context))
     assert len(_Answers.seen) == 1
+
+
+SECRET_HEADERS = {"X-Api-Key": "k", "Authorization": "Bearer t", "Cookie": "c=1", "Accept": "text/x", "User-Agent": "u"}
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_takes_no_header_to_another_server_and_all_to_the_same(
+    server: str, elsewhere: str, status: int
+) -> None:
+    _Answers.redirects = {"/a": (status, "/b"), "/b": (status, f"{elsewhere}/c"), "/c": (status, f"{server}/d")}
+    context = FlowContext()
+    skill = made(HttpSkill, url=f"{server}/a", headers=SECRET_HEADERS, follow_redirects=True)
+    ended(skill.process(context))
+    assert context.get("it")["body"]["path"] == "/d"
+    sent = {path: {name.lower(): value for name, value in headers.items()} for path, headers, _ in _Answers.seen}
+    assert [path for path, _, _ in _Answers.seen] == ["/a", "/b", "/c", "/d"]
+    for path in ("/a", "/b"):
+        assert sent[path]["x-api-key"] == "k"
+        assert sent[path]["idempotency-key"] == context.idempotency_key
+    for path in ("/c", "/d"):
+        assert not {"x-api-key", "authorization", "cookie", "idempotency-key"} & sent[path].keys()
+        assert (sent[path]["accept"], "u" in sent[path]["user-agent"].split()) == ("*/*", False)
+        assert sent[path]["host"] == (elsewhere if path == "/c" else server).removeprefix("http://")
+
+
+def test_a_password_in_the_address_goes_to_no_other_server(server: str, elsewhere: str) -> None:
+    _Answers.redirects = {"/a": (302, f"{elsewhere}/b")}
+    ended(made(HttpSkill, url=server.replace("//", "//ann:pw@") + "/a", follow_redirects=True).process(FlowContext()))
+    assert ["Authorization" in headers for _, headers, _ in _Answers.seen] == [True, False]
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_redirect_takes_no_body_to_another_server(server: str, elsewhere: str, status: int) -> None:
+    _Answers.redirects = {"/a": (status, f"{elsewhere}/b"), "/same": (status, "/c")}
+    send = {"method": "POST", "json_from": "order", "follow_redirects": True}
+    context = FlowContext({"order": {"n": 1}})
+    with pytest.raises(
+        SkillError, match=f"answered {status}, which would send the body to 127.0.0.1; name the address"
+    ):
+        ended(made(HttpSkill, url=f"{server}/a", **send).process(context))
+    assert [path for path, _, _ in _Answers.seen] == ["/a"]
+    ended(made(HttpSkill, url=f"{server}/same", **send).process(context))
+    assert context.get("it")["body"] == {"got": {"n": 1}}
+
+
+def test_redirects_are_followed_only_where_they_are_wanted_and_not_for_ever(server: str) -> None:
+    _Answers.redirects = {"/a": (302, "/a")}
+    context = FlowContext()
+    ended(made(HttpSkill, url=f"{server}/a").process(context))
+    assert (context.get("it")["status"], len(_Answers.seen)) == (302, 1)
+    with pytest.raises(SkillError, match="was redirected more than 20 times"):
+        ended(made(HttpSkill, url=f"{server}/a", follow_redirects=True).process(context))
+
+
+@pytest.mark.parametrize(
+    ("charset", "body", "text"),
+    [
+        ("hex", "grün", "grün"), ("base64", "grün", "grün"), ("zip", "grün", "grün"), ("no-such", "grün", "grün"),
+        ("undefined", "x", "x"), ("punycode", "-" + "a" * 200_000, "-" + "a" * 200_000), ("idna", "xn--x", "xn--x"),
+        ("unicode_escape", "\\x41", "\\x41"), ("utf-8", "grün", "grün"), ("latin-1", "x", "x"),
+    ],
+)  # fmt: skip
+def test_whatever_charset_an_answer_claims_its_text_is_read(server: str, charset: str, body: str, text: str) -> None:
+    _Answers.documents = {"/odd": (f"text/plain; charset={charset}", body.encode())}
+    context = FlowContext()
+    ended(made(HttpSkill, url=f"{server}/odd").process(context))
+    assert context.get("it")["body"] == text
+
+
+def test_a_header_that_cannot_be_sent_is_told(server: str) -> None:
+    for header in ("grün", "two\r\nlines"):
+        with pytest.raises(SkillError, match=r"it: the request to http://.* failed: "):
+            ended(made(HttpSkill, url=server, headers={"X-Odd": header}).process(FlowContext()))
+
+
+def test_what_a_language_model_answers_in_an_odd_charset_is_told(server: str) -> None:
+    provider = build_provider({"llm_provider": "own", "llm_model": "m", "llm_base_url": server})
+    assert provider is not None
+    _Answers.documents = {"/chat/completions": ("application/json; charset=hex", b"no JSON")}
+    with pytest.raises(SkillError, match=r"gave no answer: JSONDecodeError"):
+        ended(provider.complete([LLMMessage(role="user", content="hi")]))
 
 
 def test_an_answer_that_trickles_is_given_up_in_time() -> None:

@@ -72,7 +72,7 @@ class CommandSkill(AsyncSkill):
         context.set(self.config.get("output", self.name), result)
         if result["exit_code"] not in self.config.get("ok_codes", [0]):
             _keep_output(result)
-            tail = result["stderr"].strip()[-500:]
+            tail = log.redacted(result["stderr"]).strip()[-500:]  # a value that is cut is not found any more
             raise SkillError(f"{argv[0]} {_ended(result['exit_code'])}{': ' + tail if tail else '.'}")
         return context
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -13,13 +14,18 @@ from neurocore.errors import SkillError
 from neurocore.skills import templates
 from neurocore.skills.base import AsyncSkill, SkillMeta
 
+MAX_REDIRECTS = 20
+#: Encodings that mean no written text, or whose decoding takes time that grows with the square of the length.
+_NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
+
 
 class HttpSkill(AsyncSkill):
     """Sends one request and sets `output` to `{status, headers, body}`; a JSON answer's body is data, else text.
 
     The step's idempotency key goes along as `Idempotency-Key`, unless `headers` has one. `timeout` is in seconds from
     the start to the last byte (default 30), `max_bytes` limits the answer, unpacked (default 10 MiB). A status of 400
-    or more fails the step unless `raise_for_status: false`.
+    or more fails the step unless `raise_for_status: false`. With `follow_redirects`, another origin than that of `url`
+    gets neither `headers` nor the idempotency key, and no body.
     """
 
     skill_meta = SkillMeta(
@@ -62,32 +68,55 @@ class HttpSkill(AsyncSkill):
         config = self.config
         url = self._filled(config["url"], context)
         timeout = float(config.get("timeout", 30))
-        headers = httpx.Headers({"Idempotency-Key": context.idempotency_key})
-        if "json_from" in config:
-            headers["Content-Type"] = "application/json"
-        headers.update(config.get("headers", {}))
         content = self._content(context)
         try:
-            async with (
-                asyncio.timeout(timeout),
-                httpx.AsyncClient(timeout=timeout, follow_redirects=config.get("follow_redirects", False)) as client,
-                client.stream(
-                    config.get("method", "GET"), url, headers=headers, params=config.get("params"), **content
-                ) as answer,
-            ):
-                result = await self._read(answer)
+            own = self._headers(httpx, context)
+            async with asyncio.timeout(timeout), httpx.AsyncClient(timeout=timeout) as client:
+                request = client.build_request(
+                    config.get("method", "GET"), url, headers=own, params=config.get("params"), **content
+                )
+                result = await self._answered(client, request, own)
         except (TimeoutError, httpx.TimeoutException) as error:
             raise SkillError(f"{self.name}: {url} did not answer within {timeout:g} s.") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, LookupError, TypeError) as error:
             why = f"{type(error).__name__}: {error}".rstrip(": ")
             raise SkillError(f"{self.name}: the request to {url} failed: {why}") from error
         context.set(config.get("output", self.name), result)
         if result["status"] >= 400 and config.get("raise_for_status", True):
             body = result["body"] if isinstance(result["body"], str) else json.dumps(result["body"], ensure_ascii=False)
             log.to_step("ERROR", f"{url} answered {result['status']}: {body}")
+            body = log.redacted(body)  # a value that is cut is not found any more
             short = body if len(body) <= 300 else f"{body[:300]} … (the step's log has more)"
             raise SkillError(f"{self.name}: {url} answered {result['status']}: {short}")
         return context
+
+    def _headers(self, httpx: Any, context: FlowContext) -> Any:
+        headers = httpx.Headers({"Idempotency-Key": context.idempotency_key})
+        if "json_from" in self.config:
+            headers["Content-Type"] = "application/json"
+        headers.update(self.config.get("headers", {}))
+        return headers
+
+    async def _answered(self, client: Any, request: Any, own: Any) -> dict[str, Any]:
+        """The answer to a request, behind its redirects where they are to be followed."""
+        begun_at = request.url
+        for _ in range(MAX_REDIRECTS + 1):
+            answer = await client.send(request, stream=True)
+            try:
+                following = answer.next_request if self.config.get("follow_redirects", False) else None
+                if following is None:
+                    return await self._read(answer)
+            finally:
+                await answer.aclose()
+            if not _is_same_origin(begun_at, following.url):
+                if following.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in following.headers:
+                    raise SkillError(
+                        f"{self.name}: {request.url} answered {answer.status_code}, which would send the body to "
+                        f"{following.url.host}; name the address that is meant in url."
+                    )
+                _forget(following, own, client.headers)
+            request = following
+        raise SkillError(f"{self.name}: {request.url} was redirected more than {MAX_REDIRECTS} times.")
 
     def _content(self, context: FlowContext) -> dict[str, Any]:
         if "json_from" not in self.config:
@@ -108,7 +137,7 @@ class HttpSkill(AsyncSkill):
             data += chunk
             if len(data) > limit:
                 raise SkillError(f"{self.name}: the answer is larger than {limit:,} bytes (max_bytes).")
-        text = data.decode(answer.encoding or "utf-8", "replace")
+        text = _decoded(bytes(data), answer.charset_encoding)
         body: Any = text
         if text and "json" in answer.headers.get("content-type", ""):
             try:
@@ -122,3 +151,29 @@ class HttpSkill(AsyncSkill):
             return text
         data = {key: context.get(key) for key in templates.names(text) if context.has(key)}
         return templates.render(text, data, what=f"a template of {self.name}")
+
+
+def _is_same_origin(one: Any, other: Any) -> bool:
+    """Whether two addresses lead to the same server. The step from http to https at one host leads to nobody else."""
+    if one.host != other.host:
+        return False
+    is_upgrade = (one.scheme, other.scheme, one.port, other.port) == ("http", "https", None, None)
+    return is_upgrade or (one.scheme, one.port) == (other.scheme, other.port)
+
+
+def _forget(request: Any, own: Any, usual: Any) -> None:
+    """Take out of a request what was meant for another server alone."""
+    for name in own:
+        request.headers.pop(name, None)
+        if name in usual:
+            request.headers[name] = usual[name]
+    request.headers["Host"] = request.url.netloc.decode("ascii")
+
+
+def _decoded(data: bytes, charset: str | None) -> str:
+    """The text in an answer; one whose charset is none that text is written in is read as UTF-8."""
+    try:
+        codec = codecs.lookup(charset or "utf-8").name.replace("_", "-")
+        return data.decode("utf-8" if codec in _NO_CHARSETS else codec, "replace")
+    except (LookupError, ValueError):
+        return data.decode("utf-8", "replace")
