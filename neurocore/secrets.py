@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
-import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from neurocore.codec import SecretRef
 from neurocore.errors import ConfigError
+from neurocore.spellings import Spelled, without_breaks
 
 MASK = "•••"
 #: Shorter values are not looked for in what a step records: they would be found by chance.
@@ -21,6 +20,15 @@ MIN_EXACT = 8
 #: Shorter values are redacted only where they stand alone: masking every 3 of a log hides the log, not the 3.
 MIN_WITHIN = 4
 
+#: An encoding of a long value holds many of its lines, and it is enough to find one.
+MOST_ENCODED = 8
+
+#: More text than that is not held back, though no blank ends it.
+MOST_HELD = 64 * 1024
+
+_MASK = MASK.encode()
+_WORD = re.compile(r"\S*")
+_ARMOUR = re.compile(r"-{3,}(BEGIN|END) [A-Z0-9 ]+-{3,}")
 _REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_]\w*)\}")
 _CREDENTIAL = re.compile(
     r"(^|[_\-. ])(pass|pwd|passwords?|passwd|passphrase|passcode|secrets?|token|credentials?|auth|authorization|bearer"
@@ -90,13 +98,18 @@ def resolve(value: Any, environ: Mapping[str, str]) -> tuple[Any, dict[str, str]
 
 
 class Redactor:
-    """Takes known values out of text, however they are written there: as they are, quoted, in JSON, in an address."""
+    """Knows the values of secrets: masks them in text, and finds them in what would be recorded.
+
+    Both look for the same list of texts, in every spelling (`neurocore.spellings`): the value, and each line of one
+    that has several.
+    """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self.values: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
-        self._forms: list[str] = []
-        self._exact: list[bytes] = []
+        self._spelled: dict[str, Spelled] = {}
+        self._exact: list[Spelled] = []
+        self._short: re.Pattern[str] | None = None
+        self._has_blanks = False
         self.add(values)
 
     def __bool__(self) -> bool:
@@ -105,78 +118,117 @@ class Redactor:
     def add(self, values: Iterable[str]) -> None:
         """Know these values from now on; empty ones are ignored."""
         new = {value for value in values if value} - self.values
-        if new:
-            self.values = self.values | new
-            self._forms = sorted({form for value in self.values for form in _forms(value)}, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(_expression, self._forms)))
-            self._exact = [v.encode("utf-8", "surrogatepass") for v in self.values if len(v) >= MIN_EXACT]
+        if not new:
+            return
+        self.values = self.values | new
+        spelled = dict(self._spelled)
+        for value in new:
+            for text, encoded in _texts_of(value):
+                if text not in spelled or encoded:
+                    spelled[text] = Spelled(text, encoded=encoded)
+        self._exact = [one for text, one in spelled.items() if len(text) >= MIN_EXACT]
+        short = sorted({value for value in self.values if len(value) < MIN_WITHIN}, key=len, reverse=True)
+        self._short = re.compile("|".join(map(_alone, short))) if short else None
+        self._has_blanks = any(len(value.split()) > 1 for value in self.values)
+        self._spelled = spelled
 
     def clear(self) -> None:
         """Know nothing any more."""
-        self.values, self._pattern, self._forms, self._exact = set(), None, [], []
+        self.values, self._spelled, self._exact, self._short, self._has_blanks = set(), {}, [], None, False
 
     def text(self, text: str) -> str:
         """The text with every known value masked."""
-        return self._pattern.sub(MASK, text) if self._pattern is not None else text
+        if self._spelled:
+            data = text.encode("utf-8", "surrogatepass")
+            masked = self._masked(data)
+            if masked is not data:
+                text = _text(masked)
+        return self._short.sub(MASK, text) if self._short is not None else text
+
+    def binary(self, data: bytes) -> bytes:
+        """The bytes, of text or not, with every known value masked."""
+        data = self._masked(data)
+        if self._short is None:
+            return data
+        return self._short.sub(MASK, data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+    def _masked(self, data: bytes) -> bytes:
+        unbroken = without_breaks(data)
+        spans = sorted(span for one in self._spelled.values() for span in one.spans(data, unbroken))
+        if not spans:
+            return data
+        parts, end = [], 0
+        for start, stop in spans:
+            if start >= end:
+                parts += [data[end:start], _MASK]
+            end = max(end, stop)
+        return b"".join([*parts, data[end:]])
 
     def found_in(self, data: bytes) -> bool:
-        """Whether a known value of 8 characters or more stands in the data, as it is."""
-        return any(value in data for value in self._exact)
+        """Whether a known value of 8 characters or more stands in the data, in whatever spelling."""
+        if not self._exact:
+            return False
+        unbroken = without_breaks(data)
+        return any(one.is_in(data, unbroken) for one in self._exact)
+
+    def whole_until(self, text: str) -> int:
+        """How far no value can go on behind the text: to its last blank, or line where values have blanks."""
+        if self._has_blanks:
+            return max(text.rfind("\n"), text.rfind("\r")) + 1
+        tail = _WORD.match(text[::-1])
+        return len(text) - (tail.end() if tail else 0)
 
     def stream(self, stream: Any) -> Any:
         """A text stream that redacts what is written to `stream`; a value split over several writes is found too."""
         return _Filter(stream, self)
 
-    def safe_length(self, text: str) -> int:
-        """How much of the text can be redacted and let go; what follows may be the beginning of a known value."""
-        keep = 0
-        for form in self._forms:
-            for size in range(min(len(form) - 1, len(text)), keep, -1):
-                if text.endswith(form[:size]):
-                    keep = size
-                    break
-        cut = len(text) - keep
-        if keep and self._pattern is not None:
-            for match in self._pattern.finditer(text):
-                if match.start() < cut < match.end():
-                    return match.start()
-        return cut
+
+def _texts_of(value: str) -> Iterator[tuple[str, bool]]:
+    """What to look for where a secret has this value, and whether in encodings too: itself, and each of its lines.
+
+    Lines within a text that is escaped count as well. The first and last line of a key file say nothing.
+    """
+    whole = value.strip()
+    if len(whole) >= MIN_WITHIN:
+        yield whole, len(whole) >= MIN_EXACT
+    parts = re.split(r"\r|\n|\\[rn]" if whole.count("\\n") > 1 else r"\r|\n", whole)
+    lines = [line for line in map(str.strip, parts) if len(line) >= MIN_WITHIN and not _ARMOUR.fullmatch(line)]
+    encoded = [line for line in lines if len(line) >= MIN_EXACT]
+    chosen = set(encoded[:: max(1, len(encoded) // MOST_ENCODED)])
+    yield from ((line, line in chosen) for line in dict.fromkeys(lines) if line != whole)
 
 
-def _forms(value: str) -> set[str]:
-    """How a value may be written: lines of their own, escaped by repr and JSON, percent-encoded."""
-    lines = {line for line in value.splitlines() if len(line) >= MIN_WITHIN}
-    forms = {value, *lines}
-    if len(value) >= MIN_WITHIN:
-        forms |= {repr(value)[1:-1], json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
-        plain = value.encode("utf-8", "replace")
-        forms |= {urllib.parse.quote(plain, safe=""), urllib.parse.quote(plain), urllib.parse.quote_plus(plain)}
-    return forms
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:  # a value that was written in another charset stood in a longer character
+        return data.decode("utf-8", "replace")
 
 
-def _expression(form: str) -> str:
-    if len(form) >= MIN_WITHIN:
-        return re.escape(form)
-    before = r"(?<!\w)" if re.match(r"\w", form) else ""
-    after = r"(?!\w)" if re.search(r"\w\Z", form) else ""
-    return f"{before}{re.escape(form)}{after}"
+def _alone(value: str) -> str:
+    before = r"(?<!\w)" if re.match(r"\w", value) else ""
+    after = r"(?!\w)" if re.search(r"\w\Z", value) else ""
+    return f"{before}{re.escape(value)}{after}"
 
 
 class _Filter:
-    """Holds back as much of a line as could be the beginning of a secret until the rest is known."""
+    """Holds back the end of what is written, in which a secret may have begun, until the rest is known."""
 
     def __init__(self, stream: Any, redactor: Redactor) -> None:
         self._stream = stream
         self._redactor = redactor
-        self._held = ""
+        self._held: list[str] = []
         self._lock = threading.Lock()
 
     def write(self, text: str) -> int:
         with self._lock:
-            whole = self._held + text
-            cut = self._redactor.safe_length(whole)
-            self._held = whole[cut:]
-            self._stream.write(self._redactor.text(whole[:cut]))
+            cut = self._redactor.whole_until(text)
+            if cut == 0 and sum(map(len, self._held)) < MOST_HELD:
+                self._held.append(text)
+                return len(text)
+            whole = "".join([*self._held, text[:cut] or text])
+            self._held = [text[cut:]] if cut else []
+            self._stream.write(self._redactor.text(whole))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -185,7 +237,7 @@ class _Filter:
 
     def flush(self) -> None:
         with self._lock:
-            held, self._held = self._held, ""
+            held, self._held = "".join(self._held), []
             if held:
                 self._stream.write(self._redactor.text(held))
             self._stream.flush()
@@ -196,8 +248,7 @@ class _Filter:
         return _Bytes(self._stream.buffer, self)
 
     def redact_bytes(self, data: bytes) -> bytes:
-        text = bytes(data).decode("utf-8", "surrogateescape")
-        return self._redactor.text(text).encode("utf-8", "surrogateescape")
+        return self._redactor.binary(bytes(data))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

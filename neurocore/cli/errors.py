@@ -107,7 +107,9 @@ def _unexpected(error: Exception) -> str:
         return f"{error.strerror}{where}."
     if isinstance(error, RecursionError):
         return "A value is nested too deeply to be shown; `neurocore db export` takes it out whole."
-    said = str(error).strip().split("\n")[0][:300]
+    from neurocore.runtime.guard import masked
+
+    said = masked(str(error)).strip().split("\n")[0][:300]
     what = f"{type(error).__name__}: {said}" if said else type(error).__name__
     return f"NeuroCore met something it did not expect ({what}); `neurocore --debug …` shows where."
 
@@ -116,8 +118,9 @@ def _traceback() -> None:
     import traceback
 
     from neurocore.cli.text import safe
+    from neurocore.runtime.guard import masked
 
-    say(safe(traceback.format_exc()).rstrip())
+    say(safe(masked(traceback.format_exc())).rstrip())
 
 
 def nobody_reads() -> None:

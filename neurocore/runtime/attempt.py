@@ -21,6 +21,7 @@ from neurocore.errors import CodecError, ExecutionError, Interruption, said
 from neurocore.failpoints import failpoint
 from neurocore.persistence.base import LogLine
 from neurocore.runtime.skills import Instance, Instances
+from neurocore.secrets import Redactor
 
 MAX_LOG_LINES = 200
 MAX_LOG_CHARACTERS = 64 * 1024
@@ -159,21 +160,9 @@ class Attempt(Struct, eq=False):
             raise ExecutionError(
                 f"Step {self.node.id} would set {key!r}. {reserved_problem(key)}", run_id=self.run_id, node=self.node.id
             )
-        for key, data in self.changed.items() if instances.redactor else ():
-            if instances.redactor.found_in(data) or instances.redactor.found_in(key.encode("utf-8", "surrogatepass")):
-                raise ExecutionError(
-                    f"Step {self.node.id} would record the value of a secret under "
-                    f"{instances.redactor.text(key)!r}; leave it out of what the step sets.",
-                    run_id=self.run_id,
-                    node=self.node.id,
-                )
         port = context.get_active_port()
-        if port and instances.redactor.found_in(port.encode("utf-8", "surrogatepass")):
-            raise ExecutionError(
-                f"Step {self.node.id} would record the value of a secret as its port; choose one of the ports' names.",
-                run_id=self.run_id,
-                node=self.node.id,
-            )
+        if instances.redactor:
+            self._refuse_secrets(port, instances.redactor)
         self.port = port
         if context.metadata.suspended:
             self.status = "suspended"
@@ -183,6 +172,27 @@ class Attempt(Struct, eq=False):
         else:
             self.status = "completed"
         self._close(instances)
+
+    def _refuse_secrets(self, port: str | None, redactor: Redactor) -> None:
+        """Raise ExecutionError where what would be recorded holds the value of a secret, in whatever spelling."""
+        names = {key: key.encode("utf-8", "surrogatepass") for key in self.changed}
+        chosen = (port or "").encode("utf-8", "surrogatepass")
+        if not redactor.found_in(b"\0".join([*names.values(), *self.changed.values(), chosen])):
+            return
+        for key, data in self.changed.items():
+            if redactor.found_in(data) or redactor.found_in(names[key]):
+                raise ExecutionError(
+                    f"Step {self.node.id} would record the value of a secret under "
+                    f"{redactor.text(key)!r}; leave it out of what the step sets.",
+                    run_id=self.run_id,
+                    node=self.node.id,
+                )
+        if redactor.found_in(chosen):
+            raise ExecutionError(
+                f"Step {self.node.id} would record the value of a secret as its port; choose one of the ports' names.",
+                run_id=self.run_id,
+                node=self.node.id,
+            )
 
     def fail(self, error: BaseException, instances: Instances) -> None:
         """End as failed with this error; what the step changed is discarded."""

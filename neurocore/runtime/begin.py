@@ -19,6 +19,7 @@ from neurocore.blueprint.lint import validate_blueprint
 from neurocore.blueprint.model import Blueprint, control_problem
 from neurocore.blueprint.plan import Plan, compile_plan
 from neurocore.blueprint.stored import stored_blueprint, stored_plan
+from neurocore.codec import SecretRef
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
 from neurocore.errors import (
@@ -49,6 +50,7 @@ from neurocore.runtime.events import OnEvent
 from neurocore.runtime.loop import Drive
 from neurocore.runtime.restore import FAILED_STEPS, give_again, go_on_waiting, let_stand, restore
 from neurocore.runtime.turn import OUTPUTS
+from neurocore.secrets import Redactor, find_references
 from neurocore.skills.registry import SkillRegistry
 from neurocore.yamlfile import Problem, read_file
 
@@ -117,6 +119,8 @@ def new_record(
     blueprint = with_gates(blueprint, registry)
     data = check_inputs(blueprint, dict(initial_data or {}), config.environ, nameable=nameable)
     refuse_unless_storable(data, "Input")
+    tags = _tags(tags)
+    _refuse_secrets(data, tags, config)
     now = utcnow_iso()
     started = Event(
         at=now, kind="replayed" if replay_of else "started", who=who, known_by=known_by,
@@ -138,7 +142,7 @@ def new_record(
         started_by=who,
         known_by=known_by,
         replay_of=replay_of,
-        tags=_tags(tags),
+        tags=tags,
         events=[started],
     )
 
@@ -174,6 +178,21 @@ def refuse_unless_storable(data: Mapping[str, Any], what: str) -> None:
             problems[key] = str(error)
     if problems:
         raise InputError("; ".join(f"{what} {key}: {sentence}" for key, sentence in problems.items()), problems)
+
+
+def _refuse_secrets(data: Mapping[str, Any], tags: Sequence[str], config: NeuroCoreConfig) -> None:
+    """Raise InputError where the value of a secret input stands in another input, or in a tag, which are recorded."""
+    names = {name for value in data.values() if isinstance(value, SecretRef) for name in find_references(value)}
+    redactor = Redactor(config.environ.get(name, "") for name in names) if names else Redactor()
+    if not redactor:
+        return
+    sentence = "It holds the value of a secret input; give the secret by its reference alone."
+    problems = {key: sentence for key, value in data.items() if redactor.found_in(codec.encode({key: value}))}
+    if redactor.found_in("\0".join(tags).encode("utf-8", "surrogatepass")):
+        problems["tags"] = sentence
+    if problems:
+        said = " ".join(f"{redactor.text(key)}: {sentence}" for key, sentence in problems.items())
+        raise InputError(said, {redactor.text(key): sentence for key, sentence in problems.items()})
 
 
 def drive_new(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_futures
@@ -18,6 +19,7 @@ from neurocore.context import FlowContext
 from neurocore.errors import NeuroCoreError, NotResumable
 from neurocore.people import person
 from neurocore.persistence.base import Event, Owed, RunStatus, RunStore
+from neurocore.runtime import guard
 from neurocore.runtime.begin import drive_on, refuse_unless_resumable, resumed
 from neurocore.runtime.claim import hand_back
 from neurocore.runtime.events import OnEvent
@@ -160,7 +162,7 @@ class ThreadDispatcher:
         except NeuroCoreError as error:
             _log.info("Run %s: %s", run_id, error)
         except Exception:
-            _log.exception("Run %s could not be driven on.", run_id)
+            _log.error("Run %s could not be driven on.\n%s", run_id, guard.masked(traceback.format_exc()))
         finally:
             with self._lock:
                 self._states.pop(run_id, None)

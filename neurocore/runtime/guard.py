@@ -15,6 +15,7 @@ from neurocore.secrets import Redactor
 _lock = threading.Lock()
 _watched: dict[int, Redactor] = {}
 _all = Redactor(())
+_ever = Redactor(())
 _real: list[tuple[Any, Any]] = []  # the streams as they were; empty while nothing is watched
 
 
@@ -23,6 +24,7 @@ def watch(redactor: Redactor) -> None:
     with _lock:
         _watched[id(redactor)] = redactor
         _all.add(redactor.values)
+        _ever.add(redactor.values)
         if not _real:
             _real.append((sys.stdout, sys.stderr))
             sys.stdout, sys.stderr = _all.stream(sys.stdout), _all.stream(sys.stderr)
@@ -39,3 +41,8 @@ def unwatch(redactor: Redactor) -> None:
         sys.stdout, sys.stderr = _real.pop()
         log.redactors.clear()
         _all.clear()
+
+
+def masked(text: str) -> str:
+    """The text without any value that a drive of this process has known, also after its end: for tracebacks."""
+    return _ever.text(text)

@@ -132,7 +132,7 @@ def _keep_output(result: dict[str, Any]) -> None:
     """Put what a program said into its step's log, as a failed step sets nothing: the last lines of each stream."""
     log.to_step("ERROR", f"The program {_ended(result['exit_code'])}.")
     for name in ("stderr", "stdout"):
-        text = result[name]
+        text = log.redacted(result[name])
         shown = text[-KEPT_CHARACTERS:]
         lines = shown.splitlines()
         kept = lines[-KEPT_LINES:]
