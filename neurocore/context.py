@@ -186,17 +186,18 @@ class FlowContext:
         """Whether anything was read, set or deleted."""
         return bool(self._values or self._deleted)
 
-    def changes(self) -> tuple[dict[str, bytes], list[str]]:
+    def changes(self, *, lasting: bool = False) -> tuple[dict[str, bytes], list[str]]:
         """What differs from the committed context: encoded values by key, and deleted keys.
 
-        Raises CodecError, with the key as its path, for a value that could not be restored as it is.
+        `lasting` is as in `codec.encode`. Raises CodecError, with the key as its path, for a value that could not be
+        restored as it is.
         """
         changed: dict[str, bytes] = {}
         for key, value in self._values.items():
             if key in self._clean:
                 continue
             try:
-                data = codec.encode(value)
+                data = codec.encode(value, lasting=lasting)
             except codec.CodecError as error:
                 path = error.path if error.path.startswith("[") or not error.path else f".{error.path}"
                 raise codec.CodecError(str(error), path=f"{key}{path}", type_name=error.type_name) from None

@@ -2,9 +2,12 @@
 
 Nothing is put on `sys.path`. A finder at the end of `sys.meta_path` serves the files of the skills folder as
 `neurocore_project_skills.<file>`, and looks in the project's root for what is found nowhere else, so that no file there
-stands in for the standard library or an installed package. So a class that is defined there can be found again when a
-stored value of it is read in another process. One project is served at a time: when another is opened, the modules of
-the one before are forgotten.
+stands in for the standard library or an installed package. One project is served at a time: when another is opened,
+the modules of the one before are forgotten.
+
+Stored values name their classes, and data never causes an import. So a class is looked up only in modules that are
+known: those of skills (and what else code names by `know`), and those to which the names in them lead. Of the standard
+library and of NeuroCore only the modules count that are named there.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -62,9 +66,100 @@ def serve(root: Path, skills: Path | None = None) -> None:
             _finder.skills = str(skills)
 
 
+class _Known:
+    """The modules in which classes of stored values are looked up."""
+
+    def __init__(self) -> None:
+        self.roots: set[str] = set()
+        #: What was loaded when skills were; None until the first were. A module that a step imports while it works is
+        #: not among it: another process has not loaded it when it needs the class.
+        self.early: set[str] | None = None
+        self._found: set[str] = set()
+        self._as_of: tuple[int, int] = (-1, -1)
+
+    def __contains__(self, name: str) -> bool:
+        now = (len(self.roots), len(sys.modules))
+        if name not in self._found and now != self._as_of:
+            self._found, self._as_of = self._reached(), now
+        return name in self._found
+
+    def forget(self, names: list[str]) -> None:
+        self.roots -= set(names)
+        self.early = None if self.early is None else self.early - set(names)
+        self._found, self._as_of = set(), (-1, -1)
+
+    def _reached(self) -> set[str]:
+        """Every module that the names in the roots lead to, by way of modules that are no part of Python or of us."""
+        found: set[str] = set()
+        todo = [*self.roots, *(name for name in list(sys.modules) if name.startswith(f"{PACKAGE}."))]
+        while todo:
+            name = todo.pop()
+            module = sys.modules.get(name)
+            if name in found or not isinstance(module, ModuleType):
+                continue
+            found.add(name)
+            if name.partition(".")[0] in _CLOSED:
+                continue
+            todo += [name.rpartition(".")[0], *self._named_in(module, name)]
+        return found
+
+    def _named_in(self, module: ModuleType, name: str) -> Iterator[str]:
+        for value in list(vars(module).values()):
+            if not isinstance(value, ModuleType):
+                get = type.__getattribute__ if isinstance(value, type) else object.__getattribute__
+                with suppress(Exception):  # whatever an object of the project does about its attributes
+                    yield str(get(value, "__module__"))
+            elif self.is_early(value.__name__) or not value.__name__.startswith(f"{name}."):
+                yield value.__name__
+                yield from self._below(value.__name__)
+
+    def _below(self, name: str) -> Iterator[str]:
+        """What belongs to a package of the standard library: `import concurrent.futures` names `concurrent` alone."""
+        if name.partition(".")[0] in sys.stdlib_module_names:
+            yield from (one for one in list(sys.modules) if one.startswith(f"{name}.") and self.is_early(one))
+
+    def is_early(self, name: str) -> bool:
+        """Whether the module was there when the skills had been loaded."""
+        return self.early is None or name in self.early
+
+
+#: The names in these modules lead no further.
+_CLOSED = frozenset({*sys.stdlib_module_names, "neurocore", "webapp"})
+_known = _Known()
+
+
+def know(name: str) -> None:
+    """Look for classes of stored values in this module too, and in what it has loaded."""
+    with _lock:
+        _known.roots.add(name)
+
+
+def knows(name: str) -> bool:
+    """Whether classes of stored values are looked up in this module."""
+    with _lock:
+        return name in _known
+
+
+def was_loaded_early(name: str) -> bool:
+    """Whether this module was there when the skills had been loaded."""
+    return _known.is_early(name)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """What is imported within, skills import by being loaded, and every process that loads them has it."""
+    before = None if _known.early is None else set(sys.modules)
+    try:
+        yield
+    finally:
+        with _lock:
+            _known.early = set(sys.modules) if before is None else (_known.early or set()) | (set(sys.modules) - before)
+
+
 def _forget(is_meant: Callable[[str], bool]) -> None:
     gone = [name for name in sys.modules if is_meant(name.partition(".")[0])]
     for name in gone:
         del sys.modules[name]
     if gone:
+        _known.forget(gone)
         importlib.invalidate_caches()

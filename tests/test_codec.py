@@ -24,8 +24,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, PrivateAttr
 
-from neurocore import codec, register_codec
+from neurocore import codec, modules, register_codec
 from neurocore.codec import CodecError, SecretRef, Unreadable
+from neurocore.codec import tags as codec_tags
 from tests import values as samples
 from tests.values import Colour, Derived, Payment, Point, Registered, Right, Row, same, values
 
@@ -91,6 +92,16 @@ def test_every_value_can_be_shown_as_json(value):
 def test_damaged_bytes_are_refused_in_a_sentence(data):
     with contextlib.suppress(CodecError):  # and nothing else
         codec.decode(data)
+
+
+@given(st.integers(0, 22), st.binary(max_size=60), st.booleans())
+@settings(max_examples=500, deadline=None)
+def test_damaged_objects_are_shown_and_hashed_all_the_same(code, payload, objects):
+    kept = codec.restore(msgspec.msgpack.encode(msgspec.msgpack.Ext(code, payload)), objects=objects)
+    codec.plain(kept)
+    codec.data(kept)
+    with contextlib.suppress(CodecError):  # and nothing else
+        codec.canonical([kept])
 
 
 def test_numbers_keep_their_type_and_sign():
@@ -287,8 +298,8 @@ def test_a_class_that_is_gone_is_named_and_its_value_kept(monkeypatch):
     with pytest.raises(CodecError, match=r"The class Row of tests.values is needed .* bring it back"):
         codec.decode(data)
     kept = codec.restore(data)
-    assert type(kept) is Unreadable
-    assert codec.plain(kept).startswith("(unreadable: The class Row")
+    assert type(kept["rows"][0]) is Unreadable
+    assert codec.plain(kept) == {"rows": [{"class": "tests.values.Row", "number": 1, "values": []}]}
     assert codec.encode(kept) == data
     assert codec.encode(codec.from_jsonable(codec.to_jsonable(kept))) == data
     monkeypatch.undo()
@@ -308,13 +319,59 @@ def test_a_class_that_became_something_else_is_not_called(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "place", ["os:system", "subprocess:Popen", "builtins:eval", "pathlib:Path.unlink", "pty:spawn"]
+    "place", ["os:system", "subprocess:Popen", "builtins:eval", "pathlib:Path.unlink", "subprocess:CompletedProcess"]
 )
 @pytest.mark.parametrize("code", range(14, 19))
-def test_a_forged_value_calls_nothing(place, code):
+def test_a_forged_value_calls_nothing(place, code, monkeypatch):
     payload = msgspec.msgpack.encode([place, {"args": "true"}])
+    forged = msgspec.msgpack.encode(msgspec.msgpack.Ext(code, payload))
+    monkeypatch.setattr(modules, "knows", lambda name: False)  # whatever other tests have loaded
+    with pytest.raises(CodecError, match=r"no skill has loaded (os|subprocess|builtins|pathlib): import it"):
+        codec.decode(forged)
+    monkeypatch.setattr(codec_tags, "met", {place})  # as if a skill had loaded what it names
     with pytest.raises(CodecError, match=r"none now|no member"):
-        codec.decode(msgspec.msgpack.encode(msgspec.msgpack.Ext(code, payload)))
+        codec.decode(forged)
+
+
+@pytest.mark.parametrize("code", range(14, 20))
+def test_no_value_causes_an_import(code, tmp_path, monkeypatch):
+    (tmp_path / "harmful.py").write_text("raise SystemExit('imported')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    parts = ["harmful:Thing", {"a": 1}, *(["harmful"] if code == codec_tags.REGISTERED else [])]
+    forged = msgspec.msgpack.encode(msgspec.msgpack.Ext(code, msgspec.msgpack.encode(parts)))
+    with pytest.raises(CodecError, match=r"no skill has loaded harmful|import harmful, which does so, at the top"):
+        codec.decode(forged)
+    for objects in (True, False):
+        kept = codec.restore(forged, objects=objects)
+        assert type(kept) is Unreadable
+        assert codec.encode(kept) == forged
+        codec.canonical(kept)
+        assert "harmful" in str(codec.plain(kept))
+    assert "harmful" not in sys.modules
+
+
+@given(values)
+@settings(max_examples=300, deadline=None)
+def test_what_nobody_restores_has_the_bytes_the_digest_and_the_json_of_the_value(value):
+    data = codec.encode(value)
+    kept = codec.restore(data, objects=False)
+    assert codec.encode(kept) == data
+    assert codec.canonical(kept) == codec.canonical(value)
+    text = json.dumps(codec.to_jsonable(value))
+    assert codec.encode(codec.from_jsonable(json.loads(text), objects=False)) == data
+    json.dumps(codec.plain(kept), allow_nan=False).encode()
+
+
+def test_what_is_not_restored_is_shown_as_the_data_it_is_kept_as():
+    register_codec(Registered, name="tests.registered", to=lambda one: one.text, from_=Registered)
+    model = Model(name="Ada", amounts={"may": Decimal("1.50")})
+    value = [Payment("a", Decimal(1)), Point(1, (2,)), Colour.RED, Right.READ | Right.WRITE, Registered("x"), model]
+    assert codec.plain(codec.restore(codec.encode(value), objects=False)) == [
+        {"class": "tests.values.Payment", "iban": "a", "amount": "1", "notes": []},
+        {"class": "tests.values.Point", "value": [1, [2]]}, "tests.values.Colour.RED",
+        f"tests.values.Right({(Right.READ | Right.WRITE).value})", {"class": "tests.registered", "value": "x"},
+        {"class": "tests.test_codec.Model", "name": "Ada", "amounts": {"may": "1.50"}},
+    ]  # fmt: skip
 
 
 def test_a_field_that_is_new_since_takes_its_default_or_is_named(monkeypatch):
@@ -328,12 +385,25 @@ def test_a_field_that_is_new_since_takes_its_default_or_is_named(monkeypatch):
         codec.decode(data)
 
 
-def test_a_value_is_read_in_a_process_that_has_imported_nothing_of_it():
+def test_a_process_that_has_loaded_nothing_of_a_value_shows_it_and_restores_it_once_it_has():
     data = codec.encode([Payment("a", Decimal("1.5")), Colour.GREEN, Point(1, (2,))])
-    script = f"from neurocore import codec; print(codec.decode(bytes.fromhex({data.hex()!r})))"
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert "Payment(iban='a', amount=Decimal('1.5'), notes=[])" in told.stdout
-    assert "Colour.GREEN" in told.stdout
+    script = f"""
+from neurocore import codec, modules
+data = bytes.fromhex({data.hex()!r})
+print(codec.plain(codec.restore(data)))
+try:
+    codec.decode(data)
+except codec.CodecError as error:
+    print(error)
+import tests.values
+modules.know("tests.values")
+print(codec.decode(data))
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert "{'class': 'tests.values.Payment', 'iban': 'a', 'amount': '1.5', 'notes': []}" in told
+    assert "no skill has loaded tests.values: import it at the top of a skill's file." in told
+    assert "Payment(iban='a', amount=Decimal('1.5'), notes=[])" in told
+    assert "Colour.GREEN" in told
 
 
 def test_unknown_tags_and_extensions_are_refused():
@@ -379,6 +449,14 @@ def test_what_a_struct_holds_beside_its_fields_comes_back_too() -> None:
     back = codec.decode(codec.encode(noted))
     assert (back, back.__dict__) == (noted, {"note": ["seen"]})
     assert codec.decode(codec.encode(Noted(2))) == Noted(2)
+
+
+def test_what_an_object_holds_beside_its_fields_keeps_its_order_on_which_digests_rest() -> None:
+    for value in (Reading(2), Noted(2)):
+        for name in "zyxabcdefgh":
+            value.__dict__[name] = name
+        data = codec.encode(value)
+        assert codec.encode(codec.decode(data)) == data
 
 
 def test_what_a_dataclass_holds_beside_its_fields_comes_back_too() -> None:

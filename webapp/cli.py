@@ -95,6 +95,7 @@ def serve(
     app = create_app(config, store=store, dispatcher=Leave() if no_dispatch else None)
     here: Services = app.extensions["neurocore"]
     dispatcher = here.dispatcher
+    _ = here.registry  # loaded before anybody looks: values of classes that skills bring are shown as these show them
     channels: dict[int, Any] = {}
     server = _listen(app, config, host, config.web.port if port is None else port, channels)
     address = f"http://{_shown(host)}:{server.effective_port}"

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 from markupsafe import Markup, escape
 
+from neurocore import codec
 from neurocore.codec import SecretRef
 from neurocore.readable import counted, safe
 from neurocore.secrets import looks_secret, mask
@@ -284,6 +285,8 @@ def plain_types(value: Any) -> Any:
     kind = type(value)
     if kind in (str, dict, list, int, float, bool) or value is None or kind is SecretRef:
         return value
+    if kind is codec.Unreadable:
+        return codec.plain(value)
     if isinstance(value, tuple):
         return list(value)
     if isinstance(value, (set, frozenset)):

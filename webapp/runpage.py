@@ -318,16 +318,16 @@ class RunPage:
 
     def values_of(self, gate: GateRecord) -> dict[str, Any]:
         """What a gate showed."""
-        return _values(gate)
+        return gate.values
 
     def page_of_values(self) -> rendering.Page:
         """A fresh budget for rendering values."""
         return rendering.Page(more=run_url(self.run.run_id, "download", "context"))
 
     def _panel(self, gate: GateRecord) -> Panel:
-        values = _values(gate)
+        values = gate.values
         last: LastApproved | None = _or_none(lambda: last_approved(self.run.run_id, gate.node_id, self.store))
-        before = _values(last.gate) if last is not None else {}
+        before = last.gate.values if last is not None else {}
         typed = self.typed if self.typed and (self.typed.gate, self.typed.visit) == (gate.node_id, gate.visit) else None
         looked: list[diff.Change] = []
         if self.typed is not None and typed is None and self.typed.gate == gate.node_id:
@@ -335,7 +335,7 @@ class RunPage:
         if typed is not None and typed.digest and typed.digest != gate.digest:
             old = next((one for one in self.gates if one.digest == typed.digest), None)
             if old is not None:
-                before, after = _values(old), values
+                before, after = old.values, values
                 looked = diff.changes({"message": old.message, **before}, {"message": gate.message, **after})
         shown = [Shown(key=key, value=value, before=before.get(key, diff.GONE)) for key, value in values.items()]
         beside = {one.key for one in shown if one.beside}
@@ -361,7 +361,7 @@ class RunPage:
     @cached_property
     def context(self) -> list[tuple[str, Any, int]]:
         """The committed context: key, value, size in bytes."""
-        return [(key, _decoded(data), len(data)) for key, data in self.store.load_context(self.run.run_id).items()]
+        return [(key, codec.restore(data), len(data)) for key, data in self.store.load_context(self.run.run_id).items()]
 
     @property
     def file(self) -> str:
@@ -402,20 +402,6 @@ def _plan(key: str, loader: _Loader) -> Plan:
     if run is None:
         raise LookupError(key)
     return plan_of(Blueprint.from_snapshot(run.blueprint_snapshot), loader.services.registry)
-
-
-def _values(gate: GateRecord) -> dict[str, Any]:
-    try:
-        return gate.values
-    except NeuroCoreError as error:  # a class that is gone
-        return {"": f"What it showed cannot be read any more: {error}"}
-
-
-def _decoded(data: bytes) -> Any:
-    try:
-        return codec.decode(data)
-    except NeuroCoreError as error:
-        return f"This value cannot be read any more: {error}"
 
 
 def _without(keys: set[str], values: dict[str, Any]) -> dict[str, Any]:

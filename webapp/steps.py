@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from neurocore import codec
 from neurocore.context import idempotency_key
-from neurocore.errors import NeuroCoreError
 from neurocore.persistence.base import GateRecord, RunRecord, StepRecord
 from neurocore.secrets import mask
 from webapp import diff
@@ -141,11 +140,8 @@ def _set(key: str, old: bytes | None, new: bytes) -> KeyChange:
 
 
 def decoded(data: bytes) -> Any:
-    """The value, or the sentence why it cannot be read any more."""
-    try:
-        return codec.decode(data)
-    except NeuroCoreError as error:
-        return f"This value cannot be read any more: {error}"
+    """The value; what of it cannot be restored here is shown as the data that it is kept as."""
+    return codec.restore(data)
 
 
 def _masked(key: str, value: Any) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,9 +62,14 @@ class Project:
         from neurocore.skills.registry import SkillRegistry
 
         try:
-            return self.__dict__.get("registry") or discover_skills(self.config)
+            with contextlib.redirect_stdout(sys.stderr):  # a skill's file that prints is no part of what is shown
+                return self.__dict__.get("registry") or discover_skills(self.config)
         except NeuroCoreError:
             return SkillRegistry()
+
+    def know_classes(self) -> None:
+        """Load the skills, for commands that show values: one of a class that they bring is shown as that shows it."""
+        _ = self.quiet_registry
 
     @cached_property
     def store(self) -> RunStore:

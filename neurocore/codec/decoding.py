@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import datetime as dt
 import enum
-import importlib
 import uuid
 import zoneinfo
 from collections.abc import Callable, Iterable
@@ -23,26 +22,24 @@ from neurocore.errors import CodecError, said
 
 
 def decode(data: bytes) -> Any:
-    """A fresh copy of the value that was encoded. Raises CodecError when it cannot be restored (any more)."""
-    try:
-        return _unpack(data)
-    except RecursionError:
-        return tags.on_fresh_stack(_unpack, data)
-    except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
-        raise CodecError(f"A stored value cannot be read: {error}.") from error
+    """A fresh copy of the value that was encoded. Raises CodecError when it cannot be restored (any more, or here)."""
+    return _decoded(_strict, data)
 
 
-def restore(data: bytes) -> Any:
-    """Like `decode`, but an `Unreadable` for what cannot be restored: for looking at a run, not for running it."""
+def restore(data: bytes, *, objects: bool = True) -> Any:
+    """Like `decode`, with an `Unreadable` in place of each part that cannot be restored: for looking, not for running.
+
+    Without `objects`, no part is restored that is of a class of anybody's: for data that somebody else brings.
+    """
     try:
-        return decode(data)
+        return _decoded(_lenient if objects else _plainly, data)
     except CodecError as error:
         return Unreadable(bytes(data), str(error))
 
 
 def secrets_in(values: Iterable[bytes]) -> list[SecretRef]:
     """The references to secrets among encoded values; no other value is decoded."""
-    return [_unpack(data) for data in values if _is_secret(data)]
+    return [_strict(data) for data in values if _is_secret(data)]
 
 
 def _is_secret(data: bytes) -> bool:
@@ -51,33 +48,82 @@ def _is_secret(data: bytes) -> bool:
     return place is not None and len(data) > place and data[place] == tags.SECRET
 
 
-def _extension(code: int, payload: memoryview) -> Any:
+def parts_of(kept: Unreadable) -> tuple[int, list[Any] | None]:
+    """What an object is kept as: the number of its extension, and the place of its class with what follows.
+
+    None for what is no object.
+    """
+    extension = _extension_of(kept.data)
+    if extension is None or extension.code not in OBJECTS:
+        return 0, None
+    parts = restore(bytes(extension.data))
+    fits = isinstance(parts, list) and len(parts) > 1 and isinstance(parts[0], str)
+    return extension.code, parts if fits else None
+
+
+def _extension_of(data: bytes) -> msgspec.msgpack.Ext | None:
+    """The outermost extension, undecoded; None where the data is none."""
     try:
-        return _DECODERS[code](bytes(payload))
-    except (CodecError, RecursionError):
-        raise
-    except KeyError as error:
-        raise CodecError(
-            f"A stored value (extension {code}) was written by a newer NeuroCore, or is damaged."
-        ) from error
-    except Exception as error:
-        raise CodecError(f"A stored value cannot be restored ({type(error).__name__}: {said(error)}).") from error
+        found = msgspec.msgpack.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
+        return None
+    return found if isinstance(found, msgspec.msgpack.Ext) else None
 
 
-_unpack = msgspec.msgpack.Decoder(ext_hook=_extension).decode
+def _decoded(unpack: Callable[[bytes], Any], data: bytes) -> Any:
+    try:
+        return unpack(data)
+    except RecursionError:
+        return tags.on_fresh_stack(unpack, data)
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
+        raise CodecError(f"A stored value cannot be read: {error}.") from error
 
 
-def _dict(data: bytes) -> dict[Any, Any]:
-    return {_unpack(key): _unpack(item) for key, item in _unpack(data)}
+Unpack = Callable[[bytes], Any]
 
 
-def _datetime(data: bytes) -> dt.datetime:
-    text, fold, zone = _unpack(data)
+def _reader(*, lenient: bool, objects: bool = True) -> Unpack:
+    """A function from bytes to a value, which meets every extension within by the same rules."""
+
+    def extension(code: int, payload: memoryview) -> Any:
+        data = bytes(payload)
+        try:
+            if code in OBJECTS and not objects:
+                raise CodecError("It is kept as it was brought, and restored by nobody who only looks.")
+            return _DECODERS[code](data, unpack)
+        except RecursionError:
+            raise
+        except Exception as error:
+            why = _why(error, code)
+            if not lenient and why is error:
+                raise
+            if not lenient:
+                raise why from error
+            return Unreadable(msgspec.msgpack.encode(msgspec.msgpack.Ext(code, data)), str(why))
+
+    unpack: Unpack = msgspec.msgpack.Decoder(ext_hook=extension).decode
+    return unpack
+
+
+def _why(error: Exception, code: int) -> CodecError:
+    if isinstance(error, CodecError):
+        return error
+    if code not in _DECODERS:
+        return CodecError(f"A stored value (extension {code}) was written by a newer NeuroCore, or is damaged.")
+    return CodecError(f"A stored value cannot be restored ({type(error).__name__}: {said(error)}).")
+
+
+def _dict(data: bytes, unpack: Unpack) -> dict[Any, Any]:
+    return {unpack(key): unpack(item) for key, item in unpack(data)}
+
+
+def _datetime(data: bytes, unpack: Unpack) -> dt.datetime:
+    text, fold, zone = unpack(data)
     return dt.datetime.fromisoformat(text).replace(fold=fold, tzinfo=_zone(zone))
 
 
-def _time(data: bytes) -> dt.time:
-    text, fold, zone = _unpack(data)
+def _time(data: bytes, unpack: Unpack) -> dt.time:
+    text, fold, zone = unpack(data)
     return dt.time.fromisoformat(text).replace(fold=fold, tzinfo=_zone(zone))
 
 
@@ -95,8 +141,8 @@ def _zone(zone: Any) -> dt.tzinfo | None:
     return dt.timezone(offset) if offset else dt.UTC
 
 
-def _path(data: bytes) -> PurePath:
-    flavour, text = _unpack(data)
+def _path(data: bytes, unpack: Unpack) -> PurePath:
+    flavour, text = unpack(data)
     kinds: dict[str, type[PurePath]] = {
         "Path": Path,
         "PurePosixPath": PurePosixPath,
@@ -113,8 +159,8 @@ def _class(place: str, fits: Callable[[Any], bool], what: str) -> Any:
     return found
 
 
-def _enum(data: bytes) -> enum.Enum:
-    place, name, *value = _unpack(data)
+def _enum(data: bytes, unpack: Unpack) -> enum.Enum:
+    place, name, *value = unpack(data)
     kind = _class(place, lambda one: issubclass(one, enum.Enum), "Enum")
     try:
         member: enum.Enum = kind[name] if name is not None else kind(*value)
@@ -123,11 +169,12 @@ def _enum(data: bytes) -> enum.Enum:
     return member
 
 
-def _dataclass(data: bytes) -> Any:
-    place, fields = _unpack(data)
+def _dataclass(data: bytes, unpack: Unpack) -> Any:
+    place, fields = unpack(data)
     kind = _class(place, dataclasses.is_dataclass, "dataclass")
     value = object.__new__(kind)
-    for name in fields.keys() - {one.name for one in dataclasses.fields(kind)}:
+    declared = {one.name for one in dataclasses.fields(kind)}
+    for name in [one for one in fields if one not in declared]:  # in their order, on which digests rest
         with contextlib.suppress(AttributeError):  # a field that is gone, of a class that has slots
             object.__setattr__(value, name, fields[name])
     for one in dataclasses.fields(kind):
@@ -142,53 +189,54 @@ def _dataclass(data: bytes) -> Any:
     return value
 
 
-def _struct(data: bytes) -> Any:
-    place, fields = _unpack(data)
+def _struct(data: bytes, unpack: Unpack) -> Any:
+    place, fields = unpack(data)
     kind = _class(place, lambda one: issubclass(one, Struct), "Struct")
-    besides = fields.keys() - set(kind.__struct_fields__) if kind.__dictoffset__ else set()
+    besides = [one for one in fields if one not in kind.__struct_fields__] if kind.__dictoffset__ else []
     value = kind(**{name: item for name, item in fields.items() if name not in besides})
     if besides:
         value.__dict__.update({name: fields[name] for name in besides})
     return value
 
 
-def _pydantic(data: bytes) -> Any:
-    place, state = _unpack(data)
+def _pydantic(data: bytes, unpack: Unpack) -> Any:
+    place, state = unpack(data)
     kind = _class(place, tags.is_pydantic, "pydantic model")
     value = kind.__new__(kind)
     value.__setstate__(state)
     return value
 
 
-def _namedtuple(data: bytes) -> Any:
-    place, items = _unpack(data)
+def _namedtuple(data: bytes, unpack: Unpack) -> Any:
+    place, items = unpack(data)
     return _class(place, lambda one: issubclass(one, tuple) and hasattr(one, "_make"), "named tuple")._make(items)
 
 
-def _registered(data: bytes) -> Any:
-    name, plain_value, *module = _unpack(data)
-    if name not in tags.by_name and module:
-        with contextlib.suppress(Exception):  # whatever the module raises while it is imported
-            importlib.import_module(module[0])
+def _registered(data: bytes, unpack: Unpack) -> Any:
+    name, plain_value, *module = unpack(data)
     held = tags.by_name.get(name)
     if held is None:
-        raise CodecError(f"A stored value needs the codec {name!r}; register it with neurocore.register_codec.")
+        way_out = f"import {str(module[0])[:200]}, which does so," if module and module[0] else "do so"
+        raise CodecError(
+            f"A stored value needs the codec {str(name)[:200]!r}, which is not registered; {way_out} at the top of a "
+            "skill's file."
+        )
     return held.from_(plain_value)
 
 
-_DECODERS: dict[int, Callable[[bytes], Any]] = {
-    tags.BIGINT: lambda data: int(data, 16),
-    tags.TEXT: lambda data: data.decode("utf-8", "surrogatepass"),
-    tags.TUPLE: lambda data: tuple(_unpack(data)),
-    tags.SET: lambda data: {_unpack(item) for item in _unpack(data)},
-    tags.FROZENSET: lambda data: frozenset(_unpack(item) for item in _unpack(data)),
+_DECODERS: dict[int, Callable[[bytes, Unpack], Any]] = {
+    tags.BIGINT: lambda data, unpack: int(data, 16),
+    tags.TEXT: lambda data, unpack: data.decode("utf-8", "surrogatepass"),
+    tags.TUPLE: lambda data, unpack: tuple(unpack(data)),
+    tags.SET: lambda data, unpack: {unpack(item) for item in unpack(data)},
+    tags.FROZENSET: lambda data, unpack: frozenset(unpack(item) for item in unpack(data)),
     tags.DICT: _dict,
     tags.DATETIME: _datetime,
-    tags.DATE: lambda data: dt.date.fromisoformat(data.decode()),
+    tags.DATE: lambda data, unpack: dt.date.fromisoformat(data.decode()),
     tags.TIME: _time,
-    tags.TIMEDELTA: lambda data: dt.timedelta(*_unpack(data)),
-    tags.DECIMAL: lambda data: Decimal(data.decode()),
-    tags.UUID: lambda data: uuid.UUID(bytes=data),
+    tags.TIMEDELTA: lambda data, unpack: dt.timedelta(*unpack(data)),
+    tags.DECIMAL: lambda data, unpack: Decimal(data.decode()),
+    tags.UUID: lambda data, unpack: uuid.UUID(bytes=data),
     tags.PATH: _path,
     tags.ENUM: _enum,
     tags.DATACLASS: _dataclass,
@@ -196,5 +244,13 @@ _DECODERS: dict[int, Callable[[bytes], Any]] = {
     tags.PYDANTIC: _pydantic,
     tags.NAMEDTUPLE: _namedtuple,
     tags.REGISTERED: _registered,
-    tags.SECRET: lambda data: SecretRef(data.decode("utf-8", "surrogatepass")),
+    tags.SECRET: lambda data, unpack: SecretRef(data.decode("utf-8", "surrogatepass")),
 }
+
+#: The extensions that name a class, and of these the ones that keep its fields by name.
+OBJECTS = frozenset({tags.ENUM, tags.DATACLASS, tags.STRUCT, tags.PYDANTIC, tags.NAMEDTUPLE, tags.REGISTERED})
+FIELDS = frozenset({tags.DATACLASS, tags.STRUCT, tags.PYDANTIC})
+
+_strict = _reader(lenient=False)
+_lenient = _reader(lenient=True)
+_plainly = _reader(lenient=True, objects=False)

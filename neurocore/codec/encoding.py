@@ -17,7 +17,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from neurocore import modules
 from neurocore.codec import tags
+from neurocore.codec.decoding import FIELDS, parts_of
 from neurocore.codec.tags import MAX_BYTES, MAX_DEPTH, SecretRef, Unreadable, name_of
 from neurocore.errors import CodecError
 
@@ -28,11 +30,12 @@ _LEAVES: Final = frozenset({str, int, float, bool, type(None), bytes})
 _TOO_DEEP = f"It is nested more than {MAX_DEPTH} deep, or contains itself."
 
 
-def encode(value: Any) -> bytes:
+def encode(value: Any, *, lasting: bool = False) -> bytes:
     """The bytes of a value: equal for equal values of the same types (dicts in the same order; sets in any).
 
-    Raises CodecError, with the path to the value and its type, for what could not be restored as it is, for nesting
-    deeper than 200 (a structure that contains itself, too) and for more than 64 MiB.
+    `lasting` asks that every process which loads the skills can restore it. Raises CodecError, with the path to the
+    value and its type, for what could not be restored as it is, for nesting deeper than 200 (a structure that contains
+    itself, too) and for more than 64 MiB.
     """
     if type(value) in _LEAVES or _is_plain(value, 0):
         try:
@@ -41,7 +44,7 @@ def encode(value: Any) -> bytes:
             pass  # an integer beyond 64 bits, or text that UTF-8 cannot hold
         else:
             return data if len(data) <= MAX_BYTES else _refuse_size(data, value)
-    return _walked(value, _Walk(canonical=False))
+    return _walked(value, _Walk(canonical=False, lasting=lasting))
 
 
 def canonical(value: Any) -> bytes:
@@ -118,10 +121,11 @@ class _Refused(Exception):
 class _Walk:
     """Turns a value into what MessagePack has words for."""
 
-    __slots__ = ("canonical",)
+    __slots__ = ("canonical", "lasting")
 
-    def __init__(self, *, canonical: bool) -> None:
+    def __init__(self, *, canonical: bool, lasting: bool = False) -> None:
         self.canonical = canonical
+        self.lasting = lasting
 
     def wire(self, value: Any, depth: int) -> Any:
         """What stands for `value`; raises _Refused."""
@@ -187,25 +191,27 @@ class _Walk:
         except _Refused as refused:
             refused.came_through(name)
             raise
-        return _Ext(code, _pack([_place_of(value), wires]))
+        return _Ext(code, _pack([self._place_of(value), wires]))
 
     def _object(self, value: Any, depth: int) -> Any:
         kind = type(value)
         if kind in tags.by_class:
             name = tags.by_class[kind]
             held = tags.by_name[name]
+            if self.lasting and not (modules.was_loaded_early(held.module) or modules.knows(held.module)):
+                raise _Refused(_late(name_of(kind), held.module), value)
             return _Ext(tags.REGISTERED, _pack([name, self.wire(held.to(value), depth + 1), held.module]))
         if isinstance(value, enum.Enum):
-            return _Ext(tags.ENUM, _pack([_place_of(value), *self._member(value, depth)]))
+            return _Ext(tags.ENUM, _pack([self._place_of(value), *self._member(value, depth)]))
         if isinstance(value, PurePath):
             return _Ext(tags.PATH, _pack([_path_flavour(value), self.wire(str(value), depth + 1)]))
         if isinstance(value, tuple) and hasattr(kind, "_fields") and hasattr(kind, "_make"):
-            return _Ext(tags.NAMEDTUPLE, _pack([_place_of(value), self._items(value, depth)]))
+            return _Ext(tags.NAMEDTUPLE, _pack([self._place_of(value), self._items(value, depth)]))
         base = next((one for one in kind.__mro__ if one in _BASES), None)
         if base is not None:
             raise _Refused(f"{name_of(kind)} would come back as {base.__name__}; record {base.__name__}(value).", value)
         if kind is Unreadable:
-            return msgspec.Raw(value.data)
+            return self._as_kept(value, depth)
         if isinstance(value, Struct):
             fields = {name: getattr(value, name) for name in kind.__struct_fields__ if hasattr(value, name)}
             if hasattr(kind, "__post_init__") and kind(**fields) != value:
@@ -222,6 +228,34 @@ class _Walk:
             "codec the class with neurocore.register_codec.",
             value,
         )
+
+    def _as_kept(self, value: Unreadable, depth: int) -> Any:
+        """The stored bytes; in canonical form what the object itself would give, so that digests are the same."""
+        code, parts = parts_of(value) if self.canonical else (0, None)
+        if parts is None:
+            return msgspec.Raw(value.data)
+        if code in FIELDS and isinstance(parts[1], dict):
+            wires: Any = {name: self.wire(item, depth + 1) for name, item in parts[1].items()}
+            return _Ext(code, _pack([parts[0], wires]))
+        return _Ext(code, _pack([self.wire(item, depth + 1) for item in parts]))
+
+    def _place_of(self, value: Any) -> str:
+        """Where the class can be found again, `module:name`. Raises _Refused when it cannot."""
+        kind = type(value)
+        place = f"{kind.__module__}:{kind.__qualname__}"
+        if kind.__module__ == "__main__" or "<locals>" in place:
+            where = "a function" if "<locals>" in place else "the main script"
+            raise _Refused(
+                f"The class {kind.__qualname__} is defined in {where} and cannot be found again after a restart; "
+                "define it at the top of an importable module.",
+                value,
+            )
+        if tags.look_up(place) is not kind:
+            raise _Refused(f"The class {name_of(kind)} cannot be found again under its own name.", value)
+        if self.lasting and not modules.knows(kind.__module__):
+            raise _Refused(_late(name_of(kind), kind.__module__), value)
+        tags.met.add(place)
+        return place
 
     def _member(self, value: enum.Enum, depth: int) -> list[Any]:
         """The name of a member, or None and the value of a combination of flags, which has no name of its own."""
@@ -253,23 +287,11 @@ def _text(value: str) -> Any:
     return value
 
 
-def _place_of(value: Any) -> str:
-    """Where the class can be found again, `module:name`. Raises _Refused when it cannot."""
-    kind = type(value)
-    place = f"{kind.__module__}:{kind.__qualname__}"
-    if kind.__module__ == "__main__" or "<locals>" in place:
-        raise _Refused(
-            f"The class {kind.__qualname__} is defined in {'a function' if '<locals>' in place else 'the main script'} "
-            "and cannot be found again after a restart; define it at the top of an importable module.",
-            value,
-        )
-    try:
-        found = tags.find(place)
-    except CodecError:
-        found = None
-    if found is not kind:
-        raise _Refused(f"The class {name_of(kind)} cannot be found again under its own name.", value)
-    return place
+def _late(name: str, module: str) -> str:
+    return (
+        f"{name} is in {module}, which is not loaded with the skills, so that another process could not restore the "
+        f"value; import {module} at the top of a skill's file."
+    )
 
 
 def _path_flavour(value: PurePath) -> str:

@@ -14,9 +14,9 @@ from typing import Any
 from msgspec import Struct
 
 from neurocore.codec import tags
-from neurocore.codec.decoding import restore
+from neurocore.codec.decoding import parts_of, restore
 from neurocore.codec.encoding import encode
-from neurocore.codec.tags import SecretRef
+from neurocore.codec.tags import SecretRef, Unreadable
 from neurocore.errors import CodecError
 
 _WORD = 2**63
@@ -60,29 +60,46 @@ def _jsonable(value: Any) -> Any:
     return _opaque(value)
 
 
-def from_jsonable(value: Any) -> Any:
-    """The value that `to_jsonable` was called on; one whose class is gone is an `Unreadable`.
+def from_jsonable(value: Any, *, objects: bool = True) -> Any:
+    """The value that `to_jsonable` was called on; one whose class is not there is an `Unreadable`.
 
-    Raises CodecError for an unknown tag.
+    Without `objects`, each value of a class is one (`restore`). Raises CodecError for an unknown tag.
     """
+    read = _Untagging(objects=objects).value
     try:
-        return _value(value)
+        return read(value)
     except RecursionError:
-        return tags.on_fresh_stack(_value, value)
+        return tags.on_fresh_stack(read, value)
 
 
-def _value(value: Any) -> Any:
-    if type(value) is list:
-        return [_value(item) for item in value]
-    if type(value) is not dict:
-        return value
-    if len(value) == 1:
-        ((tag, content),) = value.items()
-        if tag.startswith("$"):
-            if tag not in _UNTAG:
-                raise CodecError(f"{tag!r} is no tag of a stored value.")
-            return _UNTAG[tag](content)
-    return {key: _value(item) for key, item in value.items()}
+class _Untagging:
+    def __init__(self, *, objects: bool) -> None:
+        self._objects = objects
+        self._untag: dict[str, Callable[[Any], Any]] = {
+            "$int": lambda text: int(text, 16),
+            "$float": float,
+            "$dict": lambda pairs: {self.value(key): self.value(item) for key, item in pairs},
+            "$bytes": base64.b64decode,
+            "$tuple": lambda items: tuple(self.value(item) for item in items),
+            "$set": lambda items: {self.value(item) for item in items},
+            "$frozenset": lambda items: frozenset(self.value(item) for item in items),
+            "$decimal": Decimal,
+            "$value": lambda text: restore(base64.b64decode(text), objects=self._objects),
+        }
+
+    def value(self, value: Any) -> Any:
+        """The value without tags."""
+        if type(value) is list:
+            return [self.value(item) for item in value]
+        if type(value) is not dict:
+            return value
+        if len(value) == 1:
+            ((tag, content),) = value.items()
+            if tag.startswith("$"):
+                if tag not in self._untag:
+                    raise CodecError(f"{tag!r} is no tag of a stored value.")
+                return self._untag[tag](content)
+        return {key: self.value(item) for key, item in value.items()}
 
 
 def _is_text(value: str) -> bool:
@@ -97,19 +114,6 @@ def _is_text(value: str) -> bool:
 
 def _opaque(value: Any) -> dict[str, str]:
     return {"$value": base64.b64encode(encode(value)).decode()}
-
-
-_UNTAG: dict[str, Callable[[Any], Any]] = {
-    "$int": lambda text: int(text, 16),
-    "$float": float,
-    "$dict": lambda pairs: {_value(key): _value(item) for key, item in pairs},
-    "$bytes": base64.b64decode,
-    "$tuple": lambda items: tuple(_value(item) for item in items),
-    "$set": lambda items: {_value(item) for item in items},
-    "$frozenset": lambda items: frozenset(_value(item) for item in items),
-    "$decimal": Decimal,
-    "$value": lambda text: restore(base64.b64decode(text)),
-}
 
 
 def plain(value: Any) -> Any:
@@ -153,7 +157,9 @@ def _plain_object(value: Any, kind: type) -> Any:
         return _plain(value.value)
     if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
-    if isinstance(value, Struct) and kind is not tags.Unreadable:
+    if kind is Unreadable:
+        return _plain_kept(value)
+    if isinstance(value, Struct):
         return {name: _plain(getattr(value, name)) for name in kind.__struct_fields__}  # type: ignore[attr-defined]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
@@ -162,6 +168,19 @@ def _plain_object(value: Any, kind: type) -> Any:
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
     return str(value).encode("utf-8", "backslashreplace").decode()
+
+
+def _plain_kept(value: Unreadable) -> Any:
+    """An object that is not restored, as the data it is kept as, with the name of its class (no field is named so)."""
+    code, parts = parts_of(value)
+    if parts is None:
+        return str(value)
+    name = parts[0].replace(":", ".")
+    if code == tags.ENUM:
+        return f"{name}.{parts[1]}" if parts[1] is not None else f"{name}({_plain(parts[-1])})"
+    fields = parts[1].get("__dict__", parts[1]) if code == tags.PYDANTIC and type(parts[1]) is dict else parts[1]
+    shown = _plain(fields)
+    return {"class": name, **(shown if type(shown) is dict else {"value": shown})}
 
 
 def _ordered(values: Iterable[Any]) -> list[Any]:

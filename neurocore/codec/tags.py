@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 import threading
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from neurocore import modules
 from neurocore.errors import CodecError
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -30,7 +30,10 @@ class SecretRef(Struct, frozen=True):
 
 
 class Unreadable(Struct, frozen=True):
-    """Stands for a stored value whose class cannot be found any more; encoding it gives the stored bytes again."""
+    """Stands for a stored value that is not restored here, such as one whose class no skill has loaded.
+
+    It is shown as the data that it is kept as (`codec.plain`); encoding it gives the stored bytes again.
+    """
 
     data: bytes
     reason: str
@@ -40,7 +43,7 @@ class Unreadable(Struct, frozen=True):
 
 
 class Registered(Struct, frozen=True):
-    """A class that `register_codec` taught the codec, and the module that did: importing it teaches it again."""
+    """A class that `register_codec` taught the codec, and the module that did."""
 
     module: str
     cls: type
@@ -50,14 +53,16 @@ class Registered(Struct, frozen=True):
 
 by_name: dict[str, Registered] = {}
 by_class: dict[type, str] = {}
+#: Places of classes whose objects this process has encoded itself: it was no stored value that brought them.
+met: set[str] = set()
 
 
 def register_codec(cls: type, *, name: str, to: Callable[[Any], Any], from_: Callable[[Any], Any]) -> None:
     """Teach the codec a class: `to(value)` gives something it knows, `from_` makes the value of that again.
 
-    `name` and the calling module stand in every stored value, so they must stay: whoever reads one imports the module.
-    A class of the same name and module (a file imported again) takes the place of the one before. Raises ValueError
-    when the name is taken by another class.
+    `name` and the calling module stand in every stored value, so they must stay. A process that reads one must have
+    loaded the module: import it at the top of a skill's file, unless it is one. A class of the same name and module (a
+    file imported again) takes the place of the one before. Raises ValueError when the name is taken by another class.
     """
     held = by_name.get(name)
     if held is not None and name_of(held.cls) != name_of(cls):
@@ -72,17 +77,33 @@ def name_of(kind: type) -> str:
 
 
 def find(place: str) -> Any:
-    """What stands at `module:name`, importing the module. Raises CodecError when nothing does."""
+    """The class at `module:name`, of which a stored value is. Raises CodecError where it is not there, or not known.
+
+    Nothing is imported and no code runs: the module must be one that skills have loaded (`neurocore.modules`).
+    """
     module, _, name = place.partition(":")
-    try:
-        found: Any = sys.modules.get(module) or importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except Exception as error:  # whatever the module raises while it is imported
+    type_name = f"{module}.{name}"
+    if module not in sys.modules or not (place in met or modules.knows(module)):
+        raise CodecError(
+            f"The class {name} of {module} is needed to read a stored value, and no skill has loaded {module[:200]}: "
+            "import it at the top of a skill's file.",
+            type_name=type_name,
+        )
+    found = look_up(place)
+    if found is None:
         raise CodecError(
             f"The class {name} of {module} is needed to read a stored value and cannot be found; bring it back.",
-            type_name=f"{module}.{name}",
-        ) from error
+            type_name=type_name,
+        )
+    return found
+
+
+def look_up(place: str) -> Any:
+    """What stands at `module:name` in a loaded module, or None. No attribute is computed for it."""
+    module, _, name = place.partition(":")
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, "__dict__", {}).get(part)
     return found
 
 

@@ -107,17 +107,12 @@ def context_of(run: RunRecord, store: RunStore) -> dict[str, Any]:
 
 
 def _decoded(encoded: Mapping[str, bytes]) -> Later:
-    """Values as they are stored, decoded and masked; one whose class is gone says so."""
+    """Values as they are stored, decoded and masked; one whose class is not there as the data it is kept as."""
     from neurocore import codec
-    from neurocore.errors import CodecError
 
     def items() -> Iterator[tuple[str, Any]]:
         for key, data in encoded.items():
-            try:
-                value = codec.decode(data)
-            except CodecError as error:
-                value = f"(unreadable: {error})"
-            yield from shown({key: value}).items()
+            yield from shown({key: codec.restore(data)}).items()
 
     return Later(items, mapping=True)
 

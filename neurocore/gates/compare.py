@@ -145,10 +145,4 @@ def _pairs(first: list[StepRecord], second: list[StepRecord]) -> list[StepPair]:
 
 
 def _outputs(step: StepRecord | None) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for key, data in (step.changes.set if step is not None else {}).items():
-        try:
-            values[key] = codec.decode(data)
-        except codec.CodecError as error:
-            values[key] = f"(unreadable: {error})"
-    return values
+    return {key: codec.restore(data) for key, data in (step.changes.set if step is not None else {}).items()}

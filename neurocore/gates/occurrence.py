@@ -151,7 +151,7 @@ def default_message(node: PlanNode) -> str:
 
 def _frozen(gate: GateRecord, node: PlanNode, context: Mapping[str, bytes]) -> GateRecord:
     keys = gate.policy.show or ()
-    gate.shown = codec.encode({key: codec.decode(context[key]) for key in keys if key in context})
+    gate.shown = codec.encode({key: codec.restore(context[key]) for key in keys if key in context})
     template = node.config.get("message")
     gate.message = _message(str(template), node, context) if template else default_message(node)
     gate.digest = seals.gate_digest(gate, _inputs(gate, node, context))
@@ -161,7 +161,7 @@ def _frozen(gate: GateRecord, node: PlanNode, context: Mapping[str, bytes]) -> G
 def _inputs(gate: GateRecord, node: PlanNode, context: Mapping[str, bytes]) -> dict[str, list[Any]]:
     """What the occurrence rests on: what its message is made of, as the message sees it, and the values shown."""
     made_of = _seen_by_message(str(node.config.get("message") or ""), context)
-    shown = {key: [codec.decode(context[key])] if key in context else [] for key in gate.policy.show or ()}
+    shown = {key: [codec.restore(context[key])] if key in context else [] for key in gate.policy.show or ()}
     return {**made_of, **shown}
 
 
@@ -170,7 +170,7 @@ def _seen_by_message(template: str, context: Mapping[str, bytes]) -> dict[str, l
     if "{" not in template:
         return {}
     return {
-        key: [MASK if _masked(key, context) else secrets.mask(codec.decode(context[key]))] if key in context else []
+        key: [MASK if _masked(key, context) else secrets.mask(codec.restore(context[key]))] if key in context else []
         for key in templates.names(template)
     }
 
@@ -185,4 +185,4 @@ def _message(template: str, node: PlanNode, context: Mapping[str, bytes]) -> str
 def _masked(key: str, context: Mapping[str, bytes]) -> bool:
     if secrets.looks_secret(key):
         return True
-    return key in context and type(codec.decode(context[key])) is SecretRef
+    return key in context and type(codec.restore(context[key])) is SecretRef

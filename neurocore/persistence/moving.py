@@ -272,9 +272,9 @@ def _record(document: Any, number: int) -> RunRecord | StepRecord | Tombstone | 
         return None
     ((kind, content),) = document.items()
     if kind == "run":
-        return RunRecord.from_dict(content)
+        return RunRecord.from_dict(content, objects=False)
     if kind == "step":
-        return StepRecord.from_dict(content)
+        return StepRecord.from_dict(content, objects=False)
     if kind == "tombstone":
         return typed.convert(content, Tombstone)
     if kind == "end":

@@ -231,7 +231,7 @@ class GateRecord(Struct, kw_only=True):
     @property
     def values(self) -> dict[str, Any]:
         """The values shown to the person, decoded."""
-        values = codec.decode(self.shown)
+        values = codec.restore(self.shown)
         return values if isinstance(values, dict) else {}
 
     @property
@@ -249,9 +249,12 @@ class Record(Struct, kw_only=True):
         return document
 
     @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Self:
-        """The record that `to_dict` was called on; unknown fields are refused by msgspec.ValidationError."""
-        return typed.convert(codec.from_jsonable(dict(document)), cls, strict=False)
+    def from_dict(cls, document: Mapping[str, Any], *, objects: bool = True) -> Self:
+        """The record that `to_dict` was called on; unknown fields are refused by msgspec.ValidationError.
+
+        Without `objects`, values of classes are left as they are kept (`codec.from_jsonable`).
+        """
+        return typed.convert(codec.from_jsonable(dict(document), objects=objects), cls, strict=False)
 
 
 def _builtins(record: Struct) -> dict[str, Any]:

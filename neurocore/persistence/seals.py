@@ -90,7 +90,7 @@ def shown_inputs(gate: GateRecord) -> Inputs:
 
 
 def _gate_1(gate: GateRecord, _inputs: Inputs) -> list[Any]:
-    return [gate.run_id, gate.node_id, gate.visit, gate.message, _policy(gate), codec.decode(gate.shown)]
+    return [gate.run_id, gate.node_id, gate.visit, gate.message, _policy(gate), codec.restore(gate.shown)]
 
 
 def _gate_2(gate: GateRecord, inputs: Inputs) -> list[Any]:

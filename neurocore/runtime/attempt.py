@@ -148,7 +148,7 @@ class Attempt(Struct, eq=False):
         if result is not None and result is not context:
             _take_over(context, result, self.node.id)
         try:
-            self.changed, self.deleted = context.changes()
+            self.changed, self.deleted = context.changes(lasting=True)
         except CodecError as error:
             raise CodecError(
                 f"Step {self.node.id} cannot be recorded: the value at {error.path or '?'} ({error.type_name}) "

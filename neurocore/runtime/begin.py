@@ -173,7 +173,7 @@ def refuse_unless_storable(data: Mapping[str, Any], what: str) -> None:
     problems = {}
     for key, value in data.items():
         try:
-            codec.encode(value)
+            codec.encode(value, lasting=True)
         except codec.CodecError as error:
             problems[key] = str(error)
     if problems:

@@ -88,6 +88,7 @@ class Drive:
         self.stop = stop
         self.progress = Progress(plan)
         self.instances = Instances(registry, config)
+        self.instances.load(plan.nodes)
         self.workers = Workers(self.instances)
         self.base = context
         self.commit_index = 0

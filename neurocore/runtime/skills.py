@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from neurocore import codec, secrets
+from neurocore import codec, modules, secrets
 from neurocore.blueprint.plan import PlanNode
 from neurocore.codec import SecretRef
 from neurocore.config import NeuroCoreConfig
@@ -69,6 +70,16 @@ class Instances:
         if self._environ is None:
             self._environ = self._config.environ
         return self._environ
+
+    def load(self, nodes: Iterable[PlanNode]) -> None:
+        """Load what the skills of these nodes are and name: stored values may be of classes that are defined there."""
+        for node in nodes:
+            skill_class = self._registry.get(node.type)
+            for name in skill_class.modules_of(node.config) if skill_class is not None else ():
+                modules.serve(self._config.project_root)
+                with modules.loading(), contextlib.suppress(Exception, SystemExit):  # its step says what is wrong
+                    importlib.import_module(name)
+                modules.know(name)
 
     def is_async(self, node: PlanNode) -> bool:
         """Whether the node's skill runs on the event loop; False where it cannot be found (its step says so)."""

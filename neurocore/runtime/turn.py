@@ -333,7 +333,7 @@ class Turn:
         drive = self.drive
         if drive.blueprint.outputs:
             data: dict[str, Any] = {
-                key: codec.decode(drive.base[key]) for key in drive.blueprint.outputs if key in drive.base
+                key: codec.restore(drive.base[key]) for key in drive.blueprint.outputs if key in drive.base
             }
             check_outputs(drive.blueprint, data)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -129,6 +129,11 @@ class Skill:
     def template_problems(cls, config: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """Where in a configuration a template stands that is none, and why; a gate's message is one."""
         return templates.problems(config, "message") if cls.is_gate else iter(())
+
+    @classmethod
+    def modules_of(cls, config: dict[str, Any]) -> Iterable[str]:
+        """Modules that a configuration names, loaded before a run reads values, which may be of their classes."""
+        return ()
 
     @classmethod
     def wants_llm(cls) -> bool:

@@ -43,7 +43,8 @@ def discover_skills(config: NeuroCoreConfig | None = None, *, skills_dir: Path |
         with _discovering:
             folder = Path(folder).resolve()
             modules.serve(config.project_root if config is not None else folder.parent, folder)
-            _from_folder(registry, folder)
+            with modules.loading():
+                _from_folder(registry, folder)
     for point in _distinct(entry_points(group=GROUP)):
         source = f"package {point.dist.name}" if point.dist is not None else f"entry point {point.value}"
         registry.register_lazy(point.name, point.load, source=source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from neurocore import modules
 from neurocore.errors import SkillError, said
 from neurocore.skills.base import Skill, SkillMeta
 from neurocore.yamlfile import nearest
@@ -57,6 +58,7 @@ class SkillRegistry:
             self._put(cls, source)
 
     def _put(self, cls: type[Skill], source: str) -> None:
+        modules.know(cls.__module__)
         self._classes[cls.skill_meta.name] = cls
         self._sources[cls.skill_meta.name] = source or _place(cls)
 
@@ -108,8 +110,10 @@ class SkillRegistry:
     def _load(self, name: str, load: Callable[[], object]) -> None:
         source = self._sources[name]
         try:
-            found = load()
+            with modules.loading():
+                found = load()
             meta = _meta(found)
+            modules.know(type.__getattribute__(found, "__module__"))
             self._classes[name] = found  # type: ignore[assignment]  # _meta has seen that it is a skill
         except (Exception, SystemExit) as error:  # whatever a package does while it is imported
             self._broken[name] = f"{source}: {_why(error)}"

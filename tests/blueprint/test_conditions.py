@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from neurocore.blueprint.conditions import MAX_CHARACTERS, compile_condition
 from neurocore.context import FlowContext
-from neurocore.errors import BlueprintError, ConditionError
+from neurocore.errors import BlueprintError, CodecError, ConditionError
 
 DATA: dict[str, Any] = {
     "score": 0.9,
@@ -355,3 +355,12 @@ def test_what_can_be_evaluated_comes_to_what_python_says(text: str) -> None:
     except ConditionError:
         return
     assert repr(value) == repr(eval(text, {"context": Python()}))  # an independent evaluator of the same grammar
+
+
+def test_a_value_that_cannot_be_read_is_told_by_the_condition_that_needs_it() -> None:
+    class Unreadable(FlowContext):
+        def get(self, key: str, default: object = None) -> object:
+            raise CodecError("no skill has loaded its class")
+
+    with pytest.raises(ConditionError, match=r"`context.data.order == 1` cannot be evaluated: no skill has loaded"):
+        compile_condition("context.data.order == 1").evaluate(Unreadable({"order": 1}))

@@ -34,6 +34,7 @@ def diff(project: Project, before: str, after: str, as_json: bool) -> None:
     from neurocore.cli import story
     from neurocore.documents.compare import compare
 
+    project.know_classes()
     document = compare(
         project.load(before), project.load(after), project.store, project.config,
         lambda skill: story.schema_of(skill, project),

@@ -18,6 +18,7 @@ def inspect(project: Project, run_id: str, full: bool, as_json: bool) -> None:
     """Tell what a run was for, what happened, where it stands, and what can be typed next."""
     from neurocore.cli import story
 
+    project.know_classes()
     run = project.load(run_id)
     if as_json:
         from neurocore.documents.inspect import inspect as inspected

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,12 @@ class PythonSkill(Skill):
             "additionalProperties": False,
         },
     )
+
+    @classmethod
+    def modules_of(cls, config: dict[str, Any]) -> Iterable[str]:
+        """The module of the function."""
+        function = config.get("function")
+        return [function.partition(":")[0]] if isinstance(function, str) else []
 
     def process(self, context: FlowContext) -> Any:
         """Call the function."""
