@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from neurocore import codec
 from neurocore.blueprint.model import PLACEHOLDER, Blueprint, InputSpec, name_problem
 from neurocore.codec import SecretRef
 from neurocore.context import reserved_problem
@@ -189,7 +190,7 @@ def render_title(blueprint: Blueprint, data: Mapping[str, Any]) -> str:
             found = found.get(part) if isinstance(found, dict) else None
         if hidden((first, *rest), found):
             return MASK
-        return "" if found is None else str(found)[: MAX_TITLE + 1]
+        return "" if found is None else _written(found)[: MAX_TITLE + 1]
 
     if blueprint.title:
         text = PLACEHOLDER.sub(value, blueprint.title)
@@ -199,6 +200,14 @@ def render_title(blueprint: Blueprint, data: Mapping[str, Any]) -> str:
     text = "".join(one if one.isascii() or not name_problem(f"a{one}") else "\ufffd" for one in text)
     title = " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())
     return title if len(title) <= MAX_TITLE else f"{title[: MAX_TITLE - 1]}…"
+
+
+def _written(value: Any) -> str:
+    """The value as a template would show it; the name of its type where it has no text."""
+    try:
+        return str(codec.data(value))
+    except (Exception, SystemExit):  # a value's own code, or a number that is too long
+        return f"({type(value).__name__})"
 
 
 def _tells(value: Any) -> bool:

@@ -9,7 +9,7 @@ it was, is an error that names it.
 
 from neurocore.codec.decoding import decode, restore, secrets_in
 from neurocore.codec.encoding import canonical, encode, is_immutable, know_view
-from neurocore.codec.jsonable import from_jsonable, plain, to_jsonable
+from neurocore.codec.jsonable import data, from_jsonable, plain, to_jsonable
 from neurocore.codec.tags import MAX_BYTES, MAX_DEPTH, SecretRef, Unreadable, register_codec
 from neurocore.errors import CodecError
 
@@ -20,6 +20,7 @@ __all__ = [
     "SecretRef",
     "Unreadable",
     "canonical",
+    "data",
     "decode",
     "encode",
     "from_jsonable",

@@ -170,6 +170,71 @@ def _plain_object(value: Any, kind: type) -> Any:
     return str(value).encode("utf-8", "backslashreplace").decode()
 
 
+def data(value: Any) -> Any:
+    """The value as data alone: text, numbers, None, times, lists, tuples and mappings, and nothing of anybody's class.
+
+    An object becomes a mapping of its fields, a set a list in an order that is the same everywhere, an Enum its value,
+    a path or a UUID text, bytes base64. What has a registered codec becomes the mapping that it gives, else its text.
+    """
+    try:
+        return _data(value)
+    except RecursionError:
+        return tags.on_fresh_stack(_data, value)
+
+
+_AS_IT_IS = frozenset({str, int, float, bool, type(None), Decimal, dt.datetime, dt.date, dt.time, dt.timedelta})
+
+
+def _data(value: Any) -> Any:
+    kind = type(value)
+    if kind in _AS_IT_IS:
+        return value
+    if kind is list:
+        return [_data(item) for item in value]
+    if kind is dict:
+        return {_data_key(key): _data(item) for key, item in value.items()}
+    if kind is tuple:
+        return tuple(_data(item) for item in value)
+    if kind in (set, frozenset):
+        return _in_order([_data(item) for item in value])
+    if isinstance(value, enum.Enum):
+        return _data(value.value)
+    fields = _fields(value, kind)
+    if fields is not None:
+        return {name: _data(item) for name, item in fields.items()}
+    if kind in tags.by_class:
+        made = tags.by_name[tags.by_class[kind]].to(value)
+        return _data(made) if type(made) is dict else str(value)
+    return _plain_object(value, kind) if kind is not bytes else _plain(value)
+
+
+def _data_key(key: Any) -> Any:
+    seen = _data(key)
+    return seen if type(seen) in _AS_IT_IS else str(seen)
+
+
+def _fields(value: Any, kind: Any) -> dict[str, Any] | None:
+    """What an object holds, by the names of its fields; None for what is no such object."""
+    if kind in (SecretRef, Unreadable):
+        return None
+    if isinstance(value, tuple) and hasattr(kind, "_fields"):
+        return dict(zip(kind._fields, value, strict=True))
+    if isinstance(value, Struct):
+        return {name: getattr(value, name) for name in kind.__struct_fields__}
+    if dataclasses.is_dataclass(kind):
+        return {one.name: getattr(value, one.name) for one in dataclasses.fields(value) if hasattr(value, one.name)}
+    if tags.is_pydantic(kind):
+        return {**value.__dict__, **(getattr(value, "__pydantic_extra__", None) or {})}
+    return None
+
+
+def _in_order(items: list[Any]) -> list[Any]:
+    """The members of a set by value where they are all text or all numbers, else by type and encoded bytes."""
+    if all(type(item) is str for item in items) or all(type(item) in (int, float) and item == item for item in items):
+        return sorted(items)
+    return sorted(items, key=lambda item: (type(item).__name__, encode(item)))
+
+
 def _plain_kept(value: Unreadable) -> Any:
     """An object that is not restored, as the data it is kept as, with the name of its class (no field is named so)."""
     code, parts = parts_of(value)

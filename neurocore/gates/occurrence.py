@@ -178,7 +178,8 @@ def _seen_by_message(template: str, context: Mapping[str, bytes]) -> dict[str, l
 def _message(template: str, node: PlanNode, context: Mapping[str, bytes]) -> str:
     if "{" not in template:
         return template
-    values = {key: found[0] for key, found in _seen_by_message(template, context).items() if found}
+    found = _seen_by_message(template, context)
+    values = {key: secrets.mask(codec.data(one[0])) for key, one in found.items() if one}  # the fields of objects, too
     return templates.render(template, values, what=f"the message of the gate {node.id}")
 
 

@@ -3,53 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
-from neurocore.errors import SkillError
+from neurocore import codec
+from neurocore.errors import SkillError, said
 from neurocore.secrets import find_references
 from neurocore.yamlfile import dotted
 
 MAX_TEMPLATE = 64 * 1024
-MAX_OUTPUT = 1024 * 1024
-#: How far all `range(…)` of one rendering may count together: loops within loops go on without a word otherwise.
-MAX_COUNTED = 100_000
-
 #: What the making of a template raises beside Jinja2's own errors: it is nested too deeply, a number is too long, …
 _BEYOND_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 
-_counted: ContextVar[int] = ContextVar("neurocore_template_counted", default=0)
-
 
 def render(template: str, data: Mapping[str, Any], *, what: str) -> str:
-    """The template filled in; `what` is said in errors. Raises SkillError."""
+    """The template filled in; `what` is said in errors. Raises SkillError, whatever the template or a value does.
+
+    Values are seen as plain data (`codec.data`), and the work is bounded (`neurocore.skills.sandbox.budget`).
+    """
     from jinja2 import TemplateError
 
+    from neurocore.skills.sandbox.budget import begin
+
     compiled = _compiled(template, what)
+    budget = begin()
     parts, size = [], 0
-    _counted.set(0)
     try:
-        for part in compiled.generate(dict(data)):
+        seen = {key: codec.data(value) for key, value in data.items()}
+        budget.look_at_clock()
+        for part in compiled.generate(seen):
             size += len(part)
-            if size > MAX_OUTPUT:
-                raise SkillError(f"{_cap(what)} comes to more than 1 MiB of text; show less of it.")
+            budget.room(size)
             parts.append(part)
     except TemplateError as error:
-        raise SkillError(f"{_cap(what)} cannot be rendered: {error}.") from error
-    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError, RecursionError) as error:
-        raise SkillError(f"{_cap(what)} cannot be rendered: {type(error).__name__}: {error}.") from error
+        raise SkillError(f"{_cap(what)} cannot be rendered: {str(error).rstrip('.')}.") from error
+    except (Exception, SystemExit) as error:  # a value's own code may raise anything
+        why = f"{type(error).__name__}: {said(error)}".rstrip(".: ")
+        raise SkillError(f"{_cap(what)} cannot be rendered: {why}.") from error
     return "".join(parts)
 
 
 def names(template: str) -> set[str]:
     """The context keys a template reads; empty for one that does not parse (rendering says why)."""
+    return set(_names(template))
+
+
+@lru_cache(maxsize=256)
+def _names(template: str) -> frozenset[str]:
     from jinja2 import TemplateSyntaxError, meta
 
+    if len(template) > MAX_TEMPLATE:
+        return frozenset()
     try:
-        return set(meta.find_undeclared_variables(_environment().parse(template)))
+        return frozenset(meta.find_undeclared_variables(_environment().parse(template)))
     except (TemplateSyntaxError, *_BEYOND_PYTHON):
-        return set()
+        return frozenset()
 
 
 def problems(config: Mapping[str, Any], *keys: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -71,32 +79,9 @@ def problems(config: Mapping[str, Any], *keys: str) -> Iterator[tuple[tuple[str 
 
 @lru_cache(maxsize=1)
 def _environment() -> Any:
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from neurocore.skills.sandbox.environment import TemplateEnvironment
 
-    class Bounded(ImmutableSandboxedEnvironment):
-        """Powers and repetition are where a short template makes a long computation."""
-
-        intercepted_binops = frozenset(["**", "*"])
-
-        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-            if operator == "**":
-                raise SkillError("A template cannot raise to a power.")
-            if not isinstance(left, (int, float)) or not isinstance(right, (int, float)):
-                raise SkillError("A template can multiply numbers only.")
-            return super().call_binop(context, operator, left, right)
-
-    def bounded_range(*limits: int) -> range:
-        counted = range(*limits)
-        _counted.set(_counted.get() + len(counted) + 1)
-        if _counted.get() > MAX_COUNTED:
-            raise SkillError(f"A template can count to {MAX_COUNTED:,} in all.")
-        return counted
-
-    environment = Bounded(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
-    environment.globals["range"] = bounded_range
-    environment.filters["money"] = lambda value: f"{value:,.2f}"
-    return environment
+    return TemplateEnvironment()
 
 
 @lru_cache(maxsize=256)

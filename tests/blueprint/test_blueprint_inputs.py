@@ -437,3 +437,14 @@ def test_any_value_fits_or_is_an_input_error(type_: str, value: object) -> None:
         sentence = "It fits."
         assert repr(check_inputs(one, checked, {})) == repr(checked)
     assert sentence.endswith(".")
+
+
+def test_a_title_is_the_same_everywhere_and_no_value_keeps_a_run_from_being_named() -> None:
+    class Quarrelsome:
+        def __str__(self) -> str:
+            raise SystemExit("no name for this")
+
+    one = blueprint("{{ a }}")
+    assert render_title(one, {"a": {"b", "a", "c"}}) == "['a', 'b', 'c']"
+    assert render_title(one, {"a": 10**9999}) == "(int)"
+    assert render_title(one, {"a": Quarrelsome()}) == "(Quarrelsome)"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from neurocore import Skill, SkillMeta
+from neurocore import Skill, SkillMeta, register_codec
 from neurocore.errors import ExecutionError, GateChanged
 from neurocore.gates import occurrence
 from neurocore.persistence import RunStatus, StepStatus
@@ -43,6 +43,16 @@ class Hostile:
     __hash__ = None  # type: ignore[assignment]
 
 
+class Wordless:
+    """Has no text, which is what a template sees of a class with a codec of its own."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+register_codec(Wordless, name="tests.wordless", to=lambda _: 1, from_=lambda _: Wordless())
+
+
 def fails_at(world: World, text: str, node: str, calls: list[str]) -> str:
     """A run that fails at `node`, with what stands before it done once, however often it is resumed."""
     with pytest.raises(ExecutionError):
@@ -65,11 +75,19 @@ def fails_at(world: World, text: str, node: str, calls: list[str]) -> str:
     ["{{ value }}", "{{ value|length }}", "{% if value %}x{% endif %}", "{{ value == 1 }}", "{{ value.missing.x }}"],
 )
 def test_a_message_that_cannot_be_made_is_the_gate_s_failure(world: World, message: str) -> None:
-    world.skill("work", lambda context: context.set("value", Hostile()))
+    world.skill("work", lambda context: context.set("value", Wordless()))
     gate = f"approval: {{name: ok, message: {json.dumps(message)}, show: []}}"
     run_id = fails_at(world, chain("a", gate, "b"), "ok", ["a"])
     assert world.story(run_id)[0] == "a 1.1 completed"
     assert {step.status for step in world.steps(run_id)[1:]} == {StepStatus.FAILED}
+
+
+@pytest.mark.parametrize("message", ["{{ value }}", "{{ value|length }}{{ value == 1 }}{% if value %}x{% endif %}"])
+def test_a_message_calls_nothing_of_the_values_it_shows(world: World, message: str) -> None:
+    world.skill("work", lambda context: context.set("value", Hostile("Ada")))
+    world.run(chain("a", f"approval: {{name: ok, message: {json.dumps(message)}, show: []}}", "b"))
+    (gate,) = world.store.load_gates(world.only_run().run_id)
+    assert gate.message in ("{'name': 'Ada'}", "1Falsex")
 
 
 def test_an_error_of_any_kind_within_a_template_is_the_gate_s_failure(
