@@ -6,6 +6,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
+from neurocore.differences import Work
 from neurocore.persistence.base import RunRecord, StepRecord
 from webapp import diff
 from webapp.runpage import RunPage
@@ -49,6 +50,7 @@ class Comparing:
         self.runs = (first, second)
         self._services = services
         self._store = services.store
+        self._work = Work()  # of the whole page
 
     @property
     def standings(self) -> list[Standing]:
@@ -64,7 +66,7 @@ class Comparing:
     def inputs(self) -> list[diff.Change]:
         """What they were given."""
         first, second = self.whole
-        return diff.changes(first.initial_data, second.initial_data)
+        return diff.changes(first.initial_data, second.initial_data, work=self._work)
 
     @cached_property
     def definition(self) -> list[tuple[str, str]] | None:
@@ -72,9 +74,8 @@ class Comparing:
         if self.runs[0].blueprint_hash == self.runs[1].blueprint_hash:
             return None
         before, after = (RunPage(run, self._services).source for run in self.whole)
-        return diff.Change("blueprint", f"{before}\n", f"{after}\n").lines or [
-            (" ", "Only what its text does not show differs.")
-        ]
+        change = diff.Change("blueprint", f"{before}\n", f"{after}\n")
+        return change.lines or [(" ", change.note or "Only what its text does not show differs.")]
 
     @cached_property
     def steps(self) -> list[Pair]:
@@ -93,15 +94,13 @@ class Comparing:
             before, after = first.changes.set, second.changes.set
             for key in dict.fromkeys([*before, *after]):
                 if before.get(key) != after.get(key) and key not in ("approval", "approvals"):
-                    differences += _of_key(key, before.get(key), after.get(key))
-        return Pair(
-            node_id=place[0], visit=place[1], first=first, second=second, differences=differences[: diff.MOST_CHANGES]
-        )
+                    differences += _of_key(key, before.get(key), after.get(key), self._work)
+        return Pair(node_id=place[0], visit=place[1], first=first, second=second, differences=differences)
 
 
-def _of_key(key: str, before: bytes | None, after: bytes | None) -> list[diff.Change]:
+def _of_key(key: str, before: bytes | None, after: bytes | None, work: Work) -> list[diff.Change]:
     if len(before or b"") + len(after or b"") > LARGEST_COMPARED:
         return [diff.Change(key, f"{len(before or b''):,} bytes", f"{len(after or b''):,} bytes")]
     old = {} if before is None else {key: decoded(before)}
     new = {} if after is None else {key: decoded(after)}
-    return diff.changes(old, new)
+    return diff.changes(old, new, work=work)

@@ -17,6 +17,7 @@ from msgspec import Struct
 from neurocore import codec
 from neurocore.blueprint.model import Blueprint
 from neurocore.blueprint.plan import Plan
+from neurocore.differences import Work
 from neurocore.errors import NeuroCoreError
 from neurocore.gates.compare import LastApproved, last_approved
 from neurocore.gates.preview import Preview, preview
@@ -330,13 +331,14 @@ class RunPage:
         before = last.gate.values if last is not None else {}
         typed = self.typed if self.typed and (self.typed.gate, self.typed.visit) == (gate.node_id, gate.visit) else None
         looked: list[diff.Change] = []
+        work = Work()
         if self.typed is not None and typed is None and self.typed.gate == gate.node_id:
             typed = self.typed
         if typed is not None and typed.digest and typed.digest != gate.digest:
             old = next((one for one in self.gates if one.digest == typed.digest), None)
             if old is not None:
                 before, after = old.values, values
-                looked = diff.changes({"message": old.message, **before}, {"message": gate.message, **after})
+                looked = diff.changes({"message": old.message, **before}, {"message": gate.message, **after}, work=work)
         shown = [Shown(key=key, value=value, before=before.get(key, diff.GONE)) for key, value in values.items()]
         beside = {one.key for one in shown if one.beside}
         return Panel(
@@ -345,7 +347,7 @@ class RunPage:
             values=shown,
             outlook=_or_none(lambda: preview(self.run.run_id, self.store, gate=gate.node_id, visit=gate.visit)),
             last=last,
-            differences=diff.changes(_without(beside, before), _without(beside, values)) if last is not None else [],
+            differences=diff.changes(_without(beside, before), _without(beside, values), work=work) if last else [],
             same=last is not None and before == values,
             typed=typed,
             since_looked=looked,

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from neurocore import codec
 from neurocore.context import idempotency_key
+from neurocore.differences import Work
 from neurocore.persistence.base import GateRecord, RunRecord, StepRecord
 from neurocore.secrets import mask
 from webapp import diff
@@ -121,12 +122,13 @@ def _view(
 
 
 def _changes(step: StepRecord, before: dict[str, bytes]) -> list[KeyChange]:
-    found = [_set(key, before.get(key), data) for key, data in step.changes.set.items()]
+    work = Work()
+    found = [_set(key, before.get(key), data, work) for key, data in step.changes.set.items()]
     deleted = (key for key in step.changes.deleted if key in before)
     return found + [KeyChange(key=key, kind="deleted", before=_masked(key, decoded(before[key]))) for key in deleted]
 
 
-def _set(key: str, old: bytes | None, new: bytes) -> KeyChange:
+def _set(key: str, old: bytes | None, new: bytes, work: Work) -> KeyChange:
     after = _masked(key, decoded(new))
     if old is None:
         return KeyChange(key=key, kind="added", after=after, size=len(new))
@@ -135,7 +137,7 @@ def _set(key: str, old: bytes | None, new: bytes) -> KeyChange:
     if len(old) + len(new) > LARGEST_COMPARED:
         return KeyChange(key=key, kind="changed", after=after, size=len(new))
     before = _masked(key, decoded(old))
-    differences = diff.changes(before, after, key)
+    differences = diff.changes(before, after, key, work)
     return KeyChange(key=key, kind="changed", before=before, after=after, differences=differences, size=len(new))
 
 

@@ -11,6 +11,7 @@ from neurocore.cli.output import columns, mark, paint
 from neurocore.cli.project import Project
 from neurocore.cli.text import WHOLE, ago, cut, line, near, safe, short, since, when, width, wrapped
 from neurocore.cli.values import block, named, on_a_line
+from neurocore.differences import first_difference
 from neurocore.documents import make
 from neurocore.documents.inspect import last_approved, outlooks
 from neurocore.documents.standing import state as state_of
@@ -19,6 +20,7 @@ from neurocore.readable import counted, took
 from neurocore.runtime.definition import definition, shown
 
 if TYPE_CHECKING:
+    from neurocore.documents.runs import DifferenceDocument
     from neurocore.persistence.base import CurrentNode, Event, GateRecord, RunRecord, StepRecord
     from neurocore.runtime.executor import Decision
 
@@ -126,8 +128,15 @@ def gate_lines(gate: GateRecord, run: RunRecord, project: Project, *, indent: st
     return lines
 
 
-def change(before: Any, after: Any, kind: str, room: int) -> str:
-    """One difference on one line: `1,200 → 1,234`."""
+def change(one: DifferenceDocument, room: int) -> str:
+    """One difference on one line: `1,200 → 1,234`; with what was not compared."""
+    if one.kind == "cut":
+        return f"… {one.note}"
+    told = _before_and_after(one.before, one.after, one.kind, room - width(one.note or ""))
+    return f"{told} ({one.note})" if one.note else told
+
+
+def _before_and_after(before: Any, after: Any, kind: str, room: int) -> str:
     half = max(12, (room - 3) // 2)
     if kind == "added":
         return f"(new) {short(after, room - 6)}"
@@ -135,14 +144,9 @@ def change(before: Any, after: Any, kind: str, room: int) -> str:
         return f"(gone) {short(before, room - 7)}"
     old, new = short(before, half), short(after, half)
     if isinstance(before, str) and isinstance(after, str) and old.endswith("…") and new.endswith("…"):
-        start = _where_they_part(before, after) - half // 2
+        start = first_difference(before, after) - half // 2
         old, new = (cut(f"…{line(text[start:])}" if start > 0 else line(text), half) for text in (before, after))
     return f"{old} → {new}" if old != new else f"{new} (changed inside)"
-
-
-def _where_they_part(before: str, after: str) -> int:
-    pairs = zip(before, after, strict=False)
-    return next((place for place, (old, new) in enumerate(pairs) if old != new), min(len(before), len(after)))
 
 
 # ---------------------------------------------------------------- the parts
@@ -367,8 +371,10 @@ def _since(approved: Any, project: Project, indent: str, room: int) -> list[str]
     gutter = min(max(width(line(one.key)) for one in differences), 24)
     for one in differences[:20]:
         key = cut(line(one.key), gutter)
-        told = change(one.before, one.after, one.kind, room - gutter - len(indent) - 4)
+        told = change(one, room - gutter - len(indent) - 4)
         lines.append(f"{indent}  {key}{' ' * (gutter - width(key))}  {told}")
+    if len(differences) > 20:
+        lines.append(f"{indent}  … {counted(len(differences) - 20, 'more difference')} (--json has all)")
     return lines
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from neurocore import differences
 from neurocore.documents import make
 from neurocore.documents.runs import DiffDocument, StepDifferenceDocument
-from neurocore.gates.compare import compare_runs, differences
+from neurocore.gates.compare import compare_runs
 
 if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
@@ -29,7 +30,7 @@ def compare(
         same_blueprint=same,
         inputs=make.differences(found.inputs),
         steps=[_step(pair) for pair in found.steps],
-        context=make.differences(differences(*contexts)),
+        context=make.differences(differences.compare(*contexts)),
         blueprint=[] if same else _definitions(before, after, schema_of),
     )
 
@@ -49,13 +50,12 @@ def _step(pair: StepPair) -> StepDifferenceDocument:
 
 def _definitions(before: RunRecord, after: RunRecord, schema_of: Callable[[str], Any]) -> list[str]:
     """The lines that differ in what ran; of the definitions where one has no YAML (0.4 kept none)."""
-    import difflib
     import json
 
     found = [definition(run.blueprint_snapshot, schema_of) for run in (before, after)]
     if all(source is not None for source, _ in found):
-        old, new = (str(source).splitlines() for source, _ in found)
+        old, new = (str(source) for source, _ in found)
     else:
-        old, new = (json.dumps(document, indent=2, ensure_ascii=False).splitlines() for _, document in found)
+        old, new = (json.dumps(document, indent=2, ensure_ascii=False) for _, document in found)
     one, other = (f"{run.run_id} ({run.blueprint_name} {run.blueprint_version})" for run in (before, after))
-    return list(difflib.unified_diff(old, new, one, other, lineterm=""))
+    return differences.unified(old, new, (one, other))

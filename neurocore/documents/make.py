@@ -32,7 +32,8 @@ from neurocore.runtime.definition import shown, shown_under
 
 if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
-    from neurocore.gates.compare import Difference, LastApproved
+    from neurocore.differences import Difference
+    from neurocore.gates.compare import LastApproved
     from neurocore.gates.preview import Outlook, Preview
     from neurocore.persistence.base import (
         Answer,
@@ -176,7 +177,8 @@ def differences(found: Iterable[Difference]) -> list[DifferenceDocument]:
     """What differs, masked by key."""
     return [
         DifferenceDocument(
-            key=one.key, kind=one.kind, before=shown_under(one.key, one.before), after=shown_under(one.key, one.after)
+            key=one.key, kind=one.kind, before=shown_under(one.key, one.before), after=shown_under(one.key, one.after),
+            note=one.note,
         )
         for one in found
     ]  # fmt: skip

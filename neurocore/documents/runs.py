@@ -97,12 +97,17 @@ class PreviewDocument(Struct, kw_only=True):
 
 
 class DifferenceDocument(Struct, kw_only=True):
-    """One value that differs, by its path (`user.name`, `rows[3].iban`). `kind`: added, removed or changed."""
+    """One value that differs, by its path (`user.name`, `rows[3].iban`; `rows[3–80]` for many items in one place).
+
+    `kind`: added, removed, changed, or cut, which stands at the end where more may differ. `note` says what was not
+    compared.
+    """
 
     key: str
     kind: str
     before: Any = None
     after: Any = None
+    note: str | None = None
 
 
 class LastApprovedDocument(Struct, kw_only=True):

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
 
 from neurocore import codec
+from neurocore.differences import Difference, Work, compare
 from neurocore.errors import RunNotFound
 from neurocore.persistence.base import GateRecord, GateStatus, RunRecord, RunStore, StepRecord
 
-#: How many differences are listed at most, and how deep values are looked into.
-MAX_DIFFERENCES = 500
-MAX_DEPTH = 8
 #: How many decided gates are looked through for one that fits.
 MAX_LOOKED_AT = 200
 
 
-class Difference(Struct, frozen=True, kw_only=True):
-    """One value that differs, by its path (`user.name`, `rows[3].iban`). `kind`: added, removed or changed."""
-
-    key: str
-    before: Any = None
-    after: Any = None
-    kind: str = "changed"
-
-
 class LastApproved(Struct, frozen=True, kw_only=True):
-    """The last approved occurrence of the same gate in another run, and what this one shows differently."""
+    """The last approved occurrence of the same gate in another run, and the values that this one shows now."""
 
     run: RunRecord
     gate: GateRecord
-    differences: list[Difference]
+    values: dict[str, Any]
+
+    @property
+    def differences(self) -> list[Difference]:
+        """What this one shows differently."""
+        return compare(self.gate.values, self.values)
 
 
 class StepPair(Struct, frozen=True, kw_only=True):
@@ -69,7 +62,7 @@ def last_approved(run_id: str, node_id: str, run_store: RunStore) -> LastApprove
         fits = entry.run.run_id != run_id and entry.gate.node_id == node_id and entry.gate.kind == "gate"
         if fits and answer is not None and answer.approved:
             values = here[-1].values if here else {}
-            return LastApproved(run=entry.run, gate=entry.gate, differences=differences(entry.gate.values, values))
+            return LastApproved(run=entry.run, gate=entry.gate, values=values)
     return None
 
 
@@ -82,67 +75,31 @@ def compare_runs(first: str, second: str, run_store: RunStore) -> Comparison:
             raise RunNotFound(f"There is no run {run_id}.", run_id=run_id)
         runs.append(run)
     one, other = runs
+    work = Work()
     definitions = [{k: v for k, v in run.blueprint_snapshot.items() if k != "source"} for run in runs]
     return Comparison(
         first=one,
         second=other,
-        inputs=differences(one.initial_data, other.initial_data),
-        blueprint=differences(*definitions),
-        steps=_pairs(run_store.load_steps(first), run_store.load_steps(second)),
+        inputs=compare(one.initial_data, other.initial_data, work=work),
+        blueprint=compare(*definitions, work=work),
+        steps=_pairs(work, run_store.load_steps(first), run_store.load_steps(second)),
     )
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
-    """What differs between two mappings, nested values looked into, at most 500."""
-    found = []
-    for difference in _differences("", before, after, 0):
-        found.append(difference)
-        if len(found) == MAX_DIFFERENCES:
-            break
-    return found
-
-
-def _differences(path: str, before: Any, after: Any, depth: int) -> Iterator[Difference]:
-    if isinstance(before, Mapping) and isinstance(after, Mapping) and depth < MAX_DEPTH:
-        for key in [*before, *(key for key in after if key not in before)]:
-            here = f"{path}.{key}" if path else str(key)
-            if key not in after:
-                yield Difference(key=here, before=before[key], kind="removed")
-            elif key not in before:
-                yield Difference(key=here, after=after[key], kind="added")
-            else:
-                yield from _differences(here, before[key], after[key], depth + 1)
-    elif isinstance(before, list) and isinstance(after, list) and depth < MAX_DEPTH:
-        for place in range(max(len(before), len(after))):
-            here = f"{path}[{place}]"
-            if place >= len(after):
-                yield Difference(key=here, before=before[place], kind="removed")
-            elif place >= len(before):
-                yield Difference(key=here, after=after[place], kind="added")
-            else:
-                yield from _differences(here, before[place], after[place], depth + 1)
-    elif type(before) is not type(after) or not _same(before, after):
-        yield Difference(key=path, before=before, after=after)
-
-
-def _same(before: Any, after: Any) -> bool:
-    try:
-        return bool(before == after) or codec.encode(before) == codec.encode(after)
-    except codec.CodecError:
-        return False
-
-
-def _pairs(first: list[StepRecord], second: list[StepRecord]) -> list[StepPair]:
+def _pairs(work: Work, first: list[StepRecord], second: list[StepRecord]) -> list[StepPair]:
     """The last attempt of each visit in both runs, in the order of the first run."""
     mine = {(step.node_id, step.visit): step for step in first}
     theirs = {(step.node_id, step.visit): step for step in second}
     pairs = []
     for key in [*mine, *(key for key in theirs if key not in mine)]:
         one, other = mine.get(key), theirs.get(key)
-        found = differences(_outputs(one), _outputs(other)) if one is not None and other is not None else []
+        found = compare(*_outputs(one, other), work=work) if one is not None and other is not None else []
         pairs.append(StepPair(node_id=key[0], visit=key[1], first=one, second=other, differences=found))
     return pairs
 
 
-def _outputs(step: StepRecord | None) -> dict[str, Any]:
-    return {key: codec.restore(data) for key, data in (step.changes.set if step is not None else {}).items()}
+def _outputs(one: StepRecord, other: StepRecord) -> list[dict[str, Any]]:
+    """What the two set, without the keys that both set to the same bytes."""
+    mine, theirs = one.changes.set, other.changes.set
+    same = {key for key, data in mine.items() if theirs.get(key) == data}
+    return [{key: codec.restore(data) for key, data in found.items() if key not in same} for found in (mine, theirs)]

@@ -11,6 +11,7 @@ import pytest
 from msgspec import structs
 
 from neurocore import FlowContext, codec, failpoints
+from neurocore.differences import compare as differences
 from neurocore.errors import (
     AlreadyDecided,
     ExecutionError,
@@ -24,7 +25,7 @@ from neurocore.errors import (
     RefusedError,
     UsageError,
 )
-from neurocore.gates.compare import compare_runs, differences, last_approved
+from neurocore.gates.compare import compare_runs, last_approved
 from neurocore.gates.preview import preview
 from neurocore.persistence.base import last_hash
 from neurocore.runtime.dispatch import InlineDispatcher

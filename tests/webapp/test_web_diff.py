@@ -65,7 +65,16 @@ def test_odd_keys_have_a_path():
 
 
 def test_there_is_an_end():
-    assert len(changes({}, {str(n): n for n in range(5000)})) == MOST_CHANGES
+    found = changes({}, {str(n): n for n in range(5000)})
+    assert len(found) == MOST_CHANGES + 1
+    assert found[-1].kind == "cut"
+    assert "more may differ" in found[-1].html
+
+
+def test_texts_that_have_nothing_in_common_say_so():
+    (one,) = changes("".join(f"{n}\n" for n in range(3000)), "".join(f"-{n}\n" for n in range(2000)))
+    assert one.lines == []
+    assert "too different to compare line by line" in one.html
 
 
 values = st.recursive(

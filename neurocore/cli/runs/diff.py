@@ -101,7 +101,7 @@ def _differences(found: Sequence[DifferenceDocument], indent: str, *, quiet: boo
     gutter = min(max((width(line(one.key)) for one in found), default=0), 28)
     for one in found[:MOST]:
         key = cut(line(one.key), gutter)
-        told = change(one.before, one.after, one.kind, columns() - gutter - len(indent) - 2)
+        told = change(one, columns() - gutter - len(indent) - 2)
         out(f"{indent}{key}{' ' * (gutter - width(key))}  {told}")
     if len(found) > MOST:
         out(f"{indent}… {counted(len(found) - MOST, 'more difference')} (--json has all)")
