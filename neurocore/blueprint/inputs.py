@@ -9,13 +9,12 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from neurocore import codec
-from neurocore.blueprint.model import PLACEHOLDER, Blueprint, InputSpec, name_problem
+from neurocore.blueprint.model import Blueprint, InputSpec, name_problem
 from neurocore.codec import SecretRef
 from neurocore.context import reserved_problem
 from neurocore.errors import InputError, UsageError
@@ -24,9 +23,8 @@ from neurocore.secrets import MASK, looks_secret
 from neurocore.yamlfile import TWICE, nearest, parse, said, scalar
 
 MAX_DATA_FILE = 64 * 1024 * 1024
-MAX_TITLE = 200
-#: A run without a title is named by so many of its inputs, and so many characters of each.
-FIRST_INPUTS, MAX_INPUT = 3, 60
+#: So much of the name of an input is told.
+MAX_NAME = 200
 
 
 def check_inputs(
@@ -59,7 +57,7 @@ def _held_against(
     for key, value in data.items():
         wrong = _key_problem(key, blueprint)
         if wrong:
-            problems[str(key)[:MAX_TITLE]] = wrong
+            problems[str(key)[:MAX_NAME]] = wrong
         elif key not in blueprint.inputs:
             checked[key] = value
     for name, spec in blueprint.inputs.items():
@@ -84,9 +82,9 @@ def _not_nameable(blueprint: Blueprint, data: Mapping[str, Any], nameable: Colle
         match = _REFERENCE.fullmatch(text) if isinstance(text, str) else None
         by_default = spec is not None and spec.secret and text == spec.default
         if isinstance(value, SecretRef) and match is None:
-            problems[str(key)[:MAX_TITLE]] = _SECRET_ONLY
+            problems[str(key)[:MAX_NAME]] = _SECRET_ONLY
         elif match is not None and not by_default and match.group(1) not in nameable:
-            problems[str(key)[:MAX_TITLE]] = (
+            problems[str(key)[:MAX_NAME]] = (
                 f"{match.group(1)[:200]} cannot be named here: neurocore.yaml lists "
                 f"{listed(sorted(nameable)) if nameable else 'nothing'} under secrets.inputs."
             )
@@ -171,50 +169,6 @@ def read_data_option(
         rest = _held_against(blueprint, data, environ)[1] if blueprint is not None else {}
         raise _input_error(rest | problems)
     return data
-
-
-def render_title(blueprint: Blueprint, data: Mapping[str, Any]) -> str:
-    """The blueprint's title with the inputs filled in, else the first inputs: one line of at most 200 characters.
-
-    A secret is never in it, nor the value of an input that is called like one.
-    """
-
-    def hidden(keys: Iterable[str], found: Any) -> bool:
-        spec = blueprint.inputs.get(next(iter(keys)))
-        return isinstance(found, SecretRef) or (spec is not None and spec.secret) or any(map(looks_secret, keys))
-
-    def value(match: re.Match[str]) -> str:
-        first, *rest = match.group(1).split(".")
-        found: Any = data.get(first)
-        for part in rest:
-            found = found.get(part) if isinstance(found, dict) else None
-        if hidden((first, *rest), found):
-            return MASK
-        return "" if found is None else _written(found)[: MAX_TITLE + 1]
-
-    if blueprint.title:
-        text = PLACEHOLDER.sub(value, blueprint.title)
-    else:
-        plain = [key for key in blueprint.inputs or data if _tells(data.get(key)) and not hidden((key,), data[key])]
-        text = ", ".join(f"{key}: {str(data[key])[:MAX_INPUT]}" for key in plain[:FIRST_INPUTS])
-    text = "".join(one if one.isascii() or not name_problem(f"a{one}") else "\ufffd" for one in text)
-    title = " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())
-    return title if len(title) <= MAX_TITLE else f"{title[: MAX_TITLE - 1]}…"
-
-
-def _written(value: Any) -> str:
-    """The value as a template would show it; the name of its type where it has no text."""
-    try:
-        return str(codec.data(value))
-    except (Exception, SystemExit):  # a value's own code, or a number that is too long
-        return f"({type(value).__name__})"
-
-
-def _tells(value: Any) -> bool:
-    """Whether a value says in a few words what a run is about."""
-    if isinstance(value, int):
-        return not isinstance(value, bool) and value.bit_length() <= 128
-    return isinstance(value, (str, float, Decimal, dt.date, PurePath)) and str(value).strip() != ""
 
 
 # -------------------------------------------------------------------- reading

@@ -14,11 +14,12 @@ from typing import Any
 from msgspec import structs
 
 from neurocore import codec
-from neurocore.blueprint.inputs import check_inputs, render_title
+from neurocore.blueprint.inputs import check_inputs
 from neurocore.blueprint.lint import validate_blueprint
 from neurocore.blueprint.model import Blueprint, control_problem
 from neurocore.blueprint.plan import Plan, compile_plan
 from neurocore.blueprint.stored import stored_blueprint, stored_plan
+from neurocore.blueprint.title import render_title
 from neurocore.codec import SecretRef
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from neurocore import codec
-from neurocore.blueprint.inputs import check_inputs, check_outputs, read_data_option, render_title
+from neurocore.blueprint.inputs import check_inputs, check_outputs, read_data_option
 from neurocore.blueprint.model import Blueprint, Component, Flow, InputSpec, Step
+from neurocore.blueprint.title import render_title
 from neurocore.codec import SecretRef
 from neurocore.errors import InputError, UsageError
 
