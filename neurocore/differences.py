@@ -21,6 +21,10 @@ MOST = 500
 MAX_DEPTH = 30
 #: Units of work, each well below a microsecond: an item that is compared, 256 bytes that are.
 MAX_WORK = 1_000_000
+#: The work that a command may do for somebody who waits for it, and how many differences it tells.
+COMMAND_WORK, COMMAND_MOST = 20_000_000, 100_000
+#: How many names a sentence lists of what was not compared.
+NAMED = 20
 #: How many items may be put in and taken out between two lists for them to be aligned.
 MAX_EDITS = 400
 #: More items than these, put in or taken out in one place, are told together.
@@ -68,8 +72,16 @@ def compare(
     try:
         comparing.values(path, before, after, 0)
     except _Enough:
-        comparing.found.append(Difference(key=path, kind="cut", note=CUT))
+        comparing.found.append(Difference(key=path, kind="cut", note=_cut(comparing.left[::-1])))
     return comparing.found
+
+
+def _cut(left: list[str]) -> str:
+    """What a comparison says that came to no end, with the names of what it has not looked through."""
+    if not left:
+        return CUT
+    more = f" and {len(left) - NAMED:,} more" if len(left) > NAMED else ""
+    return f"{CUT}: {', '.join(left[:NAMED])}{more}"
 
 
 def lines(before: str, after: str, *, context: int = 1, work: Work | None = None) -> list[tuple[str, str]] | None:
@@ -217,6 +229,8 @@ class _Enough(Exception):
 class _Comparing:
     def __init__(self, most: int, work: Work, veil: Veil | None) -> None:
         self.found: list[Difference] = []
+        #: The names at the top that have not been looked through to their end.
+        self.left: list[str] = []
         self._most = most
         self._work = work
         self._veil = veil
@@ -241,7 +255,10 @@ class _Comparing:
     def _mappings(self, path: str, before: dict[Any, Any], after: dict[Any, Any], depth: int) -> None:
         if self._veil is not None:
             before, after = self._veil(before), self._veil(after)
-        for key in (*before, *(key for key in after if key not in before)):
+        keys = [*before, *(key for key in after if key not in before)]
+        if depth == 0:
+            self.left = [_joined(path, key) for key in reversed(keys)]
+        for key in keys:
             here = _joined(path, key)
             if key not in after:
                 self._tell(Difference(key=here, before=before[key], kind="removed"))
@@ -249,6 +266,8 @@ class _Comparing:
                 self._tell(Difference(key=here, after=after[key], kind="added"))
             elif self._differ(before[key], after[key]):
                 self.values(here, before[key], after[key], depth + 1)
+            if depth == 0:
+                self.left.pop()
 
     def _differ(self, before: Any, after: Any) -> bool:
         """Whether it is worth looking into these two."""

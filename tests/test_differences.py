@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from neurocore.differences import (
     CUT,
     MOST,
+    NAMED,
     TOO_DIFFERENT,
     TOO_DIFFERENT_LINES,
     Work,
@@ -129,10 +130,12 @@ def test_what_is_veiled_is_neither_compared_nor_told() -> None:
 def test_the_end_says_that_there_is_more() -> None:
     found = compare({}, {str(n): n for n in range(5_000)})
     assert len(found) == MOST + 1
-    assert (found[-1].kind, found[-1].note) == ("cut", CUT)
+    first, *rest = map(str, range(MOST, MOST + NAMED))
+    names = ", ".join([first, *rest])
+    assert (found[-1].kind, found[-1].note) == ("cut", f"{CUT}: {names} and {5_000 - MOST - NAMED:,} more")
     work = Work(1_000)
     found = compare({"a": list(range(9_000))}, {"a": list(range(1, 9_001))}, work=work)
-    assert found[-1].note in (CUT, TOO_DIFFERENT)
+    assert found[-1].note in (f"{CUT}: a", TOO_DIFFERENT)
     (one,) = compare({"a": 1}, {"a": 2}, work=work)
     assert one.kind == "cut", "what several comparisons may do together is used up"
 

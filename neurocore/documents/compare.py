@@ -18,10 +18,18 @@ from neurocore.runtime.definition import definition
 
 
 def compare(
-    before: RunRecord, after: RunRecord, store: RunStore, config: NeuroCoreConfig, schema_of: Callable[[str], Any]
+    before: RunRecord,
+    after: RunRecord,
+    store: RunStore,
+    config: NeuroCoreConfig,
+    schema_of: Callable[[str], Any],
+    *,
+    work: differences.Work | None = None,
+    most: int = differences.MOST,
 ) -> DiffDocument:
-    """Everything that differs from one run to the other; `schema_of` as in `definition`."""
-    found = compare_runs(before.run_id, after.run_id, store)
+    """What differs from one run to the other, as far as `work` and `most` go; `schema_of` as in `definition`."""
+    work = work or differences.Work()
+    found = compare_runs(before.run_id, after.run_id, store, work=work, most=most)
     same = before.blueprint_hash == after.blueprint_hash
     contexts = [make.context_of(run, store) for run in (before, after)]
     return DiffDocument(
@@ -30,7 +38,7 @@ def compare(
         same_blueprint=same,
         inputs=make.differences(found.inputs),
         steps=[_step(pair) for pair in found.steps],
-        context=make.differences(differences.compare(*contexts)),
+        context=make.differences(differences.compare(*contexts, work=work, most=most)),
         blueprint=[] if same else _definitions(before, after, schema_of),
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from neurocore import codec
-from neurocore.differences import Difference, Work, compare
+from neurocore.differences import MOST, Difference, Work, compare
 from neurocore.errors import RunNotFound
 from neurocore.persistence.base import GateRecord, GateStatus, RunRecord, RunStore, StepRecord
 
@@ -66,7 +66,9 @@ def last_approved(run_id: str, node_id: str, run_store: RunStore) -> LastApprove
     return None
 
 
-def compare_runs(first: str, second: str, run_store: RunStore) -> Comparison:
+def compare_runs(
+    first: str, second: str, run_store: RunStore, *, work: Work | None = None, most: int = MOST
+) -> Comparison:
     """What differs between two runs: inputs, definition, and step by step what they set. Raises RunNotFound."""
     runs = []
     for run_id in (first, second):
@@ -75,25 +77,25 @@ def compare_runs(first: str, second: str, run_store: RunStore) -> Comparison:
             raise RunNotFound(f"There is no run {run_id}.", run_id=run_id)
         runs.append(run)
     one, other = runs
-    work = Work()
+    work = work or Work()
     definitions = [{k: v for k, v in run.blueprint_snapshot.items() if k != "source"} for run in runs]
     return Comparison(
         first=one,
         second=other,
-        inputs=compare(one.initial_data, other.initial_data, work=work),
-        blueprint=compare(*definitions, work=work),
-        steps=_pairs(work, run_store.load_steps(first), run_store.load_steps(second)),
+        inputs=compare(one.initial_data, other.initial_data, work=work, most=most),
+        blueprint=compare(*definitions, work=work, most=most),
+        steps=_pairs(work, most, run_store.load_steps(first), run_store.load_steps(second)),
     )
 
 
-def _pairs(work: Work, first: list[StepRecord], second: list[StepRecord]) -> list[StepPair]:
+def _pairs(work: Work, most: int, first: list[StepRecord], second: list[StepRecord]) -> list[StepPair]:
     """The last attempt of each visit in both runs, in the order of the first run."""
     mine = {(step.node_id, step.visit): step for step in first}
     theirs = {(step.node_id, step.visit): step for step in second}
     pairs = []
     for key in [*mine, *(key for key in theirs if key not in mine)]:
         one, other = mine.get(key), theirs.get(key)
-        found = compare(*_outputs(one, other), work=work) if one is not None and other is not None else []
+        found = compare(*_outputs(one, other), work=work, most=most) if one is not None and other is not None else []
         pairs.append(StepPair(node_id=key[0], visit=key[1], first=one, second=other, differences=found))
     return pairs
 

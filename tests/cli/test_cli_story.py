@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 
 import pytest
@@ -316,6 +317,17 @@ def test_diff_shows_inputs_steps_and_the_blueprint(project):
     }  # fmt: skip
     assert document["same_blueprint"] is False
     assert "The same." in project.ok("runs", "diff", first, first)
+
+
+def test_diff_tells_every_difference_as_json_and_says_how_many_the_text_leaves_out(project):
+    for run_id, factor in (("r1", 1), ("r2", 2)):
+        values = json.dumps({f"k{n}": n * factor + 1 for n in range(700)})
+        (project.root / "data.json").write_text(values)
+        project.ok("run", "plain", "--run-id", run_id, "--data", "rows=@data.json", "--data", "mode=fine")
+    inputs = project.json("runs", "diff", "r1", "r2")["inputs"]
+    assert len(inputs) == 699
+    assert all(one["kind"] == "changed" for one in inputs)
+    assert "… 659 more differences (--json has all)" in project.ok("runs", "diff", "r1", "r2")
 
 
 def test_a_text_that_differs_late_is_shown_where_it_differs(project):

@@ -32,12 +32,13 @@ def diff(project: Project, before: str, after: str, as_json: bool) -> None:
     A node that was tried several times counts with its last attempt.
     """
     from neurocore.cli import story
+    from neurocore.differences import COMMAND_MOST, COMMAND_WORK, Work
     from neurocore.documents.compare import compare
 
     project.know_classes()
     document = compare(
         project.load(before), project.load(after), project.store, project.config,
-        lambda skill: story.schema_of(skill, project),
+        lambda skill: story.schema_of(skill, project), work=Work(COMMAND_WORK), most=COMMAND_MOST,
     )  # fmt: skip
     if as_json:
         emit(document)
@@ -104,4 +105,6 @@ def _differences(found: Sequence[DifferenceDocument], indent: str, *, quiet: boo
         told = change(one, columns() - gutter - len(indent) - 2)
         out(f"{indent}{key}{' ' * (gutter - width(key))}  {told}")
     if len(found) > MOST:
-        out(f"{indent}… {counted(len(found) - MOST, 'more difference')} (--json has all)")
+        whole = found[-1].kind != "cut"
+        note = "--json has all" if whole else f"--json has them; {line(found[-1].note or '')}"
+        out(f"{indent}… {counted(len(found) - MOST - (not whole), 'more difference')} ({note})")
