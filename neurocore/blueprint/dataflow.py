@@ -12,14 +12,13 @@ from typing import Any
 from neurocore.blueprint.conditions import Condition
 from neurocore.blueprint.model import Blueprint
 from neurocore.blueprint.plan import Plan, PlanNode
-from neurocore.yamlfile import Place
+from neurocore.yamlfile import Place, nearest
 
 #: Keys that the runtime itself gives, whatever the flow.
 GIVEN = frozenset({"resume_data"})
 _OF_GATES = frozenset({"approval", "approvals"})
 #: In larger flows the sets of keys would grow with the square of the nodes.
 _MAX_NODES = 1_000
-_MESSAGE_NAME = re.compile(r"\{\{-?\s*([A-Za-z_]\w*)(?!\w|\s*\()")
 _REMAPS = re.compile(r"(^|_)(keys?|inputs?|outputs?|arguments)$")
 
 
@@ -37,7 +36,9 @@ def unprovided(blueprint: Blueprint, plan: Plan, skills: Mapping[str, Any]) -> I
         for key in flow.missing(flow.reads(node), flow.before[node.index]):
             at: Place = ("flow", kind, node.index)
             at = ("components", places[node.component], "config", "show") if key in _shown(node) else at
-            yield at, f"{node.id} reads {key!r}, which no input and no step before it provides."
+            hint = nearest(key, {*(flow.before[node.index] or ()), *blueprint.inputs})
+            hint = hint if hint.startswith("; did") else "."
+            yield at, f"{node.id} reads {key!r}, which no input and no step before it provides{hint}"
     for number, edge in enumerate(plan.edges):
         if edge.condition is not None:
             for key in flow.missing(_asked(edge.condition), flow.after(edge.source)):
@@ -67,17 +68,27 @@ class _Flow:
 
     def reads(self, node: PlanNode) -> set[str]:
         if node.is_gate:
-            message = node.config.get("message")
-            plain = isinstance(message, str) and "{%" not in message
-            return {*_shown(node), *(_MESSAGE_NAME.findall(message) if plain and isinstance(message, str) else ())}
-        meta = getattr(self.skills.get(node.type), "skill_meta", None)
-        return set() if _remaps(node) else set(getattr(meta, "consumes", ()) or ())
+            return {*_shown(node), *(self._said(node, "keys_read", node.config) or ())}
+        said = self._said(node, "keys_read", node.config)
+        if said is not None:
+            return said
+        skill = self.skills.get(node.type)
+        return set() if _remaps(node) else set(getattr(getattr(skill, "skill_meta", None), "consumes", ()) or ())
+
+    def _said(self, node: PlanNode, method: str, *given: Any) -> set[str] | None:
+        """What a skill says of a component of its own; None where it says nothing."""
+        ask = getattr(self.skills.get(node.type), method, None)
+        said = ask(*given) if ask is not None else None
+        return None if said is None else set(said)
 
     def _provides(self, node: PlanNode) -> frozenset[str] | None:
         if node.is_gate:
             return _OF_GATES
-        meta = getattr(self.skills.get(node.type), "skill_meta", None)
-        provides = getattr(meta, "provides", None)
+        said = self._said(node, "keys_set", node.config, node.component)
+        if said is not None:
+            return frozenset(said)
+        skill = self.skills.get(node.type)
+        provides = getattr(getattr(skill, "skill_meta", None), "provides", None)
         return frozenset(provides) if provides and not _remaps(node) else None
 
     def _before(self) -> list[frozenset[str] | None]:

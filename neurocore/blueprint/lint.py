@@ -6,6 +6,7 @@ Errors keep it from running. Warnings point at what is likely a mistake; they ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 from neurocore.blueprint.consistency import check_consistency
@@ -15,7 +16,7 @@ from neurocore.blueprint.model import Blueprint, Component
 from neurocore.blueprint.plan import APPROVED, REJECTED, Carry, PlanEdge, PlanNode, compile_plan
 from neurocore.context import reserved_problem
 from neurocore.errors import said
-from neurocore.secrets import looks_secret
+from neurocore.secrets import find_references, looks_secret
 from neurocore.yamlfile import Document, Place, Problem, in_order, nearest
 
 
@@ -31,6 +32,14 @@ class Registry(Protocol):
 
 class Config(Protocol):
     """The part of a project's configuration that checking needs."""
+
+    @property
+    def project_root(self) -> Path:
+        """The project's folder."""
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment that references are resolved from."""
 
     def skill_config(self, name: str) -> dict[str, Any]:
         """The skill's configuration from neurocore.yaml."""
@@ -105,6 +114,7 @@ class _Checks:
         yield from self._islands()
 
     def warnings(self) -> Iterator[Finding]:
+        yield from self._project()
         yield from self._without_effect()
         yield from self._gates()
         yield from self._unbounded_loops()
@@ -200,6 +210,20 @@ class _Checks:
         return [edge for index in loop for edge in self.plan.outgoing[index] if edge.target in loop]
 
     # ---------------------------------------------------------------- warnings
+
+    def _project(self) -> Iterator[Finding]:
+        """What the project or its environment does not have now. It may have it where the run is driven."""
+        if self.config is None:
+            return
+        environ = self.config.environ
+        for place, component in enumerate(self.blueprint.components):
+            skill = self.skills[component.type]
+            config = {**self.config.skill_config(component.type), **component.config}
+            for sentence in skill.project_problems(config, self.config.project_root) if skill is not None else ():
+                yield _error(("components", place, "config"), f"{component.name}: {sentence}")
+            for name in sorted(find_references(config) - environ.keys()):
+                sentence = f"{component.name}: the environment has no {name} now; set it, or put it into .env."
+                yield _warning(("components", place, "config"), sentence)
 
     def _without_effect(self) -> Iterator[Finding]:
         for name in self.blueprint.flow.settings.without_effect:

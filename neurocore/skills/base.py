@@ -136,6 +136,21 @@ class Skill:
         return ()
 
     @classmethod
+    def keys_read(cls, config: dict[str, Any]) -> Iterable[str] | None:
+        """The context keys that an instance with this configuration needs; None: those that `consumes` names."""
+        return templates.needed_by(config, "message") if cls.is_gate else None
+
+    @classmethod
+    def keys_set(cls, config: dict[str, Any], name: str) -> Iterable[str] | None:
+        """The context keys that a component of this name and configuration sets; None: those that `provides` names."""
+        return None
+
+    @classmethod
+    def project_problems(cls, config: dict[str, Any], root: Path) -> Iterable[str]:
+        """Sentences about what a configuration names that the project in the folder `root` does not have."""
+        return ()
+
+    @classmethod
     def wants_llm(cls) -> bool:
         """Whether the settings of `llm:` are for this skill: it requires a model, or its schema names one of them."""
         return cls.skill_meta.requires_llm or any(

@@ -60,6 +60,35 @@ def _names(template: str) -> frozenset[str]:
         return frozenset()
 
 
+def needed(template: str) -> frozenset[str]:
+    """The context keys that a template cannot do without: neither tested by `is defined` nor given a default."""
+    return _needed(template)
+
+
+def needed_by(config: Mapping[str, Any], *keys: str) -> set[str]:
+    """What the templates at these keys of a configuration (texts, or lists of them) cannot do without."""
+    values = [config.get(key) for key in keys]
+    texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
+    return {name for text in texts if isinstance(text, str) and "{" in text for name in needed(text)}
+
+
+@lru_cache(maxsize=256)
+def _needed(template: str) -> frozenset[str]:
+    from jinja2 import nodes
+
+    found = _names(template)
+    if not found:
+        return found
+    environment = _environment()
+    tree = environment.parse(template)
+    asked = {
+        one.node.name
+        for one in tree.find_all((nodes.Filter, nodes.Test))
+        if one.name in ("default", "d", "defined", "undefined") and isinstance(one.node, nodes.Name)
+    }
+    return frozenset(found - asked - environment.globals.keys())
+
+
 def problems(config: Mapping[str, Any], *keys: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """A place in the configuration and a sentence for each template at `keys` (texts, or lists of them) that is none.
 

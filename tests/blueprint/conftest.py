@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from neurocore.skills.builtin.approval import ApprovalSkill
+
 
 @dataclass
 class StubMeta:
@@ -32,19 +34,22 @@ class StubSkill:
     def template_problems(self, config: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
         return []
 
+    def project_problems(self, config: dict[str, Any], root: object) -> list[str]:
+        return []
+
     def llm_problems(self, config: dict[str, Any]) -> list[str]:
         return []
 
 
 class StubRegistry:
     def __init__(self, **skills: StubSkill) -> None:
-        self.skills = {
-            "approval": StubSkill(provides="approval approvals", is_gate=True),
+        self.skills: dict[str, Any] = {
+            "approval": ApprovalSkill,
             "silent": StubSkill(),
             **skills,
         }
 
-    def get(self, name: str) -> StubSkill | None:
+    def get(self, name: str) -> Any:
         return self.skills.get(name)
 
     def names(self) -> list[str]:

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,6 +58,16 @@ class CommandSkill(AsyncSkill):
             "additionalProperties": False,
         },
     )
+
+    @classmethod
+    def keys_read(cls, config: dict[str, Any]) -> Iterable[str]:
+        """What its templates need."""
+        return templates.needed_by(config, "argv", "stdin")
+
+    @classmethod
+    def keys_set(cls, config: dict[str, Any], name: str) -> Iterable[str]:
+        """Its output."""
+        return [str(config.get("output", name))]
 
     @classmethod
     def template_problems(cls, config: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 from neurocore.context import FlowContext
 from neurocore.skills.base import AsyncSkill, SkillMeta
@@ -24,6 +26,16 @@ class DelaySkill(AsyncSkill):
             "additionalProperties": False,
         },
     )
+
+    @classmethod
+    def keys_read(cls, config: dict[str, Any]) -> Iterable[str]:
+        """None."""
+        return ()
+
+    @classmethod
+    def keys_set(cls, config: dict[str, Any], name: str) -> Iterable[str]:
+        """None."""
+        return ()
 
     async def process(self, context: FlowContext) -> FlowContext:
         """Wait."""

@@ -11,6 +11,7 @@ from typing import Any
 from neurocore import modules
 from neurocore.context import FlowContext
 from neurocore.errors import SkillError
+from neurocore.secrets import find_references
 from neurocore.skills.base import Skill, SkillMeta
 
 
@@ -40,10 +41,33 @@ class PythonSkill(Skill):
     )
 
     @classmethod
+    def keys_read(cls, config: dict[str, Any]) -> Iterable[str]:
+        """What its arguments are taken from."""
+        arguments = config.get("arguments")
+        return [str(key) for key in arguments.values()] if isinstance(arguments, dict) else []
+
+    @classmethod
+    def keys_set(cls, config: dict[str, Any], name: str) -> Iterable[str]:
+        """Its output."""
+        return [str(config.get("output", name))]
+
+    @classmethod
     def modules_of(cls, config: dict[str, Any]) -> Iterable[str]:
         """The module of the function."""
         function = config.get("function")
         return [function.partition(":")[0]] if isinstance(function, str) else []
+
+    @classmethod
+    def project_problems(cls, config: dict[str, Any], root: Path) -> Iterable[str]:
+        """Why its function cannot be called."""
+        skill = cls(name="it")
+        skill.project_root, skill.config = root, config
+        if find_references(config.get("function")):
+            return
+        try:
+            skill._function()
+        except SkillError as error:
+            yield str(error).removeprefix("it: ")
 
     def process(self, context: FlowContext) -> Any:
         """Call the function."""

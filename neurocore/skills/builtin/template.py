@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from neurocore.context import FlowContext
@@ -36,6 +36,16 @@ class TemplateSkill(Skill):
             "additionalProperties": False,
         },
     )
+
+    @classmethod
+    def keys_read(cls, config: dict[str, Any]) -> Iterable[str]:
+        """What its templates need."""
+        return templates.needed_by(config, "template", "file")
+
+    @classmethod
+    def keys_set(cls, config: dict[str, Any], name: str) -> Iterable[str]:
+        """Its output."""
+        return [str(config.get("output", name))]
 
     @classmethod
     def template_problems(cls, config: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
