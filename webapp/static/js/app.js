@@ -84,8 +84,18 @@ document.addEventListener("htmx:after:swap", () => {
   for (const details of document.querySelectorAll("details.step[open]")) fill(details);
 });
 
+// What follows the # is whatever somebody put there; what cannot be decoded (`#%`) is taken as it is.
+function named() {
+  const written = location.hash.slice(1);
+  try {
+    return decodeURIComponent(written);
+  } catch {
+    return written;
+  }
+}
+
 function openTarget() {
-  const id = decodeURIComponent(location.hash.slice(1));
+  const id = named();
   const target = id ? document.getElementById(id) : null;
   if (target?.matches("details")) target.open = true;
   if (target?.matches("[data-search]")) target.focus();
@@ -119,12 +129,13 @@ document.addEventListener("keydown", (event) => {
 
 // ---------------------------------------------------------------- start
 
-startNotes();
-openTarget();
-showWhereItStands();
-startKeys();
-startLive(say);
-nameZone();
-tick();
+// What fails in one of these is told in the console, and stops none of the others.
+for (const start of [startNotes, openTarget, showWhereItStands, startKeys, () => startLive(say), nameZone, tick]) {
+  try {
+    start();
+  } catch (error) {
+    reportError(error);
+  }
+}
 setInterval(tick, 1000);
 document.addEventListener("htmx:after:swap", tick);

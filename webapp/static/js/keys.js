@@ -1,5 +1,6 @@
 // Keys: / searches, j and k walk, Enter opens (it is the focused link), g and a letter goes, ? shows them. Who speaks to
 // the computer, or hits keys by accident, can switch them off (WCAG 2.1.4).
+import { browser } from "./kept.js";
 
 const PLACES = { h: "/", r: "/runs", a: "/approvals", b: "/blueprints" };
 let going = 0;
@@ -19,15 +20,15 @@ function walk(step) {
   next.scrollIntoView({ block: "nearest" });
 }
 
-const unused = () => localStorage.getItem("keys") === "unused";
+const unused = () => browser.get("keys") === "unused";
 
 export function startKeys() {
   const dialog = document.getElementById("keys");
   const use = document.getElementById("use-keys");
   use.checked = !unused();
   use.addEventListener("change", () => {
-    if (use.checked) localStorage.removeItem("keys");
-    else localStorage.setItem("keys", "unused");
+    if (use.checked) browser.remove("keys");
+    else browser.put("keys", "unused");
   });
   document.getElementById("show-keys").addEventListener("click", () => dialog.showModal());
   const root = document.querySelector(".brand").getAttribute("href").replace(/\/$/, "");

@@ -1,4 +1,5 @@
 // Notes being typed are kept: over a reload, a server that is away, and a decision that somebody else makes first.
+import { tab } from "./kept.js";
 
 const field = (form) => form.querySelector("[data-keep]");
 const draft = (form) => `draft:${form.dataset.draft}`;
@@ -8,12 +9,12 @@ const forms = () => [...document.querySelectorAll("#gates form[data-draft]")];
 const sent = (key) => key.replace("draft:", "sent:");
 
 function forget(key) {
-  sessionStorage.removeItem(key);
-  sessionStorage.removeItem(sent(key));
+  tab.remove(key);
+  tab.remove(sent(key));
 }
 
 export function wasSent(form) {
-  if (sessionStorage.getItem(draft(form)) !== null) sessionStorage.setItem(sent(draft(form)), "1");
+  if (tab.get(draft(form)) !== null) tab.put(sent(draft(form)), "1");
 }
 
 // Show the notes whose forms are gone, once; those of a form that was sent from here need no telling.
@@ -22,9 +23,9 @@ export function keepNotes() {
   const run = gates?.dataset.run;
   if (!run) return;
   const there = new Set(forms().map(draft));
-  const gone = Object.keys(sessionStorage).filter((key) => key.startsWith(`draft:${run}/`) && !there.has(key));
+  const gone = tab.keys().filter((key) => key.startsWith(`draft:${run}/`) && !there.has(key));
   for (const key of gone) {
-    if (sessionStorage.getItem(sent(key)) === null) show(sessionStorage.getItem(key));
+    if (tab.get(sent(key)) === null) show(tab.get(key));
     forget(key);
   }
 }
@@ -46,9 +47,9 @@ function show(text) {
 function restore() {
   for (const form of forms()) {
     const note = field(form);
-    const text = sessionStorage.getItem(draft(form));
+    const text = tab.get(draft(form));
     if (note && text && !note.value) note.value = text;
-    sessionStorage.removeItem(sent(draft(form)));
+    tab.remove(sent(draft(form)));
   }
 }
 
@@ -56,7 +57,7 @@ export function startNotes() {
   document.addEventListener("input", (event) => {
     const form = event.target.closest?.("form[data-draft]");
     if (!form || event.target !== field(form)) return;
-    if (event.target.value.trim()) sessionStorage.setItem(draft(form), event.target.value);
+    if (event.target.value.trim()) tab.put(draft(form), event.target.value);
     else forget(draft(form));
   });
   window.addEventListener("pageshow", restore);
