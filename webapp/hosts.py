@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from flask import Flask, abort, request
@@ -24,6 +25,8 @@ def init_app(app: Flask, config: NeuroCoreConfig) -> None:
     def check_host() -> None:
         name = host_name(request.environ.get("HTTP_HOST") or request.environ.get("SERVER_NAME", ""))
         if name not in known and not any(name.endswith(suffix) for suffix in known if suffix.startswith(".")):
+            if not name:
+                abort(400, "The Host header of this request names no host.")
             abort(
                 400,
                 f"This dashboard does not answer to the name {name[:200]!r}; "
@@ -33,30 +36,35 @@ def init_app(app: Flask, config: NeuroCoreConfig) -> None:
 
 def allowed_names(config: NeuroCoreConfig) -> frozenset[str]:
     """Loopback, `web.allowed_hosts` (a leading dot allows all below it), and the host of `web.public_url`."""
-    names = {*LOOPBACK, *(host_name(name) for name in config.web.allowed_hosts)}
+    names = {*LOOPBACK, *(_configured(name) for name in config.web.allowed_hosts)}
     if config.web.host not in WILDCARDS:
-        names.add(host_name(config.web.host))
+        names.add(_configured(config.web.host))
     if config.web.public_url:
         names.add((urlsplit(config.web.public_url).hostname or "").lower())
     return frozenset(names - WILDCARDS)
 
 
+#: A Host header: an IPv6 address in brackets or a name, then perhaps a port. Nothing else belongs there.
+_HOST = re.compile(r"(?:\[([0-9a-f:.]{2,45})\]|([a-z0-9_][a-z0-9_.-]*?)\.?)(?::[0-9]{0,5})?", re.IGNORECASE | re.ASCII)
+
+
 def host_name(host: str) -> str:
-    """The name in a Host header, without port, brackets, case and the root's dot."""
+    """Return the name in a Host header without port, brackets, case and the root's dot; "" for what names no host."""
+    found = _HOST.fullmatch(host.strip(" \t"))
+    return (found.group(1) or found.group(2)).lower() if found else ""
+
+
+def _configured(host: str) -> str:
+    """Return a name of the configuration as `host_name` does; it may also be ".domain" or a bare IPv6 address."""
     host = host.strip().lower()
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    name, colon, port = host.rpartition(":")
-    if colon and port.isdigit() and ":" not in name:
-        host = name
-    return host.rstrip(".") if not host.startswith(".") else host
+    return host if host.startswith(".") or (host.count(":") > 1 and "[" not in host) else host_name(host)
 
 
 def is_loopback(host: str) -> bool:
     """Whether binding to this address reaches this machine only."""
     import ipaddress
 
-    name = host_name(host) if host.count(":") < 2 else host.strip("[]")
+    name = _configured(host)
     if name == "localhost":
         return True
     try:
