@@ -524,6 +524,13 @@ class RunStore(ABC):
                 del kept[old]
             kept.setdefault(key, (utcnow_iso(), digest, answer))
 
+    def forget_request(self, key: str, digest: str) -> None:
+        """Forget what is kept under `key`, if it is of the request with this digest."""
+        with defaults_lock:
+            kept = self._requests()
+            if key in kept and kept[key][1] == digest:
+                del kept[key]
+
     def _requests(self) -> dict[str, tuple[str, str, bytes]]:
         kept: dict[str, tuple[str, str, bytes]] = self.__dict__.setdefault("_kept_requests", {})
         return kept
@@ -556,7 +563,7 @@ FURTHER_ABILITIES = (
     "load_gates", "list_gates", "count_open_gates", "load_summary", "load_step", "step_summaries", "load_events",
     "load_context", "load_values", "load_inputs", "load_definition", "load_progress", "page_runs", "find_runs",
     "active_runs", "count_held_runs", "adopt_runs", "failed_runs", "status_counts", "blueprint_counts", "day_counts",
-    "load_request", "keep_request", "bury_run", "load_tombstone",
+    "load_request", "keep_request", "forget_request", "bury_run", "load_tombstone",
 )  # fmt: skip
 
 _MANY = 2**31 - 1

@@ -240,6 +240,11 @@ class SQLiteRunStore(SQLiteReads):
             execute(connection, "forget_requests", (rows.micros(a_day_ago()),))
             execute(connection, "keep_request", (key, rows.micros(utcnow_iso()), digest, answer))
 
+    def forget_request(self, key: str, digest: str) -> None:
+        """Forget what is kept under `key`, if it is of the request with this digest."""
+        with self._db.write() as connection:
+            execute(connection, "forget_request", (key, digest))
+
     def bury_run(self, run_id: str, tombstone: Tombstone) -> None:
         """Delete a run that has ended and leave its tombstone, in one transaction."""
         with self._db.write(sync=True) as connection:

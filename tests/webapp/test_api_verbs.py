@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from neurocore import failpoints
-from neurocore.errors import RunExists
+from neurocore.errors import RunExists, StoreError
 from neurocore.persistence import SQLiteRunStore
 from neurocore.persistence.base import GateStatus, RunStatus
 from neurocore.runtime.executor import create_run
@@ -312,6 +312,45 @@ def test_a_refusal_is_not_kept_because_it_changed_nothing(site):
     tell(site, f"/runs/{run_id}/deletion", {"by": "ann"}, 409, key="k")
     tell(site, f"/runs/{run_id}/cancellation", {"by": "ann"})
     tell(site, f"/runs/{run_id}/deletion", {"by": "ann"}, key="k")
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong", "right", "status"),
+    [
+        (
+            "/blueprints/payout/runs",
+            {"by": "ann", "data": {"amount": "much"}},
+            {"by": "ann", "data": {"amount": 5}},
+            201,
+        ),
+        ("/blueprints/payout/runs", {"by": "\u200b"}, {"by": "ann"}, 201),
+        ("/runs/{run}/decision", {"approved": False, "by": "ann"}, {"approved": False, "by": "ann", "note": "no"}, 200),
+        ("/runs/{run}/resumption", {"by": "ann"}, {"by": "bob"}, 409),
+    ],
+)
+def test_a_corrected_request_may_use_the_key_of_the_refused_one(site, path, wrong, right, status):
+    run_id = site.run()
+    if "decision" in path:
+        digest = {"digest": site.gate(run_id).digest}
+        wrong, right = {**wrong, **digest}, {**right, **digest}
+    path = path.format(run=run_id)
+    refused = site.client.post(API + path, json=wrong, headers={"Idempotency-Key": "k"})
+    assert refused.status_code in (409, 422), refused.text
+    tell(site, path, right, status, key="k")
+    if status < 300:
+        problem = tell(site, path, {**right, "by": "eve"}, 422, key="k")
+        assert problem["type"].endswith("#key-used"), "what was done under the key stays the key's"
+
+
+def test_a_store_that_fails_on_the_way_keeps_the_key_for_that_request(site, monkeypatch):
+    def full(*_args, **_options):
+        raise StoreError("The disk is full.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(site.store, "create_run", full)
+        tell(site, "/blueprints/payout/runs", {"by": "ann"}, 503, key="k")
+    assert tell(site, "/blueprints/payout/runs", {"by": "bob"}, 422, key="k")["type"].endswith("#key-used")
+    tell(site, "/blueprints/payout/runs", {"by": "ann"}, 201, key="k")
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "caf\xe9"])

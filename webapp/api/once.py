@@ -4,7 +4,7 @@ Two things are kept under a key, each for a day: before anything happens, that t
 for, when, and the id that a run made by it gets), and after it, the answer. A process that dies in between leaves the
 first without the second; the same request then finds by it what had been done: a start or replay its run by that id, a
 decision its answer by the digest, the rest the entry that it left in the run's activity. Refusals are not kept: they
-changed nothing, and the same request is looked at anew.
+changed nothing, the same request is looked at anew, and a corrected one may use the key.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from contextlib import contextmanager
 import msgspec
 from flask import Response, request
 from msgspec import Struct
+from werkzeug.exceptions import HTTPException
 
 from neurocore import typed
-from neurocore.errors import InputError, RefusedError
+from neurocore.errors import InputError, NeuroCoreError, RefusedError
 from neurocore.failpoints import failpoint
 from neurocore.persistence.base import RunStore, utcnow_iso
+from webapp.failures import status_of
 
 HEADER = "Idempotency-Key"
 MAX_KEY = 200
@@ -72,7 +74,7 @@ def answered(store: RunStore, plain: object, act: Callable[[Begun], Response]) -
         if found is not None:
             _refuse_other(found[0], digest)
             return _as_kept(typed.decode(found[1], Kept))
-        answer = act(_begin(store, key, digest))
+        answer = _acted(store, key, digest, act)
         failpoint("request.before_kept")
         kept = Kept(status=answer.status_code, location=answer.headers.get("Location"), body=answer.get_data())
         mine = msgspec.json.encode(kept)
@@ -80,6 +82,18 @@ def answered(store: RunStore, plain: object, act: Callable[[Begun], Response]) -
         found = store.load_request(f"answer {key}")
     # Another process may have been asked the same at the same time: what it kept first is the answer.
     return answer if found is None or found[1] == mine else _as_kept(typed.decode(found[1], Kept))
+
+
+def _acted(store: RunStore, key: str, digest: str, act: Callable[[Begun], Response]) -> Response:
+    """Note that the request begins, and act. A refusal takes the note back: the corrected request may use the key."""
+    begun = _begin(store, key, digest)
+    try:
+        return act(begun)
+    except (NeuroCoreError, HTTPException) as error:
+        status = status_of(error) if isinstance(error, NeuroCoreError) else error.code or 500
+        if status < 500 and not begun.again:
+            store.forget_request(f"begun {key}", digest)
+        raise
 
 
 def _fresh() -> Begun:

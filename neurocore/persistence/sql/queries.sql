@@ -388,3 +388,6 @@ INSERT INTO requests (key, at, digest, answer) VALUES (?, ?, ?, ?) ON CONFLICT (
 
 -- forget_requests: Keys are kept a day.
 DELETE FROM requests WHERE at < ?
+
+-- forget_request: Take back that a request was begun.
+DELETE FROM requests WHERE key = ? AND digest = ?

@@ -8,7 +8,7 @@ from neurocore.persistence.testing.contract import Contract, at, found, refused,
 
 
 class History(Contract):
-    """`bury_run`, `load_tombstone`, `load_request`, `keep_request`, `load_events`, `load_context`."""
+    """`bury_run`, `load_tombstone`, `load_request`, `keep_request`, `forget_request`, `load_events`, `load_context`."""
 
     def test_a_buried_run_is_gone_and_leaves_its_tombstone_where_the_backend_keeps_one(self) -> None:
         self.store.save_run(run("r1", status=RunStatus.COMPLETED))
@@ -53,3 +53,12 @@ class History(Contract):
         self.store.keep_request("k1", "other", b"later")
         assert self.store.load_request("k1") == ("digest", b'{"run_id": 1}')
         assert self.store.load_request("k2") is None
+
+    def test_a_request_is_forgotten_by_its_own_digest_only(self) -> None:
+        self.store.keep_request("k1", "digest", b"begun")
+        self.store.forget_request("k1", "other")
+        assert self.store.load_request("k1") == ("digest", b"begun")
+        self.store.forget_request("k1", "digest")
+        assert self.store.load_request("k1") is None
+        self.store.keep_request("k1", "other", b"later")
+        assert self.store.load_request("k1") == ("other", b"later")

@@ -25,7 +25,7 @@ ABILITIES: dict[str, tuple[str, ...]] = {
     "reading a part of a run": ("load_summary", "load_step", "step_summaries", "load_events", "load_context"),
     "finding what is owed": ("active_runs", "count_held_runs"),
     "tombstones of deleted runs": ("bury_run", "load_tombstone"),
-    "remembering requests over a restart": ("load_request", "keep_request"),
+    "remembering requests over a restart": ("load_request", "keep_request", "forget_request"),
 }
 
 
