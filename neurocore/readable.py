@@ -39,6 +39,17 @@ def safe(text: str) -> str:
     return unsafe().sub(_written_out, text)
 
 
+#: Blank, although Unicode counts them among letters and symbols.
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0\U0001d159")
+
+
+def visible(text: str) -> bool:
+    """Return whether a reader sees anything of the text."""
+    from unicodedata import category
+
+    return any(category(one)[0] in "LNPS" and one not in _BLANK for one in text)
+
+
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """`1 run`, `1,204 runs`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

@@ -18,6 +18,7 @@ from neurocore.persistence.base import (
     own_event,
     utcnow_iso,
 )
+from neurocore.readable import visible
 
 MAX_NOTE = 10_000
 
@@ -84,7 +85,7 @@ def check_form(gate: GateRecord, *, approved: bool, by: object, note: object) ->
     if note is not None and (problem := note_problem(note)) is not None:
         problems["note"] = problem
     needed = gate.policy.note == "required" or (gate.policy.note == "on_reject" and not approved)
-    if gate.kind == "gate" and needed and not note:
+    if gate.kind == "gate" and needed and not (isinstance(note, str) and visible(note)):
         problems["note"] = "This gate asks for a note." if approved else "A rejection here needs a note: say why."
     if problems:
         raise InputError(" ".join(problems.values()), problems)

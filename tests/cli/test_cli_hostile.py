@@ -15,7 +15,7 @@ from neurocore.persistence import SQLiteRunStore
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egpj\u2066\rx"
 #: What of it may stand in a name.
-EVIL_NAME = "".join(character for character in EVIL if ord(character) >= 32)
+EVIL_NAME = "\u200fada"
 
 
 def harmless(*outputs: str) -> None:
@@ -35,10 +35,11 @@ def test_a_title_and_tags_cannot_steer_the_terminal(project):
         ("runs", "list"), ("runs", "list", "--json"), ("runs", "list", "--waiting"), ("runs", "inspect", run_id),
         ("runs", "inspect", run_id, "--full"), ("runs", "inspect", run_id, "--json", "--full"),
         ("runs", "approve", run_id, "--note", EVIL, "--json"), ("runs", "inspect", run_id, "--full"),
-        ("runs", "replay", run_id), ("runs", "delete", run_id, "--yes", "--by", EVIL_NAME),
+        ("runs", "replay", run_id), ("runs", "delete", run_id, "--yes", "--by", EVIL),
+        ("runs", "delete", run_id, "--yes", "--by", EVIL_NAME),
     ):  # fmt: skip
         result = project.call(*args)
-        assert result.exit_code == 0, (args, result.output)
+        assert result.exit_code == (2 if EVIL in args[-1:] else 0), (args, result.output)
         harmless(result.stdout, result.stderr)
 
 
