@@ -10,6 +10,7 @@ from flask import Blueprint as Area
 from flask import flash, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
+from neurocore import numerals
 from neurocore.blueprint.model import Blueprint
 from neurocore.errors import (
     AlreadyDecided,
@@ -231,4 +232,4 @@ def _lines(text: str) -> str:
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else 0
+    return max(0, numerals.whole((text or "")[:10]) or 0)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from neurocore.errors import NeuroCoreError, StoreTooNew, UsageError
+from neurocore.options import Number, Whole
 from webapp.hosts import is_loopback
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ SEND_REST = 1.0
 
 @click.command()
 @click.option("--host", metavar="ADDRESS", help="Where to listen; web.host of neurocore.yaml, or 127.0.0.1.")
-@click.option("--port", type=click.IntRange(0, 65535), help="On which port; web.port, or 8321. 0 takes a free one.")
+@click.option("--port", type=Whole(0, 65535), help="On which port; web.port, or 8321. 0 takes a free one.")
 @click.option(
     "--no-dispatch", is_flag=True, help="Show and record only; runs are driven by `neurocore runs sweep --watch`."
 )
@@ -46,7 +47,7 @@ SEND_REST = 1.0
 @click.option("--open", "open_browser", is_flag=True, help="Open the browser.")
 @click.option(
     "--grace",
-    type=click.FloatRange(0, 3600),
+    type=Number(0, 3600),
     default=10.0,
     show_default=True,
     metavar="SECONDS",
@@ -54,7 +55,7 @@ SEND_REST = 1.0
 )
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.1),
+    type=Number(min=0.1),
     default=2.0,
     show_default=True,
     metavar="SECONDS",

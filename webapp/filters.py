@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from msgspec import Struct, field
 
+from neurocore import numerals
 from neurocore.errors import InputError
 from neurocore.persistence.base import RunFilter, RunStatus
 
@@ -17,7 +18,7 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 MAX_TEXT = 500
 
-_AGE = re.compile(r"(\d{1,6})\s*(s|min|h|d|w)")
+_AGE = re.compile(r"([0-9]{1,6})\s*(s|min|h|d|w)")
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 #: The parameters, in the order they stand in links.
@@ -127,7 +128,7 @@ def _time(name: str, text: str | None, problems: dict[str, str], now: datetime) 
             at = day + timedelta(days=1) if name == "until" else day
         else:
             # In an address a + is a space, and people paste times with offsets into addresses.
-            at = datetime.fromisoformat(re.sub(r" (\d\d:?\d\d)$", r"+\1", text))
+            at = datetime.fromisoformat(re.sub(r" ([0-9]{2}:?[0-9]{2})$", r"+\1", text))
         at = at if at.tzinfo else at.replace(tzinfo=UTC)
         return at.astimezone(UTC).isoformat(timespec="microseconds")
     except (ValueError, OverflowError):
@@ -147,7 +148,8 @@ def _boolean(name: str, text: str | None, problems: dict[str, str]) -> bool:
 def _limit(text: str | None, problems: dict[str, str]) -> int:
     if text is None:
         return DEFAULT_LIMIT
-    if text.isascii() and text.isdigit() and len(text) <= MAX_TEXT and 1 <= int(text) <= MAX_LIMIT:
-        return int(text)
+    found = numerals.whole(text)
+    if found is not None and 1 <= found <= MAX_LIMIT:
+        return found
     problems["limit"] = f"limit takes a number from 1 to {MAX_LIMIT}, not {text[:50]!r}."
     return DEFAULT_LIMIT

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Flask, abort, request
+from werkzeug.routing import IntegerConverter
 
 MAX_BODY = 4 * 1024 * 1024
 MAX_FORM_FIELD = 2 * 1024 * 1024
@@ -16,8 +17,15 @@ MAX_PATH = 2 * 1024
 MAX_JSON_DEPTH = 100
 
 
+class WholeNumber(IntegerConverter):
+    """A number in an address: a few ASCII digits, where the router's own takes any script's and thousands of them."""
+
+    regex = "[0-9]{1,10}"
+
+
 def init_app(app: Flask) -> None:
     """Set the limits; the server in front (`neurocore serve`) limits headers and slow clients."""
+    app.url_map.converters["int"] = WholeNumber
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_FORM_FIELD
     app.config["MAX_FORM_PARTS"] = MAX_FORM_FIELDS

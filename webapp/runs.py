@@ -12,7 +12,7 @@ from jinja2_fragments.flask import render_block
 from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
-from neurocore import codec
+from neurocore import codec, numerals
 from neurocore.errors import InputError
 from neurocore.persistence.base import RunRecord, RunStatus, utcnow_iso
 from neurocore.runtime.executor import load_run, resolve_run_id
@@ -197,12 +197,8 @@ def _values(run: RunRecord, what: str, here: Services) -> dict[str, bytes] | Non
         return here.store.load_context(run.run_id)
     if what == "inputs":
         return {key: codec.encode(value) for key, value in load_run(run.run_id, here.store).initial_data.items()}
-    number = what.removeprefix("step-")
-    found = (
-        here.store.load_step(run.run_id, int(number))
-        if number != what and number.isascii() and number.isdigit() and len(number) < 9
-        else None
-    )
+    index = numerals.whole(what.removeprefix("step-")[:10]) if what.startswith("step-") else None
+    found = here.store.load_step(run.run_id, index) if index is not None else None
     return None if found is None else found.changes.set
 
 

@@ -18,6 +18,7 @@ from neurocore.cli.project import Project, pass_project
 from neurocore.cli.text import ago, line, near, safe, when, wrapped
 from neurocore.cli.types import AGE, RUN_ID, by_option, json_option
 from neurocore.errors import NeuroCoreError, NotFoundError, UsageError
+from neurocore.options import Whole
 from neurocore.readable import counted
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def adopt(project: Project, run_ids: tuple[str, ...], by: str | None, as_json: b
 
 @db.command(short_help="Delete old runs that have ended.")
 @click.option("--keep", type=AGE, metavar="AGE", help="Keep runs that started within this time: 90d, 12h, 2w.")
-@click.option("--keep-last", type=click.IntRange(min=0), default=0, metavar="N", help="Keep the N newest runs anyway.")
+@click.option("--keep-last", type=Whole(min=0), default=0, metavar="N", help="Keep the N newest runs anyway.")
 @click.option("--dry-run", is_flag=True, help="Delete nothing; say what would be deleted.")
 @by_option
 @json_option

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TextIO
 
+from neurocore import numerals
 from neurocore.cli.text import cut, safe, safe_json, width, wrapped
 
 __all__ = [
@@ -64,9 +65,9 @@ def colourful(stream: TextIO | None = None) -> bool:
 
 def columns() -> int:
     """The width to fill: that of the terminal stdout is, else 80; `COLUMNS` wins."""
-    wish = os.environ.get("COLUMNS", "")
-    if wish.isdigit() and int(wish) > 0:
-        return max(20, int(wish))
+    wish = numerals.whole(os.environ.get("COLUMNS", "").strip())
+    if wish is not None and wish > 0:
+        return max(20, wish)
     try:
         return max(20, os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ else 1).columns or 80)
     except (OSError, ValueError, AttributeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from neurocore import numerals
 from neurocore.cli.output import Column, fits, table
 from neurocore.cli.text import WHOLE, cut, line, number, safe, short, width, wrapped
 from neurocore.readable import counted
@@ -114,7 +115,7 @@ def _some(value: list[Any], most: int | None) -> list[Any]:
 
 def _is_number(value: Any) -> bool:
     if isinstance(value, str):
-        return bool(value) and value.removeprefix("-").replace(".", "", 1).isdigit()
+        return numerals.number(value) is not None
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 

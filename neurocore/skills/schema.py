@@ -8,12 +8,11 @@ starts; what is then put in its place is text, which `coerced` turns into the nu
 from __future__ import annotations
 
 import contextlib
-import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from neurocore import log
+from neurocore import log, numerals
 from neurocore.secrets import MASK, find_references, looks_secret
 from neurocore.yamlfile import nearest, said
 
@@ -50,14 +49,12 @@ def _part(schema: Any, key: str) -> Mapping[Any, Any]:
 
 def _read(text: str, kinds: list[Any]) -> Any:
     word = text.strip()
-    if ("integer" in kinds or "number" in kinds) and re.fullmatch(r"[+-]?\d{1,300}", word):
-        return int(word)
-    if "number" in kinds:
-        try:
-            number = float(word)
-        except ValueError:
-            return text
-        return number if math.isfinite(number) else text
+    if "integer" in kinds or "number" in kinds:
+        found = numerals.whole(word)
+        if found is None and "number" in kinds:
+            return text if (number := numerals.number(word)) is None else number
+        if found is not None:
+            return found
     if "boolean" in kinds and word.lower() in ("true", "false"):
         return word.lower() == "true"
     return text

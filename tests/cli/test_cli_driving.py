@@ -293,8 +293,20 @@ def test_without_by_it_is_the_operating_systems_user(project):
     assert project.json("runs", "inspect", project.run())["run"]["started_by"] == getpass.getuser()
 
 
-@pytest.mark.parametrize("by", ["", "   ", "a\nb", "x" * 300, "\x1b[2J"])
-def test_a_name_that_is_none_is_refused_by_every_verb_and_nothing_is_done(project, by):
+NOBODY = "Say who you are, in 1 to 200 characters on one line."
+
+
+@pytest.mark.parametrize(
+    ("by", "sentence"),
+    [
+        *((by, NOBODY) for by in ("", "   ", "a\nb", "x" * 300, "\x1b[2J")),
+        *((by, NOBODY) for by in ("\u200b\u2060", "\u3164", "\u2800", "\u0301")),
+        ("ada\u200b", "This name has a character that cannot be seen (\\u200b); write it without."),
+        ("\u202eada", "This name has a character that cannot be seen (\\u202e); write it without."),
+        ("ada\x9b31m", "This name has a character that cannot be seen (\\x9b); write it without."),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_none_is_refused_by_every_verb_and_nothing_is_done(project, by, sentence):
     waiting, failed = project.run(), project.run("plain", "--data", "mode=fail", code=1)
     asking = project.run("asking")
     before = history(project)
@@ -307,7 +319,7 @@ def test_a_name_that_is_none_is_refused_by_every_verb_and_nothing_is_done(projec
     ):  # fmt: skip
         result = project.call(*args, "--by", by)
         assert (result.exit_code, result.stdout) == (2, ""), (args, result.output)
-        assert result.stderr == "Error: Say who you are, in 1 to 200 characters on one line.\n", args
+        assert result.stderr == f"Error: {sentence}\n", args
 
     assert history(project) == before
 
@@ -317,6 +329,36 @@ def history(project):
     ids = [run["run_id"] for run in project.json("runs", "list")["runs"]]
     whole = [project.json("runs", "inspect", run_id) for run_id in ids]
     return [(one["run"]["status"], one["run"]["updated_at"], one["gates"], one["events"]) for one in whole]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\u05d3\u05e0\u05d4\u200f",
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "Zo\u00eb",
+        "\u738b\u5c0f\u660e",
+        "7",
+    ],
+)
+def test_names_of_every_script_are_names(project, name):
+    assert project.json("runs", "inspect", project.run("plain", "--by", name))["run"]["started_by"] == name
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("runs", "list", "--limit", "\u0663"), ("runs", "list", "--limit", "1_0"),
+        ("db", "prune", "--keep-last", "\uff13"), ("runs", "sweep", "--interval", "nan"),
+        ("runs", "sweep", "--interval", "inf"), ("runs", "sweep", "--grace", "\u0663"),
+        ("runs", "approve", "x", "--visit", "\u0661"), ("db", "prune", "--keep", "\u0663d"),
+        ("runs", "list", "--since", "\u0663d"), ("serve", "--port", "\u0668\u0660"), ("serve", "--interval", "nan"),
+    ],
+)  # fmt: skip
+def test_only_ascii_digits_are_numbers_among_options(project, args):
+    result = project.call(*args)
+    assert (result.exit_code, result.stdout) == (2, ""), result.output
+    assert "Invalid value" in result.stderr
 
 
 def test_a_name_is_recorded_without_the_blanks_around_it(project):

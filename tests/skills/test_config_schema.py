@@ -112,6 +112,8 @@ def test_text_from_the_environment_becomes_the_number_that_is_asked_for() -> Non
     assert coerced(schema, given) == {
         "size": 12, "rate": 1000.0, "on": True, "code": "007", "either": "5", "many": [1, "x"], "own": "1"
     }  # fmt: skip
+    for digits in ("\u0663", "\uff13", "1_0", "inf"):
+        assert coerced(schema, {"rate": digits, "size": digits}) == {"rate": digits, "size": digits}
     assert coerced(schema, {"rate": "nan", "size": "1.5", "on": "yes"}) == {"rate": "nan", "size": "1.5", "on": "yes"}
 
 

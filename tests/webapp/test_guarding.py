@@ -55,6 +55,29 @@ def test_a_name_that_is_not_ours_is_refused(site, host):
     assert "web.allowed_hosts" in answer.text
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "[::1]evil.com", "[::1].evil.com", "[::1]:80.evil.com", "[::1", "::1", "localhost:\u00b2", "localhost:80:80",
+        "localhost:x", "localhost@evil.com", "localhost evil.com", "localhost,evil.com", "localhost/..",
+        "\xa0localhost", ".localhost", "localhost:123456",
+    ],
+)  # fmt: skip
+def test_a_host_header_that_is_none_is_refused_whatever_stands_in_it(site, host):
+    answer = site.client.get("/", headers={"Host": host})
+    assert answer.status_code == 400
+    assert "names no host" in answer.text
+
+
+@pytest.mark.parametrize("digits", ["\u0663", "\uff13", "\u06f3", "1_0", "+3", "9" * 5000, "-1"])
+def test_only_ascii_digits_are_a_number_in_an_address(site, digits):
+    run_id = site.run()
+    for path in (f"/runs/{run_id}/steps/{digits}", f"/api/v1/runs/{run_id}/steps/{digits}"):
+        assert site.client.get(path).status_code in (404, 414), path
+    assert site.client.get("/runs", query_string={"limit": digits}).status_code in (200, 422)
+    assert site.client.get(f"/runs/{run_id}/steps/0").status_code == 200
+
+
 @pytest.mark.parametrize("host", ["localhost", "localhost:8321", "127.0.0.1:5000", "[::1]:8321", "LOCALHOST."])
 def test_loopback_is_ours_under_every_port(site, host):
     assert site.client.get("/healthz", headers={"Host": host}).status_code == 200

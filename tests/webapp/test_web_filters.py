@@ -67,6 +67,15 @@ def test_what_cannot_be_used_has_one_sentence(name, text, said):
         found.check()
 
 
+@pytest.mark.parametrize(("name", "text"), [
+    ("since", "\u0667d"), ("since", "\uff17d"), ("until", "2026-03-\u0663\u0661"),
+    ("since", "2026-03-31T12:00 \u0660\u0661:00"),
+    ("limit", "\u0663"), ("limit", "\uff13"), ("limit", "1_0"), ("limit", "\u00b2"),
+])  # fmt: skip
+def test_digits_of_other_scripts_are_no_numbers(name, text):
+    assert list(of(**{name: text}).problems) == [name]
+
+
 def test_links_keep_the_filter_and_go_back_to_the_newest_page():
     found = of(status="failed", q="a b&c", before="cursor~1")
     assert found.query(blueprint="x") == "status=failed&blueprint=x&q=a+b%26c"

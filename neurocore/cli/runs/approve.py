@@ -13,6 +13,7 @@ from neurocore.cli.output import say
 from neurocore.cli.project import Project, pass_project
 from neurocore.cli.types import by_option, json_option, run_argument
 from neurocore.errors import DriverUnknown, NotResumable, RunBusyError
+from neurocore.options import Whole
 
 if TYPE_CHECKING:
     from neurocore.runtime.executor import Decision
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--note", metavar="TEXT", help="Why; some gates ask for it.")
 @by_option
 @click.option("--gate", metavar="NODE", help="Which gate, where several are open.")
-@click.option("--visit", type=click.IntRange(min=1), help="Which visit of the gate is meant.")
+@click.option("--visit", type=Whole(min=1), help="Which visit of the gate is meant.")
 @click.option("--digest", metavar="DIGEST", help="The digest that was looked at; refused if the gate has another now.")
 @click.option("--no-resume", is_flag=True, help="Record the answer only; a resume or the sweep goes on later.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")

@@ -13,6 +13,7 @@ from neurocore.cli.text import ago, line
 from neurocore.cli.types import BLUEPRINT, MOMENT, STATUSES, ParamType, json_option
 from neurocore.documents.standing import state
 from neurocore.errors import UsageError
+from neurocore.options import Whole
 from neurocore.persistence.base import RunFilter, RunStatus
 from neurocore.readable import took
 
@@ -41,7 +42,7 @@ class _Statuses(ParamType):
 @click.command("list")
 @click.option("-s", "--status", "statuses", type=_Statuses(), multiple=True, help="Only these (a,b or repeated).")
 @click.option("-b", "--blueprint", type=BLUEPRINT, help="Only runs of this blueprint.")
-@click.option("-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
+@click.option("-n", "--limit", type=Whole(1, 1000), default=20, show_default=True, help="At most so many.")
 @click.option("--waiting", is_flag=True, help="Only runs in which a gate or an input is open, running ones too.")
 @click.option("--since", type=MOMENT, help="Started then or later: 2026-03-31, 2026-03-31T14:00, today, 12h.")
 @click.option("--until", type=MOMENT, help="Started before then.")

@@ -18,6 +18,7 @@ from neurocore.cli.output import emit, out, say
 from neurocore.cli.project import Project, pass_project
 from neurocore.cli.text import line, safe_json
 from neurocore.cli.types import json_option
+from neurocore.options import Number
 from neurocore.readable import counted
 
 if TYPE_CHECKING:
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--watch", is_flag=True, help="Keep at it until stopped.")
 @click.option(
-    "--interval", type=click.FloatRange(min=0.1), default=5.0, show_default=True, metavar="SECONDS",
+    "--interval", type=Number(min=0.1), default=5.0, show_default=True, metavar="SECONDS",
     help="How often to look, with --watch.",
 )  # fmt: skip
 @click.option(
-    "--grace", type=click.FloatRange(min=0), default=10.0, show_default=True, metavar="SECONDS",
+    "--grace", type=Number(min=0), default=10.0, show_default=True, metavar="SECONDS",
     help="How long steps get to end when --watch is stopped.",
 )  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
