@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -11,7 +12,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
+from neurocore.readable import one_line, safe, safe_json
 
 from neurocore import files
 
@@ -41,11 +42,23 @@ def to_step(level: str, message: str) -> None:
 
 
 class _Plain(logging.Formatter):
+    """One line for each record, its traceback indented below, so that nothing that is logged looks like a record."""
+
     def format(self, record: logging.LogRecord) -> str:
-        return redacted(super().format(record))
+        record.message = record.getMessage()
+        record.asctime = self.formatTime(record)
+        lines = [one_line(redacted(self.formatMessage(record)))]
+        for more in (
+            self.formatException(record.exc_info) if record.exc_info else record.exc_text,
+            record.stack_info,
+        ):
+            lines += [f"    {one}" for one in safe(redacted(more)).split("\n")] if more else []
+        return "\n".join(lines)
 
 
 class _Json(logging.Formatter):
+    """One JSON object for each record, on one line; nothing in it steers the terminal it is looked at in."""
+
     def format(self, record: logging.LogRecord) -> str:
         document = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
@@ -53,7 +66,7 @@ class _Json(logging.Formatter):
         }  # fmt: skip
         if record.exc_info:
             document["error"] = self.formatException(record.exc_info)
-        return msgspec.json.encode({key: redacted(text) for key, text in document.items()}).decode()
+        return safe_json(json.dumps({key: redacted(text) for key, text in document.items()}, ensure_ascii=False))
 
 
 class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]

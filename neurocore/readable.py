@@ -39,6 +39,24 @@ def safe(text: str) -> str:
     return unsafe().sub(_written_out, text)
 
 
+def one_line(text: str) -> str:
+    r"""Return the text on one line: like `safe`, with line breaks and tabs written out too (`\n`)."""
+    return safe(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def safe_json(text: str) -> str:
+    """Return JSON text in which those characters are JSON escapes; they only ever are inside its strings."""
+
+    def escaped(match: re.Match[str]) -> str:
+        code = ord(match.group())
+        if code < 0x10000:
+            return f"\\u{code:04x}"
+        code -= 0x10000
+        return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+
+    return unsafe().sub(escaped, text)
+
+
 #: Blank, although Unicode counts them among letters and symbols.
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0\U0001d159")
 

@@ -186,13 +186,13 @@ def _tell(address: str, config: NeuroCoreConfig, store: RunStore) -> None:
     """The address on stdout, the rest on stderr."""
     click.echo(f"{address}/")
     sys.stdout.flush()
-    base = (config.web.public_url or address).rstrip("/")
-    count = store.count_open_gates()
-    click.echo(f"The dashboard of {config.project.name} is at {base}/ (Ctrl-C stops it).", err=True)
-    if count:
-        click.echo(f"{count:,} {'gate waits' if count == 1 else 'gates wait'} for a decision:", err=True)
     from webapp.text import line
 
+    base = (config.web.public_url or address).rstrip("/")
+    count = store.count_open_gates()
+    click.echo(f"The dashboard of {line(config.project.name, 80)} is at {base}/ (Ctrl-C stops it).", err=True)
+    if count:
+        click.echo(f"{count:,} {'gate waits' if count == 1 else 'gates wait'} for a decision:", err=True)
     for entry in store.list_gates(limit=WAITING_TOLD) if count else ():
         click.echo(f"  {line(entry.gate.message, 70)}  {base}/runs/{line(entry.run.run_id, 80)}", err=True)
     if count > WAITING_TOLD:

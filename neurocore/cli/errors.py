@@ -14,6 +14,7 @@ from collections.abc import Callable
 import click
 
 from neurocore.cli.output import complain, say
+from neurocore.cli.text import line
 from neurocore.errors import (
     CodecError,
     ExecutionError,
@@ -81,7 +82,7 @@ def guarded(command: Callable[[], object], *, debug: Callable[[], bool]) -> int:
         complain(str(error))
         if isinstance(error, RunAmbiguous):
             for candidate in error.candidates:
-                say(f"  {candidate}")
+                say(f"  {line(candidate)}")
         return exit_code(error)
     except Exception as error:
         if debug():

@@ -44,7 +44,7 @@ def init(ctx: click.Context, directory: Path, name: str | None, as_json: bool) -
     is_here = seen == Path() or (given is None and root.resolve() == Path.cwd())
     out(f"Made {line(seen)}{os.sep} with")
     for file in files:
-        out(f"  {file}")
+        out(f"  {line(file)}")
     out()
     out("Type next:")
     for command in [*([] if is_here else [f"cd {shlex.quote(str(seen))}"]), "neurocore run hello --data name=Ada"]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TextIO
 
-from neurocore import numerals
-from neurocore.cli.text import cut, safe, safe_json, width, wrapped
+from neurocore import numerals, readable
+from neurocore.cli.text import cut, safe, width, wrapped
+from neurocore.readable import safe_json
 
 __all__ = [
     "Cell",
@@ -43,6 +45,8 @@ MARKS = {
     "voided": ("⊘", "dim"),
     "warning": ("!", "yellow"),
 }
+#: What `paint` makes of them.
+_PAINTED = re.compile(r"(\x1b\[(?:[0-2]|3[1-6])(?:;(?:[12]|3[1-6]))*m)")
 _ASCII = str.maketrans({
     "✓": "+", "✗": "x", "◌": "o", "●": "*", "⊘": "/", "–": "-", "›": ">", "…": "~", "→": ">", "·": "-", "•": "*",
     "“": '"', "”": '"', "’": "'", "×": "x", "↵": "|", "│": "|",
@@ -87,7 +91,7 @@ def mark(status: str, stream: TextIO | None = None) -> str:
 
 
 def out(text: str = "") -> None:
-    """One or more lines of data, on stdout. Everything of a run that stands in `text` went through `safe` before."""
+    """One or more lines of data, on stdout. What must not break a line went through `line` before."""
     _write(sys.stdout, f"{text}\n")
 
 
@@ -102,7 +106,8 @@ def say(text: str = "") -> None:
 
 def complain(sentence: str, kind: str = "Error", style: str = "red") -> None:
     """An error or a warning, on stderr; on a terminal broken between words."""
-    text = f"{kind}: {safe(sentence)}"
+    first, *rest = safe(sentence).split("\n")
+    text = "\n".join([f"{kind}: {first}", *(one if one[:1] in ("", " ") else f"  {one}" for one in rest)])
     if is_terminal(sys.stderr):
         text = "\n".join(part for one in text.split("\n") for part in _broken(one))
     say(paint(f"{kind}:", "bold", style, stream=sys.stderr) + text.removeprefix(f"{kind}:"))
@@ -132,10 +137,17 @@ def emit(document: Any) -> None:
         text = json.dumps(plain, indent=2, ensure_ascii=ascii_only)
     finally:
         sys.set_int_max_str_digits(limit)
-    _write(sys.stdout, safe_json(text) + "\n")
+    _put(sys.stdout, safe_json(text) + "\n")
 
 
 def _write(stream: TextIO, text: str) -> None:
+    """Write lines; whatever could steer the terminal is written out, but for our own colours."""
+    parts = _PAINTED.split(text) if "\x1b" in text and colourful(stream) else [text]
+    parts[::2] = [readable.safe(part) for part in parts[::2]]
+    _put(stream, "".join(parts))
+
+
+def _put(stream: TextIO, text: str) -> None:
     try:
         stream.write(text)
     except UnicodeEncodeError:

@@ -107,7 +107,7 @@ def new(project: Project, name: str, is_async: bool) -> None:
     write(config.project_root, files)
     made = [line(near(config.project_root / file)) for file in files]
     for file in made:
-        out(f"Made {file}")
+        out(f"Made {line(file)}")
     out(f"Use it in a blueprint as type {paint(name, 'bold')}; `python -m pytest {made[-1]}` tests it.")
 
 

@@ -40,7 +40,7 @@ def ending(run: RunRecord, project: Project, *, decision: Decision | None = None
         lines += [*_signed(sign, words, "", "bold"), f"  {cut(about, room - 2)}"]
     else:
         lines.append(f"{mark(sign)} {paint(words, 'bold')} · {cut(about, left)}")
-    lines.append(f"  run {run.run_id}")
+    lines.append(f"  run {line(run.run_id)}")
     waiting = make.open_gates(gates, run)
     for gate in waiting:
         which = [*_signed("suspended", f"{_waits(gate)}:", "  "), ""] if len(waiting) > 1 else []
@@ -163,7 +163,7 @@ def _heading(run: RunRecord, state: str) -> list[str]:
     name = f"{line(run.blueprint_name)} {line(run.blueprint_version)}"
     title = line(run.title)
     head = [paint(one, "bold") for one in wrapped(title, columns())] if title else []
-    whose = wrapped(f"{name} · run {run.run_id}", columns(), "", "  ")
+    whose = wrapped(f"{name} · run {line(run.run_id)}", columns(), "", "  ")
     if not title:
         whose[0] = whose[0].replace(name, paint(name, "bold"), 1)
     return [*head, *whose, *_signed(sign, words, "", "bold")]

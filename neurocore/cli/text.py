@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neurocore import readable
-from neurocore.readable import counted, moment, took, unsafe
+from neurocore.readable import counted, moment, took
 
 #: So many columns that a value is cut nowhere.
 WHOLE = 1_000_000
@@ -24,19 +24,6 @@ def line(text: object) -> str:
     """The same on one line."""
     text = safe(text).strip("\n")
     return text if "\n" not in text else re.sub(r"\s*\n\s*", " ↵ ", text)
-
-
-def safe_json(text: str) -> str:
-    """JSON text in which those characters are written as JSON escapes; they only ever stand inside its strings."""
-
-    def escaped(match: re.Match[str]) -> str:
-        code = ord(match.group())
-        if code < 0x10000:
-            return f"\\u{code:04x}"
-        code -= 0x10000
-        return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
-
-    return unsafe().sub(escaped, text)
 
 
 def width(text: str) -> int:

@@ -46,7 +46,7 @@ class RunId(ParamType):
         return [
             CompletionItem(run.run_id, help=line(f"{run.status.value} {run.title or run.blueprint_name}"))
             for run in runs
-            if run.run_id.startswith(incomplete)
+            if run.run_id.startswith(incomplete) and line(run.run_id) == run.run_id
         ]
 
 
@@ -60,7 +60,11 @@ class BlueprintName(ParamType):
         from click.shell_completion import CompletionItem
 
         try:
-            names = [name for name in _project(ctx).blueprint_names() if name.startswith(incomplete)]
+            names = [
+                name
+                for name in _project(ctx).blueprint_names()
+                if name.startswith(incomplete) and line(name) == name  # a shell takes what is printed
+            ]
         except Exception:
             names = []
         # bash forgets what came before a file's item, and looks for files only where no name fits

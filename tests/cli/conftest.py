@@ -83,6 +83,8 @@ class Act(Skill):
         if mode == "fail-once" and not Path("tried").exists():
             Path("tried").write_text("x")
             raise ValueError("not yet")
+        if mode == "evil":
+            raise ValueError("one\\nError: two\\n\\x1b[2Jthree\\u2028four")
         if mode == "print":
             print("printed by the skill")
         if mode == "log":

@@ -43,6 +43,38 @@ def test_a_title_and_tags_cannot_steer_the_terminal(project):
         harmless(result.stdout, result.stderr)
 
 
+def test_what_a_store_or_a_skill_brings_steers_no_terminal_and_breaks_no_line(project):
+    """As another program, a skill with log levels of its own, or a damaged file may have left it."""
+    from neurocore.persistence.base import LogLine
+
+    run_id = project.run("gated", "--by", "ada")
+    evil = f"x\nError: forged{EVIL}"
+    with contextlib.closing(SQLiteRunStore(project.root / "data" / "runs.db")) as store:
+        whole, steps = store.load_run(run_id), store.load_steps(run_id)
+        at = steps[0].started_at
+        named = f"abc{evil}"
+        logs = [LogLine(at=at, level=evil, message=evil)]
+        store.save_run(structs.replace(whole, run_id=named, owner=f"{'0' * 32}@{evil}:1", suspended_at_node=evil))
+        for step in steps:
+            store.save_step(structs.replace(step, run_id=named, logs=logs, error=evil, reason=evil, node_id=evil))
+    for args in (
+        ("runs", "inspect", "abc"), ("runs", "inspect", "abc", "--full"), ("runs", "logs", "abc"), ("runs", "list"),
+        ("runs", "list", "--waiting"), ("runs", "cancel", "abc", "--by", "ada"), ("runs", "sweep"),
+        ("runs", "replay", "abc"), ("runs", "delete", "abc", "--yes"), ("runs", "inspect", "a"),
+    ):  # fmt: skip
+        result = project.call(*args)
+        assert "Traceback" not in result.output
+        harmless(result.stdout, result.stderr)
+        told = [one for one in result.output.split("\n") if one.startswith("Error: forged")]
+        assert not told, (args, result.output)
+
+
+def test_what_skills_raise_over_several_lines_is_one_complaint(project):
+    result = project.call("run", "plain", "--data", "mode=evil")
+    assert result.exit_code == 1
+    assert result.stderr.count("\nError:") + result.stderr.startswith("Error:") == 1, result.stderr
+
+
 def test_json_keeps_the_hostile_value_as_it_is(project):
     run_id = project.run("gated", "--data", f"batch={EVIL}")
 

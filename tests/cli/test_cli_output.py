@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from neurocore.cli import output, text, values
 from neurocore.cli.output import Cell, Column
-from neurocore.readable import took
+from neurocore.readable import safe_json, took
 
 NOW = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
 
@@ -50,7 +50,7 @@ def test_one_line_is_one_line(anything):
 
 @given(st.dictionaries(st.text(), st.one_of(st.text(), st.integers(), st.none(), st.lists(st.text(max_size=5)))))
 def test_safe_json_is_the_same_json(document):
-    shown = text.safe_json(json.dumps(document, ensure_ascii=False))
+    shown = safe_json(json.dumps(document, ensure_ascii=False))
 
     assert json.loads(shown) == document
     assert "\x1b" not in shown

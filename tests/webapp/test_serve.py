@@ -82,6 +82,27 @@ def test_without_dispatch_it_only_shows_and_records(site, serve):
     assert site.store.load_summary(run_id).owed
 
 
+def test_a_note_writes_no_line_of_its_own_into_the_log_and_steers_no_terminal(site, serve):
+    (site.root / "neurocore.yaml").write_text('project: {name: "evil\\e[2J\\nforged"}\n')
+    runs = [site.run(batch="Wages\x1b[2J\u2028forged") for _ in range(2)]
+    process, address = serve()
+    for run_id in runs:
+        body = {"approved": False, "by": "ann", "digest": site.gate(run_id).digest}
+        body["note"] = "no\n2026-01-01 00:00:00,000 INFO    root: forged\x1b[2J\x9b31m\u2028\u202e"
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(
+            f"{address}api/v1/runs/{run_id}/decision", json.dumps(body).encode(), headers, method="POST"
+        )
+        urllib.request.urlopen(request, timeout=20).close()
+        while site.store.load_summary(run_id).status is not RunStatus.FAILED:
+            pass  # bounded by the test's time limit
+    process.send_signal(signal.SIGTERM)
+    _, talk = process.communicate(timeout=30)
+    assert talk.count(r"root: forged\x1b[2J\x9b31m\u2028\u202e") >= 2, "it is logged"
+    assert not [one for one in talk.split("\n") if one.startswith(("forged", "2026-01-01"))], talk
+    assert not {"\x1b", "\x9b", "\u2028", "\u202e"} & set(talk), talk
+
+
 def test_a_port_that_is_taken_is_said_in_one_sentence(serve):
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))

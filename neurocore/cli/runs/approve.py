@@ -11,6 +11,7 @@ from neurocore.cli.errors import DONE, FAILED
 from neurocore.cli.live import View
 from neurocore.cli.output import say
 from neurocore.cli.project import Project, pass_project
+from neurocore.cli.text import line
 from neurocore.cli.types import by_option, json_option, run_argument
 from neurocore.errors import DriverUnknown, NotResumable, RunBusyError
 from neurocore.options import Whole
@@ -71,7 +72,8 @@ def _go_on(project: Project, run_id: str, decision: Decision, *, quiet: bool) ->
     except DriverUnknown as error:
         say(f"The answer is recorded. {error}")
     except RunBusyError as error:
-        say(f"The answer is recorded; {error.owner or decision.driven_by or 'another process'} drives the run on.")
+        who = line(error.owner or decision.driven_by or "another process")
+        say(f"The answer is recorded; {who} drives the run on.")
     except NotResumable:
         now = project.store.load_summary(run_id)
         if now is not None and now.owed is not None:

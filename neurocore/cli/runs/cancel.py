@@ -6,6 +6,7 @@ import click
 
 from neurocore.cli.output import emit, out, say
 from neurocore.cli.project import Project, pass_project
+from neurocore.cli.text import line
 from neurocore.cli.types import by_option, json_option, run_argument
 
 
@@ -35,11 +36,12 @@ def cancel(project: Project, run_id: str, note: str | None, by: str | None, as_j
         emit(make.outcome(run, project.store, project.config, project.called))
         return
     if not run.status.ended:
+        who = line(owner_label(run.owner))
         if driver_of(run, project.config, project.store).life is Life.UNKNOWN:
             say(
-                f"Asked {owner_label(run.owner)} to stop, but whether it still lives cannot be told; if it is gone, "
-                f"`{project.called} runs resume {run.run_id} --take-over` ends the run."
+                f"Asked {who} to stop, but whether it still lives cannot be told; if it is gone, "
+                f"`{project.called} runs resume {line(run.run_id)} --take-over` ends the run."
             )
         else:
-            say(f"Asked {owner_label(run.owner)} to stop; it does so when the step that runs has ended.")
+            say(f"Asked {who} to stop; it does so when the step that runs has ended.")
     out("\n".join(story.ending(run, project)))

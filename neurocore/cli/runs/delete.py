@@ -44,7 +44,8 @@ def delete(project: Project, run_ids: tuple[str, ...], yes: bool, by: str | None
                 "There is no terminal to ask on, so nothing was deleted; say --yes to delete without asking."
             )
         for run in runs:
-            say(f"  {run.run_id}  {run.status.value}  {line(run.title or run.blueprint_name)}  {ago(run.created_at)}")
+            about = line(run.title or run.blueprint_name)
+            say(f"  {line(run.run_id)}  {run.status.value}  {about}  {ago(run.created_at)}")
         if not click.confirm(f"Delete {'it' if len(runs) == 1 else counted(len(runs), 'run')} for good?", err=True):
             say("Nothing was deleted.")
             return
@@ -53,5 +54,5 @@ def delete(project: Project, run_ids: tuple[str, ...], yes: bool, by: str | None
         emit([make.deleted(one) for one in buried])
         return
     for one in buried:
-        said = wrapped(f"Deleted run {one.run_id} of {line(one.blueprint_name)}.", columns(), "", "  ")
+        said = wrapped(f"Deleted run {line(one.run_id)} of {line(one.blueprint_name)}.", columns(), "", "  ")
         out("\n".join(said))

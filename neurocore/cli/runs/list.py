@@ -81,7 +81,7 @@ def list_(
     else:
         _print(project, page.runs)
         if page.older is not None and is_terminal():
-            say(f"There are older ones: the same with --before '{page.older}'")
+            say(f"There are older ones: the same with --before '{line(page.older)}'")
 
 
 def _print(project: Project, runs: list[RunRecord]) -> None:

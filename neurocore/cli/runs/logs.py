@@ -47,6 +47,6 @@ def logs(project: Project, run_id: str, node: str | None, level: str, as_json: b
     if not lines:
         say("Its steps logged nothing." if project.store.abilities().get("create_run") else "This store keeps no logs.")
     for one in lines:
-        level_cell = Cell(one.level.lower().ljust(8), _COLOURS.get(one.level.lower(), ""))
+        level_cell = Cell(line(one.level.lower()).ljust(8), _COLOURS.get(one.level.lower(), ""))
         place = f"{one.node} (visit {one.visit})" if one.visit > 1 else one.node
         out(f"{paint(when(one.at), 'dim')}  {paint(*level_cell)} {line(place)}: {line(one.message)}")

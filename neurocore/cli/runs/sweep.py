@@ -16,10 +16,10 @@ from neurocore.cli.drive import Terminated, handed_back, interrupted, stoppable
 from neurocore.cli.live import view
 from neurocore.cli.output import emit, out, say
 from neurocore.cli.project import Project, pass_project
-from neurocore.cli.text import line, safe_json
+from neurocore.cli.text import line
 from neurocore.cli.types import json_option
 from neurocore.options import Number
-from neurocore.readable import counted
+from neurocore.readable import counted, safe_json
 
 if TYPE_CHECKING:
     from neurocore.documents.runs import SweepDocument
@@ -123,7 +123,7 @@ def _told(document: SweepDocument) -> list[str]:
         "could not be gone on with": [one for one in document.errors if one not in (*document.owed, *document.lost)],
     }  # fmt: skip
     return [
-        f"Run {run_id} {word}" + (f": {line(document.errors[run_id])}" if run_id in document.errors else ".")
+        f"Run {line(run_id)} {word}" + (f": {line(document.errors[run_id])}" if run_id in document.errors else ".")
         for word, run_ids in found.items()
         for run_id in run_ids
     ]

@@ -12,6 +12,7 @@ from neurocore.cli.drive import ended_well, report
 from neurocore.cli.live import View, view
 from neurocore.cli.output import complain, say
 from neurocore.cli.project import Project, pass_project
+from neurocore.cli.text import line
 from neurocore.cli.types import json_option, run_argument
 from neurocore.errors import RunNotFound
 
@@ -68,7 +69,7 @@ def _follow(project: Project, run_id: str, shown: View, follow: bool) -> bool:
             if not follow:
                 return False
             if not waited:
-                say(f"The run waits at {run.suspended_at_node}; watching on.")
+                say(f"The run waits at {line(run.suspended_at_node)}; watching on.")
             waited = True
         else:
             waited = False

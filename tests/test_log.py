@@ -1,0 +1,67 @@
+"""What is logged: one record is one line, and nothing that is logged steers the terminal it is read in."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from neurocore import log
+from neurocore.config import Logging, NeuroCoreConfig
+
+#: Line breaks of every kind, escapes, C1, bidirectional controls, half a pair of surrogates.
+FORGED = "no\n2026-01-01 00:00:00,000 INFO    root: forged"
+EVIL = f"{FORGED}\r\x1b[2J\x1b]0;owned\x07\x9b31m\x85\u2028\u2029\u202egpj\u2066\ud800\x7f"
+BAD = {chr(code) for code in (*range(9), *range(11, 32), *range(127, 160), 0x2028, 0x2029, 0x202E, 0x2066, 0xD800)}
+
+
+@pytest.fixture
+def logged(tmp_path):
+    """Log to a file in this form; returns what it then has."""
+
+    def set_up(form):
+        config = NeuroCoreConfig(project_root=tmp_path, logging=Logging(format=form, file="all.log"))
+        log.set_up(config)
+        return lambda: (config.logs_dir / "all.log").read_text("utf-8")
+
+    yield set_up
+    log.set_up(NeuroCoreConfig(project_root=tmp_path))
+
+
+def tell(text, *, name="neurocore", level=logging.INFO, error=None, stack=None):
+    """Log it, past the handlers of pytest: those cannot carry half a pair of surrogates."""
+    trouble = (type(error), error, None) if error is not None else None
+    record = logging.LogRecord(name, level, "here.py", 1, "%s", (text,), trouble, sinfo=stack)
+    for handler in log._ours:
+        handler.handle(record)
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_nothing_logged_writes_a_line_of_its_own_or_steers_a_terminal(logged, form):
+    text = logged(form)
+    tell(EVIL, name=f"evil{EVIL}", error=ValueError(EVIL))
+    tell(EVIL, stack=f"Stack:\n{EVIL}" if form == "console" else None)
+    tell("after")
+    written = text()
+    assert not BAD & set(written), sorted(map(hex, map(ord, BAD & set(written))))
+    records = [line for line in written.split("\n") if line and not line.startswith("    ")]
+    assert len(records) == 3, written
+    assert [line for line in records if line.startswith("2026-01-01")] == []
+    if form == "json":
+        documents = [json.loads(line) for line in records]
+        assert documents[0]["message"] == EVIL, "the document keeps it exactly"
+        assert documents[0]["error"].endswith(f"ValueError: {EVIL}")
+        assert documents[1]["message"] == EVIL
+    else:
+        assert "no\\n2026-01-01 00:00:00,000 INFO    root: forged\\x0d\\x1b[2J" in records[0]
+        assert "\n    ValueError: no\n    2026-01-01" in written, "what belongs to a record is indented"
+
+
+def test_a_secret_is_taken_out_before_its_characters_are_written_out(logged, monkeypatch):
+    secret = "line one\nline\x07two"
+    monkeypatch.setattr(log, "redactors", [lambda text: text.replace(secret, "•••")])
+    text = logged("console")
+    tell(f"token {secret}", error=ValueError(f"token {secret}"))
+    assert "line one" not in text()
+    assert text().count("token •••") == 2
