@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from neurocore.readable import one_line, safe, safe_json
 
@@ -19,6 +19,12 @@ from neurocore import files
 if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
 
+
+#: Of one place in the code, so many warnings and errors are logged in so many seconds; the others are counted.
+BOUND_LINES, BOUND_SECONDS = 20, 60.0
+
+#: Whose lines are counted: ours, and the server's. What skills log is theirs.
+_OURS = ("neurocore.", "webapp.", "waitress")
 
 #: Takes the values of secrets out of what is logged while runs that know some are driven (`runtime.guard` sets it).
 redactors: list[Callable[[str], str]] = []
@@ -66,13 +72,42 @@ class _Json(logging.Formatter):
         }  # fmt: skip
         if record.exc_info:
             document["error"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            document["stack"] = record.stack_info
         return safe_json(json.dumps({key: redacted(text) for key, text in document.items()}, ensure_ascii=False))
 
 
-class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
+class _Bounded(logging.Handler):
+    """Lets one place in our own code (or the server's) log so many troubles a minute; then it says how many more."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._counts: dict[object, tuple[float, int]] = {}
+        super().__init__(*args, **options)
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write the record, or count it."""
+        if record.levelno < logging.WARNING or not record.name.startswith(_OURS):
+            return bool(super().handle(record))
+        place = (record.pathname, record.lineno, record.exc_info[0] if record.exc_info else None)
+        began, count = self._counts.get(place, (0.0, 0))
+        if record.created - began >= BOUND_SECONDS:
+            left_out, began, count = count - BOUND_LINES, record.created, 0
+            if left_out > 0:
+                super().handle(_left_out(record, left_out))
+        self._counts[place] = (began, count + 1)
+        return count < BOUND_LINES and bool(super().handle(record))
+
+
+def _left_out(record: logging.LogRecord, count: int) -> logging.LogRecord:
+    message = f"{count:,} lines like the next one were left out."
+    return logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, message, (), None)
+
+
+class _Stderr(_Bounded, logging.StreamHandler):  # type: ignore[type-arg]
     """Looks `sys.stderr` up at each line: it is exchanged while secrets are about."""
 
     def __init__(self) -> None:
+        self._counts = {}
         logging.Handler.__init__(self)
 
     @property
@@ -81,7 +116,7 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
         return sys.stderr
 
 
-class _File(logging.FileHandler):
+class _File(_Bounded, logging.FileHandler):
     """Never makes a file that others may read, even where somebody has removed it this very moment."""
 
     def _open(self) -> TextIOWrapper:

@@ -21,17 +21,12 @@ if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
     from neurocore.persistence.base import RunStore
     from neurocore.runtime.dispatch import Dispatcher
+    from webapp.server import Front
     from webapp.services import Services
 
 _log = logging.getLogger(__name__)
 
 WAITING_TOLD = 5
-
-#: What answers pages; in ms each, so that few suffice.
-THREADS = 8
-
-#: Seconds in which answers that are made already reach their clients when the server stops.
-SEND_REST = 1.0
 
 
 @click.command()
@@ -81,6 +76,7 @@ def serve(
     from neurocore.persistence import build_run_store
     from webapp import create_app
     from webapp.services import Leave
+    from webapp.watchdog import Watchdog
 
     config = load_config()
     host = host or config.web.host
@@ -97,9 +93,8 @@ def serve(
     here: Services = app.extensions["neurocore"]
     dispatcher = here.dispatcher
     _ = here.registry  # loaded before anybody looks: values of classes that skills bring are shown as these show them
-    channels: dict[int, Any] = {}
-    server = _listen(app, config, host, config.web.port if port is None else port, channels)
-    address = f"http://{_shown(host)}:{server.effective_port}"
+    front = _listen(app, config, host, config.web.port if port is None else port)
+    address = f"http://{_shown(host)}:{front.port}"
     _tell(address, config, store)
     if open_browser:
         import webbrowser
@@ -107,11 +102,12 @@ def serve(
         threading.Timer(0.3, webbrowser.open, (address,)).start()
     if not no_dispatch:
         threading.Thread(target=_sweep, args=(config, store, dispatcher, interval, here.closing), daemon=True).start()
+    Watchdog(front).start(here.closing)
     with _stopped_by_signals(here.closing):
-        server.run()
+        front.run()
     here.closing.set()
-    _send_rest(channels)
-    server.close()
+    front.send_rest()
+    front.close()
     if dispatcher.close(grace):
         _leave_at_once(store)
     store.close()
@@ -138,42 +134,17 @@ def refuse_unless_safe(host: str, insecure_open: bool) -> None:
     )
 
 
-def _listen(app: Any, config: NeuroCoreConfig, host: str, port: int, channels: dict[int, Any]) -> Any:
-    """Waitress reads requests whole before a thread sees them, and sends by itself: slow clients hold no thread.
-
-    Up to 64 MiB of an answer wait for its reader, beyond the first in a file, so that one that is sent while it is
-    written holds no thread either. Those that wait for a run (`webapp.api.waiting`) do, so there is a thread for each
-    of them beside the others. Bodies that are too large are refused by `webapp.limits`, in the form of who asks; beyond
-    four times as much by waitress.
-    """
-    from waitress import create_server
-
-    from webapp.api.waiting import MAX_WAITERS
-    from webapp.limits import MAX_BODY, MAX_HEADERS
+def _listen(app: Any, config: NeuroCoreConfig, host: str, port: int) -> Front:
+    """The server, listening. Bodies that are too large are refused by `webapp.limits`, in the form of who asks."""
+    from webapp.server import Front
 
     try:
-        return create_server(
-            app, channels, host=host, port=port, threads=THREADS + MAX_WAITERS, ident=None, connection_limit=1000,
-            backlog=256, channel_timeout=60, cleanup_interval=10, asyncore_use_poll=True,
-            max_request_header_size=MAX_HEADERS, max_request_body_size=4 * MAX_BODY,
-            outbuf_high_watermark=64 * 1024 * 1024, clear_untrusted_proxy_headers=config.web.proxies == 0,
-        )  # fmt: skip
+        return Front(app, host=host, port=port, proxied=config.web.proxies > 0)
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or error
         raise UsageError(
             f"{host}:{port} cannot be listened on ({said}); choose another with --port or --host."
         ) from error
-
-
-def _send_rest(channels: dict[int, Any]) -> None:
-    """Send what was answered when the loop had ended: those who waited for a run are told how it stands."""
-    import time
-
-    from waitress.wasyncore import loop
-
-    end = time.monotonic() + SEND_REST
-    while any(getattr(one, "total_outbufs_len", 0) for one in channels.values()) and time.monotonic() < end:
-        loop(timeout=0.05, use_poll=True, map=channels, count=1)
 
 
 def _shown(host: str) -> str:

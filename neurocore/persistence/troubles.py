@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from neurocore import descriptors
 from neurocore.errors import StoreError
 from neurocore.persistence.migrate import is_read_only
 
@@ -57,6 +58,8 @@ def _sentence(path: Path, error: sqlite3.Error) -> str:
         return f"The run history {path} cannot be written: it, or its folder, is read-only for this user."
     if any(sign in text for sign in ("not a database", "malformed", "decode to UTF-8", "no such table", "no such col")):
         return f"The run history {path} is damaged or no NeuroCore database ({text}); restore a backup of it."
+    if "unable to open" in text and descriptors.none_left():
+        return f"The run history {path} cannot be opened, as too many files are open: {descriptors.ADVICE}."
     if "unable to open" in text:
         return f"The run history {path} cannot be opened: see that its folder is there and may be written to."
     if "locked" in text or "busy" in text:

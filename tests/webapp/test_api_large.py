@@ -15,7 +15,7 @@ from neurocore.documents import make
 from neurocore.documents.inspect import inspect
 from neurocore.documents.later import Later
 from webapp.api import pieces
-from webapp.cli import _listen
+from webapp.server import Front
 
 API = "/api/v1"
 
@@ -74,11 +74,10 @@ def test_who_has_a_large_version_already_gets_no_body_and_head_no_text(site):
 
 def test_a_large_answer_arrives_whole_through_the_server(site):
     run_id = site.run("asking", **LARGE)
-    channels = {}
-    server = _listen(site.app, site.config, "127.0.0.1", 0, channels)
-    thread = threading.Thread(target=server.run, daemon=True)
+    front = Front(site.app, host="127.0.0.1", port=0)
+    thread = threading.Thread(target=front.run, daemon=True)
     thread.start()
-    connection = http.client.HTTPConnection("127.0.0.1", server.effective_port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", front.port, timeout=60)
     try:
         connection.request("GET", f"{API}/runs/{run_id}")
         answer = connection.getresponse()
@@ -86,7 +85,8 @@ def test_a_large_answer_arrives_whole_through_the_server(site):
         assert json.loads(answer.read())["data"]["rows"] == LARGE["rows"]
     finally:
         connection.close()
-        server.close()
+        front._workers.shutdown()
+        front.close()
         thread.join(10)
 
 

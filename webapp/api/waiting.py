@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from flask import Flask, current_app
+from flask import Flask, current_app, request
 from werkzeug.exceptions import ServiceUnavailable
 
 from neurocore.errors import InputError
@@ -23,6 +23,9 @@ LOOK_EVERY = 0.1
 
 #: Seconds after which somebody who found no place may come again.
 RETRY_AFTER = 2
+
+#: In the environment of a request that waits: until when (`time.monotonic`). The watchdog leaves it alone that long.
+WAITS_UNTIL = "neurocore.waits_until"
 
 #: The places, among the extensions of the app.
 PLACES = "neurocore.api.waiters"
@@ -59,8 +62,9 @@ def wait(run_id: str, wanted: tuple[RunStatus, ...], seconds: float, here: Servi
             f"{MAX_WAITERS} requests wait for runs already; ask again in a moment, or without wait.",
             retry_after=RETRY_AFTER,
         )
+    until = request.environ[WAITS_UNTIL] = time.monotonic() + seconds
     try:
-        _watch(run_id, wanted, time.monotonic() + seconds, here)
+        _watch(run_id, wanted, until, here)
     finally:
         places.release()
 
