@@ -100,10 +100,11 @@ def serve(
         import webbrowser
 
         threading.Timer(0.3, webbrowser.open, (address,)).start()
-    if not no_dispatch:
-        threading.Thread(target=_sweep, args=(config, store, dispatcher, interval, here.closing), daemon=True).start()
-    Watchdog(front).start(here.closing)
     with _stopped_by_signals(here.closing):
+        if not no_dispatch:
+            sweep = (config, store, dispatcher, interval, here.closing)
+            threading.Thread(target=_sweep, args=sweep, daemon=True).start()
+        Watchdog(front).start(here.closing)
         front.run()
     here.closing.set()
     front.send_rest()
