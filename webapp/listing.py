@@ -13,7 +13,7 @@ from msgspec import Struct
 from neurocore.persistence.base import RunRecord, RunStatus
 from neurocore.readable import moment, took
 from webapp.marks import chip, run_url, short_id
-from webapp.services import RowKey, RowParts, Services, identity
+from webapp.services import RowParts, Services, identity
 from webapp.standing import Standing, standing
 from webapp.text import ago, line, time_ago, time_since
 
@@ -41,7 +41,7 @@ class Listing:
 
     def __init__(self, runs: Iterable[RunRecord], services: Services) -> None:
         self._runs = [(run, standing(run, services)) for run in runs]
-        self._kept = services.kept_rows
+        self._services = services
 
     @property
     def rows(self) -> list[Row]:
@@ -52,18 +52,16 @@ class Listing:
     @property
     def table(self) -> Markup:
         """The rows of the list as HTML, each made once for its version and told age; how long it lasted is put in."""
-        now, base, kept = datetime.now(UTC), run_url(""), self._kept
-        keys = [_key(run, stands, base, now) for run, stands in self._runs]
-        found = {key: kept.get(key) for key in keys}
-        new = {key: one for key, one in zip(keys, self._runs, strict=True) if found[key] is None}
+        now, base, here = datetime.now(UTC), run_url(""), self._services
+        tells = [_tells(run, stands, now) for run, stands in self._runs]
+        found = [here.kept_row(identity(run), base, one) for (run, _), one in zip(self._runs, tells, strict=True)]
+        new = [place for place, parts in enumerate(found) if parts is None]
         if new:
-            rows = [_row(run, stands, base, now, _HERE) for run, stands in new.values()]
-            made = zip(new, _parts(rows), strict=True)
-            if len(kept) + len(new) > _MOST_KEPT:
-                kept.clear()
-            for key, parts in made:
-                found[key] = kept[key] = parts
-        told = zip(map(found.get, keys), self._runs, strict=True)
+            rows = [_row(*self._runs[place], base, now, _HERE) for place in new]
+            for place, parts in zip(new, _parts(rows), strict=True):
+                found[place] = parts
+                here.keep_row(identity(self._runs[place][0]), base, tells[place], parts)
+        told = zip(found, self._runs, strict=True)
         rows_html = [f"{parts[0]}{lasted(run, stands)}{parts[1]}" for parts, (run, stands) in told if parts]
         return Markup("\n".join(rows_html))  # noqa: S704 - from a template of ours, which escapes
 
@@ -98,12 +96,12 @@ def _row(run: RunRecord, stands: Standing, base: str, now: datetime, worked: Mar
 
 
 _HERE, _END = Markup("\x00"), Markup("\x01")
-_MOST_KEPT = 5_000
 
 
-def _key(run: RunRecord, stands: Standing, base: str, now: datetime) -> RowKey:
+def _tells(run: RunRecord, stands: Standing, now: datetime) -> tuple[int, str, str]:
+    """What a row must be made anew for."""
     at = moment(run.created_at)
-    return (identity(run), run.version, stands.label, ago(at, now) if at else "", base)
+    return (run.version, stands.label, ago(at, now) if at else "")
 
 
 def _parts(rows: list[Row]) -> Iterator[RowParts]:

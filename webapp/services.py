@@ -25,11 +25,13 @@ SUFFIXES = (".flow.yaml", ".flow.yml", ".yaml", ".yml")
 #: How long the answer of an owner's lock holds, in seconds: a page of running runs asks each owner once.
 LIVENESS_HOLDS = 2.0
 
+#: Rows of lists and timelines that are kept, 1 to 3 KB each.
+MOST_ROWS = 5_000
+
 #: A count that takes longer than this, in seconds, holds twenty times as long.
 SLOW = 0.1
 
 
-RowKey = tuple[str, int, str, str, str]
 RowParts = tuple[str, str]
 
 
@@ -62,8 +64,8 @@ class Services:
         self._lock = threading.Lock()
         self._registry: SkillRegistry | None = None
         self._blueprints = KeptFiles(_load)
-        #: Rows of lists as HTML, by run, version and what else they tell (`webapp.listing`).
-        self.kept_rows: dict[RowKey, RowParts] = {}
+        #: The rows that were shown last, as HTML with what they tell; by whose they are and where (`kept_row`).
+        self.kept_rows: dict[tuple[str, str], tuple[object, RowParts]] = {}
         #: How ended runs went, by run, version and what else is asked for (`webapp.runpage.Course`).
         self.kept_courses: dict[tuple[str, str, bool, str], Any] = {}
         #: Figures of blueprints, by name, with what they were made of (`webapp.blueprints`).
@@ -75,6 +77,17 @@ class Services:
     def drives(self) -> bool:
         """Whether runs are driven on from here (`--no-dispatch` leaves that to others)."""
         return not isinstance(self.dispatcher, Leave)
+
+    def kept_row(self, whose: str, base: str, tells: object) -> RowParts | None:
+        """The row that was made for this run or step below this address, if it tells the same; else None."""
+        kept = self.kept_rows.get((whose, base))
+        return kept[1] if kept is not None and kept[0] == tells else None
+
+    def keep_row(self, whose: str, base: str, tells: object, parts: RowParts) -> None:
+        """Keep a row in place of the one before it. Ages go on, so a row that told another is never asked for again."""
+        if len(self.kept_rows) >= MOST_ROWS:
+            self.kept_rows.clear()
+        self.kept_rows[whose, base] = (tells, parts)
 
     # ---------------------------------------------------------------- skills and blueprints
 

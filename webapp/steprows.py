@@ -13,7 +13,6 @@ from webapp.services import Services, identity
 from webapp.timeline import Bar, Row
 
 _HERE = Markup("\x00")
-_MOST_KEPT = 5_000
 
 
 def rows_html(run: RunRecord, rows: Iterable[Row], services: Services) -> Markup:
@@ -27,13 +26,12 @@ def _row(run: RunRecord, row: Row, base: str, services: Services) -> str:
         before, after = _rendered(row, base)
     else:
         gate = row.gate.status.value if row.gate else ""
-        place = f"{identity(run)}/{row.key}/{row.step.commit_index}"
-        key = (place, row.step.visit, gate, f"{row.waited_ms or 0:.0f}", base)
-        kept = services.kept_rows.get(key)
+        whose = f"{identity(run)}/{row.key}"
+        tells = (row.step.commit_index, row.step.visit, gate, f"{row.waited_ms or 0:.0f}")
+        kept = services.kept_row(whose, base, tells)
         if kept is None:
-            if len(services.kept_rows) >= _MOST_KEPT:
-                services.kept_rows.clear()
-            kept = services.kept_rows[key] = _rendered(row, base)
+            kept = _rendered(row, base)
+            services.keep_row(whose, base, tells, kept)
         before, after = kept
     return f"{before}{''.join([_bar(bar) for bar in row.bars])}{after}"
 

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_futures
@@ -79,8 +80,19 @@ class InlineDispatcher:
         return []
 
 
+#: What a run is owed for that a person decided or resumed.
+BY_PEOPLE = (Owed.DECISION, Owed.RESUME)
+
+#: Of so many runs that begin while decided ones wait, one is another that waits.
+ONE_OTHER_OF = 4
+
+
 class ThreadDispatcher:
-    """A bounded pool of threads in this process. What a run raises is logged; the record has said it already."""
+    """A bounded pool of threads in this process. What a run raises is logged; the record has said it already.
+
+    What a person decided or resumed goes before what was started or found by a sweep, but for every fourth run. Where
+    there are two threads or more, the others hold all but one, so that a decided run finds a thread beside long ones.
+    """
 
     def __init__(
         self,
@@ -99,6 +111,11 @@ class ThreadDispatcher:
         self._lock = threading.Lock()
         self._states: dict[str, str] = {}
         self._again: dict[str, tuple[object, Event | None]] = {}
+        self._jobs: dict[str, tuple[object, Event | None]] = {}
+        self._decided: deque[str] = deque()
+        self._others: deque[str] = deque()
+        #: How many of the others are driven, how many may be, and how many decided ones have begun since the last.
+        self._driven, self._most, self._since = 0, max(1, (max_workers or config.runtime.max_workers) - 1), 0
         self._pool = ThreadPoolExecutor(max_workers or config.runtime.max_workers, thread_name_prefix="run")
         self._futures: set[Future[None]] = set()
 
@@ -114,14 +131,18 @@ class ThreadDispatcher:
         if event is not None and failed:
             self._store.set_owed(run_id, Owed.RESUME, event=event)
             event = None
+        decided = by is not None or self._owed(run_id) in BY_PEOPLE
         with self._lock:
             if self._stop.is_set():
                 return
-            if run_id in self._states:
-                self._again[run_id] = (resume_data, event)
+            if run_id not in self._states:
+                self._queue(run_id, (resume_data, event), decided=decided)
                 return
-            self._states[run_id] = "queued"
-            self._start(run_id, resume_data, event)
+            self._again[run_id] = (resume_data, event)
+            if decided and run_id in self._others:
+                self._others.remove(run_id)
+                self._decided.append(run_id)
+                self._wake()
 
     def state(self, run_id: str) -> str | None:
         """`queued`, `running` or None."""
@@ -131,6 +152,8 @@ class ThreadDispatcher:
         """Start nothing new and wait up to `grace` seconds for steps that run; their runs are handed back as owed."""
         with self._lock:  # who hands a run in has queued it by then, or sees that it is too late
             self._stop.set()
+            self._decided.clear()
+            self._others.clear()
             self._pool.shutdown(wait=False, cancel_futures=True)
         wait_for_futures(list(self._futures), timeout=grace)
         late = [run_id for run_id, state in list(self._states.items()) if state == "running"]
@@ -146,13 +169,44 @@ class ThreadDispatcher:
                 return False
         return True
 
-    def _start(self, run_id: str, resume_data: object, event: Event | None) -> None:
-        future = self._pool.submit(self._drive, run_id, resume_data, event)
+    def _queue(self, run_id: str, job: tuple[object, Event | None], *, decided: bool) -> None:
+        """Put the run into its queue; call it with the lock held."""
+        self._states[run_id], self._jobs[run_id] = "queued", job
+        (self._decided if decided else self._others).append(run_id)
+        self._wake()
+
+    def _wake(self) -> None:
+        future = self._pool.submit(self._work)
         self._futures.add(future)
         future.add_done_callback(self._futures.discard)
 
+    def _work(self) -> None:
+        """Drive one run after the other, for as long as there is one that may begin."""
+        while (found := self._next()) is not None:
+            run_id, other = found
+            try:
+                self._drive(run_id, *self._jobs.pop(run_id))
+            finally:
+                with self._lock:
+                    self._driven -= other
+
+    def _next(self) -> tuple[str, bool] | None:
+        """The run that begins now, and whether it is one of the others; None where none may."""
+        with self._lock:
+            may_other = bool(self._others) and self._driven < self._most
+            if self._decided and not (may_other and self._since >= ONE_OTHER_OF - 1):
+                run_id, other = self._decided.popleft(), False
+                self._since += 1
+            elif may_other:
+                run_id, other = self._others.popleft(), True
+                self._driven += 1
+                self._since = 0
+            else:
+                return None
+            self._states[run_id] = "running"
+            return run_id, other
+
     def _drive(self, run_id: str, resume_data: object, event: Event | None) -> None:
-        self._states[run_id] = "running"
         try:
             registry = self._registry() if callable(self._registry) else self._registry
             drive_on(
@@ -167,9 +221,9 @@ class ThreadDispatcher:
             with self._lock:
                 self._states.pop(run_id, None)
                 again = self._again.pop(run_id, None)
-                if again is not None and not self._stop.is_set() and self._owed(run_id):
-                    self._states[run_id] = "queued"
-                    self._start(run_id, *again)
+                owed = self._owed(run_id) if again is not None and not self._stop.is_set() else None
+                if again is not None and owed is not None:
+                    self._queue(run_id, again, decided=owed in BY_PEOPLE)
 
     def _failed(self, run_id: str) -> bool:
         """Whether the run has failed and may be tried again."""
@@ -182,6 +236,6 @@ class ThreadDispatcher:
             return False  # it would be owed for ever; driving it on is refused with the reason
         return True
 
-    def _owed(self, run_id: str) -> bool:
+    def _owed(self, run_id: str) -> str | None:
         run = self._store.load_summary(run_id)
-        return run is not None and run.owed is not None
+        return run.owed if run is not None else None

@@ -15,6 +15,7 @@ from neurocore.persistence.base import (
     Failure,
     FailureKind,
     GateStatus,
+    Owed,
     RunRecord,
     RunStatus,
     RunStore,
@@ -75,11 +76,12 @@ def liveness_now(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> st
 def sweep_once(config: NeuroCoreConfig, *, run_store: RunStore, dispatch: Dispatcher) -> SweepReport:
     """Look through the active runs once and hand in those that nobody drives and that must go on.
 
-    Raises StoreError when this process has lost its own lock and cannot hold it again.
+    Those that a person decided or resumed go first. Raises StoreError when this process has lost its own lock and
+    cannot hold it again.
     """
     owners_of(run_store, config).keep()
     report = SweepReport(owed=[], lost=[], failed=[], errors={}, left=[])
-    for run in run_store.active_runs():
+    for run in sorted(run_store.active_runs(), key=lambda run: run.owed not in (Owed.DECISION, Owed.RESUME)):
         state = liveness_now(run, config, run_store)
         if state == "cannot_tell":
             report.left.append(run.run_id)
