@@ -113,6 +113,9 @@ class Services:
             loaded = self._blueprints.get(path)
             name = loaded.name if isinstance(loaded, Blueprint) else stem(path)
             found.setdefault(name, (path, loaded))
+        if len(self._blueprints) > len(paths):
+            there = set(paths)
+            self._blueprints = {path: kept for path, kept in self._blueprints.items() if path in there}
         return found
 
     def blueprint(self, name: str) -> tuple[Path, Blueprint]:

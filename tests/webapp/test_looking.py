@@ -43,6 +43,28 @@ def _addresses(site, run_ids):
                 yield adapter.build(rule.endpoint, {name: values[name] for name in rule.arguments})
 
 
+def test_rows_that_are_kept_are_as_many_as_there_are_runs_however_long_one_looks(site, monkeypatch):
+    for _ in range(3):
+        site.run()
+    kept = site.app.extensions["neurocore"].kept_rows
+    for minutes in range(10):
+        monkeypatch.setattr("webapp.listing.ago", lambda *_, told=minutes: f"{told} min ago")
+        text = site.page("/runs")
+        assert text.count("<tr") >= 4
+    assert len(kept) == 3, "an age that has passed is not told again"
+
+
+def test_a_blueprint_s_file_that_is_gone_is_kept_no_longer(site):
+    here = site.app.extensions["neurocore"]
+    for number in range(5):
+        file = site.root / "blueprints" / f"once{number}.yaml"
+        file.write_text((site.root / "blueprints" / "nap.yaml").read_text().replace("name: nap", f"name: once{number}"))
+        assert f"once{number}" in here.blueprint_files()
+        file.unlink()
+        assert f"once{number}" not in here.blueprint_files()
+    assert len(here._blueprints) == len(here.blueprint_files())
+
+
 def test_no_get_and_no_head_changes_a_byte_of_the_history(site, helpers):
     waiting, failed = site.run(), site.run(fail="read")
     before = _everything(site.config.runs_db_path)
