@@ -12,9 +12,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neurocore.readable import one_line, safe, safe_json
-
 from neurocore import files
+from neurocore.readable import one_line, safe, safe_json
 
 if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from datetime import datetime
 from typing import Any
@@ -23,34 +24,51 @@ DECIDED = 50
 
 
 class Approvals(Struct, frozen=True, kw_only=True):
-    """A page of them, for people and programs.
+    """A page of them, for people and programs; what the gates show is left out.
 
-    `more` says that others wait besides those here; `older` is the `before` of the next page, None on the last.
+    `later` is the `after` of the next page of those that wait, `older` the `before` of the next page of decided ones;
+    None on the last. Beyond the first page there are only those that are asked for.
     """
 
     waiting: list[GateEntry]
-    more: bool
+    later: str | None
     decided: list[GateEntry]
     older: str | None
 
     @classmethod
-    def of(cls, store: RunStore, blueprint: str | None, by: str | None, before: str | None) -> Approvals:
-        """Open ones (none beyond the first page), and those that `by` decided. Raises InputError."""
-        if before is not None:
-            _check_time(before)
-        waiting = store.list_gates(blueprint=blueprint, limit=WAITING + 1) if before is None else []
-        closed = (GateStatus.DECIDED, GateStatus.DONE)
-        decided = store.list_gates(status=closed, blueprint=blueprint, by=by, before=before, limit=DECIDED + 1)
-        older = decided[DECIDED - 1].gate.closed_at if len(decided) > DECIDED else None
-        more = len(waiting) > WAITING
-        return cls(waiting=waiting[:WAITING], more=more, decided=decided[:DECIDED], older=older)
+    def of(
+        cls, store: RunStore, blueprint: str | None, by: str | None, before: str | None, after: str | None
+    ) -> Approvals:
+        """Open ones, and those that `by` decided. Raises InputError."""
+        if before is not None and after is not None:
+            sentence = "Give one of before and after, not both."
+            raise InputError(sentence, {"before": sentence})
+        waiting, decided = [], []
+        if before is None:
+            waiting = store.list_gates(blueprint=blueprint, after=after, limit=WAITING + 1, narrow=True)
+        if after is None:
+            decided = _decided(store, blueprint, by, before)
+        return cls(
+            waiting=waiting[:WAITING],
+            later=waiting[WAITING - 1].cursor if len(waiting) > WAITING else None,
+            decided=decided[:DECIDED],
+            older=decided[DECIDED - 1].cursor if len(decided) > DECIDED else None,
+        )
 
 
-def _check_time(text: str) -> None:
+def _decided(store: RunStore, blueprint: str | None, by: str | None, before: str | None) -> list[GateEntry]:
+    """Decided ones before a time, or on the page that a cursor leads to."""
+    start = {"after": before}
+    with contextlib.suppress(ValueError, TypeError):
+        datetime.fromisoformat(before or "")
+        start = {"before": before}
     try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        sentence = f"before takes the time of a decision, such as 2026-03-31T12:00:00+00:00, not {text[:50]!r}."
+        return store.list_gates(
+            status=(GateStatus.DECIDED, GateStatus.DONE), blueprint=blueprint, by=by, limit=DECIDED + 1, narrow=True,
+            **start,
+        )  # fmt: skip
+    except InputError:
+        sentence = f"before takes a time, such as 2026-03-31T12:00:00+00:00, or `older` of a page, not {before!r:.60}."
         raise InputError(sentence, {"before": sentence}) from None
 
 
@@ -59,23 +77,24 @@ def index() -> AnyResponse:
     """Waiting ones, longest first; decided ones, newest first, by whom and of which blueprint."""
     here, asked = services(), request.args
     blueprint, by = (asked.get(name, "").strip()[:500] or None for name in ("blueprint", "by"))
-    before = asked.get("before", "").strip()[:100] or None
-    found = Approvals.of(here.store, blueprint, by, before)
+    before, after = (asked.get(name, "").strip()[:1000] or None for name in ("before", "after"))
+    found = Approvals.of(here.store, blueprint, by, before, after)
     token = _token([*found.waiting, *found.decided])
     if live.wants_block() and asked.get("v") == token:
         return live.unchanged()
     context: dict[str, Any] = {
         "waiting": found.waiting,
-        "more": found.more,
+        "later": found.later and _query(blueprint, by, after=found.later),
         "decided": found.decided,
         "older": found.older and _query(blueprint, by, found.older),
         "blueprint": blueprint,
         "by": by,
         "before": before,
-        "newest": _query(blueprint, by, None),
-        "by_query": lambda name: _query(blueprint, name, None),
+        "after": after,
+        "first": _query(blueprint, by),
+        "by_query": lambda name: _query(blueprint, name),
         "token": token,
-        "query": _query(blueprint, by, before),
+        "query": _query(blueprint, by, before, after),
         "blueprints": sorted(here.store.blueprint_counts())[:500],
     }
     if live.wants_block():
@@ -83,8 +102,8 @@ def index() -> AnyResponse:
     return live.varying(make_response(render_template("approvals/index.html", **context)))
 
 
-def _query(blueprint: str | None, by: str | None, before: str | None) -> str:
-    fields = {"blueprint": blueprint, "by": by, "before": before}
+def _query(blueprint: str | None, by: str | None, before: str | None = None, after: str | None = None) -> str:
+    fields = {"blueprint": blueprint, "by": by, "before": before, "after": after}
     return urlencode({name: text for name, text in fields.items() if text}, errors="replace")
 
 

@@ -90,7 +90,7 @@ def _refused(run_id: str, typed: Typed, error: NeuroCoreError, here: Services) -
 
 def _node_of(run_id: str, address: str, here: Services) -> str:
     """The node that a form means (`Panel.address`)."""
-    gates = here.store.load_gates(run_id) if address.startswith("gate-") else []
+    gates = here.store.load_gates(run_id, narrow=True) if address.startswith("gate-") else []
     found = (gate.node_id for gate in gates if anchor("gate", gate.node_id, gate.visit) == address)
     return next(found, address)
 
@@ -156,7 +156,8 @@ def refuse_resume(run: RunRecord, here: Services) -> None:
     if not here.drives:
         raise NotResumable(f"Run {run.run_id} cannot be resumed from here: {NOT_FROM_HERE}.")
     refuse_if_driven(run, here.config, here.store)
-    waiting = [gate.node_id for gate in here.store.load_gates(run.run_id) if gate.status is GateStatus.OPEN]
+    gates = here.store.load_gates(run.run_id, narrow=True)
+    waiting = [gate.node_id for gate in gates if gate.status is GateStatus.OPEN]
     if waiting and run.owed is None and not run.status.ended and here.liveness(run) != "lost":
         raise NotResumable(
             f"Run {run.run_id} waits for a decision at {', '.join(waiting)}; decide there, and it goes on by itself."

@@ -165,7 +165,7 @@ def _tell(address: str, config: NeuroCoreConfig, store: RunStore) -> None:
     click.echo(f"The dashboard of {line(config.project.name, 80)} is at {base}/ (Ctrl-C stops it).", err=True)
     if count:
         click.echo(f"{count:,} {'gate waits' if count == 1 else 'gates wait'} for a decision:", err=True)
-    for entry in store.list_gates(limit=WAITING_TOLD) if count else ():
+    for entry in store.list_gates(limit=WAITING_TOLD, narrow=True) if count else ():
         click.echo(f"  {line(entry.gate.message, 70)}  {base}/runs/{line(entry.run.run_id, 80)}", err=True)
     if count > WAITING_TOLD:
         click.echo(f"  and {count - WAITING_TOLD:,} more at {base}/approvals", err=True)

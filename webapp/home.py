@@ -37,7 +37,7 @@ def index() -> AnyResponse:
 def _shown(here: Services) -> dict[str, Any]:
     store = here.store
     return {
-        "gates": store.list_gates(limit=WAITING + 1),
+        "gates": store.list_gates(limit=WAITING + 1, narrow=True),
         "running": store.page_runs(RunFilter(status=(RunStatus.RUNNING,)), limit=RUNNING).runs,
         "failed": store.failed_runs(since=(datetime.now(UTC) - timedelta(days=JUST)).isoformat(), limit=FAILED),
         "days": store.day_counts(since=chart.first_day()),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -41,6 +41,12 @@ class KeptFiles(Generic[_Made]):
         made = kept[2] if kept is not None and kept[1] == content else self._make(path)
         self._kept[path] = (identity, content, made)
         return made
+
+    def forget_all_but(self, paths: Iterable[Path]) -> None:
+        """Drop what was made of files that are gone."""
+        there = set(paths)
+        for path in [path for path in self._kept if path not in there]:
+            self._kept.pop(path, None)
 
 
 def _identity(path: Path) -> _Identity | None:

@@ -169,8 +169,8 @@ class RunPage:
 
     @cached_property
     def gates(self) -> list[GateRecord]:
-        """Every gate occurrence with its answers."""
-        return self.store.load_gates(self.run.run_id)
+        """Every gate occurrence with its answers, without what it shows (`values_of` reads that)."""
+        return self.store.load_gates(self.run.run_id, narrow=True)
 
     @cached_property
     def events(self) -> list[Event]:
@@ -318,15 +318,16 @@ class RunPage:
         return self.standing.driving or "owed"
 
     def values_of(self, gate: GateRecord) -> dict[str, Any]:
-        """What a gate showed."""
-        return gate.values
+        """What a gate of this run shows, or showed."""
+        whole = self.store.load_gate(self.run.run_id, gate.node_id, gate.visit)
+        return whole.values if whole is not None else {}
 
     def page_of_values(self) -> rendering.Page:
         """A fresh budget for rendering values."""
         return rendering.Page(more=run_url(self.run.run_id, "download", "context"))
 
     def _panel(self, gate: GateRecord) -> Panel:
-        values = gate.values
+        values = self.values_of(gate)
         last: LastApproved | None = _or_none(lambda: last_approved(self.run.run_id, gate.node_id, self.store))
         before = last.gate.values if last is not None else {}
         typed = self.typed if self.typed and (self.typed.gate, self.typed.visit) == (gate.node_id, gate.visit) else None
@@ -337,7 +338,7 @@ class RunPage:
         if typed is not None and typed.digest and typed.digest != gate.digest:
             old = next((one for one in self.gates if one.digest == typed.digest), None)
             if old is not None:
-                before, after = old.values, values
+                before, after = self.values_of(old), values
                 looked = diff.changes({"message": old.message, **before}, {"message": gate.message, **after}, work=work)
         shown = [Shown(key=key, value=value, before=before.get(key, diff.GONE)) for key, value in values.items()]
         beside = {one.key for one in shown if one.beside}

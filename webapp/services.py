@@ -113,9 +113,7 @@ class Services:
             loaded = self._blueprints.get(path)
             name = loaded.name if isinstance(loaded, Blueprint) else stem(path)
             found.setdefault(name, (path, loaded))
-        if len(self._blueprints) > len(paths):
-            there = set(paths)
-            self._blueprints = {path: kept for path, kept in self._blueprints.items() if path in there}
+        self._blueprints.forget_all_but(paths)
         return found
 
     def blueprint(self, name: str) -> tuple[Path, Blueprint]:

@@ -66,7 +66,7 @@ def views(
     page: Page | None = None,
 ) -> list[StepView]:
     """Gather the steps (or one of them, or the first few) in their order, in one walk; `page` is a shared budget."""
-    gates = services.store.load_gates(run.run_id)
+    gates = services.store.load_gates(run.run_id, narrow=True)
     context = _Context(run, services)
     found = {}
     last = sorted(one.step_index for one in steps)[: limit or None]

@@ -38,11 +38,11 @@ def inspect(
     `schema_of` is as in `definition`; `program` is how the commands of `next` begin. `later` leaves the large parts to
     whoever writes the document.
     """
-    gates = store.load_gates(run.run_id)
+    gates = store.load_gates(run.run_id, narrow=later)
     return InspectDocument(
         run=make.details(run, store, config, later=later),
         steps=step_documents(store.load_steps(run.run_id), schema_of, full=full, later=later),
-        gates=gate_documents(run, gates, store),
+        gates=gate_documents(run, gates, store, later=later),
         events=[make.event(event) for event in store.load_events(run.run_id)],
         next=make.next_commands(run, gates, state(run, config, store), run.run_id, program),
         refused={verb: reason for verb, reason in actions(run, config, store).items() if reason is not None},
@@ -63,15 +63,22 @@ def step_documents(
     return Later(items).unless(later)
 
 
-def gate_documents(run: RunRecord, gates: list[GateRecord], store: RunStore) -> list[GateDocument]:
-    """Every occurrence; an open one with what each answer leads to and what was approved last."""
+def gate_documents(run: RunRecord, gates: list[GateRecord], store: RunStore, *, later: bool = False) -> Any:
+    """Every occurrence; an open one with what each answer leads to and what was approved last.
+
+    With `later`, `gates` may be narrow: what each shows is read when it is written.
+    """
     waiting = {(gate.node_id, gate.visit) for gate in make.open_gates(gates, run) if gate.kind == "gate"}
-    return [
-        make.gate(gate, outlooks(run, gate, store), last_approved(run, gate, store))
-        if (gate.node_id, gate.visit) in waiting
-        else make.gate(gate)
-        for gate in gates
-    ]
+
+    def items() -> Iterator[GateDocument]:
+        for gate in gates:
+            whole = (store.load_gate(run.run_id, gate.node_id, gate.visit) if later else None) or gate
+            if (gate.node_id, gate.visit) in waiting:
+                yield make.gate(whole, outlooks(run, gate, store), last_approved(run, gate, store))
+            else:
+                yield make.gate(whole)
+
+    return Later(items).unless(later)
 
 
 def outlooks(run: RunRecord, gate: GateRecord, store: RunStore) -> Preview | None:

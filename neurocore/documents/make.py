@@ -272,7 +272,7 @@ def standing(
 def _standing(
     run: RunRecord, store: RunStore, config: NeuroCoreConfig, program: str, decision: Decision | None
 ) -> dict[str, Any]:
-    gates = store.load_gates(run.run_id)
+    gates = store.load_gates(run.run_id, narrow=True)
     base = _summary(run, store, config)
     return {
         **base,

@@ -55,14 +55,15 @@ def last_approved(run_id: str, node_id: str, run_store: RunStore) -> LastApprove
         raise RunNotFound(f"There is no run {run_id}.", run_id=run_id)
     here = [gate for gate in run_store.load_gates(run_id) if gate.node_id == node_id and gate.kind == "gate"]
     decided = run_store.list_gates(
-        status=(GateStatus.DONE,), blueprint=run.blueprint_name, limit=MAX_LOOKED_AT
+        status=(GateStatus.DONE,), blueprint=run.blueprint_name, limit=MAX_LOOKED_AT, narrow=True
     )  # fmt: skip
     for entry in decided:
         answer = entry.gate.decision
         fits = entry.run.run_id != run_id and entry.gate.node_id == node_id and entry.gate.kind == "gate"
         if fits and answer is not None and answer.approved:
             values = here[-1].values if here else {}
-            return LastApproved(run=entry.run, gate=entry.gate, values=values)
+            gate = run_store.load_gate(entry.run.run_id, node_id, entry.gate.visit) or entry.gate
+            return LastApproved(run=entry.run, gate=gate, values=values)
     return None
 
 

@@ -24,6 +24,7 @@ from neurocore.persistence.derive import (
     complete,
     cursor,
     fold,
+    gate_entries,
     goes_on,
     is_there,
     last_hash,
@@ -68,6 +69,7 @@ from neurocore.persistence.records import (
     signals_of,
     storable,
     utcnow_iso,
+    without_shown,
 )
 
 if TYPE_CHECKING:
@@ -334,10 +336,10 @@ class RunStore(ABC):
             self.save_run(run)
             return True
 
-    def load_gates(self, run_id: str) -> list[GateRecord]:
-        """Every gate occurrence of a run with its answers, in the order they opened."""
+    def load_gates(self, run_id: str, *, narrow: bool = False) -> list[GateRecord]:
+        """Every gate occurrence of a run with its answers, in the order they opened; `narrow`: without its values."""
         run = self.load_run(run_id)
-        return list(run.gates) if run else []
+        return [without_shown(gate) if narrow else gate for gate in run.gates] if run else []
 
     def list_gates(
         self,
@@ -346,28 +348,31 @@ class RunStore(ABC):
         blueprint: str | None = None,
         by: str | None = None,
         before: str | None = None,
+        after: str | None = None,
         limit: int = 50,
+        narrow: bool = False,
     ) -> list[GateEntry]:
         """Gate occurrences over all runs. Open ones oldest first; others newest decision first.
 
-        The open ones of runs that stand still wait for nobody, and are left out.
-
-        `by` keeps those this person decided; `before` (an ISO time) pages back through decided ones.
+        The open ones of runs that stand still wait for nobody, and are left out. `by` keeps those this person decided,
+        `before` (an ISO time) those decided earlier. `after` is the cursor of an entry of this list: those that come
+        after it. `narrow` leaves out what the gates show. Raises InputError for a cursor that no entry had.
         """
-        entries = [
-            GateEntry(run=run, gate=gate)
+        found = [
+            (run, gate)
             for run in self.list_runs(blueprint=blueprint, limit=_MANY)
             for gate in self.load_gates(run.run_id)
             if gate.status in status
             and (run.held is None or gate.status is not GateStatus.OPEN)
             and (by is None or (gate.decision is not None and gate.decision.by == by))
-            and (before is None or (gate.closed_at or "") < before)
         ]
-        if GateStatus.OPEN in status:
-            entries.sort(key=lambda entry: entry.gate.opened_at)
-        else:
-            entries.sort(key=lambda entry: entry.gate.closed_at or "", reverse=True)
-        return entries[:limit]
+        oldest_first = GateStatus.OPEN in status
+        return gate_entries(found, oldest_first=oldest_first, before=before, after=after, narrow=narrow)[:limit]
+
+    def load_gate(self, run_id: str, node_id: str, visit: int) -> GateRecord | None:
+        """One gate occurrence with its answers, or None."""
+        gates = self.load_gates(run_id)
+        return next((gate for gate in gates if (gate.node_id, gate.visit) == (node_id, visit)), None)
 
     def count_open_gates(self) -> int:
         """How many gates and inputs wait for a person."""
@@ -560,10 +565,10 @@ class RunStore(ABC):
 
 FURTHER_ABILITIES = (
     "create_run", "claim", "commit", "signals", "request_cancel", "set_owed", "answer_gate", "replace_gate",
-    "load_gates", "list_gates", "count_open_gates", "load_summary", "load_step", "step_summaries", "load_events",
-    "load_context", "load_values", "load_inputs", "load_definition", "load_progress", "page_runs", "find_runs",
-    "active_runs", "count_held_runs", "adopt_runs", "failed_runs", "status_counts", "blueprint_counts", "day_counts",
-    "load_request", "keep_request", "forget_request", "bury_run", "load_tombstone",
+    "load_gates", "load_gate", "list_gates", "count_open_gates", "load_summary", "load_step", "step_summaries",
+    "load_events", "load_context", "load_values", "load_inputs", "load_definition", "load_progress", "page_runs",
+    "find_runs", "active_runs", "count_held_runs", "adopt_runs", "failed_runs", "status_counts", "blueprint_counts",
+    "day_counts", "load_request", "keep_request", "forget_request", "bury_run", "load_tombstone",
 )  # fmt: skip
 
 _MANY = 2**31 - 1

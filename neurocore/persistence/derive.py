@@ -7,13 +7,14 @@ from datetime import datetime
 
 import msgspec
 
-from neurocore import codec
+from neurocore import codec, numerals
 from neurocore.errors import ClaimLost, InputError, RefusedError, RunExists, RunHeld
 from neurocore.persistence.records import (
     Commit,
     Ended,
     Event,
     FailureKind,
+    GateEntry,
     GateRecord,
     GateStatus,
     Owed,
@@ -22,6 +23,7 @@ from neurocore.persistence.records import (
     RunStatus,
     StepRecord,
     StepStatus,
+    without_shown,
 )
 
 
@@ -183,6 +185,50 @@ def check_cursor(name: str, text: str | None) -> None:
         run_id = ""
     if not run_id:
         raise no_cursor(name, text)
+
+
+def gate_entries(
+    found: Iterable[tuple[RunRecord, GateRecord]],
+    *,
+    oldest_first: bool,
+    before: str | None,
+    after: str | None,
+    narrow: bool,
+) -> list[GateEntry]:
+    """Occurrences of all runs in the order of `RunStore.list_gates`. Raises InputError for no cursor of an entry."""
+    start = None if after is None else _gate_place_of(after)
+    placed = [
+        (
+            (gate.opened_at if oldest_first else gate.closed_at or "", f"{gate.run_id}~{gate.node_id}", gate.visit),
+            run,
+            gate,
+        )
+        for run, gate in found
+        if before is None or (gate.closed_at or "") < before
+    ]
+    placed.sort(key=lambda one: one[0], reverse=not oldest_first)
+    return [
+        GateEntry(
+            run=run,
+            gate=without_shown(gate) if narrow else gate,
+            cursor=f"{place[0]}~{place[2]}~{place[1]}",
+        )
+        for place, run, gate in placed
+        if start is None or (place > start if oldest_first else place < start)
+    ]
+
+
+def _gate_place_of(cursor: str) -> tuple[str, str, int]:
+    at, _, rest = cursor.partition("~")
+    visit, _, name = rest.partition("~")
+    number = numerals.whole(visit)
+    try:
+        datetime.fromisoformat(at)
+    except ValueError:
+        number = None
+    if number is None or not name:
+        raise no_cursor("after", cursor)
+    return (at, name, number)
 
 
 def no_cursor(name: str, text: str) -> InputError:

@@ -25,6 +25,7 @@ from neurocore.persistence.base import (
     merged,
     signals_of,
 )
+from neurocore.persistence.records import without_shown
 
 
 class InMemoryRunStore(RunStore):
@@ -121,10 +122,10 @@ class InMemoryRunStore(RunStore):
             kept = self._kept.get(run_id)
             return None if kept is None else _narrow(kept.run)
 
-    def load_gates(self, run_id: str) -> list[GateRecord]:
+    def load_gates(self, run_id: str, *, narrow: bool = False) -> list[GateRecord]:
         """The run's gate occurrences."""
         run = self.load_summary(run_id)
-        return run.gates if run is not None else []
+        return [without_shown(gate) if narrow else gate for gate in run.gates] if run is not None else []
 
     def load_context(self, run_id: str) -> dict[str, bytes]:
         """The committed context, encoded values by key."""

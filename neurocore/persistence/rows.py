@@ -48,7 +48,7 @@ _unpack_initial = msgspec.msgpack.Decoder(dict[str, bytes]).decode
 
 @lru_cache(maxsize=1)
 def queries() -> dict[str, str]:
-    """The named queries of sql/queries.sql; `narrow` and `narrow_step` are lists of columns that others name."""
+    """The named queries of sql/queries.sql; those that begin with `narrow` are lists of columns that others name."""
     text = (Path(__file__).parent / "sql" / "queries.sql").read_text("utf-8")  # importlib.resources is slow to start
     found: dict[str, list[str]] = {}
     name = None
@@ -58,9 +58,10 @@ def queries() -> dict[str, str]:
             found[name] = []
         elif name is not None and line.strip() and not line.startswith("--"):
             found[name].append(line)
-    narrow, step = "\n".join(found["narrow"]), "\n".join(found["narrow_step"])
     texts = {name: "\n".join(lines) for name, lines in found.items()}
-    return {name: text.replace("{narrow}", narrow).replace("{narrow_step}", step) for name, text in texts.items()}
+    for columns in [name for name in texts if name.startswith("narrow")]:
+        texts = {name: text.replace(f"{{{columns}}}", texts[columns]) for name, text in texts.items()}
+    return texts
 
 
 @lru_cache(maxsize=256)  # a step starts at the moment its run was written before

@@ -66,6 +66,12 @@ _GATE_FILTERS: dict[str, str] = {
     "blueprint": "g.blueprint_name = :blueprint",
     "by": "g.decided_by = :by",
     "before": "g.closed_at < :before",
+    "after_open": "(g.opened_at, g.run, g.node_id, g.visit) > (:at, :run, :node_id, :visit)",
+    "after_closed": "(g.closed_at, g.run, g.node_id, g.visit) < (:at, :run, :node_id, :visit)",
+}
+_GATE_ORDERS = {
+    "open": "g.opened_at, g.run, g.node_id, g.visit",
+    "closed": "g.closed_at DESC, g.run DESC, g.node_id DESC, g.visit DESC",
 }
 
 
@@ -152,10 +158,10 @@ class SQLiteReads(RunStore):
         found = self._db.rows(_Q["load_events"], (run_id,))
         return self._made(lambda: [rows.event_of(row) for row in found])
 
-    def load_gates(self, run_id: str) -> list[GateRecord]:
+    def load_gates(self, run_id: str, *, narrow: bool = False) -> list[GateRecord]:
         """The run's gate occurrences with their answers."""
         with self._db.snapshot():  # an answer must not come without its gate's new status
-            found = self._db.rows(_Q["load_gates"], (run_id,))
+            found = self._db.rows(_Q["load_gates_narrow" if narrow else "load_gates"], (run_id,))
             return self._made(rows.gates_of, found, self._db.rows(_Q["load_answers"], (run_id,)) if found else [])
 
     def load_context(self, run_id: str) -> dict[str, bytes]:
@@ -343,30 +349,44 @@ class SQLiteReads(RunStore):
         blueprint: str | None = None,
         by: str | None = None,
         before: str | None = None,
+        after: str | None = None,
         limit: int = 50,
+        narrow: bool = False,
     ) -> list[GateEntry]:
         """Gate occurrences over all runs, by the index of their order."""
-        values = {
+        order = "open" if GateStatus.OPEN in status else "closed"
+        values: dict[str, Any] = {
             "blueprint": blueprint, "by": by, "before": None if before is None else rows.micros(before), "limit": limit,
         }  # fmt: skip
         asked = [_GATE_FILTERS[name] for name in ("blueprint", "by", "before") if values[name] is not None]
+        if after is not None:
+            values |= _gate_key(after)
+            asked.append(_GATE_FILTERS[f"after_{order}"])
         found: list[sqlite3.Row] = []
-        oldest_first = GateStatus.OPEN in status
         for one in dict.fromkeys(status):
             if one is GateStatus.OPEN and self._db.copy is not None:
                 continue
-            kind = "open" if one is GateStatus.OPEN else "closed"
-            sql = _filled(
-                "list_gates", [_GATE_FILTERS[kind], *asked], "g.opened_at" if oldest_first else "g.closed_at DESC"
-            )
+            kind = _GATE_FILTERS["open" if one is GateStatus.OPEN else "closed"]
+            sql = _filled("list_gates_narrow" if narrow else "list_gates", [kind, *asked], _GATE_ORDERS[order])
             found += self._db.rows(sql, {**values, "status": one.value})
-        found.sort(key=lambda row: int(row["opened_at"] if oldest_first else -row["closed_at"]))
-        return [entry for row in found[:limit] if (entry := self._entry(row)) is not None]
+        found.sort(key=lambda row: _gate_place(row, order), reverse=order == "closed")
+        return [entry for row in found[:limit] if (entry := self._entry(row, order)) is not None]
 
-    def _entry(self, row: sqlite3.Row) -> GateEntry | None:
+    def _entry(self, row: sqlite3.Row, order: str) -> GateEntry | None:
         run = self.load_summary(row["run_id"])
+        gate, at = self._gate(row), row["opened_at" if order == "open" else "closed_at"]
+        cursor = f"{at:x}-{row['run']:x}-{row['visit']:x}-{row['node_id']}"
+        return None if run is None else GateEntry(run=run, gate=gate, cursor=cursor)
+
+    def _gate(self, row: sqlite3.Row) -> GateRecord:
         answers = self._db.rows(_Q["gate_answers"], (row["run"], row["node_id"], row["visit"]))
-        return None if run is None else GateEntry(run=run, gate=self._made(rows.gates_of, [row], answers)[0])
+        return self._made(rows.gates_of, [row], answers)[0]
+
+    def load_gate(self, run_id: str, node_id: str, visit: int) -> GateRecord | None:
+        """One gate occurrence with its answers."""
+        with self._db.snapshot():
+            row = self._db.row(_Q["load_gate"], (run_id, node_id, visit))
+            return None if row is None else self._gate(row)
 
 
 def _asked(wanted: RunFilter) -> dict[str, Any]:
@@ -410,3 +430,19 @@ def _key(name: str, cursor: str) -> dict[str, int]:
 
 
 _CURSOR = re.compile(r"(-?[0-9a-f]{1,15})-([0-9a-f]{1,15})")
+
+
+def _gate_place(row: sqlite3.Row, order: str) -> tuple[int, int, str, int]:
+    return row["opened_at" if order == "open" else "closed_at"], row["run"], row["node_id"], row["visit"]
+
+
+def _gate_key(cursor: str) -> dict[str, Any]:
+    """The key in an entry's cursor. Raises InputError for one that none had."""
+    match = _GATE_CURSOR.fullmatch(cursor)
+    if match is None:
+        raise no_cursor("after", cursor)
+    at, run, visit = (int(match.group(place), 16) for place in (1, 2, 3))
+    return {"at": at, "run": run, "visit": visit, "node_id": match.group(4)}
+
+
+_GATE_CURSOR = re.compile(rf"{_CURSOR.pattern}-([0-9a-f]{{1,8}})-(.*)", re.DOTALL)

@@ -12,7 +12,7 @@ from neurocore.runtime.claim import driver_of, owner_label
 
 def actions(run: RunRecord, config: NeuroCoreConfig, run_store: RunStore) -> dict[str, str | None]:
     """`decide`, `resume`, `replay`, `cancel` and `delete`, each with None where allowed, else with the reason."""
-    open_gates = [gate for gate in run_store.load_gates(run.run_id) if gate.status is GateStatus.OPEN]
+    open_gates = [gate for gate in run_store.load_gates(run.run_id, narrow=True) if gate.status is GateStatus.OPEN]
     ended = run.status.ended
     if run.held is not None:
         still = f"it stands still: {run.held}"

@@ -129,6 +129,26 @@ def test_approvals_are_those_of_the_page(site):
     assert site.client.get("/approvals?before=yesterday").status_code == 422
 
 
+def test_every_open_gate_and_every_decided_one_is_on_a_page(site, monkeypatch):
+    monkeypatch.setattr("webapp.approvals.WAITING", 2)
+    monkeypatch.setattr("webapp.approvals.DECIDED", 2)
+    waiting, decided = [site.run() for _ in range(5)], [site.run() for _ in range(5)]
+    for run_id in decided:
+        site.decide(run_id, "approve", by="ann")
+    for name, parameter, key, runs in (
+        ("waiting", "after", "later", waiting),
+        ("decided", "before", "older", list(reversed(decided))),
+    ):
+        seen, query = [], {}
+        while query is not None:
+            found = ask(site, "/approvals", query_string=query)
+            assert found["open"] == 5
+            seen += [entry["run"]["run_id"] for entry in found[name]]
+            query = {parameter: found[key]} if found[key] else None
+        assert seen == runs
+    assert ask(site, "/approvals?after=nonsense", 422)["errors"][0]["field"] == "after"
+
+
 def test_blueprints_say_what_a_run_is_given(site):
     site.run(fail="read")
     names = [one["name"] for one in ask(site, "/blueprints")["blueprints"]]

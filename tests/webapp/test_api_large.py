@@ -9,11 +9,12 @@ import threading
 
 import msgspec
 import pytest
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from neurocore.documents import make
 from neurocore.documents.inspect import inspect
 from neurocore.documents.later import Later
+from neurocore.persistence.base import LogLine
 from webapp.api import pieces
 from webapp.server import Front
 
@@ -88,6 +89,34 @@ def test_a_large_answer_arrives_whole_through_the_server(site):
         front._workers.shutdown()
         front.close()
         thread.join(10)
+
+
+@pytest.mark.parametrize(
+    ("path", "read"),
+    [
+        ("/approvals", "load_gate"), ("/runs/{run}/gates", "load_gate"), ("/runs/{run}/steps", "load_step"),
+        ("/runs/{run}/logs", "load_step"), ("/runs/{run}/inspection", "load_gate"),
+    ],
+)  # fmt: skip
+def test_what_a_list_shows_is_read_while_it_is_written(site, path, read, monkeypatch):
+    monkeypatch.setattr(pieces, "WHOLE", 1000)
+    run_id = site.run("payout", batch="x" * 2000)
+    run = site.store.load_run(run_id)
+    (gate,), (step, *_) = run.gates, site.store.load_steps(run_id)
+    lines = [LogLine(at=step.started_at, level="INFO", message="x" * 20_000)]
+    gates = [structs.replace(gate, visit=visit, message="x" * 20_000) for visit in range(1, 21)]
+    site.store.save_run(structs.replace(run, gates=gates))
+    for index in range(20):
+        site.store.save_step(structs.replace(step, step_index=index, visit=index + 1, error="x" * 20_000, logs=lines))
+    count = []
+    load = getattr(site.store, read)
+    monkeypatch.setattr(site.store, read, lambda *given: count.append(given) or load(*given))
+    answer = site.client.get(f"{API}{path.format(run=run_id)}", buffered=False)
+    begun = next(answer.response)
+    assert len(count) < 20, "not all was read before the first byte"
+    assert json.loads(begun + b"".join(answer.response))
+    assert len(count) >= 20
+    answer.close()
 
 
 def test_a_kept_answer_is_the_same_however_large(site, monkeypatch):

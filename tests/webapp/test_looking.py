@@ -62,7 +62,7 @@ def test_a_blueprint_s_file_that_is_gone_is_kept_no_longer(site):
         assert f"once{number}" in here.blueprint_files()
         file.unlink()
         assert f"once{number}" not in here.blueprint_files()
-    assert len(here._blueprints) == len(here.blueprint_files())
+    assert len(here._blueprints._kept) == len(here.blueprint_files())
 
 
 def test_no_get_and_no_head_changes_a_byte_of_the_history(site, helpers):
@@ -463,3 +463,20 @@ def test_the_page_of_approvals_says_when_more_wait_than_it_shows(site, monkeypat
     text = site.page("/approvals")
     assert "1 gate<" not in text
     assert "have waited longest" in text
+
+
+def test_every_open_gate_is_on_a_page_of_approvals(site, monkeypatch):
+    monkeypatch.setattr("webapp.approvals.WAITING", 2)
+    runs = [site.run(batch=f"Batch {number}") for number in range(5)]
+    site.decide(site.run(), "approve", by="ann")
+    shown, address = [], "/approvals?blueprint=payout"
+    while address:
+        text = site.page(address)
+        waiting = text.split('id="h-decided"')[0]
+        shown += [run_id for run_id in runs if f"/runs/{run_id}#" in waiting]
+        assert ('id="h-decided"' in text) == (address == "/approvals?blueprint=payout"), "decided ones: on the first"
+        later = re.search(r'rel="next" href="(\?[^"]*after=[^"]+)"', waiting)
+        address = f"/approvals{html.unescape(later[1])}" if later else None
+    assert shown == runs, "each once, longest waiting first"
+    assert site.client.get("/approvals?after=nonsense").status_code == 422
+    assert site.client.get("/approvals?after=1-1-1-x&before=1-1-1-x").status_code == 422

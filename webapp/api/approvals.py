@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
 from neurocore.documents import make
+from neurocore.documents.later import Later
 from neurocore.documents.runs import GateDocument, RunSummary
 from neurocore.persistence.base import GateEntry
 from webapp.api.operations import get
@@ -19,7 +21,8 @@ class ApprovalsQuery(Struct, kw_only=True):
 
     blueprint: Annotated[str, Meta(description="The blueprint's name.")] = ""
     by: Annotated[str, Meta(description="Who decided; open ones are not left out by it.")] = ""
-    before: Annotated[str, Meta(description="`older` of a page: decided before it.")] = ""
+    before: Annotated[str, Meta(description="`older` of a page, or a time: decided before it.")] = ""
+    after: Annotated[str, Meta(description="`later` of a page: those that have waited less long.")] = ""
 
 
 class ApprovalDocument(Struct, kw_only=True):
@@ -32,12 +35,13 @@ class ApprovalDocument(Struct, kw_only=True):
 class ApprovalsDocument(Struct, kw_only=True):
     """Open gates, the one that waits longest first; then decided ones, newest first.
 
-    `open` counts all that wait, also those that the filter leaves out. `older` is what `before` takes for the next
-    page, null on the last.
+    `open` counts all that wait, also those that the filter leaves out. `later` is what `after` takes for the next page
+    of those that wait, `older` what `before` takes for the next page of decided ones; null on the last.
     """
 
     open: int
     waiting: list[ApprovalDocument]
+    later: str | None
     decided: list[ApprovalDocument]
     older: str | None
 
@@ -45,14 +49,22 @@ class ApprovalsDocument(Struct, kw_only=True):
 @get("/approvals")
 def list_approvals(here: Services, query: ApprovalsQuery) -> ApprovalsDocument:
     """List what waits for people, and what they decided."""
-    found = Approvals.of(here.store, query.blueprint or None, query.by or None, query.before or None)
+    found = Approvals.of(
+        here.store, query.blueprint or None, query.by or None, query.before or None, query.after or None
+    )  # fmt: skip
     return ApprovalsDocument(
-        open=here.store.count_open_gates(),
-        waiting=[_document(here, entry) for entry in found.waiting],
-        decided=[_document(here, entry) for entry in found.decided],
-        older=found.older,
-    )
+        open=here.store.count_open_gates(), waiting=_documents(here, found.waiting), later=found.later,
+        decided=_documents(here, found.decided), older=found.older,
+    )  # fmt: skip
 
 
-def _document(here: Services, entry: GateEntry) -> ApprovalDocument:
-    return ApprovalDocument(run=make.summary(entry.run, here.store, here.config), gate=make.gate(entry.gate))
+def _documents(here: Services, entries: list[GateEntry]) -> Any:
+    """A document for each; what a gate shows is read when it is written, one after the other."""
+
+    def items() -> Iterator[ApprovalDocument]:
+        for entry in entries:
+            gate = here.store.load_gate(entry.run.run_id, entry.gate.node_id, entry.gate.visit)
+            run = make.summary(entry.run, here.store, here.config)
+            yield ApprovalDocument(run=run, gate=make.gate(gate or entry.gate))
+
+    return Later(items)

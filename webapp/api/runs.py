@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated, Any, Literal
 
 from flask import request
 from msgspec import Meta, Struct
 
 from neurocore.documents import make
 from neurocore.documents.compare import compare as compared
-from neurocore.documents.inspect import gate_documents, step_documents
+from neurocore.documents.inspect import gate_documents
 from neurocore.documents.inspect import inspect as inspected
+from neurocore.documents.later import Later
 from neurocore.documents.runs import (
     DiffDocument,
     EventDocument,
     GateDocument,
     InspectDocument,
+    LogDocument,
     LogsDocument,
     OutcomeDocument,
     RunsDocument,
@@ -143,10 +146,17 @@ def list_steps(here: Services, run_id: str, query: StepsQuery) -> StepsDocument:
     """List the steps of a run in order, a page at a time."""
     whole = resolve_run_id(run_id, here.store)
     found = here.store.step_summaries(whole, after=query.after, limit=query.limit + 1)
-    steps = [here.store.load_step(whole, one.step_index) for one in found[: query.limit]]
+
+    def items() -> Iterator[StepDocument]:
+        for one in found[: query.limit]:
+            step = here.store.load_step(whole, one.step_index)
+            schema = here.schema_of(one.skill_type or "") if query.full else None
+            if step is not None:
+                yield make.step(step, full=query.full, schema=schema, later=True)
+
     return StepsDocument(
         run_id=whole,
-        steps=step_documents([one for one in steps if one is not None], here.schema_of, full=query.full, later=True),
+        steps=_written_later(items),
         more=found[query.limit - 1].step_index if len(found) > query.limit else None,
     )
 
@@ -165,23 +175,34 @@ def show_step(here: Services, run_id: str, index: int) -> StepDocument:
 def list_gates(here: Services, run_id: str) -> GatesDocument:
     """List the gates of a run with what they show, their answers, and what each answer leads to."""
     run = _run(here, run_id)
-    return GatesDocument(
-        run_id=run.run_id, gates=gate_documents(run, here.store.load_gates(run.run_id), here.store)
-    )  # fmt: skip
+    gates = here.store.load_gates(run.run_id, narrow=True)
+    return GatesDocument(run_id=run.run_id, gates=gate_documents(run, gates, here.store, later=True))
 
 
 @get("/runs/{run_id}/events", 404, 409, 410)
 def list_events(here: Services, run_id: str) -> EventsDocument:
     """List the activity of a run: every start, answer, resume and cancellation, by whom and when."""
     whole = resolve_run_id(run_id, here.store)
-    return EventsDocument(run_id=whole, events=[make.event(event) for event in here.store.load_events(whole)])
+    events = here.store.load_events(whole)
+    return EventsDocument(run_id=whole, events=_written_later(lambda: map(make.event, events)))
 
 
 @get("/runs/{run_id}/logs", 404, 409, 410)
 def list_logs(here: Services, run_id: str) -> LogsDocument:
     """List what the steps of a run logged, in order."""
     whole = resolve_run_id(run_id, here.store)
-    return LogsDocument(run_id=whole, lines=[line for step in here.store.load_steps(whole) for line in make.logs(step)])
+
+    def items() -> Iterator[LogDocument]:
+        for one in here.store.step_summaries(whole):
+            step = here.store.load_step(whole, one.step_index)
+            yield from make.logs(step) if step is not None else ()
+
+    return LogsDocument(run_id=whole, lines=_written_later(items))
+
+
+def _written_later(items: Callable[[], Iterable[Any]]) -> Any:
+    """A list of a document whose items are made when they are written, so that all of them are never in memory."""
+    return Later(items)
 
 
 @get("/runs/{run_id}/compare/{other_id}", 404, 409, 410)

@@ -162,7 +162,7 @@ def decide(here: Services, run_id: str, body: DecisionRequest) -> StandingDocume
     nothing (`decision.effect` is `repeated`); any other late answer is refused, naming who decided and when.
     """
     whole = resolve_run_id(run_id, here.store)
-    gates = here.store.load_gates(whole)
+    gates = here.store.load_gates(whole, narrow=True)
     meant = next((gate for gate in gates if gate.digest == body.digest), None)
     if body.data and meant is not None and meant.kind == "gate":
         sentence = f"Gate {meant.node_id} takes an answer and a note, and no data."
@@ -203,7 +203,7 @@ def resume_run(here: Services, run_id: str, body: ResumeRequest, begun: Begun) -
     """Hand a failed, lost or owed run to the dispatcher, or give a waiting step its data."""
     by = person(body.by)
     run = _run(here, run_id)
-    waiting = [gate for gate in here.store.load_gates(run.run_id) if gate.status is GateStatus.OPEN]
+    waiting = [gate for gate in here.store.load_gates(run.run_id, narrow=True) if gate.status is GateStatus.OPEN]
     try:
         if body.data is not None and run.status is RunStatus.SUSPENDED and [one.kind for one in waiting] == ["input"]:
             answer_input(run, waiting[0], body.data, here.store, by=by, known_by=CLAIMED)

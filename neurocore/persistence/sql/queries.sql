@@ -7,6 +7,10 @@
     r.known_by, r.replay_of, r.tags, r.epoch, r.owner, r.lease_until, r.owed, r.deaths, r.cancel_requested, r.version,
     r.legacy, r.replay_only, r.held, r.error, r.failure, r.blueprint_hash, r.blueprint_path, b.version AS blueprint_version, b.flow_type
 
+-- narrow_gate: The columns of a gate occurrence without what it shows.
+g.run, g.node_id, g.visit, g.kind, g.name, g.step_index, g.opened_at, g.message, x'80' AS shown, g.digest, g.policy,
+    g.deadline, g.status, g.closed_at, g.void_reason, r.run_id
+
 -- narrow_step: The columns of a step in a list. `rows.step_of` reads them by their place.
     s.run, s.step_index, s.component, s.node_id, s.visit, s.attempt, s.skill_type, s.skill_version, s.status,
     s.reason, s.port, s.edges_taken, s.started_at, s.duration_ms, s.error, s.error_type, s.output_keys, s.commit_index
@@ -206,6 +210,10 @@ WHERE r.run_id = ? ORDER BY e.id
 -- load_gates: A run's gate occurrences in the order they opened.
 SELECT g.*, r.run_id FROM gates AS g JOIN runs AS r ON r.run = g.run WHERE r.run_id = ? ORDER BY g.opened_at, g.step_index
 
+-- load_gates_narrow: A run's gate occurrences without what they show.
+SELECT {narrow_gate}
+FROM gates AS g JOIN runs AS r ON r.run = g.run WHERE r.run_id = ? ORDER BY g.opened_at, g.step_index
+
 -- load_answers: A run's answers in the order of their chain.
 SELECT a.* FROM answers AS a JOIN runs AS r ON r.run = a.run WHERE r.run_id = ? ORDER BY a.id
 
@@ -215,6 +223,14 @@ SELECT * FROM answers WHERE run = ? AND node_id = ? AND visit = ? ORDER BY id
 -- count_open_gates: How many gates and inputs wait for a person; those of runs that stand still do not.
 SELECT (SELECT count(*) FROM gates WHERE status = 'open')
     - (SELECT coalesce(sum(open_gates), 0) FROM runs WHERE held IS NOT NULL)
+
+-- load_gate: One gate occurrence.
+SELECT g.*, r.run_id FROM gates AS g JOIN runs AS r ON r.run = g.run
+WHERE r.run_id = ? AND g.node_id = ? AND g.visit = ?
+
+-- list_gates_narrow: Occurrences of all runs, without what they show.
+SELECT {narrow_gate}
+FROM gates AS g CROSS JOIN runs AS r ON r.run = g.run WHERE {filters} ORDER BY {order} LIMIT :limit
 
 -- list_gates: Occurrences of all runs.
 SELECT g.*, r.run_id FROM gates AS g CROSS JOIN runs AS r ON r.run = g.run WHERE {filters} ORDER BY {order} LIMIT :limit

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from neurocore.persistence.base import Answer, GateStatus, Owed, RunFilter, RunStatus, StepStatus
+from msgspec import structs
+
+from neurocore.errors import InputError
+from neurocore.persistence.base import Answer, GateRecord, GateStatus, Owed, RunFilter, RunStatus, StepStatus
 from neurocore.persistence.testing.contract import (
     Contract,
     answer,
@@ -14,6 +17,7 @@ from neurocore.persistence.testing.contract import (
     found,
     gate,
     give,
+    refused,
     run,
     status_of,
     step,
@@ -23,7 +27,7 @@ from neurocore.persistence.testing.driving import in_threads
 
 
 class Gates(Contract):
-    """`answer_gate`, `replace_gate`, `load_gates`, `list_gates`, `count_open_gates`."""
+    """`answer_gate`, `replace_gate`, `load_gates`, `load_gate`, `list_gates`, `count_open_gates`."""
 
     def test_an_answer_decides_the_gate_and_owes_the_run(self) -> None:
         self.store.create_run(waiting("r1"))
@@ -169,6 +173,42 @@ class Gates(Contract):
         decisions = [entry.gate.decision for entry in self.store.list_gates(status=(GateStatus.DECIDED,))]
         assert [one.by for one in decisions if one is not None] == ["ada", "ada", "bob"]
 
+    def test_gates_are_listed_page_by_page_with_none_lost_where_many_have_the_same_time(self) -> None:
+        for number in range(7):
+            name = f"r{number}"
+            gates = [gate(name, node, visit=visit, minute=10) for node in ("ok", "a~b-c", "é") for visit in (1, 2)]
+            self.store.create_run(run(name, status=RunStatus.SUSPENDED, gates=gates))
+        every = pages(self.store.list_gates, 4)
+        assert len(every) == len(set(every)) == 42
+        for name, node, visit in every[:20]:
+            given = answer(node, visit=visit, minute=20)
+            assert self.store.answer_gate(name, given, event=event())
+        assert pages(self.store.list_gates, 5) == every[20:], "in the same order, whoever was decided"
+        decided = pages(self.store.list_gates, 3, status=(GateStatus.DECIDED, GateStatus.DONE), by="ada")
+        assert sorted(decided) == sorted(every[:20])
+
+    def test_a_page_begins_behind_a_gate_that_is_open_no_more(self) -> None:
+        self.several()
+        first, second = self.store.list_gates(limit=2)
+        assert self.store.answer_gate(first.run.run_id, answer(), event=event())
+        assert listing(self.store.list_gates)(after=first.cursor) == [second.run.run_id, "open0"]
+
+    def test_no_page_begins_at_what_no_gate_gave(self) -> None:
+        self.several()
+        for text in ("", "x", "1", "~~", "2026-01-01", "2026-01-01~x~r1~ok", "zz-1-1-ok", "1-1-\u0663-ok"):
+            with refused(InputError):
+                self.store.list_gates(after=text)
+
+    def test_a_narrow_list_has_everything_but_what_the_gates_show(self) -> None:
+        self.several()
+        for wide, narrow in zip(self.store.list_gates(), self.store.list_gates(narrow=True), strict=True):
+            assert wide.gate.values == {"total": 12.5}
+            nothing = GateRecord(run_id="", node_id="", visit=1).shown
+            assert narrow.gate == structs.replace(wide.gate, shown=nothing)
+            assert self.store.load_gate(wide.run.run_id, wide.gate.node_id, wide.gate.visit) == wide.gate
+        assert self.store.load_gate("open0", "review", 9) is None
+        assert self.store.load_gate("nothing", "review", 1) is None
+
     def test_waiting_runs_are_those_with_an_open_gate_running_or_not(self) -> None:
         self.several()
         self.store.create_run(run("both", minute=90, gates=[gate("both", minute=90)]))
@@ -178,6 +218,16 @@ class Gates(Contract):
         assert "both" not in [one.run_id for one in self.store.page_runs(RunFilter(waiting=True)).runs]
         self.store.delete_run("open0")
         assert self.store.count_open_gates() == 2
+
+
+def pages(list_gates: Callable[..., Any], size: int, **given: Any) -> list[tuple[str, str, int]]:
+    """Every occurrence of a list, taken page by page."""
+    found: list[tuple[str, str, int]] = []
+    after = None
+    while entries := list_gates(after=after, limit=size, **given):
+        found += [(entry.run.run_id, entry.gate.node_id, entry.gate.visit) for entry in entries]
+        after = entries[-1].cursor
+    return found
 
 
 def listing(list_gates: Callable[..., Any]) -> Callable[..., list[str]]:

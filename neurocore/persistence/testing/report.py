@@ -21,7 +21,7 @@ ABILITIES: dict[str, tuple[str, ...]] = {
     "look-up of an id by its beginning": ("find_runs",),
     "counts without counting": ("status_counts", "blueprint_counts", "day_counts"),
     "what failed last": ("failed_runs",),
-    "lists of gates": ("list_gates", "count_open_gates", "load_gates"),
+    "lists of gates": ("list_gates", "count_open_gates", "load_gates", "load_gate"),
     "reading a part of a run": ("load_summary", "load_step", "step_summaries", "load_events", "load_context"),
     "finding what is owed": ("active_runs", "count_held_runs"),
     "tombstones of deleted runs": ("bury_run", "load_tombstone"),
