@@ -7,8 +7,7 @@ from collections.abc import Callable
 from markupsafe import Markup
 
 from neurocore.persistence.base import Event
-from neurocore.readable import safe
-from webapp.marks import run_url, short_id
+from webapp.marks import MOST_OF_A_TEXT, run_url, short_id
 from webapp.rendering import Page
 from webapp.text import html, line
 
@@ -60,17 +59,25 @@ def _answered(event: Event) -> Markup:
     told = html("{} {} {}", _who(event), word, gate)
     note = event.data.get("note")
     if note:
-        told += html('<blockquote class="text">{}</blockquote>', safe(str(note)[:10_000]))
+        told += _note(note)
     digest = str(event.data.get("digest") or "")
     if digest and digest != "as it stood":
         return told + html(' <span class="dim mono" title="the digest of what was shown">#{}</span>', digest[:8])
     return told + Markup(' <span class="dim">on what it showed then</span>') if digest else told
 
 
+def _note(note: object) -> Markup:
+    return html('<blockquote class="text">{}</blockquote>', _whole(note, 10_000))
+
+
+def _whole(text: object, at_once: int) -> Markup:
+    return Page(budget=MOST_OF_A_TEXT, whole=True).text(str(text), at_once)
+
+
 def _cancelled(event: Event) -> Markup:
     note = event.data.get("note")
     told = html("cancelled by {}", _who(event))
-    return told + html('<blockquote class="text">{}</blockquote>', safe(str(note)[:10_000])) if note else told
+    return told + _note(note) if note else told
 
 
 def _taken_over(event: Event) -> Markup:
@@ -91,7 +98,7 @@ _SENTENCES: dict[str, Callable[[Event], Markup]] = {
     "lost": lambda event: html("lost: {} died", line(event.data.get("from", "its process"))),
     "held": lambda event: html("stands still here: {}", line(event.data.get("because", "it came with a copy"), 300)),
     "adopted": lambda event: html("adopted by {}: it may go on here", _who(event)),
-    "warning": lambda event: html("warning: {}", line(event.data.get("message", ""), 1000)),
+    "warning": lambda event: html("warning: {}", _whole(event.data.get("message", ""), 1000)),
     "latest": lambda event: html("{} took the blueprint as its file is now", _who(event)),
 }
 

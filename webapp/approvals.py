@@ -95,7 +95,7 @@ def index() -> AnyResponse:
         "by_query": lambda name: _query(blueprint, name),
         "token": token,
         "query": _query(blueprint, by, before, after),
-        "blueprints": sorted(here.store.blueprint_counts())[:500],
+        "blueprints": sorted(here.store.blueprint_counts()),
     }
     if live.wants_block():
         return live.blocks("approvals/index.html", [], "lists", context)

@@ -24,7 +24,6 @@ from neurocore.errors import (
     RunExists,
     UsageError,
 )
-from neurocore.gates.answer import MAX_NOTE
 from neurocore.people import name_problem
 from neurocore.persistence.base import GateStatus, RunRecord
 from neurocore.readable import moment
@@ -194,7 +193,7 @@ def cancellation(run_id: str) -> AnyResponse:
     by = _name(run, "cancel")
     if not isinstance(by, str):
         return by
-    note = _lines(request.form.get("note", "")).strip()[:MAX_NOTE] or None
+    note = _lines(request.form.get("note", "")).strip() or None
     run = cancel_run(run_id, run_store=here.store, by=by, config=here.config, known_by=TYPED, note=note)
     flash("Cancelled." if run.status.ended else "It will stop after the step that runs now.", "ok")
     return redirect(run_url(run_id), 303)

@@ -80,9 +80,23 @@ class Comparing:
     @cached_property
     def steps(self) -> list[Pair]:
         """The nodes' visits of both, in the order of the first run, then what only the second has."""
-        first, second = (self._last(run) for run in self.runs)
-        places = list(dict.fromkeys([*first, *second]))[:MOST_STEPS]
-        return [self._pair(place, first.get(place), second.get(place)) for place in places]
+        first, second = self._last_attempts
+        return [self._pair(place, first.get(place), second.get(place)) for place in self._places[:MOST_STEPS]]
+
+    @property
+    def left_out(self) -> int:
+        """How many visits are not among the steps."""
+        return max(0, len(self._places) - MOST_STEPS)
+
+    @cached_property
+    def _places(self) -> list[tuple[str, int]]:
+        first, second = self._last_attempts
+        return list(dict.fromkeys([*first, *second]))
+
+    @cached_property
+    def _last_attempts(self) -> tuple[dict[tuple[str, int], StepRecord], dict[tuple[str, int], StepRecord]]:
+        first, second = self.runs
+        return self._last(first), self._last(second)
 
     def _last(self, run: RunRecord) -> dict[tuple[str, int], StepRecord]:
         steps = self._store.load_steps(run.run_id)

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from neurocore.differences import TOO_DIFFERENT_LINES, Difference, Work, compare, first_difference, lines
 from neurocore.readable import safe
 from webapp.rendering import short, veiled
+from webapp.scalars import whole_text
 from webapp.text import html, line
 
 MOST_CHANGES = 200
@@ -51,6 +52,14 @@ class Change:
             return []
         told = [(sign, safe(_cut(text))) for sign, text in found[:MOST_LINES]]
         return told + ([(" ", f"… {len(found) - MOST_LINES:,} more lines")] if len(found) > MOST_LINES else [])
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether `lines`, or `html` where there are none, leaves something of the two sides out."""
+        sides = [one for one in (self.before, self.after) if one is not GONE]
+        if not self.lines:
+            return any(isinstance(one, (list, dict)) or len(whole_text(one) or "") > 140 for one in sides)
+        return len(self.lines) > MOST_LINES or any(len(text) > LONGEST_LINE for _, text in self.lines)
 
     @property
     def html(self) -> Markup:

@@ -19,6 +19,9 @@ _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,40}")
 #: Names in addresses are cut here; no real one is as long.
 MOST_OF_A_NAME = 300
 
+#: So much of a text is in a page, folded, before a link leads to the whole.
+MOST_OF_A_TEXT = 40_000
+
 #: How a step's status is said.
 STEP_WORDS = {
     "completed": "completed", "failed": "failed", "skipped": "skipped", "suspended": "waiting", "running": "running",
@@ -42,6 +45,17 @@ def chip(kind: str, label: str) -> Markup:
 def run_url(run_id: str, *more: str) -> str:
     """The address of a run's page (or of what is below it), without asking the router: lists print hundreds."""
     return "/".join([f"{request.script_root}/runs", *(_quoted(part) for part in (run_id, *more))])
+
+
+def api_url(run_id: str, *more: str) -> str:
+    """The address at which the API has all of a run, or of a part of it."""
+    path = run_url(run_id, *more).removeprefix(request.script_root)
+    return f"{request.script_root}/api/v1{path}"
+
+
+def all_of(text: str, at_once: int, where: str) -> Markup:
+    """All of a text, so much at once and the rest folded; of one that is very long, `where` leads to the whole."""
+    return rendering.Page(budget=MOST_OF_A_TEXT, more=where, whole=True).text(text, at_once)
 
 
 def blueprint_url(name: str) -> str:
@@ -77,7 +91,8 @@ def init_app(app: Flask) -> None:
     app.jinja_env.finalize = text.finalize
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(
-        icon=icon, chip=chip, run_url=run_url, blueprint_url=blueprint_url, anchor=anchor, step_anchor=step_anchor,
+        icon=icon, chip=chip, run_url=run_url, api_url=api_url, all_of=all_of, blueprint_url=blueprint_url,
+        anchor=anchor, step_anchor=step_anchor,
         short_id=short_id, time_ago=text.time_ago, time_exact=text.time_exact, time_since=text.time_since,
         CLOCK=text.CLOCK, took=readable.took, counted=readable.counted, STEP_WORDS=STEP_WORDS,
         short_value=rendering.short,

@@ -6,25 +6,30 @@ Values under keys that are called like credentials are masked (promise 10).
 
 from __future__ import annotations
 
-import base64
-import dataclasses
-import datetime as dt
-import enum
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from neurocore import codec
-from neurocore.codec import SecretRef
 from neurocore.readable import counted, safe
-from neurocore.secrets import looks_secret, mask
+from webapp.scalars import (
+    LONG_TEXT,
+    is_scalar,
+    key_text,
+    number,
+    plain_key,
+    plain_types,
+    scalar,
+    short,
+    veiled,
+    whole_text,
+)  # fmt: skip
 from webapp.text import html, line, size
 
-LONG_TEXT = 400
+__all__ = ["Page", "Rows", "figures", "is_figures", "number", "plain_types", "records", "short", "veiled"]
+
 LONG_LINES = 8
 MOST_TEXT = 20_000
 ROWS_SHOWN = 20
@@ -36,7 +41,6 @@ FOLDED_FROM = 700
 MOST_DEPTH = 40
 
 _TABLE = '<table class="records"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>'
-NONE = Markup('<span class="none">none</span>')
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -51,11 +55,17 @@ ABSENT: Any = object()
 
 
 class Page:
-    """Renders values one after another within one budget of characters. `more` is where a whole value can be had."""
+    """Renders values one after another within one budget of characters. `more` is where a whole value can be had.
 
-    def __init__(self, *, budget: int = 120_000, more: str | None = None) -> None:
+    A `whole` page shows all there is as far as the budget goes: what is long is folded, and `cut` says whether
+    something is missing.
+    """
+
+    def __init__(self, *, budget: int = 120_000, more: str | None = None, whole: bool = False) -> None:
         self.left = budget
         self.more = more
+        self.whole = whole
+        self.cut = False
 
     def value(self, value: Any, depth: int = 0) -> Markup:
         """The value as HTML."""
@@ -68,7 +78,23 @@ class Page:
             return self._mapping(value, depth)
         if isinstance(value, list):
             return self._list(value, depth)
-        return self._spend(scalar(value))
+        return self._spend(self._scalar(value))
+
+    def text(self, text: str, at_once: int = LONG_TEXT) -> Markup:
+        """A text, so much of it at once and the rest folded."""
+        head, rest = self.parts(text, at_once)
+        return head + rest
+
+    def parts(self, text: str, at_once: int) -> tuple[Markup, Markup]:
+        """What is shown of a text at once, and the folded rest; that does not belong into a heading."""
+        head, further = text[:at_once], text[at_once : max(self.left, at_once)]
+        rest = Markup("")
+        if further:
+            form = '<details class="fold"><summary class="dim">… {} more</summary><div class="text">{}</div></details>'
+            rest = html(form, size(len(text) - at_once), safe(further))
+        if len(head) + len(further) < len(text):
+            rest += self._missing(size(len(text) - len(head) - len(further)))
+        return self._spend(html("{}", safe(head))), self._spend(rest)
 
     def mapping(self, values: Mapping[Any, Any]) -> Markup:
         """A mapping's entries, masked, each with its key as a term."""
@@ -81,7 +107,8 @@ class Page:
     def beside(self, now: Any, before: Any) -> Markup:
         """Two sets of named figures side by side: this run's and the last approved one's."""
         heads = ("this run", "last approved")
-        return self._spend(figures(veiled(plain_types(now)), veiled(plain_types(before)), heads))
+        now, before = veiled(plain_types(now)), veiled(plain_types(before))
+        return self._spend(figures(now, before, heads, length=self._key_length(120)))
 
     # ---------------------------------------------------------------- text
 
@@ -92,11 +119,10 @@ class Page:
         if len(text) <= LONG_TEXT and lines <= LONG_LINES:
             tag = "div" if lines > 1 else "span"
             return self._spend(html('<{0} class="text">{1}</{0}>', tag, safe(text)))
-        shown = text[: min(MOST_TEXT, max(self.left, LONG_TEXT))]
+        most = max(self.left, LONG_TEXT)
+        shown = text[: most if self.whole else min(MOST_TEXT, most)]
         what = f"{lines:,} lines, {size(len(text))}" if lines > 1 else size(len(text))
-        rest = Markup("")
-        if len(shown) < len(text):
-            rest = html('<p class="rest">… {} more. {}</p>', size(len(text) - len(shown)), self._link())
+        rest = self._missing(size(len(text) - len(shown))) if len(shown) < len(text) else Markup("")
         return self._spend(
             html(
                 '<details class="fold"><summary><span class="text">{}…</span> <span class="dim">{}</span></summary>'
@@ -113,21 +139,33 @@ class Page:
     def _list(self, items: list[Any], depth: int) -> Markup:
         if not items:
             return Markup('<span class="none">empty list</span>')
-        rows = records(items)
+        rows = records(items, len(items) if self.whole else ROWS_SHOWN + ROWS_FOLDED)
         if rows is not None:
             return self._table(rows, depth)
-        if all(is_scalar(item) for item in items) and len(items) <= 30:
-            parts = [short(item, 60) for item in items]
+        if len(items) <= 30 and all(is_scalar(item) for item in items):
+            parts = [short(item, 160) for item in items]
             if sum(map(len, parts)) < 160:
                 return self._spend(html('<span class="text">{}</span>', ", ".join(parts)))
-        shown = [html("<li>{}</li>", self.value(item, depth + 1)) for item in self._while_budget(items, ITEMS_SHOWN)]
+        shown = self._items(items[:ITEMS_SHOWN], depth)
         body = html('<ol class="items">{}</ol>', Markup("").join(shown))
+        further = items[ITEMS_SHOWN:]
+        if self.whole and further and len(shown) == ITEMS_SHOWN:
+            more = self._items(further, depth)
+            body += html(
+                '<details class="fold"><summary class="dim">{} more</summary>'
+                '<ol class="items" start="{}">{}</ol></details>',
+                counted(len(further), "item"), ITEMS_SHOWN + 1, Markup("").join(more),
+            )  # fmt: skip
+            shown += more
         body += self._rest(len(items) - len(shown), "item")
         return self._folded(body, counted(len(items), "item"), depth)
 
+    def _items(self, items: list[Any], depth: int) -> list[Markup]:
+        return [html("<li>{}</li>", self.value(item, depth + 1)) for item in self._while_budget(items, len(items))]
+
     def _table(self, rows: Rows, depth: int) -> Markup:
         head = Markup("").join(
-            html('<th scope="col"{}>{}</th>', _num(numeric), line(column, 60))
+            html('<th scope="col"{}>{}</th>', _num(numeric), line(column, self._key_length(60)))
             for column, numeric in zip(rows.columns, rows.numeric, strict=True)
         )
         first = self._rows(rows, rows.cells[:ROWS_SHOWN], depth)
@@ -137,7 +175,7 @@ class Page:
         )
         further = rows.cells[ROWS_SHOWN:]
         if further and len(first) == ROWS_SHOWN:
-            more = self._rows(rows, further[:ROWS_FOLDED], depth)
+            more = self._rows(rows, further if self.whole else further[:ROWS_FOLDED], depth)
             whole += html(
                 '<details class="fold"><summary>{} more</summary><div class="scroll" tabindex="0" role="group" '
                 'aria-label="More rows">{}</div>{}</details>',
@@ -166,15 +204,24 @@ class Page:
             return Markup('<span class="none">empty</span>')
         values = veiled(values)
         if is_figures(values):
-            return self._spend(figures(values))
+            return self._spend(figures(values, length=self._key_length(120)))
         entries = []
-        for key, item in self._while_budget(list(values.items()), 500):
-            entries.append(html("<div><dt>{}</dt><dd>{}</dd></div>", key_text(key), self.value(item, depth + 1)))
+        for key, item in self._while_budget(list(values.items()), len(values) if self.whole else 500):
+            name = key_text(key, self._key_length(120))
+            entries.append(html("<div><dt>{}</dt><dd>{}</dd></div>", name, self.value(item, depth + 1)))
         body = html('<dl class="tree">{}</dl>', Markup("").join(entries))
         body += self._rest(len(values) - len(entries), "key")
         return self._folded(body, counted(len(values), "key"), depth)
 
     # ---------------------------------------------------------------- the budget
+
+    def _key_length(self, most: int) -> int:
+        return max(most, self.left) if self.whole else most
+
+    def _scalar(self, value: Any) -> Markup:
+        """A value without parts; where all is to be shown, those that are long are folded like text."""
+        told = whole_text(value) if self.whole else None
+        return self._text(told) if told is not None and len(told) > LONG_TEXT else scalar(value)
 
     def _spend(self, html: Markup) -> Markup:
         self.left -= len(html)
@@ -193,126 +240,21 @@ class Page:
         return html('<details class="fold"><summary class="dim">{}</summary>{}</details>', what, body)
 
     def _rest(self, count: int, noun: str) -> Markup:
-        if count <= 0:
-            return Markup("")
-        return html('<p class="rest">… {} more. {}</p>', counted(count, noun), self._link())
+        return self._missing(counted(count, noun)) if count > 0 else Markup("")
+
+    def _missing(self, what: str) -> Markup:
+        self.cut = True
+        return html('<p class="rest">… {} more. {}</p>', what, self._link())
 
     def _elsewhere(self, value: Any) -> Markup:
+        self.cut = True
         return html('<span class="rest">{} {}</span>', short(value, 60), self._link())
 
     def _link(self) -> Markup:
         return html('<a href="{}">Download the whole</a>', self.more) if self.more else Markup("")
 
 
-# -------------------------------------------------------------------- single values
-
-
-def scalar(value: Any) -> Markup:
-    """A value that is neither text nor has parts."""
-    if value is None:
-        return NONE
-    if isinstance(value, bool):
-        return html('<span class="bool">{}</span>', "yes" if value else "no")
-    if isinstance(value, (int, float, Decimal)):
-        return html('<span class="number">{}</span>', number(value))
-    if isinstance(value, SecretRef):
-        return html('<code title="taken from the environment when a step starts">{}</code>', safe(value.reference))
-    return html('<span class="text">{}</span>', short(value, LONG_TEXT))
-
-
-def number(value: float | Decimal) -> str:
-    """The digits as they are; amounts (decimal fractions) grouped by thousands, whole numbers (they may be ids) not."""
-    if isinstance(value, int):
-        if value.bit_length() > 2000:
-            return f"a number of about {int(value.bit_length() * 0.30103):,} digits"
-        return str(value)
-    text = str(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"nan": "not a number", "inf": "∞", "-inf": "−∞"}[text]
-    whole, point, fraction = text.partition(".")
-    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
-    if not digits.isdigit() or len(text) > 60:
-        return text[:200]
-    return f"{sign}{int(digits):,}{point}{fraction}"
-
-
-def short(value: Any, limit: int = 80) -> str:
-    """A value on one line: text cut, lists and mappings by size. Safe text, not HTML."""
-    value = plain_types(value)
-    if isinstance(value, str):
-        return line(value, limit) if value else "empty text"
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (int, float, Decimal)):
-        return number(value)
-    if isinstance(value, (list, dict)):
-        return _brief(value, limit)
-    if isinstance(value, SecretRef):
-        return line(value.reference, limit)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        data = bytes(value)
-        text = base64.b64encode(data[:48]).decode()
-        return f"{size(len(data))}: base64 {text}{'…' if len(data) > 48 else ''}"
-    if isinstance(value, dt.datetime):
-        return value.isoformat(" ")
-    if isinstance(value, (dt.date, dt.time)):
-        return value.isoformat()
-    if isinstance(value, enum.Enum):
-        return line(f"{type(value).__name__}.{value.name}", limit)
-    try:
-        return line(str(value), limit)
-    except Exception:  # a class of the project may not be able to say itself
-        return line(f"a {type(value).__name__}", limit)
-
-
-def _brief(value: list[Any] | dict[Any, Any], limit: int) -> str:
-    """A small list or mapping with what is in it, a large one by its size."""
-    if isinstance(value, list):
-        parts = [short(item, 40) for item in value] if 0 < len(value) <= 8 and all(map(is_scalar, value)) else []
-        name = counted(len(value), "item")
-    else:
-        small = 0 < len(value) <= 6 and all(map(is_scalar, value.values()))
-        parts = [f"{key_text(key)} {short(item, 40)}" for key, item in veiled(value).items()] if small else []
-        name = counted(len(value), "key")
-    text = ", ".join(parts)
-    return text if parts and len(text) <= limit else name
-
-
-def plain_types(value: Any) -> Any:
-    """Tuples and sets as lists, objects with fields as mappings; everything else as it is."""
-    kind = type(value)
-    if kind in (str, dict, list, int, float, bool) or value is None or kind is SecretRef:
-        return value
-    if kind is codec.Unreadable:
-        return codec.plain(value)
-    if isinstance(value, tuple):
-        return list(value)
-    if isinstance(value, (set, frozenset)):
-        return sorted(value, key=lambda item: (type(item).__name__, str(item)))
-    if isinstance(value, msgspec.Struct):
-        return {name: getattr(value, name, None) for name in value.__struct_fields__}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {one.name: getattr(value, one.name, None) for one in dataclasses.fields(value)}
-    if callable(getattr(value, "model_dump", None)):
-        return dict(value.model_dump())
-    return value
-
-
-def veiled(values: dict[Any, Any]) -> dict[Any, Any]:
-    """The mapping with what is called like a credential masked. What is inside its values, when that is shown."""
-    return {key: mask({key: item})[key] if _is_credential(key) else item for key, item in values.items()}
-
-
-def _is_credential(key: Any) -> bool:
-    return isinstance(key, str) and looks_secret(key[:200])
-
-
-def is_scalar(value: Any) -> bool:
-    """Whether a value has no parts and fits a table's cell."""
-    value = plain_types(value)
-    return not isinstance(value, (dict, list)) and not (isinstance(value, str) and len(value) > LONG_TEXT)
+# -------------------------------------------------------------------- figures and records
 
 
 def is_figures(values: dict[Any, Any]) -> bool:
@@ -323,7 +265,9 @@ def is_figures(values: dict[Any, Any]) -> bool:
     return 2 <= len(items) <= 40 and numbers * 2 >= len(items) and fits
 
 
-def figures(values: dict[Any, Any], before: dict[Any, Any] | None = None, heads: tuple[str, str] = ("", "")) -> Markup:
+def figures(
+    values: dict[Any, Any], before: dict[Any, Any] | None = None, heads: tuple[str, str] = ("", ""), length: int = 120
+) -> Markup:
     """Named figures in a column, aligned; with `before`, theirs beside them, and the differences marked."""
     keys = list(dict.fromkeys([*values, *(before or ())]))
     rows = []
@@ -333,7 +277,7 @@ def figures(values: dict[Any, Any], before: dict[Any, Any] | None = None, heads:
         cells = [_figure(now, "ins" if differs else "")]
         if before is not None:
             cells.append(_figure(then, "del" if differs else "dim"))
-        rows.append(html('<tr><th scope="row">{}</th>{}</tr>', key_text(key), Markup("").join(cells)))
+        rows.append(html('<tr><th scope="row">{}</th>{}</tr>', key_text(key, length), Markup("").join(cells)))
     head = Markup("")
     if before is not None:
         head = html(
@@ -352,12 +296,9 @@ def _figure(value: Any, mark: str) -> Markup:
     return html('<td class="num{}">{}</td>', Markup(" dim") if mark == "dim" else Markup(""), shown)
 
 
-def records(items: list[Any]) -> Rows | None:
-    """The list as a table when it is one: mappings that share most of a few keys."""
-    rows = [
-        veiled(plain) if isinstance(plain := plain_types(item), dict) else None
-        for item in items[: ROWS_SHOWN + ROWS_FOLDED]
-    ]
+def records(items: list[Any], most: int = ROWS_SHOWN + ROWS_FOLDED) -> Rows | None:
+    """The list as a table when it is one: mappings that share most of a few keys. So many are looked at."""
+    rows = [veiled(plain) if isinstance(plain := plain_types(item), dict) else None for item in items[:most]]
     if not rows or not all(rows):
         return None
     mappings = [row for row in rows if row is not None]
@@ -370,16 +311,6 @@ def records(items: list[Any]) -> Rows | None:
     return Rows(columns=[str(plain_key(column)) for column in columns], cells=cells, numeric=numeric)
 
 
-def key_text(key: Any) -> str:
-    """A mapping's key for people."""
-    return line(plain_key(key), 120)
-
-
-def plain_key(key: Any) -> str:
-    """Text as it is, anything else in brackets of its type."""
-    return key if isinstance(key, str) else short(key, 100)
-
-
 def _all_numbers(values: Iterable[Any]) -> bool:
     found = [value for value in values if value is not None and value is not ABSENT]
     return bool(found) and all(
@@ -389,8 +320,3 @@ def _all_numbers(values: Iterable[Any]) -> bool:
 
 def _num(numeric: bool) -> Markup:
     return Markup(' class="num"') if numeric else Markup("")
-
-
-def value_text(value: Any) -> Markup:
-    """A short value inside a sentence or a difference, escaped."""
-    return escape(short(value, 160))

@@ -49,6 +49,8 @@ _log = logging.getLogger(__name__)
 #: Of a long run the first and the last steps are sent, the rest when asked for.
 FIRST_STEPS, LAST_STEPS = 40, 110
 DECIDED_SHOWN = 3
+#: How many characters of HTML all that is decided on may take: for the page, and for one gate of many.
+MOST_WHOLE, LEAST_WHOLE = 400_000, 50_000
 #: How many courses of ended runs are kept, some 50 KB each.
 MOST_COURSES = 64
 
@@ -87,6 +89,9 @@ class Panel(Struct, kw_only=True):
 
     gate: GateRecord
     id: str
+    #: Renders all that is decided on; `page.cut` says whether something did not fit.
+    page: rendering.Page
+    whole_at: str
     values: list[Shown]
     outlook: Preview | None
     last: LastApproved | None
@@ -322,9 +327,10 @@ class RunPage:
         whole = self.store.load_gate(self.run.run_id, gate.node_id, gate.visit)
         return whole.values if whole is not None else {}
 
-    def page_of_values(self) -> rendering.Page:
-        """A fresh budget for rendering values."""
-        return rendering.Page(more=run_url(self.run.run_id, "download", "context"))
+    def page_of_values(self, of: GateRecord | str = "context") -> rendering.Page:
+        """A fresh budget for rendering values: those of the context, the inputs, or that a gate showed."""
+        what = of if isinstance(of, str) else anchor("gate", of.node_id, of.visit)
+        return rendering.Page(more=run_url(self.run.run_id, "download", what))
 
     def _panel(self, gate: GateRecord) -> Panel:
         values = self.values_of(gate)
@@ -340,11 +346,15 @@ class RunPage:
             if old is not None:
                 before, after = self.values_of(old), values
                 looked = diff.changes({"message": old.message, **before}, {"message": gate.message, **after}, work=work)
+        whole_at = run_url(self.run.run_id, "download", anchor("gate", gate.node_id, gate.visit))
+        budget = max(LEAST_WHOLE, MOST_WHOLE // max(1, len(self.open_gates)))
         shown = [Shown(key=key, value=value, before=before.get(key, diff.GONE)) for key, value in values.items()]
         beside = {one.key for one in shown if one.beside}
         return Panel(
             gate=gate,
             id=anchor("gate", gate.node_id, gate.visit),
+            page=rendering.Page(budget=budget, more=whole_at, whole=True),
+            whole_at=whole_at,
             values=shown,
             outlook=_or_none(lambda: preview(self.run.run_id, self.store, gate=gate.node_id, visit=gate.visit)),
             last=last,

@@ -20,7 +20,7 @@ from neurocore.secrets import mask
 from webapp import listing, live, standing, steps
 from webapp.comparing import Comparing
 from webapp.filters import Filter
-from webapp.marks import run_url
+from webapp.marks import anchor, run_url
 from webapp.rendering import Page
 from webapp.runpage import RunPage
 from webapp.services import Services, services
@@ -75,9 +75,12 @@ def _counts(here: Services, wanted: Filter) -> dict[str, Any]:
     return {
         "statuses": [(status, counts.get(status, 0)) for status in RunStatus],
         "total": sum(counts.values()),
-        "blueprint_options": _options(tuple(sorted(blueprints.items())[:500]), wanted.runs.blueprint),
+        "blueprint_options": _options(tuple(sorted(blueprints.items())), wanted.runs.blueprint),
     }
 
+
+#: How many blueprints there are to choose from in a field, and how long their names may be there.
+MOST_OPTIONS, MOST_OPTION = 500, 200
 
 _SELECTED = Markup(" selected")
 
@@ -86,11 +89,15 @@ _SELECTED = Markup(" selected")
 def _options(blueprints: tuple[tuple[str, int], ...], chosen: str | None) -> Markup:
     """What there is to choose in the field of blueprints, kept for as long as the counts are the same."""
     form = '<option value="{}"{}>{} ({:,})</option>'
-    return Markup("\n").join(
+    there = [(name, count) for name, count in blueprints if len(name) <= MOST_OPTION]
+    options = [
         html(form, name, _SELECTED if name == chosen else "", line(name, 60), count)
-        for name, count in blueprints
-        if len(name) <= 200
-    )
+        for place, (name, count) in enumerate(there)
+        if place < MOST_OPTIONS or name == chosen
+    ]
+    if len(blueprints) > len(options):
+        options.append(html("<option disabled>… {:,} more, by the address</option>", len(blueprints) - len(options)))
+    return Markup("\n").join(options)
 
 
 @area.get("/runs/<run_id>")
@@ -176,12 +183,13 @@ def whole_record(run_id: str) -> AnyResponse:
 
 @area.get("/runs/<run_id>/download/<what>")
 def download(run_id: str, what: str) -> Response:
-    """The context, the inputs or what one step set, as JSON with credentials masked, sent piece by piece."""
+    """The context, the inputs, what one step set or a gate shows, as JSON with credentials masked, piece by piece."""
     here = services()
     run = _summary(run_id, here)
     values = _values(run, what, here)
     if values is None:
-        abort(404, f"Run {run.run_id} has no {what[:50]!r} to download; there are context, inputs and step-<number>.")
+        there = "context, inputs, step-<number> and its gates"
+        abort(404, f"Run {run.run_id} has no {what[:50]!r} to download; there are {there}.")
     name = "".join(
         letter for letter in f"{run.run_id[:40]}-{what}" if letter.isascii() and (letter.isalnum() or letter in "-_")
     )
@@ -197,6 +205,11 @@ def _values(run: RunRecord, what: str, here: Services) -> dict[str, bytes] | Non
         return here.store.load_context(run.run_id)
     if what == "inputs":
         return {key: codec.encode(value) for key, value in load_run(run.run_id, here.store).initial_data.items()}
+    if what.startswith("gate-"):
+        gates = here.store.load_gates(run.run_id, narrow=True)
+        meant = next((gate for gate in gates if anchor("gate", gate.node_id, gate.visit) == what), None)
+        gate = here.store.load_gate(run.run_id, meant.node_id, meant.visit) if meant is not None else None
+        return None if gate is None else {"message": codec.encode(gate.message), "shown": gate.shown}
     index = numerals.whole(what.removeprefix("step-")[:10]) if what.startswith("step-") else None
     found = here.store.load_step(run.run_id, index) if index is not None else None
     return None if found is None else found.changes.set

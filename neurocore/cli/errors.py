@@ -110,7 +110,8 @@ def _unexpected(error: Exception) -> str:
         return "A value is nested too deeply to be shown; `neurocore db export` takes it out whole."
     from neurocore.runtime.guard import masked
 
-    said = masked(str(error)).strip().split("\n")[0][:300]
+    said, _, more = masked(str(error)).strip().partition("\n")
+    said = f"{said[:300]}…" if more or len(said) > 300 else said
     what = f"{type(error).__name__}: {said}" if said else type(error).__name__
     return f"NeuroCore met something it did not expect ({what}); `neurocore --debug …` shows where."
 

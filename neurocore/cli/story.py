@@ -7,20 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurocore.cli.brief import short_id
+from neurocore.cli.gate import gate_lines
 from neurocore.cli.output import columns, mark, paint
 from neurocore.cli.project import Project
 from neurocore.cli.text import WHOLE, ago, cut, line, near, safe, short, since, when, width, wrapped
 from neurocore.cli.values import block, named, on_a_line
-from neurocore.differences import first_difference
 from neurocore.documents import make
-from neurocore.documents.inspect import last_approved, outlooks
 from neurocore.documents.standing import state as state_of
 from neurocore.persistence.base import GateStatus, RunStatus, StepStatus, still
 from neurocore.readable import counted, took
 from neurocore.runtime.definition import definition, shown
 
 if TYPE_CHECKING:
-    from neurocore.documents.runs import DifferenceDocument
     from neurocore.persistence.base import CurrentNode, Event, GateRecord, RunRecord, StepRecord
     from neurocore.runtime.executor import Decision
 
@@ -99,54 +97,6 @@ def standing(run: RunRecord, state: str) -> tuple[str, str]:
         return "failed", f"{word} at {line(failure.node)}" if failure and failure.node else word
     worked = f" in {took(run.duration_ms)}" if run.duration_ms is not None else ""
     return run.status.value, run.status.value + (worked if run.status is RunStatus.COMPLETED else "")
-
-
-def gate_lines(gate: GateRecord, run: RunRecord, project: Project, *, indent: str, full: bool = False) -> list[str]:
-    """An open gate as its reviewer reads it: the message, the values, what has changed, what each answer leads to."""
-    room = columns()
-    lines = wrapped(safe(gate.message), room, indent)
-    values = shown(gate.values)
-    if values:
-        lines += ["", *named(values, indent=f"{indent}  ", room=room, most=None if full else 12)]
-    if gate.kind == "input":
-        return lines
-    approved = last_approved(run, gate, project.store)
-    if approved is not None:
-        lines += ["", *_since(approved, project, indent, room)]
-    outlook = outlooks(run, gate, project.store)
-    if outlook is not None:
-        lines.append("")
-        for word, colour, one in (("Approve", "green", outlook.approve), ("Reject", "red", outlook.reject)):
-            sentence = wrapped(f"→ {line(one.sentence)}", room - width(indent) - 8, "", "  ")
-            lines.append(f"{indent}{paint(word.ljust(7), colour)} {sentence[0]}")
-            lines += [f"{indent}        {rest}" for rest in sentence[1:]]
-    if gate.policy.note != "optional":
-        needed = "Every answer" if gate.policy.note == "required" else "A rejection"
-        lines.append(f"{indent}{paint(f'{needed} needs a note.', 'dim')}")
-    if full:
-        lines.append(f"{indent}{paint(f'Digest {gate.digest}', 'dim')}")
-    return lines
-
-
-def change(one: DifferenceDocument, room: int) -> str:
-    """One difference on one line: `1,200 → 1,234`; with what was not compared."""
-    if one.kind == "cut":
-        return f"… {one.note}"
-    told = _before_and_after(one.before, one.after, one.kind, room - width(one.note or ""))
-    return f"{told} ({one.note})" if one.note else told
-
-
-def _before_and_after(before: Any, after: Any, kind: str, room: int) -> str:
-    half = max(12, (room - 3) // 2)
-    if kind == "added":
-        return f"(new) {short(after, room - 6)}"
-    if kind == "removed":
-        return f"(gone) {short(before, room - 7)}"
-    old, new = short(before, half), short(after, half)
-    if isinstance(before, str) and isinstance(after, str) and old.endswith("…") and new.endswith("…"):
-        start = first_difference(before, after) - half // 2
-        old, new = (cut(f"…{line(text[start:])}" if start > 0 else line(text), half) for text in (before, after))
-    return f"{old} → {new}" if old != new else f"{new} (changed inside)"
 
 
 # ---------------------------------------------------------------- the parts
@@ -358,24 +308,6 @@ def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], sta
 
 def _waits(gate: GateRecord) -> str:
     return f"{_name(gate.node_id, gate.visit)} waits for {'data' if gate.kind == 'input' else 'a decision'}"
-
-
-def _since(approved: Any, project: Project, indent: str, room: int) -> list[str]:
-    decision = approved.gate.decision
-    who = f", by {line(decision.by)} {ago(decision.at)}" if decision else ""
-    name = short_id(approved.run.run_id, project.store)
-    differences = make.differences(approved.differences)
-    if not differences:
-        return wrapped(f"The same values as were last approved (run {name}{who}).", room, indent, f"{indent}  ")
-    lines = wrapped(f"Changed since the last approval (run {name}{who}):", room, indent, f"{indent}  ")
-    gutter = min(max(width(line(one.key)) for one in differences), 24)
-    for one in differences[:20]:
-        key = cut(line(one.key), gutter)
-        told = change(one, room - gutter - len(indent) - 4)
-        lines.append(f"{indent}  {key}{' ' * (gutter - width(key))}  {told}")
-    if len(differences) > 20:
-        lines.append(f"{indent}  … {counted(len(differences) - 20, 'more difference')} (--json has all)")
-    return lines
 
 
 def _outputs(run: RunRecord, project: Project) -> list[str]:

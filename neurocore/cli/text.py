@@ -155,8 +155,8 @@ def short(value: Any, columns: int = 60) -> str:
 
 def number(value: Any) -> str:
     """A number with its digits as they are; one too large to write out says how large it is."""
-    if isinstance(value, int) and value.bit_length() > 2000:
-        return f"a number of about {int(value.bit_length() * 0.30103) + 1:,} digits"
+    if isinstance(value, int) and value.bit_length() > 14_000:  # Python writes no more than 4,300 digits unasked
+        return f"a number of about {int(value.bit_length() * 0.30103) + 1:,} digits (--json has them)"
     return line(value)
 
 

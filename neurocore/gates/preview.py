@@ -73,7 +73,7 @@ def outlooks(plan: Plan, gate: GateRecord, progress: Progress, unset: Sequence[s
     approve = _outlook(plan, node, APPROVED, progress, unset)
     if gate.policy.require:
         waiting = [one for one in _spread(plan, node, APPROVED, progress) if one != node.id]
-        sentence = "the run ends failed" + (f"; {listed(waiting)} will not run" if waiting else "")
+        sentence = "the run ends failed" + (f"; {_every(waiting)} will not run" if waiting else "")
         return Preview(
             approve=approve,
             reject=Outlook(runs=[], maybe=[], skips=waiting, ends="failed", sentence=sentence),
@@ -205,12 +205,12 @@ def _outlook(plan: Plan, gate: PlanNode, port: str, progress: Progress, unset: S
     certain = [id for id, chance in back.items() if chance is _YES]
     gates = {node.id for node in plan.nodes if node.is_gate}
     opened = [id for id in runs if id in gates]
-    ends = f"waits at {listed(opened)}" if opened else f"goes back to {listed(certain)}" if certain else "completed"
+    ends = f"waits at {_every(opened)}" if opened else f"goes back to {_every(certain)}" if certain else "completed"
     if ends == "completed" and unset and not runs and not maybe:
         ends = "failed"
     sentence = _sentence(runs, maybe, skips, gates, ends, unset)
     if at_bound:
-        sentence = f"the loop at {listed(turns)} is left, as it has reached its bound; {sentence}"
+        sentence = f"the loop at {_every(turns)} is left, as it has reached its bound; {sentence}"
     return Outlook(runs=runs, maybe=maybe, skips=skips, ends=ends, sentence=sentence)
 
 
@@ -221,8 +221,8 @@ def _fails_at_bound(plan: Plan, gate: PlanNode, port: str, progress: Progress, t
     stays = {id: chance for id, chance in spread.items() if plan.by_id[id].index in inside}
     runs = [id for id, chance in stays.items() if chance is _YES]
     maybe = [id for id, chance in stays.items() if chance is _MAYBE]
-    why = f"the run fails, as the loop at {listed(turns)} has reached its bound"
-    parts = [f"{words} {listed(ids)}" for words, ids in (("runs", runs), ("may run", maybe)) if ids]
+    why = f"the run fails, as the loop at {_every(turns)} has reached its bound"
+    parts = [f"{words} {_every(ids)}" for words, ids in (("runs", runs), ("may run", maybe)) if ids]
     skips = [id for id in spread if id not in (*runs, *maybe)]
     return Outlook(runs=runs, maybe=maybe, skips=skips, ends="failed", sentence=", then ".join([*parts, why]))
 
@@ -255,6 +255,11 @@ def _behind_gates(plan: Plan, gates: Sequence[str]) -> set[str]:
     return {plan.nodes[index].id for id in gates for index in _forward(plan, plan.by_id[id].index)}
 
 
+def _every(ids: Sequence[str]) -> str:
+    """Name all of them: nobody can decide on "and 3 more"."""
+    return listed(ids, len(ids))
+
+
 def _sentence(
     runs: list[str], maybe: list[str], skips: list[str], gates: set[str], ends: str, unset: Sequence[str]
 ) -> str:
@@ -264,11 +269,11 @@ def _sentence(
         "may wait at": [id for id in maybe if id in gates],
         "skips": skips,
     }
-    parts = [f"{words} {listed(ids)}" for words, ids in said.items() if ids]
+    parts = [f"{words} {_every(ids)}" for words, ids in said.items() if ids]
     if ends == "failed":
-        return ", ".join([*parts, f"then the run fails: nothing sets its output {listed(unset)}"])
+        return ", ".join([*parts, f"then the run fails: nothing sets its output {_every(unset)}"])
     if ends == "completed" and unset:
-        return ", ".join([*parts, f"then completed if {listed(unset)} is set by then"])
+        return ", ".join([*parts, f"then completed if {_every(unset)} is set by then"])
     if parts or ends.startswith("waits"):
         parts.append(f"then {ends}")
     else:

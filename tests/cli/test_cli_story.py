@@ -395,3 +395,59 @@ def test_what_is_told_of_runs_in_a_pipe_fits_80_columns_but_for_what_is_to_be_co
     wide = [(args, one) for args, one in told if width(one) > 80 and not one.startswith("  neurocore ")]
     assert wide == []
     assert any(one.strip() == f"neurocore runs approve {first}" for _, one in told), "a command was broken"
+
+
+MANY = """
+name: many
+components:
+  - {name: act, type: act}
+inputs:
+  text: {type: string, default: none}
+  rows: {type: list, default: []}
+flow:
+  steps:
+    - approval: {name: review, message: "Release all of it? {{ text }}", show: [text, rows]}
+    - component: act
+"""
+WORDS = [f"word{number:04d}" for number in range(400)]
+
+
+def many(project, name, words):
+    """A run of `many` whose gate shows so many words, as text and as records."""
+    (project.root / "blueprints" / "many.yaml").write_text(MANY)
+    data = {"text": "\n".join(words), "rows": [{"name": word, "why": f"because {word}"} for word in words]}
+    for key, value in data.items():
+        (project.root / f"{name}.{key}").write_text(value if key == "text" else json.dumps(value))
+    return project.json("run", "many", "--data", f"text=@{name}.text", "--data", f"rows=@{name}.rows")["run_id"]
+
+
+@pytest.mark.parametrize("args", [(), ("--full",)])
+def test_what_a_gate_shows_is_told_whole_before_one_decides(project, args):
+    run_id = many(project, "first", WORDS)
+    told = project.ok("runs", "inspect", run_id, *args).partition("Where it stands")[2]
+    assert not [word for word in WORDS if told.count(word) < 3], "in the message, the text and the rows"
+    assert "more line" not in told
+    assert "more row" not in told
+
+
+def test_a_run_that_stops_at_its_gate_tells_all_that_it_shows(project):
+    many(project, "first", WORDS[:50])
+    told = project.ok("run", "many", "--data", "text=@first.text", "--data", "rows=@first.rows")
+    assert not [word for word in WORDS[:50] if told.count(word) < 3]
+
+
+def test_every_difference_from_what_was_approved_last_is_told_with_both_sides(project):
+    first = many(project, "first", [f"old{word}" for word in WORDS[:60]])
+    project.ok("runs", "approve", first)
+    told = project.ok("runs", "inspect", many(project, "second", WORDS[:60]))
+    changed = told.partition("Changed since the last approval")[2]
+    assert not [word for word in WORDS[:60] if f"because old{word}" not in changed]
+    assert not [word for word in WORDS[:60] if f"because {word}" not in changed]
+    assert "more difference" not in told
+
+
+def test_a_gate_that_shows_too_much_for_a_terminal_says_so_and_where_it_is(project):
+    run_id = many(project, "first", [word * 60 for word in WORDS])
+    told = project.ok("runs", "inspect", run_id)
+    assert "too much for here; `runs inspect --full` has all of it." in " ".join(told.split())
+    assert WORDS[-1] * 60 in "".join(project.ok("runs", "inspect", run_id, "--full").split())

@@ -95,7 +95,7 @@ def _went(status: str | None, milliseconds: float | None) -> str:
 
 
 def _differences(found: Sequence[DifferenceDocument], indent: str, *, quiet: bool = False) -> None:
-    from neurocore.cli.story import change
+    from neurocore.cli.gate import change
 
     if not found and not quiet:
         out(f"{indent}The same.")

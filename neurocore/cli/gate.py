@@ -1,0 +1,107 @@
+"""An open gate as its reviewer reads it in a terminal: nothing that is decided on is cut."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from neurocore.cli.brief import short_id
+from neurocore.cli.output import columns, paint
+from neurocore.cli.project import Project
+from neurocore.cli.text import ago, cut, line, safe, short, width, wrapped
+from neurocore.cli.values import named, on_a_line
+from neurocore.differences import first_difference
+from neurocore.documents import make
+from neurocore.documents.inspect import last_approved, outlooks
+from neurocore.readable import counted
+from neurocore.runtime.definition import shown
+
+if TYPE_CHECKING:
+    from neurocore.documents.runs import DifferenceDocument
+    from neurocore.persistence.base import GateRecord, RunRecord
+
+#: What a gate shows is shown whole up to so many bytes; with `--full` always.
+SHOWN_AT_ONCE = 200_000
+
+
+def gate_lines(gate: GateRecord, run: RunRecord, project: Project, *, indent: str, full: bool = False) -> list[str]:
+    """An open gate as its reviewer reads it: the message, the values, what has changed, what each answer leads to."""
+    room, whole = columns(), full or len(gate.shown) <= SHOWN_AT_ONCE
+    lines = wrapped(safe(gate.message), room, indent)
+    values = shown(gate.values)
+    if values:
+        lines += ["", *named(values, indent=f"{indent}  ", room=room, most=None if whole else 12)]
+    if not whole:
+        told = f"It shows {len(gate.shown) / 1e6:,.1f} MB, too much for here; `runs inspect --full` has all of it."
+        lines += ["", *(paint(one, "yellow") for one in wrapped(told, room, indent))]
+    if gate.kind == "input":
+        return lines
+    approved = last_approved(run, gate, project.store)
+    if approved is not None:
+        lines += ["", *_since(approved, project, indent, room, whole=whole)]
+    outlook = outlooks(run, gate, project.store)
+    if outlook is not None:
+        lines.append("")
+        for word, colour, one in (("Approve", "green", outlook.approve), ("Reject", "red", outlook.reject)):
+            sentence = wrapped(f"→ {line(one.sentence)}", room - width(indent) - 8, "", "  ")
+            lines.append(f"{indent}{paint(word.ljust(7), colour)} {sentence[0]}")
+            lines += [f"{indent}        {rest}" for rest in sentence[1:]]
+    if gate.policy.note != "optional":
+        needed = "Every answer" if gate.policy.note == "required" else "A rejection"
+        lines.append(f"{indent}{paint(f'{needed} needs a note.', 'dim')}")
+    if full:
+        lines.append(f"{indent}{paint(f'Digest {gate.digest}', 'dim')}")
+    return lines
+
+
+def change(one: DifferenceDocument, room: int) -> str:
+    """One difference on one line: `1,200 → 1,234`; with what was not compared."""
+    if one.kind == "cut":
+        return f"… {one.note}"
+    told = _before_and_after(one.before, one.after, one.kind, room - width(one.note or ""))
+    return f"{told} ({one.note})" if one.note else told
+
+
+def _before_and_after(before: Any, after: Any, kind: str, room: int) -> str:
+    half = max(12, (room - 3) // 2)
+    if kind == "added":
+        return f"(new) {short(after, room - 6)}"
+    if kind == "removed":
+        return f"(gone) {short(before, room - 7)}"
+    old, new = short(before, half), short(after, half)
+    if isinstance(before, str) and isinstance(after, str) and old.endswith("…") and new.endswith("…"):
+        start = first_difference(before, after) - half // 2
+        old, new = (cut(f"…{line(text[start:])}" if start > 0 else line(text), half) for text in (before, after))
+    return f"{old} → {new}" if old != new else f"{new} (changed inside)"
+
+
+def _since(approved: Any, project: Project, indent: str, room: int, *, whole: bool) -> list[str]:
+    decision = approved.gate.decision
+    who = f", by {line(decision.by)} {ago(decision.at)}" if decision else ""
+    name = short_id(approved.run.run_id, project.store)
+    differences = make.differences(approved.differences)
+    if not differences:
+        return wrapped(f"The same values as were last approved (run {name}{who}).", room, indent, f"{indent}  ")
+    lines = wrapped(f"Changed since the last approval (run {name}{who}):", room, indent, f"{indent}  ")
+    gutter = min(max(width(line(one.key)) for one in differences), 24)
+    for one in differences if whole else differences[:20]:
+        key, space = line(one.key), room - gutter - len(indent) - 4
+        if whole and one.kind != "cut" and not _fits(one, key, gutter, space):
+            told = f"{key} ({one.note})" if one.note else key
+            lines += wrapped(told, room, f"{indent}  ", f"{indent}    ")
+            sides = {"before": one.before} if one.kind != "added" else {}
+            sides |= {"now": one.after} if one.kind != "removed" else {}
+            lines += named(sides, indent=f"{indent}    ", room=room, most=None)
+            continue
+        key = cut(key, gutter)
+        lines.append(f"{indent}  {key}{' ' * (gutter - width(key))}  {change(one, space)}")
+    if not whole and len(differences) > 20:
+        more = counted(len(differences) - 20, "more difference")
+        lines.append(f"{indent}  … {more} (`runs inspect --full` shows all)")
+    return lines
+
+
+def _fits(one: DifferenceDocument, key: str, gutter: int, room: int) -> bool:
+    """Whether a difference is told on one line with nothing left out."""
+    half = max(12, (room - 3) // 2)
+    sides = [side for side, there in ((one.before, one.kind != "added"), (one.after, one.kind != "removed")) if there]
+    return width(key) <= gutter and all(on_a_line(side, half if len(sides) == 2 else room - 7) for side in sides)
