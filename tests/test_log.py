@@ -65,3 +65,24 @@ def test_a_secret_is_taken_out_before_its_characters_are_written_out(logged, mon
     tell(f"token {secret}", error=ValueError(f"token {secret}"))
     assert "line one" not in text()
     assert text().count("token •••") == 2
+
+
+def test_one_place_in_our_code_cannot_fill_the_log(logged, monkeypatch):
+    text = logged("console")
+
+    def trouble(count, at, name="webapp.somewhere", line=7):
+        for number in range(count):
+            record = logging.LogRecord(name, logging.ERROR, "here.py", line, "trouble %d", (number,), None)
+            record.created = at
+            for handler in log._ours:
+                handler.handle(record)
+
+    trouble(100, 1000.0)
+    trouble(3, 1000.0, line=8)
+    trouble(30, 1000.0, name="skill")
+    trouble(1, 1000.0 + log.BOUND_SECONDS)
+    lines = text().splitlines()
+    assert sum("webapp" in line and "trouble" in line for line in lines) == log.BOUND_LINES + 3 + 1
+    assert sum(" skill: " in line for line in lines) == 30, "what skills log is theirs"
+    assert "80 lines like the next one were left out." in lines[-2]
+    assert lines[-1].endswith("trouble 0")
