@@ -118,6 +118,13 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """Whether it could be closed without losing a request or an answer that is complete."""
         return not (self.requests or self.total_outbufs_len or self.will_close or self.close_when_flushed)
 
+    @property
+    def unfinished(self) -> str:
+        """What is lost when it is closed now; "" where nothing is."""
+        if any(buffer.__len__() for buffer in self.outbufs):
+            return "its answer was not sent"
+        return "its request was not complete" if self.request is not None else ""
+
     def received(self, data: bytes) -> bool:
         """Take what arrived."""
         taken: bool = super().received(data)
@@ -193,8 +200,11 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     def maintenance(self, now: float) -> None:
         """Close what is idle for long, and leave readers who take nothing."""
+        before = {channel for channel in self.active_channels.values() if channel.will_close}
         super().maintenance(now)
         for channel in list(self.active_channels.values()):
+            if channel.will_close and channel not in before and (trouble := channel.unfinished):
+                _log.warning("A connection of %s is closed after %d s: %s.", channel.addr[0], IDLE, trouble)
             if channel.stalled(self.beat):
                 _log.info("A client at %s takes nothing of its answer; its connection is closed.", channel.addr[0])
                 channel.leave()

@@ -143,6 +143,17 @@ def test_who_sends_a_request_letter_by_letter_is_idle(front, wires):
     assert is_closed(slow[0])
 
 
+def test_a_request_that_is_never_complete_is_told_when_its_connection_is_closed(front, wires, monkeypatch, caplog):
+    monkeypatch.setattr(front.servers[0].adj, "cleanup_interval", 0.1)
+    monkeypatch.setattr(front.servers[0].adj, "channel_timeout", 0.5)
+    begun, quiet = wires(front.port), wires(front.port)
+    begun.sendall(ASK[:20])
+    assert is_closed(begun)
+    assert is_closed(quiet)
+    told = [one.getMessage() for one in caplog.records if one.name == "webapp.server"]
+    assert told == ["A connection of 127.0.0.1 is closed after 60 s: its request was not complete."]
+
+
 def test_who_waits_for_an_answer_is_not_sent_away(front, wires):
     (server,) = front.servers
     server.most = 3
