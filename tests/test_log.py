@@ -25,8 +25,10 @@ def logged(tmp_path):
         log.set_up(config)
         return lambda: (config.logs_dir / "all.log").read_text("utf-8")
 
+    level = logging.getLogger().level
     yield set_up
     log.set_up(NeuroCoreConfig(project_root=tmp_path))
+    logging.getLogger().setLevel(level)
 
 
 def tell(text, *, name="neurocore", level=logging.INFO, error=None, stack=None):

@@ -62,7 +62,9 @@ def _answered(event: Event) -> Markup:
         told += _note(note)
     digest = str(event.data.get("digest") or "")
     if digest and digest != "as it stood":
-        return told + html(' <span class="dim mono" title="the digest of what was shown">#{}</span>', digest[:8])
+        return told + html(
+            ' <span class="dim mono" title="the digest of what was shown">#{}</span>', digest.rpartition(":")[2][:8]
+        )
     return told + Markup(' <span class="dim">on what it showed then</span>') if digest else told
 
 

@@ -109,7 +109,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     taken: tuple[float, int] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        #: Since when it has had no complete request.
+        #: Since when it has had no complete request; the client may have its answer before `service` has ended.
         self.idle_since = time.monotonic()
         super().__init__(*args, **kwargs)
 
@@ -129,7 +129,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """Take what arrived."""
         taken: bool = super().received(data)
         if self.requests and self.asked_at is None:
-            self.asked_at = time.monotonic()
+            self.asked_at = self.idle_since = time.monotonic()
         return taken
 
     def service(self) -> None:

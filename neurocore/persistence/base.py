@@ -37,6 +37,7 @@ from neurocore.persistence.derive import (
     still,
     unfinished,
     was_deleted,
+    without_shown,
 )
 from neurocore.persistence.records import (
     Answer,
@@ -69,7 +70,6 @@ from neurocore.persistence.records import (
     signals_of,
     storable,
     utcnow_iso,
-    without_shown,
 )
 
 if TYPE_CHECKING:

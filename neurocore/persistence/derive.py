@@ -23,7 +23,6 @@ from neurocore.persistence.records import (
     RunStatus,
     StepRecord,
     StepStatus,
-    without_shown,
 )
 
 
@@ -185,6 +184,15 @@ def check_cursor(name: str, text: str | None) -> None:
         run_id = ""
     if not run_id:
         raise no_cursor(name, text)
+
+
+#: No values, encoded.
+_NOTHING_SHOWN = b"\x80"
+
+
+def without_shown(gate: GateRecord) -> GateRecord:
+    """The occurrence without the values that it shows: what lists need."""
+    return msgspec.structs.replace(gate, shown=_NOTHING_SHOWN)
 
 
 def gate_entries(

@@ -25,7 +25,7 @@ from neurocore.persistence.base import (
     merged,
     signals_of,
 )
-from neurocore.persistence.records import without_shown
+from neurocore.persistence.derive import without_shown
 
 
 class InMemoryRunStore(RunStore):

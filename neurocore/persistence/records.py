@@ -203,10 +203,6 @@ class Answer(Struct, frozen=True, kw_only=True):
         return seals.is_sealed(self, run_id, prev_hash)
 
 
-#: No values, encoded.
-NOTHING_SHOWN = b"\x80"
-
-
 class GateRecord(Struct, kw_only=True):
     """One gate occurrence, addressed by (run, node, visit).
 
@@ -223,7 +219,7 @@ class GateRecord(Struct, kw_only=True):
     step_index: int = 0
     opened_at: str = ""
     message: str = ""
-    shown: bytes = NOTHING_SHOWN
+    shown: bytes = b"\x80"
     digest: str = ""
     policy: GatePolicy = GatePolicy()
     deadline: str | None = None
@@ -242,11 +238,6 @@ class GateRecord(Struct, kw_only=True):
     def decision(self) -> Answer | None:
         """The answer that took effect, if there is one (the latest, where a step waited for data several times)."""
         return self.answers[-1] if self.answers else None
-
-
-def without_shown(gate: GateRecord) -> GateRecord:
-    """The occurrence without the values that it shows: what lists need."""
-    return msgspec.structs.replace(gate, shown=NOTHING_SHOWN)
 
 
 class Record(Struct, kw_only=True):

@@ -11,7 +11,8 @@ import pytest
 from msgspec import structs
 
 from neurocore import codec
-from neurocore.persistence.base import Answer, Event, GateStatus, LogLine, RunStatus, gate_digest
+from neurocore.persistence.base import Answer, Event, GateStatus, LogLine, RunStatus
+from neurocore.persistence.seals import gate_digest
 from webapp import runpage
 
 WORDS = [f"word{number:05d}" for number in range(3000)]

@@ -182,7 +182,7 @@ class Gates(Contract):
         assert len(every) == len(set(every)) == 42
         for name, node, visit in every[:20]:
             given = answer(node, visit=visit, minute=20)
-            assert self.store.answer_gate(name, given, event=event())
+            assert give(self.store, name, given, event=event())
         assert pages(self.store.list_gates, 5) == every[20:], "in the same order, whoever was decided"
         decided = pages(self.store.list_gates, 3, status=(GateStatus.DECIDED, GateStatus.DONE), by="ada")
         assert sorted(decided) == sorted(every[:20])
@@ -190,7 +190,7 @@ class Gates(Contract):
     def test_a_page_begins_behind_a_gate_that_is_open_no_more(self) -> None:
         self.several()
         first, second = self.store.list_gates(limit=2)
-        assert self.store.answer_gate(first.run.run_id, answer(), event=event())
+        assert give(self.store, first.run.run_id, answer(), event=event())
         assert listing(self.store.list_gates)(after=first.cursor) == [second.run.run_id, "open0"]
 
     def test_no_page_begins_at_what_no_gate_gave(self) -> None:
