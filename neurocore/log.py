@@ -46,6 +46,16 @@ def to_step(level: str, message: str) -> None:
         collect(level, message)
 
 
+def with_details(logger: logging.Logger, level: int, message: str, details: str) -> None:
+    """Log a sentence with what belongs to it over several lines, such as a traceback that was made elsewhere."""
+    if logger.isEnabledFor(level):
+        caller = sys._getframe(1)
+        place = caller.f_code.co_filename, caller.f_lineno
+        record = logger.makeRecord(logger.name, level, *place, message, (), None)
+        record.stack_info = details
+        logger.handle(record)
+
+
 class _Plain(logging.Formatter):
     """One line for each record, its traceback indented below, so that nothing that is logged looks like a record."""
 

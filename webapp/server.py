@@ -39,9 +39,10 @@ MAX_HELD = 8
 #: So much of an answer waits for its reader, beyond the first MiB in a file, and holds no thread.
 OUTBUF = 64 * 1024 * 1024
 
-#: Connections at once. Where the system allows few descriptors, fewer: the rest needs some, too.
+#: Connections at once. Where the system allows few descriptors, fewer: the work on requests needs some, too, and when
+#: of these only `SPARE_DESCRIPTORS` are left, idle connections are closed.
 MAX_CONNECTIONS = 1000
-OTHER_DESCRIPTORS = 150
+OTHER_DESCRIPTORS, SPARE_DESCRIPTORS = 150, 70
 LEAST_CONNECTIONS = 10
 
 #: Seconds without a request after which a connection is closed.
@@ -178,8 +179,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     channel_class = Channel
 
-    def __init__(self, *args: Any, most: int, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, most: int, descriptors: int, **kwargs: Any) -> None:
         self.most = most
+        self._descriptors = descriptors
         #: When the loop last came by.
         self.beat = time.monotonic()
         self.accept_again_at = 0.0
@@ -187,7 +189,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self._held_lock = threading.Lock()
         #: For the loop: which readers are to be left. It takes no lock that a worker holds while it asks for this.
         self._to_leave: deque[Channel] = deque()
-        self._refused, self._tell_at = 0, 0.0
+        self._tell_at = 0.0
         super().__init__(*args, **kwargs)
 
     def readable(self) -> bool:
@@ -212,12 +214,17 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def accept(self) -> Any:
         """Accept one connection; where there is no descriptor for it, try again a little later."""
         try:
-            return super().accept()
+            accepted = super().accept()
         except OSError as error:
             if error.errno not in EXHAUSTED:
                 raise
-            self._out_of_descriptors(error)
+            self.accept_again_at = self.beat + PAUSE
+            self._keep_fewer()
             return None
+        # The system gives the lowest number that is free, so that a high one says how many are taken.
+        if accepted is not None and accepted[0].fileno() >= self._descriptors - SPARE_DESCRIPTORS:
+            self._keep_fewer()
+        return accepted
 
     @contextlib.contextmanager
     def held_by(self, channel: Channel) -> Iterator[None]:
@@ -249,17 +256,14 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             for channel in sorted(idle, key=lambda channel: channel.idle_since)[:count]:
                 channel.will_close = True
 
-    def _out_of_descriptors(self, error: OSError) -> None:
+    def _keep_fewer(self) -> None:
         """Keep fewer connections from now on, so that there are descriptors for the work on their requests."""
-        self._refused += 1
         self.most = max(LEAST_CONNECTIONS, min(self.most, len(self.active_channels) // 2))
-        self.accept_again_at = self.beat + PAUSE
         if self.beat >= self._tell_at:
             self._tell_at = self.beat + TELL_EVERY
             _log.error(
-                "A new connection could not be accepted (%s; %d such failures so far). What is asked is answered, and "
-                "at most %d connections are kept open; to have more, %s.",
-                error.strerror, self._refused, self.most, ADVICE,
+                "Too many open files: of %d descriptors hardly one is left. What is asked is answered, and at most %d "
+                "connections are kept open; to have more, %s.", self._descriptors, self.most, ADVICE,
             )  # fmt: skip
 
 
@@ -292,7 +296,7 @@ class Front:
                 self.servers.append(
                     Server(
                         app, self.channels, dispatcher=self._workers, adj=adjustments, most=most,
-                        sockinfo=(family, kind, protocol, place),
+                        descriptors=descriptors, sockinfo=(family, kind, protocol, place),
                     )
                 )  # fmt: skip
         except OSError:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from neurocore import log
 from webapp.api.waiting import WAITS_UNTIL
 from webapp.server import Channel, Front
 
@@ -61,11 +62,7 @@ class Watchdog:
         self._told |= {one.key for one in new}
         self._quiet_until = now + TELL_EVERY
         more = f" (and {len(new) - 1} more)" if len(new) > 1 else ""
-        record = _log.makeRecord(
-            _log.name, logging.WARNING, __file__, 0, f"{new[0].sentence}{more}. What all threads do:", (), None
-        )
-        record.stack_info = stacks()
-        _log.handle(record)
+        log.with_details(_log, logging.WARNING, f"{new[0].sentence}{more}. What all threads do:", stacks())
 
     def findings(self, now: float) -> Iterator[Finding]:
         """What does not come on at this moment."""

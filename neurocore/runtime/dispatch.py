@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_futures
 from typing import Protocol
 
+from neurocore import log
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
 from neurocore.errors import NeuroCoreError, NotResumable
@@ -216,7 +217,8 @@ class ThreadDispatcher:
         except NeuroCoreError as error:
             _log.info("Run %s: %s", run_id, error)
         except Exception:
-            _log.error("Run %s could not be driven on.\n%s", run_id, guard.masked(traceback.format_exc()))
+            trace = guard.masked(traceback.format_exc())
+            log.with_details(_log, logging.ERROR, f"Run {run_id} could not be driven on.", trace)
         finally:
             with self._lock:
                 self._states.pop(run_id, None)

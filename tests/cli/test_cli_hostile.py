@@ -54,7 +54,7 @@ def test_what_a_store_or_a_skill_brings_steers_no_terminal_and_breaks_no_line(pr
         at = steps[0].started_at
         named = f"abc{evil}"
         logs = [LogLine(at=at, level=evil, message=evil)]
-        store.save_run(structs.replace(whole, run_id=named, owner=f"{'0' * 32}@{evil}:1", suspended_at_node=evil))
+        store.save_run(structs.replace(whole, run_id=named, owner=f"x{'0' * 32}@{evil}:1", suspended_at_node=evil))
         for step in steps:
             store.save_step(structs.replace(step, run_id=named, logs=logs, error=evil, reason=evil, node_id=evil))
     for args in (
