@@ -141,6 +141,8 @@ class RunPage:
         self.all_steps = all_steps
         self.picture = picture
         self.typed: Typed | None = None
+        #: Read before anything that is shown: what changes while the page is made differs at the next refresh.
+        self.seen = token(run, services)
 
     @cached_property
     def once(self) -> str:
@@ -160,7 +162,7 @@ class RunPage:
     @cached_property
     def token(self) -> str:
         """The version that this page shows."""
-        return live.version(token(self.run, self.services))
+        return live.version(self.seen)
 
     @cached_property
     def choices(self) -> dict[str, Choice]:

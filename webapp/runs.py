@@ -17,7 +17,7 @@ from neurocore.errors import InputError
 from neurocore.persistence.base import RunRecord, RunStatus, utcnow_iso
 from neurocore.runtime.executor import load_run, resolve_run_id
 from neurocore.secrets import mask
-from webapp import listing, live, standing, steps
+from webapp import listing, live, steps
 from webapp.comparing import Comparing
 from webapp.filters import Filter
 from webapp.marks import anchor, run_url
@@ -133,11 +133,10 @@ def refresh(run: RunRecord, here: Services) -> Response:
     Where another run's gate has opened or closed, that is the figure above the page and no more.
     """
     asked = request.args
-    token = standing.token(run, here)
-    if asked["v"] == live.version(token):
-        return live.unchanged()
     page = _run_page(run, here)
-    if live.is_of(asked["v"], token):
+    if asked["v"] == page.token:
+        return live.unchanged()
+    if live.is_of(asked["v"], page.seen):
         return live.blocks("runs/run.html", [], "live", {"page": page})
     names = list(LIVE_BLOCKS)
     if asked.get("g") != page.gates_token:

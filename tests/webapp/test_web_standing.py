@@ -141,3 +141,16 @@ def test_a_page_goes_on_when_somebody_has_adopted_its_run(site, still):
     assert f"/runs/{waits}/decision" in page
     assert "adopted by" in page
     assert site.decide(waits, "approve").status_code == 303
+
+
+def test_a_page_made_in_the_moment_in_which_a_drive_ends_shows_the_end_at_its_next_refresh(site, monkeypatch):
+    run_id = site.run()
+    site.decide(run_id, "reject", note="no")
+    assert site.store.load_summary(run_id).status == "failed"
+    told = iter(["running", "running"])  # the record has ended; the thread that wrote it has one more line to go
+    monkeypatch.setattr(site.dispatcher, "state", lambda _: next(told, None))
+    page = site.page(f"/runs/{run_id}")
+    assert "goes on" in re.search(r'<section id="status".*?</h1>(.*?)</div>', page, re.DOTALL).group(1)
+    refreshed = site.client.get(refresh_of(page), headers=PARTIAL)
+    assert refreshed.status_code == 200, "the page asks for what it shows, not for what came after"
+    assert "rejected" in refreshed.text
