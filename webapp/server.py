@@ -57,6 +57,9 @@ LOOK_EVERY = 5
 #: Seconds until the next try after nothing more could be accepted, and between two lines in the log about that.
 PAUSE, TELL_EVERY = 0.2, 60.0
 
+#: Seconds in which workers that do nothing end.
+END_IDLE = 0.5
+
 #: Seconds in which answers that are made already reach their clients when the server stops.
 SEND_REST = 1.0
 
@@ -328,7 +331,7 @@ class Front:
         The pipes that wake the loop stay open where a worker is late: it still writes a byte into one of them, and
         that byte must not go into the file which is opened next and gets the pipe's number.
         """
-        self._workers.shutdown(timeout=0)
+        self._workers.shutdown(timeout=END_IDLE)
         for one in list(self.channels.values()):
             if isinstance(one, Server):
                 dispatcher.close(one)

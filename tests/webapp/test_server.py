@@ -335,3 +335,8 @@ def test_out_of_descriptors_it_serves_on_says_what_to_raise_once_and_does_not_sp
     assert talk.count("Too many open files") == 1, talk
     assert "LimitNOFILE" in talk
     assert len(talk.splitlines()) < 10, talk
+
+
+def test_a_server_that_is_told_to_stop_before_it_has_served_stops_without_a_word(caplog):
+    Front(App(), host="127.0.0.1", port=0).close()
+    assert not caplog.records
