@@ -14,6 +14,7 @@ from unicodedata import east_asian_width
 
 from msgspec import Struct
 
+from neurocore.blueprint import graph
 from neurocore.blueprint.plan import Plan
 
 HEIGHT = 36
@@ -135,24 +136,16 @@ def layered(plan: Plan, widths: Sequence[float], labels: Mapping[int, float] | N
 
 def _layers(count: int, edges: list[tuple[int, int]]) -> list[int]:
     """The longest way from a node without incoming edges, then sources pulled towards what they lead to."""
-    incoming, outgoing, waiting = [0] * count, [[] for _ in range(count)], [0] * count  # type: ignore[var-annotated]
-    for source, target in edges:
-        outgoing[source].append(target)
-        waiting[target] += 1
-        incoming[target] += 1
-    layer, ready = [0] * count, [node for node in range(count) if not waiting[node]]
-    sorted_nodes = []
-    while ready:
-        node = ready.pop()
-        sorted_nodes.append(node)
-        for target in outgoing[node]:
+    ways = graph.ways_of(count, edges)
+    led_to = {target for _, target in edges}
+    layer = [0] * count
+    in_order = graph.ordered(range(count), ways.__getitem__)
+    for node in in_order:
+        for target in ways[node]:
             layer[target] = max(layer[target], layer[node] + 1)
-            waiting[target] -= 1
-            if not waiting[target]:
-                ready.append(target)
-    for node in reversed(sorted_nodes):
-        if not incoming[node] and outgoing[node]:
-            layer[node] = max(layer[node], min(layer[target] for target in outgoing[node]) - 1)
+    for node in reversed(in_order):
+        if node not in led_to and ways[node]:
+            layer[node] = max(layer[node], min(layer[target] for target in ways[node]) - 1)
     return layer
 
 

@@ -5,10 +5,12 @@ Errors keep it from running. Warnings point at what is likely a mistake; they ar
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from neurocore.blueprint import graph
 from neurocore.blueprint.consistency import check_consistency
 from neurocore.blueprint.dataflow import unprovided
 from neurocore.blueprint.load import document_of
@@ -304,7 +306,8 @@ class _Checks:
             seen.add(key)
             if not why:
                 ways.setdefault(edge.source, []).append(edge.target)
-        reached = _reached((node.index for node in self.plan.nodes if not self.plan.incoming[node.index]), ways)
+        starts = (node.index for node in self.plan.nodes if not self.plan.incoming[node.index])
+        reached = graph.reached(starts, lambda node: ways.get(node, ()))
         for node in self.plan.nodes:
             alone = not self.plan.incoming[node.index] and not self.plan.outgoing[node.index]
             if node.index not in reached:
@@ -319,37 +322,12 @@ class _Checks:
                 yield _warning(("components", place), f"The component {component.name} stands nowhere in the flow.")
 
 
-def _reached(roots: Iterable[int], ways: dict[int, list[int]]) -> set[int]:
-    seen = set(roots)
-    todo = list(seen)
-    while todo:
-        for target in ways.get(todo.pop(), ()):
-            if target not in seen:
-                seen.add(target)
-                todo.append(target)
-    return seen
-
-
 def _on_cycles(edges: list[PlanEdge]) -> set[int]:
     """The nodes on cycles of these edges, and between two of them."""
-    pairs = [(edge.source, edge.target) for edge in edges]
-    return _after_cycles(pairs) & _after_cycles([(target, source) for source, target in pairs])
-
-
-def _after_cycles(pairs: list[tuple[int, int]]) -> set[int]:
-    """The nodes that are left when those that nothing leads to are taken off, one after another."""
-    ways: dict[int, list[int]] = {}
-    leading = dict.fromkeys((node for pair in pairs for node in pair), 0)
-    for source, target in pairs:
-        ways.setdefault(source, []).append(target)
-        leading[target] += 1
-    todo = [node for node, count in leading.items() if count == 0]
-    left = set(leading)
-    while todo:
-        node = todo.pop()
-        left.discard(node)
-        for target in ways.get(node, ()):
-            leading[target] -= 1
-            if leading[target] == 0:
-                todo.append(target)
+    left = {node for edge in edges for node in (edge.source, edge.target)}
+    for pairs in ([(edge.source, edge.target) for edge in edges], [(edge.target, edge.source) for edge in edges]):
+        ways = defaultdict(list)
+        for source, target in pairs:
+            ways[source].append(target)
+        left -= set(graph.ordered(left, ways.__getitem__))
     return left

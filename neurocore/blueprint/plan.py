@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from neurocore.blueprint import graph
 from neurocore.blueprint.conditions import Condition, compile_condition
 from neurocore.blueprint.model import Blueprint, Retry, Settings
 
@@ -73,6 +74,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     loops: tuple[frozenset[int], ...]
     by_id: dict[str, PlanNode]
     settings: Settings
+
+    def onward(self, index: int) -> list[int]:
+        """The nodes to which the edges of this one lead, back edges left out."""
+        return [edge.target for edge in self.outgoing[index] if not edge.back]
 
     def before(self, node_id: str) -> list[PlanNode]:
         """The nodes with an edge to this one, back edges left out."""
@@ -199,70 +204,19 @@ def _with_rejections(nodes: list[PlanNode], edges: list[PlanEdge]) -> list[PlanE
 
 
 def _with_back_edges(count: int, edges: list[PlanEdge]) -> list[PlanEdge]:
-    """Mark the edges that close a cycle: those that a depth-first walk finds leading to a node it is still inside of.
-
-    The walk begins at the nodes that nothing leads to, then takes the rest in the order they are written.
-    """
+    """Mark the edges that close a cycle."""
     if all(edge.source < edge.target for edge in edges):
         return edges
-    outgoing = _by_node(count, edges, lambda edge: edge.source)
-    led_to = {edge.target for edge in edges if edge.source != edge.target}
-    state = [0] * count  # 0 not seen, 1 inside, 2 left
-    back: set[int] = set()
-    for root in sorted(range(count), key=lambda node: node in led_to):
-        if state[root]:
-            continue
-        state[root] = 1
-        path = [(root, iter(outgoing[root]))]
-        while path:
-            node, ways = path[-1]
-            edge = next(ways, None)
-            if edge is None:
-                state[node] = 2
-                path.pop()
-            elif state[edge.target] == 1:
-                back.add(edge.index)
-            elif state[edge.target] == 0:
-                state[edge.target] = 1
-                path.append((edge.target, iter(outgoing[edge.target])))
-    return [_replace(edge, back=True) if edge.index in back else edge for edge in edges]
+    back = graph.closing(_ways(count, edges))
+    return [_replace(edge, back=True) if (edge.source, edge.target) in back else edge for edge in edges]
 
 
 def _loops(count: int, edges: list[PlanEdge]) -> list[frozenset[int]]:
-    """Groups of nodes that reach one another (strongly connected, by the order nodes are left and a walk backwards)."""
-    if not any(edge.back for edge in edges):
-        return []
-    forward = _by_node(count, edges, lambda edge: edge.source)
-    backward = _by_node(count, edges, lambda edge: edge.target)
-    order: list[int] = []
-    seen: set[int] = set()
-    for root in range(count):
-        order.extend(_left(root, lambda node: (edge.target for edge in forward[node]), seen))
-    loops, seen = [], set()
-    for root in reversed(order):
-        group = frozenset(_left(root, lambda node: (edge.source for edge in backward[node]), seen))
-        if len(group) > 1 or any(edge.target == root for edge in forward[root]):
-            loops.extend([group] if group else [])
-    return loops
+    return graph.cycles(_ways(count, edges)) if any(edge.back for edge in edges) else []
 
 
-def _left(root: int, neighbours: Callable[[int], Iterable[int]], seen: set[int]) -> list[int]:
-    """Nodes newly reached from `root`, in the order a depth-first walk leaves them."""
-    if root in seen:
-        return []
-    seen.add(root)
-    order: list[int] = []
-    path = [(root, iter(neighbours(root)))]
-    while path:
-        node, ways = path[-1]
-        following = next((n for n in ways if n not in seen), None)
-        if following is None:
-            order.append(node)
-            path.pop()
-        else:
-            seen.add(following)
-            path.append((following, iter(neighbours(following))))
-    return order
+def _ways(count: int, edges: Iterable[PlanEdge]) -> list[list[int]]:
+    return graph.ways_of(count, ((edge.source, edge.target) for edge in edges))
 
 
 def _by_node(

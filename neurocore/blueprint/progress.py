@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from msgspec import Struct
 
+from neurocore.blueprint import graph
 from neurocore.blueprint.conditions import Condition
 from neurocore.blueprint.plan import Carry, Plan, PlanEdge, PlanNode
 from neurocore.errors import ConditionError
@@ -277,12 +278,11 @@ class Progress:
     def _region(self, loop: _Loop, headers: frozenset[int]) -> frozenset[int]:
         """The headers and all they lead to within the loop without closing the cycle."""
         if headers not in self._regions:
-            region, todo = set(headers), list(headers)
-            while todo:
-                for edge in self.plan.outgoing[todo.pop()]:
-                    if not edge.back and edge.target in loop.nodes and edge.target not in region:
-                        region.add(edge.target)
-                        todo.append(edge.target)
+            outgoing = self.plan.outgoing
+            region = graph.reached(
+                headers,
+                lambda node: (edge.target for edge in outgoing[node] if not edge.back and edge.target in loop.nodes),
+            )
             self._regions[headers] = frozenset(region)
         return self._regions[headers]
 

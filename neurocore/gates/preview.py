@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from neurocore.blueprint import graph
 from neurocore.blueprint.conditions import Condition
 from neurocore.blueprint.plan import APPROVED, REJECTED, Carry, Plan, PlanEdge, PlanNode
 from neurocore.blueprint.progress import Progress
@@ -168,22 +169,10 @@ class _Answer(dict[str, Any]):
         return self[key]
 
 
-def _forward(plan: Plan, start: int) -> list[int]:
-    """Node indexes reachable from `start` without closing a cycle, each after all that lead to it."""
-    reached: set[int] = set()
-    todo = [start]
-    while todo:
-        for edge in plan.outgoing[todo.pop()]:
-            if not edge.back and edge.target not in reached:
-                reached.add(edge.target)
-                todo.append(edge.target)
-    ordered: list[int] = []
-    left = set(reached)
-    while left:
-        ready = sorted(i for i in left if not any(edge.source in left for edge in plan.incoming[i]))
-        ordered += ready
-        left -= set(ready)
-    return ordered
+def _forward(plan: Plan, *starts: int) -> list[int]:
+    """Node indexes to which these lead without closing a cycle, each after all that lead to it."""
+    targets = [target for start in starts for target in plan.onward(start)]
+    return graph.ordered(graph.reached(targets, plan.onward), plan.onward)
 
 
 def _outlook(plan: Plan, gate: PlanNode, port: str, progress: Progress, unset: Sequence[str]) -> Outlook:
@@ -235,7 +224,7 @@ def _let_rest(
     exits = [edge.target for index in inside for edge in plan.outgoing[index] if edge.target not in inside]
     others = any(edge.back for index in inside - {gate.index} for edge in plan.outgoing[index])
     turns = goes_back or (others and not at_bound)
-    for index in sorted({one for target in exits for one in (target, *_forward(plan, target))}):
+    for index in sorted({*exits, *_forward(plan, *exits)}):
         node = plan.nodes[index]
         if progress.is_open(node):
             chance = spread.get(node.id, _MAYBE)
@@ -252,7 +241,7 @@ def _back(plan: Plan, gate: PlanNode, port: str, progress: Progress) -> dict[str
 
 def _behind_gates(plan: Plan, gates: Sequence[str]) -> set[str]:
     """What a further gate stands before: that is for its own answer to say."""
-    return {plan.nodes[index].id for id in gates for index in _forward(plan, plan.by_id[id].index)}
+    return {plan.nodes[index].id for index in _forward(plan, *(plan.by_id[id].index for id in gates))}
 
 
 def _every(ids: Sequence[str]) -> str:
