@@ -17,8 +17,9 @@ from neurocore import files
 from neurocore.errors import StoreError
 from neurocore.persistence import sidecars
 from neurocore.persistence.home import settle
-from neurocore.persistence.migrate import APPLICATION_ID, VERSION, prepare, too_new, use_wal
+from neurocore.persistence.migrate import prepare, too_new, use_wal
 from neurocore.persistence.reserve import Reserve
+from neurocore.persistence.schema import APPLICATION_ID, VERSION
 from neurocore.persistence.troubles import Telling, tell
 
 BUSY_MS = 5_000

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from neurocore import codec
 from neurocore.errors import StoreError
-from neurocore.persistence import legacy_flow, migrate, seals
+from neurocore.persistence import legacy_flow, schema, seals
 from neurocore.persistence.derive import fold
 from neurocore.persistence.legacy_flow import Flow
 from neurocore.persistence.records import (
@@ -45,8 +45,7 @@ def take_over(connection: sqlite3.Connection) -> None:
     connection.row_factory = sqlite3.Row
     connection.execute("ALTER TABLE steps RENAME TO steps_04")
     connection.execute("ALTER TABLE runs RENAME TO runs_04")
-    for number in range(1, migrate.VERSION + 1):
-        migrate.run_script(connection, migrate.schema(number))
+    schema.bring_up(connection)
     for row in connection.execute("SELECT * FROM runs_04 ORDER BY created_at, rowid"):
         old_steps = connection.execute("SELECT * FROM steps_04 WHERE run_id = ? ORDER BY step_index", (row["run_id"],))
         try:

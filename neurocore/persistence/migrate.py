@@ -15,13 +15,11 @@ from pathlib import Path
 from neurocore import files
 from neurocore.errors import StoreError, StoreTooNew
 from neurocore.failpoints import failpoint
-from neurocore.persistence import home, rows
+from neurocore.persistence import home, rows, schema
 from neurocore.persistence.living import refuse_while_driven
+from neurocore.persistence.schema import APPLICATION_ID, VERSION
 from neurocore.persistence.sidecars import address, real
 
-VERSION = 3
-#: Marks a file as ours, beside `user_version`: "NCRH", NeuroCore run history.
-APPLICATION_ID = 0x4E435248
 #: The first SQLite that knows all that the schema asks for (STRICT tables, RETURNING, upserts).
 SQLITE_NEEDED = (3, 37, 0)
 _PATIENCE = 120.0
@@ -74,21 +72,6 @@ def is_current(path: Path) -> bool:
         if not version:
             _is_legacy(connection)  # refuses the file of another program
         return version == VERSION
-
-
-def schema(version: int) -> str:
-    """The SQL that leads to this version from the one before."""
-    return next((Path(__file__).parent / "sql").glob(f"{version:04}_*.sql")).read_text("utf-8")
-
-
-def run_script(connection: sqlite3.Connection, script: str) -> None:
-    """Execute a script within the open transaction (`executescript` would commit it first)."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            connection.execute(statement)
-            statement = ""
 
 
 def copy_path(path: Path) -> Path:
@@ -149,8 +132,8 @@ def _bring_up(connection: sqlite3.Connection, path: Path, *, is_legacy: bool, ol
             from neurocore.persistence import legacy
 
             legacy.take_over(connection)
-        for number in range(version + 1, VERSION + 1) if not is_legacy else ():
-            run_script(connection, schema(number))
+        else:
+            schema.bring_up(connection, version)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute(rows.queries()["set_home"], (str(path.stat().st_ino),))

@@ -6,15 +6,14 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from neurocore.persistence import migrate
+from neurocore.persistence import schema
 
 
 def take_back(path: Path, version: int) -> None:
     """Make the file one of an older schema, with the same rows in it. Nobody may have it open."""
     older = path.with_name(f"{path.name}.older")
     with contextlib.closing(sqlite3.connect(older, isolation_level=None)) as connection:
-        for number in range(1, version + 1):
-            migrate.run_script(connection, migrate.schema(number))
+        schema.bring_up(connection, to=version)
         triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
         for name, _ in triggers:
             connection.execute(f"DROP TRIGGER {name}")
@@ -26,7 +25,7 @@ def take_back(path: Path, version: int) -> None:
         connection.execute("DETACH newer")
         for _, sql in triggers:
             connection.execute(sql)
-        connection.execute(f"PRAGMA application_id = {migrate.APPLICATION_ID}")
+        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {version}")
         connection.execute("PRAGMA journal_mode = WAL")
     for suffix in ("-wal", "-shm"):

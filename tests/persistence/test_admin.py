@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from neurocore.errors import StoreError, UsageError
-from neurocore.persistence import InMemoryRunStore, RunStatus, SQLiteRunStore, admin, migrate
+from neurocore.persistence import InMemoryRunStore, RunStatus, SQLiteRunStore, admin, schema
 from neurocore.persistence.admin import backup, check, prune, schema_version, stats
 from neurocore.persistence.base import LogLine, unfinished
 from neurocore.persistence.moving import export_history, import_history
@@ -101,7 +101,7 @@ def test_counts_are_mended_and_nothing_else(store):
 def test_stats_say_how_much_there_is(store):
     filled(store)
     found = stats(store)
-    assert (found.runs, found.steps, found.open_gates, found.schema_version) == (12, 24, 1, migrate.VERSION)
+    assert (found.runs, found.steps, found.open_gates, found.schema_version) == (12, 24, 1, schema.VERSION)
     assert (found.oldest, found.newest) == (at(0), at(11))
     assert found.bytes is not None
     assert found.bytes > 10_000
@@ -437,7 +437,7 @@ def test_the_schema_is_told_without_changing_the_file(tmp_path):
     assert schema_version(tmp_path / "nothing.db") == 0
     assert not (tmp_path / "nothing.db").exists()
     SQLiteRunStore(tmp_path / "runs.db").close()
-    assert schema_version(tmp_path / "runs.db") == migrate.VERSION
+    assert schema_version(tmp_path / "runs.db") == schema.VERSION
     (tmp_path / "text.db").write_text("no database, but a text that is long enough to be looked at by SQLite" * 20)
     with pytest.raises(StoreError, match="cannot be read"):
         schema_version(tmp_path / "text.db")

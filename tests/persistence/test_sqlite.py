@@ -12,7 +12,7 @@ import pytest
 
 from neurocore import codec, failpoints
 from neurocore.errors import ClaimLost, StoreError
-from neurocore.persistence import GateStatus, RunFilter, RunStatus, SQLiteRunStore, migrate, rows
+from neurocore.persistence import GateStatus, RunFilter, RunStatus, SQLiteRunStore, migrate, rows, schema
 from neurocore.persistence.base import Event
 from neurocore.persistence.testing.contract import answer, at, event, found, gate, give, run, step, turn, waiting
 from tests.persistence.older import take_back
@@ -341,8 +341,8 @@ def test_every_query_has_a_name_a_sentence_and_a_use():
 
 
 def test_the_schema_is_reached_by_numbered_files():
-    names = sorted(file.name for file in (Path(migrate.__file__).parent / "sql").glob("0*.sql"))
-    assert [int(name[:4]) for name in names] == list(range(1, migrate.VERSION + 1))
+    names = sorted(file.name for file in (Path(schema.__file__).parent / "sql").glob("0*.sql"))
+    assert [int(name[:4]) for name in names] == list(range(1, schema.VERSION + 1))
 
 
 def test_a_file_of_version_1_is_brought_up_and_keeps_its_runs(tmp_path):
@@ -358,7 +358,7 @@ def test_a_file_of_version_1_is_brought_up_and_keeps_its_runs(tmp_path):
     assert [one.run_id for one in opened.failed_runs(since=at(1))] == ["r1"]
     with opened.database.read() as connection:
         assert set(connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()) == new
-        assert connection.execute("PRAGMA user_version").fetchone()[0] == migrate.VERSION
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == schema.VERSION
     opened.close()
 
 

@@ -16,14 +16,14 @@ import pytest
 from filelock import FileLock
 
 from neurocore.errors import StoreError, StoreInUse, StoreTooNew
-from neurocore.persistence import SQLiteRunStore, admin, migrate
+from neurocore.persistence import SQLiteRunStore, admin, migrate, schema
 from neurocore.persistence.owners import Life, Owners
 from neurocore.persistence.testing.contract import answer, event, give, run, waiting
 from tests.cli.conftest import Project, make_project, wait_for
 from tests.locks import nobody_can_look_at
 from tests.persistence.older import take_back
 
-NEWER = migrate.VERSION + 1
+NEWER = schema.VERSION + 1
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def read_for_a_while(store: SQLiteRunStore) -> None:
 
 def test_an_older_file_that_was_copied_over_the_open_one_is_noticed(tmp_path: Path) -> None:
     store = SQLiteRunStore(tmp_path / "runs.db")
-    bring_up(store.path, migrate.VERSION - 1)
+    bring_up(store.path, schema.VERSION - 1)
     with pytest.raises(StoreError, match="removed or replaced while in use"):
         store.create_run(run("r1"))
     store.close()
@@ -148,7 +148,7 @@ def older(project: Project) -> Path:
     """A history of the schema before, with a run in it."""
     project.script("run", "gated", "--run-id", "r1", code=0)  # in a process of its own, which lives no more
     path = project.root / "data" / "runs.db"
-    take_back(path, migrate.VERSION - 1)
+    take_back(path, schema.VERSION - 1)
     return path
 
 
@@ -170,11 +170,11 @@ def test_a_history_is_not_brought_up_while_somebody_drives_runs_of_it(
 ) -> None:
     with living(sys.executable, "-c", HOLD, str(older)) as process:
         refused = project.script(*command, code=4)
-        assert f"cannot be brought from schema {migrate.VERSION - 1} to {migrate.VERSION}" in refused.stderr
+        assert f"cannot be brought from schema {schema.VERSION - 1} to {schema.VERSION}" in refused.stderr
         assert f"stop process {process.pid} on {os.uname().nodename}, then try again." in refused.stderr
-        assert admin.schema_version(older) == migrate.VERSION - 1
+        assert admin.schema_version(older) == schema.VERSION - 1
     project.ok("db", "migrate")
-    assert admin.schema_version(older) == migrate.VERSION
+    assert admin.schema_version(older) == schema.VERSION
 
 
 OLD_HOLD = """

@@ -13,7 +13,7 @@ import pytest
 
 from neurocore import failpoints
 from neurocore.errors import NeuroCoreError, StoreError, StoreInUse, StoreTooNew, UsageError
-from neurocore.persistence import SQLiteRunStore, admin, migrate
+from neurocore.persistence import SQLiteRunStore, admin, schema
 from neurocore.persistence.owners import Owners
 from neurocore.persistence.restoring import restore
 from neurocore.persistence.testing.contract import run
@@ -190,7 +190,7 @@ def test_a_file_that_is_no_sound_history_is_refused_and_nothing_is_changed(
     other.close()
     shutil.copy(good, tmp_path / "newer.db")
     with sqlite3.connect(tmp_path / "newer.db") as newer:
-        newer.execute(f"PRAGMA user_version = {migrate.VERSION + 1}")
+        newer.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
     newer.close()
     shutil.copy(good, tmp_path / "stale.db")
     (tmp_path / "stale.db-wal").write_bytes(b"x" * 5000)

@@ -10,7 +10,7 @@ import time
 import pytest
 from msgspec import structs
 
-from neurocore.persistence import migrate
+from neurocore.persistence import schema
 from neurocore.runtime.executor import adopt_runs
 from tests.locks import nobody_can_look_at
 
@@ -60,7 +60,7 @@ def test_a_dashboard_under_a_newer_schema_decides_starts_and_shows_nothing(site)
     digest = site.gate(run_id).digest
     token = site.token()
     with contextlib.closing(sqlite3.connect(site.store.path)) as newer:
-        newer.execute(f"PRAGMA user_version = {migrate.VERSION + 1}")
+        newer.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
         before = list(newer.iterdump())
         answers = [
             site.client.post(f"/api/v1/runs/{run_id}/decision", json={"approved": True, "by": "ann", "digest": digest}),
