@@ -56,6 +56,7 @@ from neurocore.persistence.records import (
     LogLine,
     Owed,
     Record,
+    Recorded,
     RunFilter,
     RunPage,
     RunRecord,
@@ -93,6 +94,7 @@ __all__ = [
     "LogLine",
     "Owed",
     "Record",
+    "Recorded",
     "RunFilter",
     "RunPage",
     "RunRecord",
@@ -283,22 +285,23 @@ class RunStore(ABC):
 
     # ---------------------------------------------------------------- gates
 
-    def answer_gate(self, run_id: str, answer: Answer, *, event: Event, digest: str) -> bool:
+    def answer_gate(self, run_id: str, answer: Answer, *, event: Event, digest: str) -> Answer | None:
         """Let one answer take effect: compare-and-set of its occurrence from open to decided (promise 4).
 
         `digest` is that of the occurrence that was checked; `answer.digest` only records what the person named. In one
         synced transaction the answer is sealed into the run's chain, the gate is decided, the run is owed and the event
-        is added. Returns False, and changes nothing, when the occurrence is not open any more or has another digest.
+        is added. Returns the answer as it is recorded, or None, and changes nothing, when the occurrence is not open
+        any more or has another digest.
         """
         with defaults_lock:
             run = self.load_run(run_id)
             if run is None:
-                return False
+                return None
             refuse_if_held(run_id, run.held)
             for place, gate in enumerate(run.gates):
                 if (gate.node_id, gate.visit) == (answer.node_id, answer.visit) and gate.status == GateStatus.OPEN:
                     if digest != gate.digest:
-                        return False
+                        return None
                     sealed = answer.sealed(run_id, last_hash(run.gates))
                     run.gates = list(run.gates)
                     run.gates[place] = msgspec.structs.replace(
@@ -309,8 +312,8 @@ class RunStore(ABC):
                     run.version += 1
                     run.updated_at = answer.at
                     self.save_run(run)
-                    return True
-            return False
+                    return sealed
+            return None
 
     def replace_gate(
         self, run_id: str, old: GateRecord, new: GateRecord, *steps: StepRecord, event: Event, expected_epoch: int
@@ -426,6 +429,12 @@ class RunStore(ABC):
         Those others have failed, or wait, and a later step may have ended their visit.
         """
         return progress_of(self.load_steps(run_id))
+
+    def load_recorded(self, run_id: str) -> Recorded:
+        """All that a driver goes on from; empty for a run that is not there."""
+        inputs, steps = self.load_inputs(run_id), self.load_steps(run_id)
+        ended, others = progress_of(steps)
+        return Recorded(inputs=inputs, context=fold(inputs, steps), ended=ended, others=others)
 
     def page_runs(
         self, filter: RunFilter | None = None, *, before: str | None = None, after: str | None = None, limit: int = 50
@@ -566,9 +575,9 @@ class RunStore(ABC):
 FURTHER_ABILITIES = (
     "create_run", "claim", "commit", "signals", "request_cancel", "set_owed", "answer_gate", "replace_gate",
     "load_gates", "load_gate", "list_gates", "count_open_gates", "load_summary", "load_step", "step_summaries",
-    "load_events", "load_context", "load_values", "load_inputs", "load_definition", "load_progress", "page_runs",
-    "find_runs", "active_runs", "count_held_runs", "adopt_runs", "failed_runs", "status_counts", "blueprint_counts",
-    "day_counts", "load_request", "keep_request", "forget_request", "bury_run", "load_tombstone",
+    "load_events", "load_context", "load_values", "load_inputs", "load_definition", "load_progress", "load_recorded",
+    "page_runs", "find_runs", "active_runs", "count_held_runs", "adopt_runs", "failed_runs", "status_counts",
+    "blueprint_counts", "day_counts", "load_request", "keep_request", "forget_request", "bury_run", "load_tombstone",
 )  # fmt: skip
 
 _MANY = 2**31 - 1

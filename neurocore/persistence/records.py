@@ -373,6 +373,19 @@ class Ended(Struct, frozen=True, gc=False):
     skill_version: str | None
 
 
+class Recorded(Struct, frozen=True, kw_only=True):
+    """What a driver goes on from: inputs and committed context (encoded values by key), and the steps.
+
+    `ended` are the steps that ended their visit. `others` are whole: they have failed, or wait, and a later step may
+    have ended their visit. Both are in the order of commits.
+    """
+
+    inputs: dict[str, bytes]
+    context: dict[str, bytes]
+    ended: list[Ended]
+    others: list[StepRecord]
+
+
 class Tombstone(Struct, frozen=True, kw_only=True):
     """What is left of a deleted run."""
 

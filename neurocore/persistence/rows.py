@@ -295,7 +295,7 @@ def ended_of(found: Iterable[sqlite3.Row]) -> list[Ended]:
             index, commit, component if node_id is None else node_id, visit, status == "completed",
             _edges(edges), json_value(keys) if keys else [], version,
         )
-        for index, commit, component, node_id, visit, status, edges, keys, version in found
+        for index, commit, component, node_id, visit, status, edges, keys, version, *_ in found
     ]  # fmt: skip
     ended.sort(key=_by_commit)
     return ended
@@ -308,13 +308,18 @@ _edges = msgspec.json.Decoder(tuple[int, ...]).decode
 _first = operator.itemgetter(0)
 
 
-def fold_changes(context: dict[str, bytes], found: Iterable[sqlite3.Row]) -> None:
-    """Fold the changes of steps into a context, in the order of their commits."""
-    for _, data in sorted(found, key=_first):
+def fold_changes(found: Iterable[tuple[int, bytes]]) -> dict[str, bytes]:
+    """The context that inputs (at -1) and the changes of steps make, in the order of their commits."""
+    context: dict[str, bytes] = {}
+    for commit_index, data in sorted(found, key=_first):
+        if commit_index < 0:
+            context.update(initial_of(data))
+            continue
         changes = changes_of(data)
         for key in changes.deleted:
             context.pop(key, None)
         context.update(changes.set)
+    return context
 
 
 def changes_of(data: bytes | None) -> Changes:
@@ -348,9 +353,16 @@ def event_of(row: sqlite3.Row) -> Event:
     )  # fmt: skip
 
 
-def log_of(row: sqlite3.Row) -> LogLine:
+def log_of(row: sqlite3.Row | dict[str, Any]) -> LogLine:
     """A line of a step's log."""
     return LogLine(at=iso(row["at"]), level=row["level"], message=row["message"])
+
+
+def open_step_of(run_id: str, row: sqlite3.Row) -> StepRecord:
+    """A whole step from a row of `open_steps`."""
+    step = widen_step(step_of(run_id, row), row)
+    step.logs = [log_of(line) for line in json_value(row["logs"])]
+    return step
 
 
 def gate_row(run: int, gate: GateRecord) -> tuple[Any, ...]:
@@ -363,24 +375,26 @@ def gate_row(run: int, gate: GateRecord) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def gates_of(rows: Iterable[sqlite3.Row], answers: Iterable[sqlite3.Row]) -> list[GateRecord]:
-    """Gate occurrences with their answers."""
-    gates = [
-        GateRecord(
-            run_id=row["run_id"], node_id=row["node_id"], visit=row["visit"], kind=row["kind"], name=row["name"],
-            step_index=row["step_index"], opened_at=iso(row["opened_at"]), message=row["message"], shown=row["shown"],
-            digest=row["digest"], policy=typed.convert(json_value(row["policy"]), GatePolicy),
-            deadline=_maybe(iso, row["deadline"]), status=GateStatus(row["status"]),
-            closed_at=_maybe(iso, row["closed_at"]), void_reason=row["void_reason"], answers=[],
-        )
-        for row in rows
-    ]  # fmt: skip
-    by_place = {(gate.node_id, gate.visit): gate for gate in gates}
-    for row in answers:
-        gate = by_place.get((row["node_id"], row["visit"]))
-        if gate is not None:
-            gate.answers.append(answer_of(row))
+def gates_of(rows: Iterable[sqlite3.Row]) -> list[GateRecord]:
+    """Gate occurrences with their answers, from one row for each answer, or without any."""
+    gates: list[GateRecord] = []
+    for row in rows:
+        if not gates or (gates[-1].node_id, gates[-1].visit) != (row["node_id"], row["visit"]):
+            gates.append(gate_of(row))
+        if row["answer_id"] is not None:
+            gates[-1].answers.append(answer_of(row))
     return gates
+
+
+def gate_of(row: sqlite3.Row) -> GateRecord:
+    """A gate occurrence without its answers."""
+    return GateRecord(
+        run_id=row["run_id"], node_id=row["node_id"], visit=row["visit"], kind=row["kind"], name=row["name"],
+        step_index=row["step_index"], opened_at=iso(row["opened_at"]), message=row["message"], shown=row["shown"],
+        digest=row["digest"], policy=typed.convert(json_value(row["policy"]), GatePolicy),
+        deadline=_maybe(iso, row["deadline"]), status=GateStatus(row["status"]),
+        closed_at=_maybe(iso, row["closed_at"]), void_reason=row["void_reason"], answers=[],
+    )  # fmt: skip
 
 
 def answer_row(run: int, answer: Answer) -> tuple[Any, ...]:
@@ -394,8 +408,7 @@ def answer_row(run: int, answer: Answer) -> tuple[Any, ...]:
 def answer_of(row: sqlite3.Row) -> Answer:
     """One person's answer."""
     return Answer(
-        node_id=row["node_id"], visit=row["visit"], approved=None if row["approved"] is None else bool(row["approved"]),
-        by=row["by"], known_by=row["known_by"], at=row["at"], note=row["note"], digest=row["digest"],
-        data=codec.restore(row["data"]) if row["data"] is not None else {}, prev_hash=row["prev_hash"],
-        hash=row["hash"],
+        node_id=row["answer_node"], visit=row["answer_visit"], approved=_maybe(bool, row["approved"]), by=row["by"],
+        known_by=row["known_by"], at=row["at"], note=row["note"], digest=row["answer_digest"],
+        data=_maybe(codec.restore, row["data"]) or {}, prev_hash=row["prev_hash"], hash=row["hash"],
     )  # fmt: skip

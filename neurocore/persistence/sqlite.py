@@ -184,24 +184,24 @@ class SQLiteRunStore(SQLiteReads):
 
     # ---------------------------------------------------------------- gates
 
-    def answer_gate(self, run_id: str, answer: Answer, *, event: Event, digest: str) -> bool:
-        """Let one answer take effect (promise 4); False, and nothing changed, when the occurrence is not open so."""
+    def answer_gate(self, run_id: str, answer: Answer, *, event: Event, digest: str) -> Answer | None:
+        """Let one answer take effect (promise 4); None, and nothing changed, when the occurrence is not open so."""
         at = rows.micros(answer.at)
         with self._db.write(sync=True) as connection:
             found = execute(connection, "find_run", (run_id,)).fetchone()
             if found is None:
-                return False
+                return None
             refuse_if_held(run_id, found["held"])
             place = found["run"]
             key = (place, answer.node_id, answer.visit)
             if execute(connection, "decide_gate", (at, answer.by, *key, digest)).rowcount != 1:
-                return False
+                return None
             last = connection.execute(_Q["last_answer"], (place,)).fetchone()
             sealed = answer.sealed(run_id, last["hash"] if last is not None else "")
             execute(connection, "insert_answer", rows.answer_row(place, sealed))
             execute(connection, "owe_decision", (at, place))
             execute(connection, "insert_event", rows.event_row(place, event))
-            return True
+            return sealed
 
     def replace_gate(
         self, run_id: str, old: GateRecord, new: GateRecord, *steps: StepRecord, event: Event, expected_epoch: int

@@ -20,6 +20,7 @@ from neurocore.persistence.base import (
     GateRecord,
     GateStatus,
     LogLine,
+    Recorded,
     RunFilter,
     RunPage,
     RunRecord,
@@ -160,29 +161,21 @@ class SQLiteReads(RunStore):
 
     def load_gates(self, run_id: str, *, narrow: bool = False) -> list[GateRecord]:
         """The run's gate occurrences with their answers."""
-        with self._db.snapshot():  # an answer must not come without its gate's new status
-            found = self._db.rows(_Q["load_gates_narrow" if narrow else "load_gates"], (run_id,))
-            return self._made(rows.gates_of, found, self._db.rows(_Q["load_answers"], (run_id,)) if found else [])
+        return self._made(rows.gates_of, self._db.rows(_Q["load_gates_narrow" if narrow else "load_gates"], (run_id,)))
 
     def load_context(self, run_id: str) -> dict[str, bytes]:
         """The committed context, encoded values by key; nothing is decoded on the way."""
-        with self._db.snapshot():
-            context = self.load_inputs(run_id)
-            self._made(rows.fold_changes, context, self._db.rows(_Q["load_changes"], (run_id,)))
-            return context
+        return self._made(rows.fold_changes, self._db.rows(_Q["load_changes"], {"run_id": run_id}))
 
     def load_values(self, run_id: str, keys: Collection[str]) -> dict[str, bytes]:
         """Some values of the committed context; changes in which no key's name stands are not even unpacked."""
         wanted = frozenset(keys)
         if not wanted:
             return {}
-        with self._db.snapshot():
-            context = {key: data for key, data in self.load_inputs(run_id).items() if key in wanted}
-            names = [key.encode("utf-8", "surrogatepass") for key in wanted]
-            changes = self._db.rows(_Q["load_changes"], (run_id,))
-            touching = [row for row in changes if any(name in row[1] for name in names)]
-            self._made(rows.fold_changes, context, touching)
-            return {key: data for key, data in context.items() if key in wanted}
+        names = [key.encode("utf-8", "surrogatepass") for key in wanted]
+        changes = self._db.rows(_Q["load_changes"], {"run_id": run_id})
+        context = self._made(rows.fold_changes, [row for row in changes if any(name in row[1] for name in names)])
+        return {key: data for key, data in context.items() if key in wanted}
 
     def load_inputs(self, run_id: str) -> dict[str, bytes]:
         """What a run was given, encoded values by key."""
@@ -203,6 +196,22 @@ class SQLiteReads(RunStore):
             others.sort(key=lambda row: row["commit_index"])
             steps = [self.load_step(run_id, row["step_index"]) for row in others]
             return ended, [step for step in steps if step is not None]
+
+    def load_recorded(self, run_id: str) -> Recorded:
+        """All that a driver goes on from, in one walk over the steps; what has ended no visit is read whole."""
+        with self._db.snapshot():
+            found = self._db.rows(_Q["load_recorded"], {"run_id": run_id})
+            steps = [row for row in found if row["step_index"] >= 0]
+            inputs = next((row["changes"] for row in found if row["step_index"] < 0), None)
+            ended = [row for row in steps if row["edges_taken"] is not None]
+            others = self._db.rows(_Q["open_steps"], (run_id,)) if len(ended) < len(steps) else []
+        changes = [(row["commit_index"], row["changes"]) for row in found if row["changes"] is not None]
+        return Recorded(
+            inputs={} if inputs is None else dict(self._made(rows.initial_of, inputs)),
+            context=self._made(rows.fold_changes, changes),
+            ended=self._made(rows.ended_of, ended),
+            others=[self._made(rows.open_step_of, run_id, row) for row in others],
+        )
 
     def signals(self, run_id: str) -> Signals | None:
         """What the driver must notice: one row by its key."""
@@ -379,8 +388,10 @@ class SQLiteReads(RunStore):
         return None if run is None else GateEntry(run=run, gate=gate, cursor=cursor)
 
     def _gate(self, row: sqlite3.Row) -> GateRecord:
+        gate = self._made(rows.gate_of, row)
         answers = self._db.rows(_Q["gate_answers"], (row["run"], row["node_id"], row["visit"]))
-        return self._made(rows.gates_of, [row], answers)[0]
+        gate.answers = [self._made(rows.answer_of, answer) for answer in answers]
+        return gate
 
     def load_gate(self, run_id: str, node_id: str, visit: int) -> GateRecord | None:
         """One gate occurrence with its answers."""

@@ -29,7 +29,7 @@ def insert_belongings(connection: sqlite3.Connection, place: int, run: RunRecord
         execute(connection, "insert_event", rows.event_row(place, event))
     if not run.gates:
         return
-    kept = {row["hash"] for row in connection.execute(_Q["load_answers"], (run.run_id,))}
+    kept = {row["hash"] for row in connection.execute(_Q["answer_hashes"], (run.run_id,))}
     for gate in run.gates:
         execute(connection, "upsert_gate", rows.gate_row(place, gate))
     new = [answer for gate in run.gates for answer in gate.answers if answer.hash not in kept]

@@ -104,14 +104,13 @@ def void(turn: Turn, gate: GateRecord, reason: str) -> None:
         drive.attempts.pop(key, None)
 
 
-def consume_decisions(turn: Turn) -> bool:
+def consume_decisions(turn: Turn, recorded: list[GateRecord]) -> bool:
     """Complete the gates that were decided, and hand the given data to the steps that wait for it.
 
-    Returns whether there was any.
+    `recorded` are the run's gates as they are stored. Returns whether there was any such gate.
     """
     drive, found = turn.drive, False
     drive.decided = False
-    recorded = drive.store.load_gates(drive.run_record.run_id)
     for stored in recorded:
         key = (stored.node_id, stored.visit)
         if stored.status is GateStatus.DECIDED and key in drive.gates and stored.decision is not None:

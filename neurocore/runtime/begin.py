@@ -286,7 +286,6 @@ def _resumable(
     if run.owner is not None and dead:
         run = _as_left(run, store)
     refuse_unless_resumable(run, latest=latest)
-    run.events = store.load_events(run_id)
     return run, dead
 
 

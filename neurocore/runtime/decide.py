@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from neurocore.errors import NoOpenGate
 from neurocore.failpoints import failpoint
@@ -14,6 +14,7 @@ from neurocore.persistence.base import (
     Answer,
     Event,
     GateRecord,
+    GateStatus,
     RunRecord,
     RunStatus,
     RunStore,
@@ -81,7 +82,7 @@ def decide_gate(
             decision = Decision(answer=late.answers[-1], gate=late, effect="repeated")
         if decision is not None:
             break
-    return _hand_on(decision, run_store, dispatch)
+    return _hand_on(decision, run, run_store, dispatch)
 
 
 def _answer(
@@ -133,21 +134,24 @@ def _record(run: RunRecord, gate: GateRecord, answer: Answer, store: RunStore) -
         },
     )  # fmt: skip
     failpoint("answer.before_commit")
-    took_effect = store.answer_gate(run.run_id, answer, event=event, digest=gate.digest)
+    recorded = store.answer_gate(run.run_id, answer, event=event, digest=gate.digest)
     failpoint("answer.after_commit")
-    if not took_effect:
+    if recorded is None:
         return None
     driver = owner_label(run.owner) if run.status is RunStatus.RUNNING and run.owner else None
-    key = (gate.node_id, gate.visit)
-    decided = next(one for one in store.load_gates(run.run_id) if (one.node_id, one.visit) == key)
-    return Decision(answer=decided.decision or answer, gate=decided, effect="took_effect", driven_by=driver)
+    decided = structs.replace(
+        gate, status=GateStatus.DECIDED, closed_at=answer.at, answers=[*gate.answers, recorded]
+    )  # fmt: skip
+    return Decision(answer=recorded, gate=decided, effect="took_effect", driven_by=driver)
 
 
-def _hand_on(decision: Decision, store: RunStore, dispatch: Submits | None) -> Decision:
-    from msgspec import structs
-
-    run = store.load_summary(decision.gate.run_id)
-    if dispatch is None or run is None or run.owed is None:
+def _hand_on(decision: Decision, run: RunRecord, store: RunStore, dispatch: Submits | None) -> Decision:
+    """Hand the run on if it is owed: it is when it waited as the answer took effect."""
+    if dispatch is None:
         return decision
+    if run.status is not RunStatus.SUSPENDED or decision.effect != "took_effect":
+        now = store.load_summary(run.run_id)
+        if now is None or now.owed is None:
+            return decision
     dispatch.submit(run.run_id)
     return structs.replace(decision, dispatched=True)

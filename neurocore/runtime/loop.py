@@ -99,6 +99,8 @@ class Drive:
         self.delayed: list[tuple[float, int, CurrentNode, PlanNode]] = []
         self.paused: dict[tuple[str, int], CurrentNode] = {}
         self.gates: dict[tuple[str, int], GateRecord] = {}
+        self.recorded_gates: list[GateRecord] = []  # as they were read when the run was claimed
+        self.resumes: list[Event] | None = None
         self.given: dict[tuple[str, int], object] = {}
         self.continuing: set[tuple[str, int]] = set()
         self.tried_again: set[tuple[str, int]] = set()
@@ -173,7 +175,7 @@ class Drive:
         else:
             turn.ledger.events.extend(events)
             if self.decided:
-                atgates.consume_decisions(turn)
+                atgates.consume_decisions(turn, self.recorded_gates)
             if self.redefined:
                 atgates.reopen_redefined(turn)
                 self.redefined = False
@@ -195,7 +197,7 @@ class Drive:
             if ended is not None:
                 turn.record(ended)
             if self.decided:
-                atgates.consume_decisions(turn)
+                atgates.consume_decisions(turn, self.store.load_gates(self.run_record.run_id))
             turn.commit()
         return self._leave()
 

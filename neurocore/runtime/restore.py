@@ -9,7 +9,17 @@ from neurocore.blueprint.plan import Plan
 from neurocore.blueprint.progress import route
 from neurocore.gates import occurrence
 from neurocore.gates.past import voided_visits
-from neurocore.persistence.base import Ended, GateRecord, GateStatus, StepRecord, StepStatus, fold, progress_of
+from neurocore.persistence.base import (
+    Ended,
+    Event,
+    GateRecord,
+    GateStatus,
+    Recorded,
+    StepRecord,
+    StepStatus,
+    fold,
+    progress_of,
+)
 from neurocore.runtime.ledger import BROKEN_OFF, TRIED_AGAIN, failure_of
 from neurocore.runtime.loop import Drive
 from neurocore.runtime.redefine import translated
@@ -29,16 +39,17 @@ def restore(drive: Drive, recorded_in: Plan) -> list[StepRecord]:
     voided = voided_visits(gates)
     for node_id, visit in sorted(voided):
         drive.voided.setdefault(node_id, []).append(visit)
-    drive.base = store.load_context(run_id)
-    drive.secret_inputs = codec.secrets_in(store.load_inputs(run_id).values())
-    ended, others = _progress(drive, recorded_in)
+    recorded = store.load_recorded(run_id)
+    drive.base = recorded.context
+    drive.secret_inputs = codec.secrets_in(recorded.inputs.values())
+    ended, others = _progress(drive, recorded, recorded_in)
     for row in others:
         if (row.node_id, row.visit) not in voided:
             _remember_open(drive, row)
     strays = _replay(drive, ended, voided)
     if strays:
         steps = [step for step in store.load_steps(run_id) if step.step_index not in strays]
-        drive.base = fold(store.load_inputs(run_id), steps)
+        drive.base = fold(recorded.inputs, steps)
         ended = [one for one in ended if one.step_index not in strays]
     rows: list[Ended | StepRecord] = [*ended, *others]
     drive.next_index = max((row.step_index for row in rows), default=-1) + 1
@@ -49,6 +60,7 @@ def restore(drive: Drive, recorded_in: Plan) -> list[StepRecord]:
         drive.attempts[key] = max(begun, drive.attempts.get(key, 0))
         drive.first_started.setdefault(key, current.first_started_at or current.started_at)
         drive.tried_again.add(key)
+    drive.recorded_gates = gates
     for gate in gates:
         _restore_gate(drive, gate)
     rows.sort(key=lambda row: row.commit_index)
@@ -56,11 +68,11 @@ def restore(drive: Drive, recorded_in: Plan) -> list[StepRecord]:
     return others
 
 
-def _progress(drive: Drive, recorded_in: Plan) -> tuple[list[Ended], list[StepRecord]]:
+def _progress(drive: Drive, recorded: Recorded, recorded_in: Plan) -> tuple[list[Ended], list[StepRecord]]:
     """The recorded steps, those that ended their visit with the edges as this drive's plan counts them."""
     store, run = drive.store, drive.run_record
     if not drive.redefined and run.legacy is None:
-        return store.load_progress(run.run_id)
+        return recorded.ended, recorded.others
     steps = store.load_steps(run.run_id)
     if run.legacy is not None:
         _infer_edges(drive, steps)
@@ -72,38 +84,45 @@ def _progress(drive: Drive, recorded_in: Plan) -> tuple[list[Ended], list[StepRe
 
 def give_again(drive: Drive, steps: Sequence[StepRecord]) -> None:
     """What the last resume brought for the steps that had failed by then, where they have not come to their end."""
-    brought = next((event for event in reversed(drive.run_record.events) if event.kind == "resumed"), None)
-    if brought is None or brought.data.get("to") != FAILED_STEPS:
+    failed = [step for step in steps if step.status is StepStatus.FAILED]
+    brought = _resumes(drive)[-1:] if failed else []
+    if not brought or brought[0].data.get("to") != FAILED_STEPS:
         return
-    for step in steps:
+    for step in failed:
         key = (step.node_id, step.visit)
-        if step.status is StepStatus.FAILED and step.started_at < brought.at and key in drive.tried_again:
-            drive.given[key] = brought.data["data"]
+        if step.started_at < brought[0].at and key in drive.tried_again:
+            drive.given[key] = brought[0].data["data"]
 
 
 def go_on_waiting(drive: Drive, steps: Sequence[StepRecord]) -> None:
     """Keep the pauses between tries and the number of tries that were used, as nobody asked for new ones."""
     drive.paused = {(node.node_id, node.visit): node for node in drive.run_record.current_nodes if node.is_paused}
-    asked = last_asked(drive)
     for step in steps:
         key = (step.node_id, step.visit)
         is_used = step.status is StepStatus.FAILED and (step.reason or "").startswith(TRIED_AGAIN)
-        if is_used and step.started_at >= asked and key in drive.tried_again:
+        if is_used and key in drive.tried_again and step.started_at >= _last_asked(drive):
             drive.retries[key] = drive.retries.get(key, 0) + 1
 
 
-def last_asked(drive: Drive) -> str:
+def _resumes(drive: Drive) -> list[Event]:
+    """Who resumed the run so far, and with what: read when there is a failed step for which it counts."""
+    if drive.resumes is None:
+        events = drive.store.load_events(drive.run_record.run_id)
+        drive.resumes = [event for event in events if event.kind == "resumed"]
+    return drive.resumes
+
+
+def _last_asked(drive: Drive) -> str:
     """When a person last resumed the run, as an ISO time; empty where nobody has."""
-    return max((event.at for event in drive.run_record.events if event.kind == "resumed"), default="")
+    return max((event.at for event in _resumes(drive)), default="")
 
 
 def let_stand(drive: Drive) -> None:
     """What had failed for good when the process died stays failed, and fails the run: nobody asked for another try."""
     going = {(node.node_id, node.visit) for node in drive.run_record.current_nodes}
-    asked = last_asked(drive)
     for key, row in drive.step_of.items():
-        goes_on = (row.reason or "").startswith((TRIED_AGAIN, BROKEN_OFF))
-        if row.status is StepStatus.FAILED and row.started_at >= asked and key not in going and not goes_on:
+        is_final = row.status is StepStatus.FAILED and not (row.reason or "").startswith((TRIED_AGAIN, BROKEN_OFF))
+        if is_final and key not in going and row.started_at >= _last_asked(drive):
             drive.given_up.add(key)
             drive.failure = drive.failure or failure_of(row)
 

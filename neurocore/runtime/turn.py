@@ -277,7 +277,7 @@ class Turn:
                 break
             if before is not None:
                 self._go_back(before)
-            self._open_before = atgates.consume_decisions(self)
+            self._open_before = atgates.consume_decisions(self, drive.store.load_gates(run.run_id))
         run.version = signals.version
         for event in self.ledger.events:
             if event.kind == "warning":

@@ -11,6 +11,10 @@
 g.run, g.node_id, g.visit, g.kind, g.name, g.step_index, g.opened_at, g.message, x'80' AS shown, g.digest, g.policy,
     g.deadline, g.status, g.closed_at, g.void_reason, r.run_id
 
+-- narrow_answer: The columns of an answer, under names that a gate has none of.
+a.id AS answer_id, a.node_id AS answer_node, a.visit AS answer_visit, a.approved, a.by, a.known_by, a.at, a.note,
+a.digest AS answer_digest, a.data, a.prev_hash, a.hash
+
 -- narrow_step: The columns of a step in a list. `rows.step_of` reads them by their place.
     s.run, s.step_index, s.component, s.node_id, s.visit, s.attempt, s.skill_type, s.skill_version, s.status,
     s.reason, s.port, s.edges_taken, s.started_at, s.duration_ms, s.error, s.error_type, s.output_keys, s.commit_index
@@ -179,6 +183,19 @@ SELECT b.definition FROM runs AS r JOIN blueprints AS b ON b.id = r.blueprint WH
 SELECT s.step_index, s.commit_index, s.component, s.node_id, s.visit, s.status, s.edges_taken, s.output_keys, s.skill_version
 FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = ?
 
+-- load_recorded: What a driver goes on from: each step as in load_progress, with what it changed; and the inputs, at -1.
+SELECT s.step_index, s.commit_index, s.component, s.node_id, s.visit, s.status, s.edges_taken, s.output_keys, s.skill_version,
+    s.changes FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = :run_id
+UNION ALL
+SELECT -1, -1, '', NULL, 0, '', NULL, NULL, NULL, i.initial_data
+FROM run_inputs AS i JOIN runs AS r ON r.run = i.run WHERE r.run_id = :run_id
+
+-- open_steps: The steps that ended no visit, with what they logged.
+SELECT {narrow_step}, s.config, s.changes, s.traceback, s.context_snapshot, (
+    SELECT json_group_array(json_object('at', l.at, 'level', l.level, 'message', l.message))
+    FROM (SELECT * FROM logs WHERE run = s.run AND step_index = s.step_index ORDER BY line) AS l
+) AS logs FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = ? AND s.edges_taken IS NULL ORDER BY s.commit_index
+
 -- load_steps: Every step of a run, in order.
 SELECT {narrow_step}, s.config, s.changes, s.traceback, s.context_snapshot
 FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = ? ORDER BY s.step_index
@@ -187,9 +204,11 @@ FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = ? ORDER BY s.st
 SELECT {narrow_step}, s.config, s.changes, s.traceback, s.context_snapshot
 FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = ? AND s.step_index = ?
 
--- load_changes: What the steps did to the context; `rows.fold_changes` puts them in the order it happened.
+-- load_changes: What the steps did to the context, and the inputs at -1; `rows.fold_changes` puts them in order.
 SELECT s.commit_index, s.changes FROM steps AS s JOIN runs AS r ON r.run = s.run
-WHERE r.run_id = ? AND s.changes IS NOT NULL
+WHERE r.run_id = :run_id AND s.changes IS NOT NULL
+UNION ALL
+SELECT -1, i.initial_data FROM run_inputs AS i JOIN runs AS r ON r.run = i.run WHERE r.run_id = :run_id
 
 -- step_summaries: Steps beyond an index without their wide columns.
 SELECT {narrow_step} FROM steps AS s JOIN runs AS r ON r.run = s.run
@@ -207,18 +226,21 @@ WHERE r.run_id = ? AND l.step_index = ? ORDER BY l.line
 SELECT e.at, e.kind, e.who, e.known_by, e.data FROM events AS e JOIN runs AS r ON r.run = e.run
 WHERE r.run_id = ? ORDER BY e.id
 
--- load_gates: A run's gate occurrences in the order they opened.
-SELECT g.*, r.run_id FROM gates AS g JOIN runs AS r ON r.run = g.run WHERE r.run_id = ? ORDER BY g.opened_at, g.step_index
+-- load_gates: A run's gate occurrences in the order they opened, each once for each of its answers.
+SELECT g.*, r.run_id, {narrow_answer} FROM gates AS g JOIN runs AS r ON r.run = g.run
+LEFT JOIN answers AS a ON a.run = g.run AND a.node_id = g.node_id AND a.visit = g.visit
+WHERE r.run_id = ? ORDER BY g.opened_at, g.step_index, a.id
 
--- load_gates_narrow: A run's gate occurrences without what they show.
-SELECT {narrow_gate}
-FROM gates AS g JOIN runs AS r ON r.run = g.run WHERE r.run_id = ? ORDER BY g.opened_at, g.step_index
+-- load_gates_narrow: A run's gate occurrences without what they show, each once for each of its answers.
+SELECT {narrow_gate}, {narrow_answer} FROM gates AS g JOIN runs AS r ON r.run = g.run
+LEFT JOIN answers AS a ON a.run = g.run AND a.node_id = g.node_id AND a.visit = g.visit
+WHERE r.run_id = ? ORDER BY g.opened_at, g.step_index, a.id
 
--- load_answers: A run's answers in the order of their chain.
-SELECT a.* FROM answers AS a JOIN runs AS r ON r.run = a.run WHERE r.run_id = ? ORDER BY a.id
+-- answer_hashes: Which answers of a run are kept.
+SELECT a.hash FROM answers AS a JOIN runs AS r ON r.run = a.run WHERE r.run_id = ?
 
 -- gate_answers: The answers at one occurrence, in order.
-SELECT * FROM answers WHERE run = ? AND node_id = ? AND visit = ? ORDER BY id
+SELECT {narrow_answer} FROM answers AS a WHERE a.run = ? AND a.node_id = ? AND a.visit = ? ORDER BY a.id
 
 -- count_open_gates: How many gates and inputs wait for a person; those of runs that stand still do not.
 SELECT (SELECT count(*) FROM gates WHERE status = 'open')

@@ -121,7 +121,7 @@ def give(store: RunStore, run_id: str, given: Answer, *, event: Event, digest: s
     """Answer an occurrence, on the digest that it has now or on another; whether that took effect."""
     key = (given.node_id, given.visit)
     shown = next((one.digest for one in store.load_gates(run_id) if (one.node_id, one.visit) == key), "")
-    return store.answer_gate(run_id, given, event=event, digest=shown if digest is None else digest)
+    return store.answer_gate(run_id, given, event=event, digest=shown if digest is None else digest) is not None
 
 
 def event(kind: str = "answered", *, minute: float = 5, who: str = "ada", **data: Any) -> Event:

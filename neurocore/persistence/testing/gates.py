@@ -42,6 +42,15 @@ class Gates(Contract):
         assert [(entry.kind, entry.data) for entry in back.events] == [("answered", {"approved": True})]
         assert back.status is RunStatus.SUSPENDED, "the decision and the resume are two facts"
 
+    def test_the_answer_that_took_effect_comes_back_as_it_is_recorded(self) -> None:
+        self.store.create_run(waiting("r1"))
+        given = answer(note="fine")
+        recorded = self.store.answer_gate("r1", given, event=event(), digest=gate("r1").digest)
+        assert recorded == given.sealed("r1", "")
+        (one,) = self.reopened().load_gates("r1")
+        assert one.decision == recorded
+        assert self.store.answer_gate("r1", given, event=event(), digest=gate("r1").digest) is None
+
     def test_only_the_first_answer_takes_effect(self) -> None:
         self.store.create_run(waiting("r1"))
         assert give(self.store, "r1", answer(by="ada"), event=event())

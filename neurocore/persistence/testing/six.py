@@ -147,16 +147,20 @@ class Six(Contract):
 
     def test_a_driver_reads_no_more_than_it_goes_on_from(self) -> None:
         self.store.save_run(run("r1", initial_data={"a": 1, "b": 2}))
+        lines = [LogLine(at=at(2), level="info", message=text) for text in ("said", 'a "b" \x00 é')]
         rows = [
             step("r1", 0, sets={"c": 3}, edges_taken=[0], commit_index=1, skill_version="1.2"),
-            step("r1", 1, status=StepStatus.FAILED, edges_taken=None, commit_index=2, error="no"),
+            step("r1", 1, status=StepStatus.FAILED, edges_taken=None, commit_index=2, error="no", logs=lines),
             step("r1", 2, status=StepStatus.SUSPENDED, edges_taken=None, commit_index=4, sets={"a": 9}),
             step("r1", 3, status=StepStatus.SKIPPED, edges_taken=[], commit_index=3),
         ]
         for row in rows:
             self.store.save_step(row)
         store = self.reopened()
+        recorded = store.load_recorded("r1")
+        assert (recorded.inputs, recorded.context) == (store.load_inputs("r1"), store.load_context("r1"))
         ended, others = store.load_progress("r1")
+        assert (recorded.ended, recorded.others) == (ended, others)
         assert [(one.step_index, one.node_id, one.is_completed, one.edges_taken) for one in ended] == [
             (0, "node0", True, (0,)), (3, "node3", False, ()),
         ]  # fmt: skip
@@ -166,6 +170,8 @@ class Six(Contract):
         values = store.load_values("r1", ["a", "c", "gone", "\ud800"])
         assert values == {"a": codec.encode(9), "c": codec.encode(3)}
         assert codec.from_jsonable(json.loads(store.load_definition("r1"))) == found(store, "r1").blueprint_snapshot
+        nothing = store.load_recorded("no")
+        assert (nothing.inputs, nothing.context, nothing.ended, nothing.others) == ({}, {}, [], [])
         assert (store.load_progress("no"), store.load_inputs("no"), store.load_values("no", ["a"])) == (
             ([], []),
             {},
