@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -71,8 +72,12 @@ def _check(document: Document, value: Any, kind: Any, path: Place) -> None:
             _check_bounds(document, value, one, path)
             return
     kind = next(iter(_fitting(kind)))
-    if isinstance(kind, inspect.StructType):
+    if isinstance(kind, (inspect.StructType, inspect.ListType, inspect.DictType)):
         hint = _written_out(value, kind, path)
+    elif isinstance(kind, (inspect.FloatType, inspect.IntType)) and (seconds := _seconds(value)) is not None:
+        hint = f"; write the seconds: {seconds}."
+    elif isinstance(kind, (inspect.FloatType, inspect.IntType)) and _is_number(value):
+        hint = "; take the quotes away."
     elif isinstance(kind, inspect.LiteralType):
         hint = nearest(value, [str(one) for one in kind.values])
         hint = hint if hint.startswith("; did") else "."
@@ -82,13 +87,54 @@ def _check(document: Document, value: Any, kind: Any, path: Place) -> None:
 
 
 def _written_out(value: Any, kind: Any, path: Place) -> str:
-    """How a value that stands where a mapping belongs is written out; its type says which key it is short for."""
-    key = getattr(kind.cls, "SHORT_FOR", None)
-    fits = (one.type for one in kind.fields if one.encode_name == key)
+    """How a value that stands where a mapping or a list belongs is written; its type says what it is short for.
+
+    A type has `SHORT_FOR`: the keys that one value stands for.
+    """
+    before = f"{path[-1]}: " if path and isinstance(path[-1], str) else "- " if path else ""
+    if isinstance(kind, inspect.DictType) and isinstance(value, list) and value:
+        first = value[0].get("name", value[0].get("key")) if isinstance(value[0], dict) else value[0]
+        return f"; write `{before}{{{first}: …}}`." if _is_word(first) else "."
+    if isinstance(kind, inspect.ListType):
+        key = _short_for(kind.item_type)[:1]
+        if isinstance(value, dict) and value and key and _is_word(first := next(iter(value))):
+            return f"; write a list: `- {{{key[0]}: {first}, …}}`."
+        return f"; write `{before}[{value}]`." if _is_word(value) and _takes_text(kind.item_type) else "."
+    keys = _short_for(kind)
+    fits = [one.type for one in kind.fields if one.encode_name in keys] if isinstance(kind, inspect.StructType) else []
     if not any(_scalar_fits(value, one) for type_ in fits for one in _fitting(type_)):
         return "."
-    before = f"{path[-1]}: " if isinstance(path[-1], str) else "- " if path else ""
-    return f"; write `{before}{{{key}: {value if len(str(value)) <= 60 else '…'}}}`."
+    shown = value if len(str(value)) <= 60 else "…"
+    return f"; write `{before}{{{', '.join(f'{key}: {shown}' for key in keys)}}}`."
+
+
+def _short_for(kind: Any) -> tuple[str, ...]:
+    """The keys of a mapping that one value may be short for."""
+    found = getattr(kind.cls, "SHORT_FOR", ()) if isinstance(kind, inspect.StructType) else ()
+    return (found,) if isinstance(found, str) else found
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[\w.#-]{1,60}", value) is not None
+
+
+def _takes_text(kind: Any) -> bool:
+    return any(isinstance(one, inspect.StrType) for one in _fitting(kind))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[+-]?\d{1,20}(\.\d{1,20})?", value, re.ASCII) is not None
+
+
+def _seconds(value: Any) -> int | float | None:
+    """What a duration as people write it is in seconds: `90s`, `5m`, `1.5h`, `2d`."""
+    match = (
+        re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)\s*(ms|[smhd])\w*", value, re.ASCII) if isinstance(value, str) else None
+    )
+    if match is None:
+        return None
+    seconds = float(match[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+    return int(seconds) if seconds == int(seconds) else seconds
 
 
 def _fitting(kind: Any) -> Iterator[Any]:
@@ -154,6 +200,7 @@ def _check_dict(document: Document, value: dict[Any, Any], kind: Any, path: Plac
 def _check_struct(document: Document, value: dict[Any, Any], kind: Any, path: Place) -> None:
     fields = {one.encode_name: one for one in kind.fields}
     other_words: dict[Any, str] = getattr(kind.cls, "OTHER_WORDS", {})
+    elsewhere: dict[Any, str] = getattr(kind.cls, "ELSEWHERE", {})
     meant = {other_words[key] for key in value if key in other_words}
     for key in list(value):
         one = fields.get(key) if isinstance(key, str) else None
@@ -162,6 +209,7 @@ def _check_struct(document: Document, value: dict[Any, Any], kind: Any, path: Pl
         if one is None:
             place = key if isinstance(key, str) else str(key)
             hint = f"; write {other_words[key]!r}." if key in other_words else nearest(key, fields)
+            hint = f"; it stands {elsewhere[key]}." if key in elsewhere else hint
             document.add((*path, place), f"There is no key {said(key)} here{hint}", key=True)
         elif value[key] is None and not one.required and not _allows_nothing(one.type):
             del value[key]

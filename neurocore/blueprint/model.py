@@ -68,7 +68,11 @@ _CONDITION_WORDS = {"when": "condition", "if": "condition"}
 class Component(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A named instance of a skill."""
 
+    SHORT_FOR: ClassVar = ("name", "type")
     OTHER_WORDS: ClassVar = {"skill": "type", "uses": "type", "id": "name", "with": "config"}
+    ELSEWHERE: ClassVar = dict.fromkeys(
+        ("condition", "if", "when", "on_error", "retry", "timeout"), "with the step or the node, under `flow`"
+    )
 
     name: Annotated[Name, Meta(description="What the flow calls it; unique in the blueprint.")]
     type: Annotated[Name, Meta(description="The skill's name (`neurocore skill list`).")]
@@ -135,6 +139,7 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Node(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A place in a graph."""
 
+    SHORT_FOR: ClassVar = ("id", "component")
     OTHER_WORDS: ClassVar = {"name": "id"}
 
     id: Annotated[Name, Meta(description="What edges call it; unique in the graph.")]
@@ -220,6 +225,8 @@ WITHOUT_EFFECT = (
 class Flow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The order of things."""
 
+    ELSEWHERE: ClassVar = dict.fromkeys(Settings.__struct_fields__, "under `settings`")
+
     type: Annotated[
         FlowType, Meta(description="One after another, the first whose condition holds, or nodes joined by edges.")
     ] = "sequential"
@@ -231,6 +238,11 @@ class Flow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What stands in a blueprint's file."""
+
+    ELSEWHERE: ClassVar = {
+        **dict.fromkeys(("steps", "nodes", "edges", "settings", "type"), "under `flow`"),
+        **dict.fromkeys(Settings.__struct_fields__, "under `settings`, under `flow`"),
+    }
 
     name: Annotated[Name, Meta(description="What the blueprint is called.")]
     version: Annotated[str, Meta(max_length=MAX_NAME, description="The blueprint's own version, in quotes.")] = "1.0"

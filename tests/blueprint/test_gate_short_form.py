@@ -67,7 +67,7 @@ def test_a_place_is_a_component_or_a_gate() -> None:
     ("gate", "sentence"),
     [
         ("yes", "steps[0].approval: Expected a mapping, not true."),
-        ("{show: total}", "steps[0].approval.show: Expected a list, not 'total'."),
+        ("{show: total}", "steps[0].approval.show: Expected a list, not 'total'; write `show: [total]`."),
         ("{require: maybe}", "steps[0].approval.require: Expected true or false, not 'maybe'."),
         ("{mesage: Go?}", "There is no key 'mesage' here; did you mean 'message'?"),
         ('{name: "a\\eb"}', "steps[0].approval.name: A name has no control characters"),

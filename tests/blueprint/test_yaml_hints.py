@@ -92,3 +92,24 @@ def test_the_words_of_other_tools_are_translated():
         "There is no key 'times' here; write 'max'.",
     } <= set(said)
     assert not any("is missing" in message for message in said)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (f"inputs: [amount, who]\n{COMPONENT}flow: {{}}", "write `inputs: {amount: …}`."),
+        (f"outputs: [{{name: sum, type: integer}}]\n{COMPONENT}flow: {{}}", "write `outputs: {sum: …}`."),
+        ("components: {t: {type: template}}\nflow: {}", "write a list: `- {name: t, …}`."),
+        ("components: [delay]\nflow: {}", "write `- {name: delay, type: delay}`."),
+        (f"{COMPONENT}flow: {{type: graph, nodes: [t]}}", "write `- {id: t, component: t}`."),
+        (f"{COMPONENT}flow: {{steps: [{{component: t, retry: {{on: TimeoutError}}}}]}}", "on: [TimeoutError]`."),
+        (f"{COMPONENT}flow: {{steps: [{{component: t, timeout: 5m}}]}}", "write the seconds: 300."),
+        (f"{COMPONENT}flow: {{steps: [{{component: t, timeout: 1.5 hours}}]}}", "write the seconds: 5400."),
+        (f"{COMPONENT}flow: {{steps: [{{component: t, timeout: '30'}}]}}", "take the quotes away."),
+        (f"{COMPONENT}steps: [{{component: t}}]", "it stands under `flow`."),
+        (f"{COMPONENT}flow: {{max_iterations: 3, steps: [{{component: t}}]}}", "it stands under `settings`."),
+        ("components: [{name: t, type: template, retry: {}}]\nflow: {}", "with the step or the node, under `flow`."),
+    ],
+)  # fmt: skip
+def test_what_stands_in_another_form_or_place_is_shown_as_it_should_be(text, hint):
+    assert any(message.endswith(hint) for message in messages(text)), messages(text)
