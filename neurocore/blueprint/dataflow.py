@@ -32,21 +32,30 @@ def unprovided(blueprint: Blueprint, plan: Plan, skills: Mapping[str, Any]) -> I
     for node in plan.nodes:
         if node.condition is not None:
             for key in flow.missing(_asked(node.condition), flow.before[node.index]):
-                yield ("flow", kind, node.index, "condition"), f"The condition reads {key!r} before anything sets it."
+                sentence = _too_early(key, flow.before[node.index], blueprint)
+                yield ("flow", kind, node.index, "condition"), sentence
         for key in flow.missing(flow.reads(node), flow.before[node.index]):
             at: Place = ("flow", kind, node.index)
             at = ("components", places[node.component], "config", "show") if key in _shown(node) else at
-            hint = nearest(key, {*(flow.before[node.index] or ()), *blueprint.inputs})
-            hint = hint if hint.startswith("; did") else "."
+            hint = _meant(key, flow.before[node.index], blueprint)
             yield at, f"{node.id} reads {key!r}, which no input and no step before it provides{hint}"
     for number, edge in enumerate(plan.edges):
         if edge.condition is not None:
             for key in flow.missing(_asked(edge.condition), flow.after(edge.source)):
-                yield ("flow", "edges", number, "condition"), f"The condition reads {key!r} before anything sets it."
+                yield ("flow", "edges", number, "condition"), _too_early(key, flow.after(edge.source), blueprint)
     everything = frozenset().union(*(flow.own[node.index] or () for node in plan.nodes))
     if all(flow.own[node.index] is not None for node in plan.nodes):
         for key in flow.missing(blueprint.outputs, everything):
             yield ("outputs", key), f"Nothing in the flow sets the output {key!r}."
+
+
+def _too_early(key: str, known: frozenset[str] | None, blueprint: Blueprint) -> str:
+    return f"The condition reads {key!r} before anything sets it{_meant(key, known, blueprint)}"
+
+
+def _meant(key: str, known: frozenset[str] | None, blueprint: Blueprint) -> str:
+    hint = nearest(key, {*(known or ()), *blueprint.inputs})
+    return hint if hint.startswith("; did") else "."
 
 
 class _Flow:

@@ -309,7 +309,7 @@ def test_an_answer_is_there_only_after_a_gate(registry: Any) -> None:
 def test_the_condition_of_an_edge_sees_what_its_source_provides(registry: Any) -> None:
     text = graph("a=load | b=sum | c=send", "a>b:?context.data.rows b>c:?context.data.totl", inputs=INPUTS)
     assert found(text, registry) == [
-        "warning flow.edges[1].condition: The condition reads 'totl' before anything sets it."
+        "warning flow.edges[1].condition: The condition reads 'totl' before anything sets it; did you mean 'total'?"
     ]
 
 
