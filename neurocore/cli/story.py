@@ -19,11 +19,13 @@ from neurocore.readable import counted, took
 from neurocore.runtime.definition import definition, shown
 
 if TYPE_CHECKING:
-    from neurocore.persistence.base import CurrentNode, Event, GateRecord, RunRecord, StepRecord
+    from neurocore.persistence.base import CurrentNode, Event, GateRecord, LogLine, RunRecord, StepRecord
     from neurocore.runtime.executor import Decision
 
 #: Without `--full`, the first and the last of a long history are shown.
 FIRST, LAST = 5, 30
+#: And of what a failed step logged, so many of the last lines.
+LAST_SAID = 8
 
 
 def ending(run: RunRecord, project: Project, *, decision: Decision | None = None) -> list[str]:
@@ -155,6 +157,9 @@ def _steps(run: RunRecord, project: Project, gates: Sequence[GateRecord], full: 
         lines += _step(place + 1, step, name, gutter, by_visit.get((step.node_id, step.visit)), full)
         if full:
             lines += _step_in_full(step, project)
+        elif step.status is StepStatus.FAILED:
+            whole = store.load_step(run.run_id, step.step_index)
+            lines += _last_said(whole.logs if whole is not None else [])
     for node in running:
         name = cut(_node_name(node), gutter)
         lasts = f"next try at {when(node.not_before)}" if node.is_paused else f"for {since(node.started_at)}"
@@ -259,6 +264,16 @@ def _step_in_full(step: StepRecord, project: Project) -> list[str]:
         lines.append(f"{indent}{paint('said', 'dim')}")
         for one in document.logs:
             lines += wrapped(f"{one.level.lower():<7} {line(one.message)}", room, f"{indent}  ", f"{indent}          ")
+    return lines
+
+
+def _last_said(logs: Sequence[LogLine]) -> list[str]:
+    """The end of what a failed step logged, such as the output of its program."""
+    room, indent = columns(), " " * 10
+    more = [f"{indent}({counted(len(logs) - LAST_SAID, 'line')} before; `runs logs` shows all)"]
+    lines = more if len(logs) > LAST_SAID else []
+    for one in logs[-LAST_SAID:]:
+        lines += wrapped(f"{one.level.lower():<7} {line(one.message)}", room, indent, f"{indent}        ")
     return lines
 
 

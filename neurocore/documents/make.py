@@ -27,7 +27,7 @@ from neurocore.documents.runs import (
     WaitDocument,
 )
 from neurocore.documents.standing import state
-from neurocore.persistence.base import GateStatus, RunStatus
+from neurocore.persistence.base import GateStatus, RunStatus, StepStatus
 from neurocore.runtime.definition import shown, shown_under
 
 if TYPE_CHECKING:
@@ -185,9 +185,9 @@ def differences(found: Iterable[Difference]) -> list[DifferenceDocument]:
 
 
 def step(record: StepRecord, *, full: bool = False, schema: Any = None, later: bool = False) -> StepDocument:
-    """A step; config, traceback and logs with `full`. `schema` is the skill's, for what it marks secret.
+    """A step; config, traceback and logs with `full`, the logs of a failed step always.
 
-    `later` leaves its changes to whoever writes the document.
+    `schema` is the skill's, for what it marks secret. `later` leaves its changes to whoever writes the document.
     """
     return StepDocument(
         step_index=record.step_index,
@@ -208,7 +208,7 @@ def step(record: StepRecord, *, full: bool = False, schema: Any = None, later: b
         deleted=list(record.changes.deleted),
         config=shown(record.config, schema) if full else None,
         traceback=record.traceback if full else None,
-        logs=logs(record) if full else None,
+        logs=logs(record) if full or (record.status is StepStatus.FAILED and record.logs) else None,
     )
 
 

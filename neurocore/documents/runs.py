@@ -159,7 +159,7 @@ class LogDocument(Struct, kw_only=True):
 class StepDocument(Struct, kw_only=True):
     """One execution of one node. `changes` and `deleted` say what it did to the context.
 
-    `config`, `traceback` and `logs` are filled in with `--full`.
+    `config`, `traceback` and `logs` are filled in with `--full`, `logs` of a step that failed always.
     """
 
     step_index: int

@@ -451,3 +451,16 @@ def test_a_gate_that_shows_too_much_for_a_terminal_says_so_and_where_it_is(proje
     told = project.ok("runs", "inspect", run_id)
     assert "too much for here; `runs inspect --full` has all of it." in " ".join(told.split())
     assert WORDS[-1] * 60 in "".join(project.ok("runs", "inspect", run_id, "--full").split())
+
+
+def test_what_a_failed_program_said_stands_below_its_step_and_in_the_document(project):
+    code = "echo so far; i=0; while [ $i -lt 20 ]; do echo line $i; i=$((i+1)); done; echo no money >&2; exit 7"
+    text = f"name: f\ncomponents: [{{name: pays, type: command, config: {{argv: [sh, -c, {json.dumps(code)}]}}}}]\n"
+    (project.root / "blueprints" / "f.yaml").write_text(f"{text}flow: {{steps: [{{component: pays}}]}}\n")
+    project.ok("run", "f", "--run-id", "broke", code=1)
+    told = project.ok("runs", "inspect", "broke")
+    assert "(15 lines before; `runs logs` shows all)" in told
+    assert "stdout  line 19" in told
+    assert "line 11" not in told
+    (step,) = json.loads(project.ok("runs", "inspect", "broke", "--json"))["steps"]
+    assert [line["message"] for line in step["logs"]][:2] == ["The program ended with exit code 7.", "no money"]
