@@ -67,7 +67,7 @@ class RunsDocument(Struct, kw_only=True):
 
 
 class AnswerDocument(Struct, kw_only=True):
-    """One person's answer. `known_by` says how we know who it was; `took_effect` is true for the decision."""
+    """One person's answer. `known_by` says how we know who it was."""
 
     approved: bool | None
     by: str
