@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -23,6 +24,25 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def no_hard_links(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that refuses hard links, here and in the processes that a test starts."""
+    folder = tmp_path_factory.mktemp("no-hard-links")
+    (folder / "sitecustomize.py").write_text(
+        "import errno, os\n"
+        "def link(source, target, **more):\n"
+        "    raise PermissionError(errno.EPERM, 'Operation not permitted', source, None, target)\n"
+        "os.link = link\n"
+    )
+    path = os.environ.get("PYTHONPATH")
+    monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{path}" if path else str(folder))
+
+    def refuse(source: object, target: object, **more: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(source), None, str(target))
+
+    monkeypatch.setattr(os, "link", refuse)
 
 
 @pytest.fixture(scope="session")

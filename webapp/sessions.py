@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import fcntl
 import hashlib
 import os
 import secrets
@@ -18,6 +18,8 @@ from neurocore.errors import ConfigError
 
 KEY_FILE = "web-secret.key"
 NAME = "approver"
+#: How many bytes a key has at least.
+_LEAST = 32
 
 
 class Sessions(SecureCookieSessionInterface):
@@ -59,10 +61,7 @@ def secret_key(data_dir: Path, mode: int = files.PRIVATE) -> bytes:
     """The key under the data folder, made at the first start, readable by its owner only."""
     path = data_dir / KEY_FILE
     try:
-        if not path.exists():
-            files.make_folder(path.parent, mode)
-            _make(path)
-        key = path.read_bytes().strip()
+        key = _made(path, mode) if not path.exists() or path.stat().st_size < _LEAST else path.read_bytes().strip()
         if path.stat().st_mode & 0o077:
             path.chmod(0o600)
     except OSError as error:
@@ -70,26 +69,30 @@ def secret_key(data_dir: Path, mode: int = files.PRIVATE) -> bytes:
             f"The dashboard's key {path} cannot be read or made ({error.strerror or error}); "
             "make the data folder writable or set paths.data."
         ) from error
-    if len(key) < 32:
+    if len(key) < _LEAST:
         raise ConfigError(
             f"The dashboard's key {path} is damaged; remove it and start again (open forms must be reloaded)."
         )
     return key
 
 
-def _make(path: Path) -> None:
-    """Written whole before it has its name, so that of two first starts none reads half a key, and both the same."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+def _made(path: Path, mode: int) -> bytes:
+    """Write a key into the file if it is new or empty; return what it has.
+
+    The file is locked meanwhile, so that two first starts get the same key, and none reads half of it. This needs no
+    hard links, which some file systems refuse.
+    """
+    files.make_folder(path.parent, mode)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, secrets.token_hex(32).encode())
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file).st_size == 0:
+            os.write(file, secrets.token_hex(32).encode())
+            os.fsync(file)
+        os.lseek(file, 0, os.SEEK_SET)
+        return os.read(file, 1024).strip()
     finally:
-        os.close(descriptor)
-    try:
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        draft.unlink()
+        os.close(file)
 
 
 def remember(name: str) -> None:

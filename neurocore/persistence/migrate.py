@@ -164,13 +164,10 @@ def _keep_copy(connection: sqlite3.Connection, path: Path, mode: int) -> None:
         files.touch(partial, mode)
         with contextlib.closing(sqlite3.connect(address(partial), uri=True)) as copy:
             connection.backup(copy)
+            is_as_04_left_it = _version(copy, partial) == 0  # another process may have brought the file up by now
             copy.execute("PRAGMA journal_mode = DELETE")
-        try:
-            os.link(partial, target)
-        except FileExistsError:
-            pass  # another process was first; by now the file may be migrated, and this copy of the wrong thing
-        except OSError:
-            partial.replace(target)  # a file system without links
+        if is_as_04_left_it:
+            partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -128,7 +128,10 @@ def test_killed_anywhere_after_the_approval_the_bank_gets_the_batch_once(payouts
     assert record["message_id"] == message
 
 
-def test_two_runs_of_one_batch_pay_it_once(payouts):
+@pytest.mark.parametrize("links", ["links", "no links"])
+def test_two_runs_of_one_batch_pay_it_once(payouts, links, request):
+    if links == "no links":
+        request.getfixturevalue("no_hard_links")
     first, second = at_the_gate(payouts, "2026-09"), at_the_gate(payouts, "2026-09")
     payouts.neurocore("runs", "approve", first)
     before = (payouts.folder / "outbox" / "2026-09.xml").read_bytes()

@@ -281,7 +281,10 @@ def test_killed_while_migrating_the_old_file_still_opens(made, tmp_path, name):
     store.close()
 
 
-def test_many_processes_that_open_it_at_once_migrate_it_once(made, tmp_path):
+@pytest.mark.parametrize("links", ["links", "no links"])
+def test_many_processes_that_open_it_at_once_migrate_it_once(made, tmp_path, links, request):
+    if links == "no links":
+        request.getfixturevalue("no_hard_links")
     source, ids = made
     file = tmp_path / "runs.db"
     shutil.copy(source / "data" / "runs.db", file)

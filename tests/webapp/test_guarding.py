@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from neurocore.errors import ConfigError, UsageError
@@ -181,6 +184,38 @@ def test_the_secret_key_is_made_once_and_is_nobody_elses(tmp_path):
     assert secret_key(tmp_path / "data") == first
     assert (tmp_path / "data" / KEY_FILE).stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [KEY_FILE]
+
+
+@pytest.mark.usefixtures("no_hard_links")
+def test_first_starts_at_once_make_one_key_where_hard_links_are_refused(tmp_path):
+    script = (
+        "import os, sys; from pathlib import Path; from webapp.sessions import secret_key; sys.stdin.read(); "
+        "key = secret_key(Path(sys.argv[1])); print(key.decode()); "
+        "os.link(sys.argv[1], sys.argv[1] + '.link')"  # which shows that links are refused here
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path / "data")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(5)
+    ]  # fmt: skip
+    ended = [one.communicate("") for one in started]
+    assert all("Operation not permitted" in said for _, said in ended), ended
+    assert {key.strip() for key, _ in ended} == {secret_key(tmp_path / "data").decode()}
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [KEY_FILE]
+
+
+def test_a_key_whose_first_start_was_cut_off_is_made_again(tmp_path):
+    (tmp_path / KEY_FILE).touch(0o600)
+    assert len(secret_key(tmp_path)) == 64
+    assert secret_key(tmp_path) == secret_key(tmp_path)
+
+
+def test_a_key_that_can_only_be_read_is_used(tmp_path):
+    key = secret_key(tmp_path)
+    (tmp_path / KEY_FILE).chmod(0o400)
+    assert secret_key(tmp_path) == key
 
 
 def test_a_damaged_key_says_what_to_do(tmp_path):

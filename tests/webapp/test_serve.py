@@ -60,6 +60,13 @@ def test_it_says_where_it_is_and_what_waits_and_stops_on_sigterm(site, serve):
     assert f"runs/{run_id}" in talk
 
 
+@pytest.mark.usefixtures("no_hard_links")
+def test_it_starts_where_hard_links_are_refused(site, serve):
+    process, address = serve()
+    assert address, process.stderr.read()
+    assert get(f"{address}healthz")[0] == 200
+
+
 def test_it_takes_up_what_was_decided_and_never_resumed(site, serve):
     run_id = site.run()
     site.dispatcher.hold = True

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import fcntl
 import os
 import tempfile
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -88,16 +91,28 @@ def _put(file: Path, message: bytes, message_id: str) -> None:
             out.write(message)
             out.flush()
             os.fsync(out.fileno())
-        os.link(temporary, file)  # refuses, in one step, where a file of this name is
-    except FileExistsError:
+        with _one_at_a_time():
+            if not file.exists():
+                Path(temporary).replace(file)
+                return
         found = ET.parse(file).findtext(".//pain:MsgId", namespaces=NAMESPACE)  # noqa: S314 - our own outbox
         if found != message_id:
             raise ValueError(
                 f"outbox/{file.name} was written by another run (message {found}); a batch goes to the bank once: give "
                 "what is to be paid beside it a batch of its own."
-            ) from None
+            )
     finally:
-        Path(temporary).unlink()
+        Path(temporary).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Keep other processes from putting a file into the outbox meanwhile."""
+    lock = PROJECT / "data" / "outbox.lock"
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def _next_working_day(day: dt.date) -> dt.date:
