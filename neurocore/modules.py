@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import importlib
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
+
+from neurocore import forks
 
 PACKAGE = "neurocore_project_skills"
 
@@ -49,7 +50,7 @@ class _ProjectFinder:
 
 
 _finder = _ProjectFinder()
-_lock = threading.Lock()
+_lock = forks.lock()
 
 
 def serve(root: Path, skills: Path | None = None) -> None:

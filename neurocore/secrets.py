@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from neurocore import forks
 from neurocore.codec import SecretRef
 from neurocore.errors import ConfigError
 from neurocore.spellings import Spelled, without_breaks
@@ -218,7 +218,7 @@ class _Filter:
         self._stream = stream
         self._redactor = redactor
         self._held: list[str] = []
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
 
     def write(self, text: str) -> int:
         with self._lock:

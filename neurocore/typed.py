@@ -6,13 +6,14 @@ thread that makes a value of it just then ends the process. So each type is lear
 
 from __future__ import annotations
 
-import threading
 from typing import Any, TypeVar
 
 import msgspec
 
+from neurocore import forks
+
 _Kind = TypeVar("_Kind")
-_lock = threading.Lock()
+_lock = forks.lock()
 _learned: set[Any] = set()
 
 

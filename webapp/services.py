@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import current_app
 
+from neurocore import forks
 from neurocore.blueprint.load import load_blueprint
 from neurocore.blueprint.model import Blueprint
 from neurocore.config import NeuroCoreConfig
@@ -61,7 +62,7 @@ class Services:
         self.dispatcher = dispatcher
         #: Set when the server stops: whoever waits for a run is answered then.
         self.closing = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
         self._registry: SkillRegistry | None = None
         self._blueprints = KeptFiles(_load)
         #: The rows that were shown last, as HTML with what they tell; by whose they are and where (`kept_row`).

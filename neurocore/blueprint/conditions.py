@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import ast
 import re
-import threading
 import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+from neurocore import forks
 from neurocore.blueprint.expressions import Evaluate, Unknown, View, compile_node, is_context, is_data
 from neurocore.errors import ConditionError, said
 
@@ -104,7 +104,7 @@ def _compiled(text: str) -> Condition:
     return Condition(text, frozenset(_keys(tree)) | optional, optional, evaluate)
 
 
-_quietly = threading.Lock()
+_quietly = forks.lock()
 
 
 def _parse(text: str) -> ast.expr:

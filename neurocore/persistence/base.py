@@ -9,14 +9,13 @@ built on those six; the defaults keep two writers apart within one process only.
 from __future__ import annotations
 
 import json
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-from neurocore import codec
+from neurocore import codec, forks
 from neurocore.persistence.derive import (
     cancelled,
     check_cursor,
@@ -133,7 +132,7 @@ __all__ = [
 
 #: The defaults of RunStore keep the writers of one process apart with this lock; a transaction does it better. Who does
 #: some of what writes better, but not all of it, writes with it too.
-defaults_lock = threading.RLock()
+defaults_lock = forks.rlock()
 
 
 class RunStore(ABC):

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import inspect
 import logging
+import os
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ MAX_TRACEBACK_CHARACTERS = 32_000
 
 #: (run id, node id, visit) of steps that were given up on, and whether what was left behind of them still works.
 left_behind: dict[tuple[str, str, int], Callable[[], bool]] = {}
+os.register_at_fork(after_in_child=left_behind.clear)  # those work in the parent
 
 
 class Attempt(Struct, eq=False):

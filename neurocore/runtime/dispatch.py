@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_futures
 from typing import Protocol
 
-from neurocore import log
+from neurocore import forks, log
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
 from neurocore.errors import NeuroCoreError, NotResumable
@@ -93,6 +93,8 @@ class ThreadDispatcher:
 
     What a person decided or resumed goes before what was started or found by a sweep, but for every fourth run. Where
     there are two threads or more, the others hold all but one, so that a decided run finds a thread beside long ones.
+
+    A forked child drops its parent's runs and threads, and starts threads of its own when a run is handed in there.
     """
 
     def __init__(
@@ -108,7 +110,12 @@ class ThreadDispatcher:
         self._config = config
         self._store = store
         self._on_event = on_event
+        self._workers = max_workers or config.runtime.max_workers
         self._stop = threading.Event()
+        self._begin()
+        forks.begin_anew(self)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._states: dict[str, str] = {}
         self._again: dict[str, tuple[object, Event | None]] = {}
@@ -116,9 +123,16 @@ class ThreadDispatcher:
         self._decided: deque[str] = deque()
         self._others: deque[str] = deque()
         #: How many of the others are driven, how many may be, and how many decided ones have begun since the last.
-        self._driven, self._most, self._since = 0, max(1, (max_workers or config.runtime.max_workers) - 1), 0
-        self._pool = ThreadPoolExecutor(max_workers or config.runtime.max_workers, thread_name_prefix="run")
+        self._driven, self._most, self._since = 0, max(1, self._workers - 1), 0
+        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="run")
         self._futures: set[Future[None]] = set()
+
+    def leave_parent(self) -> None:
+        """In a forked child: the runs that were handed in are the parent's, and so are the threads."""
+        closed, self._stop = self._stop.is_set(), threading.Event()
+        if closed:
+            self._stop.set()
+        self._begin()
 
     def submit(
         self, run_id: str, *, resume_data: object = None, by: str | None = None, known_by: str = "claimed"

@@ -6,13 +6,12 @@ The filter is put in place when the first secret is resolved and taken away when
 from __future__ import annotations
 
 import sys
-import threading
 from typing import Any
 
-from neurocore import log
+from neurocore import forks, log
 from neurocore.secrets import Redactor
 
-_lock = threading.Lock()
+_lock = forks.lock()
 _watched: dict[int, Redactor] = {}
 _all = Redactor(())
 _ever = Redactor(())

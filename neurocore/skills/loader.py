@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import importlib
 import sys
-import threading
 import traceback
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from neurocore import modules
+from neurocore import forks, modules
 from neurocore.config import NeuroCoreConfig
 from neurocore.errors import SkillError
 from neurocore.skills.base import Skill
@@ -32,7 +31,7 @@ BUILTIN = {
     "template": "template:TemplateSkill",
 }
 
-_discovering = threading.Lock()
+_discovering = forks.lock()
 
 
 def discover_skills(config: NeuroCoreConfig | None = None, *, skills_dir: Path | None = None) -> SkillRegistry:

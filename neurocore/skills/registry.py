@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
-from neurocore import modules
+from neurocore import forks, modules
 from neurocore.errors import SkillError, said
 from neurocore.skills.base import Skill, SkillMeta
 from neurocore.yamlfile import nearest
@@ -29,7 +28,7 @@ class SkillRegistry:
         self._lazy: dict[str, Callable[[], object]] = {}
         self._sources: dict[str, str] = {}
         self._broken: dict[str, str] = {}
-        self._lock = threading.RLock()
+        self._lock = forks.rlock()
         self.problems: list[str] = []
 
     def register(self, cls: type[Skill], *, source: str = "") -> None:

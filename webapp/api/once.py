@@ -10,7 +10,6 @@ changed nothing, the same request is looked at anew, and a corrected one may use
 from __future__ import annotations
 
 import hashlib
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from flask import Response, request
 from msgspec import Struct
 from werkzeug.exceptions import HTTPException
 
-from neurocore import typed
+from neurocore import forks, typed
 from neurocore.errors import InputError, NeuroCoreError, RefusedError
 from neurocore.failpoints import failpoint
 from neurocore.persistence.base import RunStore, utcnow_iso
@@ -30,7 +29,7 @@ HEADER = "Idempotency-Key"
 MAX_KEY = 200
 
 _in_flight: set[tuple[int, str]] = set()
-_lock = threading.Lock()
+_lock = forks.lock()
 
 
 class KeyUsed(InputError):
