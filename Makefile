@@ -3,8 +3,9 @@
 
 PYTHON ?= python3
 PORT ?= 8321
-VENV := .venv
-DEMO := .venv-demo
+# The environment of another Python stands beside the usual one: `make test PYTHON=python3.13` works in .venv-python3.13.
+VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
+DEMO := $(VENV)-demo
 BIN := $(VENV)/bin
 PIP := -qq --disable-pip-version-check --no-input
 MADE_FROM := pyproject.toml constraints.txt hatch_build.py package-lock.json
@@ -54,7 +55,7 @@ constraints: $(VENV)/.ready    ## Write down the versions that this environment 
 	$(BIN)/python tools/write_constraints.py
 
 clean:           ## Remove what was made here, environments and histories of the examples included
-	rm -rf $(VENV) $(DEMO) node_modules webapp/static/dist webapp/static/vendor webapp/static/.dist-* test-results
+	rm -rf .venv .venv-* node_modules webapp/static/dist webapp/static/vendor webapp/static/.dist-* test-results
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist benchmarks/results .cache
 	rm -rf examples/*/data examples/*/logs examples/payouts/archive examples/payouts/outbox examples/research/site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
