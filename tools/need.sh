@@ -22,6 +22,7 @@ package() {
 }
 
 command -v "$PYTHON" >/dev/null || { echo "NeuroCore needs Python 3.11 or newer; there is no $PYTHON here: name one with make PYTHON=…" >&2; exit 1; }
+"$PYTHON" -c '' || { echo "$PYTHON cannot be started: name another with make PYTHON=…" >&2; exit 1; }
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
     echo "NeuroCore needs Python 3.11 or newer and $PYTHON is older: name another with make PYTHON=python3.12" >&2
     exit 1
