@@ -49,9 +49,7 @@ class Root(LazyGroup):
 
 
 def _streams_take_anything() -> None:
-    """What the terminal's encoding lacks is written out, and a stream that was closed (`>&-`) swallows what comes."""
-    if sys.stdout is None:
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  (for as long as the process lives)
+    """What the terminal's encoding lacks is written out, and a stderr that was closed swallows what comes."""
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):

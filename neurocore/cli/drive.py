@@ -16,6 +16,7 @@ from neurocore.cli import errors
 from neurocore.cli.live import Terminal, View, view
 from neurocore.cli.output import complain, emit, out, say
 from neurocore.cli.project import Project
+from neurocore.cli.stdout import OutputLost
 from neurocore.errors import ExecutionError, Interruption, NeuroCoreError
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ def report(project: Project, run_id: str, *, as_json: bool, decision: Decision |
             emit(make.outcome(run, project.store, project.config, project.called, decision=decision))
         else:
             out("\n".join(story.ending(run, project, decision=decision)))
-    except BrokenPipeError:
-        errors.nobody_reads()  # how the run ended is still this command's exit code
+    except OutputLost as lost:
+        errors.end_first(lost)  # where the run failed, that is this command's exit code
     return run
 
 

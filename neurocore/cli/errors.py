@@ -2,18 +2,20 @@
 
 0 done · 1 the run failed or ended rejected, a check found something, or NeuroCore itself or the store failed ·
 2 usage · 3 not found or ambiguous · 4 refused · 5 suspended (`run --exit-code`) · 128 and the signal's number when
-stopped by one (Ctrl-C: 130)
+stopped by one (Ctrl-C: 130), or when the reader of its output has gone (141, as by SIGPIPE)
+
+A command whose output cannot be written to stdout ends 1 where it would have ended 0.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 
 import click
 
 from neurocore.cli.output import complain, say
+from neurocore.cli.stdout import OutputLost, guard_stdout, nobody_reads
 from neurocore.cli.text import line
 from neurocore.errors import (
     CodecError,
@@ -33,6 +35,7 @@ NOT_FOUND = 3
 REFUSED = 4
 SUSPENDED = 5
 INTERRUPTED = 130
+NOBODY_READS = 141
 
 _FAMILIES: tuple[tuple[type[NeuroCoreError], int], ...] = (
     (ExecutionError, FAILED),
@@ -42,6 +45,9 @@ _FAMILIES: tuple[tuple[type[NeuroCoreError], int], ...] = (
     (NotFoundError, NOT_FOUND),
     (RefusedError, REFUSED),
 )
+
+
+_lost: list[OutputLost] = []
 
 
 class Interrupted(KeyboardInterrupt):
@@ -61,15 +67,43 @@ def exit_code(error: BaseException) -> int:
 def guarded(command: Callable[[], object], *, debug: Callable[[], bool]) -> int:
     """Call `command` and return the exit code; whatever it raises becomes one sentence on stderr.
 
-    A command leaves with the whole number it returns, anything else it returns is 0.
+    A command leaves with the whole number it returns, anything else it returns is 0. One whose output is lost fails.
     """
+    before = guard_stdout()
+    _lost.clear()
+    code = DONE
+    try:
+        code = _ended(command, debug)
+        if _lost:
+            raise _lost[0]
+        sys.stdout.flush()
+        return code
+    except OutputLost as lost:
+        nobody_reads(before)
+        if isinstance(lost.error, BrokenPipeError):
+            return code or NOBODY_READS
+        why = getattr(lost.error, "strerror", None) or lost.error
+        complain(
+            f"The output of this command is lost: stdout cannot be written ({why}); redirect it to a file, or to "
+            "/dev/null where nobody needs it."
+        )
+        return code or FAILED
+    finally:
+        if before is not None:
+            sys.stdout = before
+
+
+def end_first(lost: OutputLost) -> None:
+    """Let a command end whose output is lost: its exit code may say more than that."""
+    _lost.append(lost)
+
+
+def _ended(command: Callable[[], object], debug: Callable[[], bool]) -> int:
     try:
         result = command()
-        sys.stdout.flush()
         return result if type(result) is int else DONE
-    except BrokenPipeError:
-        nobody_reads()
-        return DONE
+    except OutputLost:
+        raise
     except (click.Abort, KeyboardInterrupt) as error:
         cause = error.__cause__ if isinstance(error, click.Abort) else error
         say(cause.sentence if isinstance(cause, Interrupted) else "Stopped.")
@@ -123,12 +157,3 @@ def _traceback() -> None:
     from neurocore.runtime.guard import masked
 
     say(safe(masked(traceback.format_exc())).rstrip())
-
-
-def nobody_reads() -> None:
-    """The reader of stdout has gone (`| head`): write nothing more there, not at exit either."""
-    try:
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, sys.stdout.fileno())
-    except (OSError, ValueError, AttributeError):
-        pass
