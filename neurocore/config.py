@@ -222,7 +222,7 @@ def load_config(
 
 def config_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of neurocore.yaml."""
-    schema = msgspec.json.schema(_File)
+    schema = typed.described(msgspec.json.schema(_File))
     schema["$defs"]["NeuroCoreConfig"] = schema["$defs"].pop("_File")
     schema["$ref"] = "#/$defs/NeuroCoreConfig"
     level = schema["$defs"]["Logging"]["properties"]["level"]

@@ -36,3 +36,20 @@ def learn(*kinds: Any) -> None:
             with _lock:
                 msgspec.json.Decoder(kind)
                 _learned.add(kind)
+
+
+def described(schema: Any) -> Any:
+    """A JSON Schema that msgspec has made, with each description as `inspect.getdoc` shows it.
+
+    msgspec takes docstrings as they are, and Python 3.13 takes their indentation away.
+    """
+    import inspect
+
+    if isinstance(schema, (list, tuple)):
+        return [described(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: inspect.cleandoc(value) if key == "description" and isinstance(value, str) else described(value)
+        for key, value in schema.items()
+    }

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from neurocore import typed
 from neurocore.blueprint.model import TYPE_ALIASES, Definition, Gate
 
 _PLACE_OF_GATE = "A gate in its short form: a person decides here whether the run goes on."
@@ -13,7 +14,8 @@ _PLACE_OF_GATE = "A gate in its short form: a person decides here whether the ru
 
 def blueprint_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a blueprint file, with every short form that the loader takes."""
-    (_, _), definitions = msgspec.json.schema_components([Definition, Gate], ref_template="#/$defs/{name}")
+    (_, _), made = msgspec.json.schema_components([Definition, Gate], ref_template="#/$defs/{name}")
+    definitions = typed.described(made)
     blueprint = definitions["Blueprint"] = definitions.pop("Definition")
     blueprint["title"] = "Blueprint"
     blueprint["required"] = ["name", "flow"]  # gates in short form bring their own components

@@ -66,6 +66,9 @@ def document_schema(name: str) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the document."""
     import msgspec
 
+    from neurocore import typed
+
     kind, commands = DOCUMENTS[name]
+    schema = typed.described(msgspec.json.schema(kind))
     title = ", ".join(f"neurocore {command} --json" for command in commands)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **msgspec.json.schema(kind)}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}

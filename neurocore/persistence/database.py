@@ -127,9 +127,10 @@ class Database:
         connection = self._writer
         if connection is None:
             connection = self._connect()
-            use_wal(connection)  # a backup that was put in the place of its history is not in that mode
-            if self.copy is not None:  # it could only be read until now
-                self._settle(connection)
+            with _closed_on_error(connection):
+                use_wal(connection)  # a backup that was put in the place of its history is not in that mode
+                if self.copy is not None:  # it could only be read until now
+                    self._settle(connection)
             self._writer, self._synced = connection, True
         if synced is not self._synced:  # it cannot be changed inside a transaction
             connection.execute("PRAGMA synchronous = FULL" if synced else "PRAGMA synchronous = NORMAL")
@@ -225,9 +226,10 @@ class Database:
             cached_statements=256,
         )  # fmt: skip
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA cache_size = -16000")
-        connection.execute("PRAGMA synchronous = FULL")
+        with _closed_on_error(connection):
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA cache_size = -16000")
+            connection.execute("PRAGMA synchronous = FULL")
         return connection
 
 
@@ -362,6 +364,16 @@ def patiently(ask: Any, nothing: Any, error: sqlite3.OperationalError | None = N
             error = refused
         except UnicodeEncodeError:
             return nothing
+
+
+@contextlib.contextmanager
+def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
+    """Close a new connection if the block raises: nobody else knows it yet."""
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _is_busy(error: sqlite3.OperationalError) -> bool:

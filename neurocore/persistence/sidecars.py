@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 from pathlib import Path
+from urllib.parse import quote
 
 from neurocore.errors import StoreError
 
@@ -28,7 +29,7 @@ def real(path: Path) -> Path:
 
 def address(path: Path, how: str = "rw") -> str:
     """The address by which SQLite opens a file that is there, and makes none: for reading alone with `ro`."""
-    return f"{path.resolve().as_uri()}?mode={how}"
+    return f"file://{quote(os.fsencode(path.resolve()))}?mode={how}"
 
 
 def beside(path: Path) -> list[Path]:

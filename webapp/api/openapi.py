@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import json
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -15,7 +14,7 @@ import msgspec
 from neurocore import __version__, typed
 from webapp.api.once import HEADER, MAX_KEY
 from webapp.api.operations import IN_PATH, OPERATIONS, PREFIX, Operation
-from webapp.api.problems import Problem
+from webapp.api.problems import Problem, phrase
 
 _REF = "#/components/schemas/{name}"
 
@@ -34,7 +33,7 @@ def document(root: str = "") -> dict[str, Any]:
     """The document of an API below the address `root`."""
     kinds = [kind for one in OPERATIONS for kind in (one.body, one.returns) if _is_struct(kind)]
     typed.learn(*kinds, Problem)
-    _, components = msgspec.json.schema_components([*kinds, Problem], ref_template=_REF)
+    components = typed.described(msgspec.json.schema_components([*kinds, Problem], ref_template=_REF)[1])
     paths: dict[str, dict[str, Any]] = {}
     for operation in sorted(OPERATIONS, key=lambda one: (one.path, one.method)):
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
@@ -86,7 +85,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
             found.append({**name, "schema": schema, "description": sentence})
     if operation.query is not None:
         typed.learn(operation.query)
-        _, components = msgspec.json.schema_components([operation.query])
+        components = typed.described(msgspec.json.schema_components([operation.query])[1])
         for name, schema in components[operation.query.__name__]["properties"].items():
             plain = {key: value for key, value in schema.items() if key != "description"}
             described = {"description": schema["description"]} if "description" in schema else {}
@@ -101,7 +100,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _response(operation: Operation, status: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"description": HTTPStatus(status).phrase}
+    found: dict[str, Any] = {"description": phrase(status)}
     if status == 304:
         return found
     if status >= 400:

@@ -110,7 +110,7 @@ def answer(status: int, sentence: str, error: Exception | None = None) -> Respon
         sentence = _no_operation(error)
     problem = Problem(
         type=f"{request.script_root}{ADDRESS}#{kind}" if kind else "about:blank",
-        title=KINDS[kind].title if kind else _phrase(status),
+        title=KINDS[kind].title if kind else phrase(status),
         status=status,
         detail=sentence,
         instance=request.script_root + request.path,
@@ -153,7 +153,14 @@ def _no_operation(error: NotFound | MethodNotAllowed) -> str:
     return f"There is nothing at {where}"
 
 
-def _phrase(status: int) -> str:
+#: The phrases of RFC 9110, where Python changed its own from one version to the next.
+_PHRASES = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
+
+
+def phrase(status: int) -> str:
+    """What a status code means, in the words of HTTP."""
+    if status in _PHRASES:
+        return _PHRASES[status]
     try:
         return HTTPStatus(status).phrase
     except ValueError:
