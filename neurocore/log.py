@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
+import contextlib
 import json
 import logging
 import os
@@ -126,7 +128,40 @@ class _Stderr(_Bounded, logging.StreamHandler):  # type: ignore[type-arg]
 
 
 class _File(_Bounded, logging.FileHandler):
-    """Never makes a file that others may read, even where somebody has removed it this very moment."""
+    """Writes to the file of this name: where that was renamed or removed, as logrotate does, it makes a new one.
+
+    It never makes a file that others may read, even where somebody has removed it this very moment.
+    """
+
+    def __init__(self, path: Path, mode: int) -> None:
+        self._mode = mode
+        self._make(path)
+        super().__init__(path, encoding="utf-8")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record to the file that has the name now."""
+        self.follow()
+        super().emit(record)
+
+    def follow(self) -> None:
+        """Open the file of this name, where it is another than the open one. The old one is kept if that fails."""
+        try:
+            named, opened = os.stat(self.baseFilename), os.fstat(self.stream.fileno())  # noqa: PTH116 - at each line
+            if (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino):
+                return
+        except (OSError, ValueError):
+            pass
+        try:
+            self._make(Path(self.baseFilename))
+            stream = self._open()
+        except OSError:
+            return
+        old, self.stream = self.stream, stream
+        old.close()
+
+    def _make(self, path: Path) -> None:
+        files.make_folder(path.parent, self._mode)
+        files.touch(Path(os.path.realpath(path)), self._mode)
 
     def _open(self) -> TextIOWrapper:
         file = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, files.PRIVATE)
@@ -147,10 +182,7 @@ def set_up(config: NeuroCoreConfig, *, console: bool = False) -> None:
     if console:
         _ours.append(_Stderr())
     if config.logging.file:
-        path = config.logs_dir / config.logging.file
-        files.make_folder(path.parent, config.file_mode)
-        files.touch(Path(os.path.realpath(path)), config.file_mode)
-        _ours.append(_File(path, encoding="utf-8"))
+        _ours.append(_File(config.logs_dir / config.logging.file, config.file_mode))
     plain = _Plain("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     for handler in _ours:
         handler.setFormatter(_Json() if config.logging.format == "json" else plain)
@@ -158,3 +190,22 @@ def set_up(config: NeuroCoreConfig, *, console: bool = False) -> None:
     if not _ours:
         _ours.append(logging.NullHandler())
         root.addHandler(_ours[0])
+
+
+def has_file() -> bool:
+    """Whether this process logs to a file."""
+    return any(isinstance(handler, _File) for handler in _ours)
+
+
+def reopen() -> None:
+    """Have the log file opened again by its name, soon; a signal handler may call this."""
+    _thread.start_new_thread(_reopen, ())  # the thread that was interrupted may hold the lock of the log
+
+
+def _reopen() -> None:
+    for handler in _ours:
+        if isinstance(handler, _File):
+            with handler.lock or contextlib.nullcontext():
+                handler.follow()
+    if has_file():
+        logging.getLogger(__name__).info("The log file was opened again, as SIGHUP asks.")

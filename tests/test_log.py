@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import shutil
 
 import pytest
 
 from neurocore import log
-from neurocore.config import Logging, NeuroCoreConfig
+from neurocore.config import Logging, NeuroCoreConfig, Persistence
+from tests.waiting import until
 
 #: Line breaks of every kind, escapes, C1, bidirectional controls, half a pair of surrogates.
 FORGED = "no\n2026-01-01 00:00:00,000 INFO    root: forged"
@@ -88,3 +91,66 @@ def test_one_place_in_our_code_cannot_fill_the_log(logged, monkeypatch):
     assert sum(" skill: " in line for line in lines) == 30, "what skills log is theirs"
     assert "80 lines like the next one were left out." in lines[-2]
     assert lines[-1].endswith("trouble 0")
+
+
+def moved(file):
+    """As logrotate moves a log away."""
+    return file.rename(file.with_name("all.log.1"))
+
+
+def truncated(file):
+    """As logrotate's copytruncate does."""
+    copy = file.with_name("all.log.1")
+    copy.write_bytes(file.read_bytes())
+    os.truncate(file, 0)
+    return copy
+
+
+@pytest.mark.parametrize("rotate", [moved, truncated])
+def test_after_a_rotation_the_next_line_is_in_a_new_file(logged, tmp_path, rotate):
+    text = logged("console")
+    tell("before")
+    old = rotate(tmp_path / "logs" / "all.log")
+    tell("after")
+    assert "before" in old.read_text()
+    assert "after" not in old.read_text()
+    assert text().endswith(" INFO    neurocore: after\n")
+    assert "before" not in text()
+    assert "\0" not in text()
+    assert (tmp_path / "logs" / "all.log").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_log_that_was_removed_with_its_folder_is_made_again(logged, tmp_path):
+    text = logged("console")
+    tell("before")
+    shutil.rmtree(tmp_path / "logs")
+    tell("after")
+    assert "after" in text()
+
+
+def test_a_new_log_file_may_be_read_by_those_who_may_read_the_old_one(tmp_path, logged):
+    logged("console")
+    config = NeuroCoreConfig(
+        project_root=tmp_path, logging=Logging(file="all.log"), persistence=Persistence(mode="0640")
+    )
+    log.set_up(config)
+    moved(tmp_path / "logs" / "all.log")
+    tell("after")
+    assert (tmp_path / "logs" / "all.log").stat().st_mode & 0o777 == 0o640
+
+
+def test_lines_go_on_into_the_old_file_where_no_new_one_can_be_made(logged, tmp_path):
+    logged("console")
+    old = moved(tmp_path / "logs" / "all.log")
+    (tmp_path / "logs" / "all.log").mkdir()
+    tell("after")
+    assert "after" in old.read_text()
+
+
+def test_a_signal_handler_has_the_log_opened_again_while_its_thread_writes_to_it(logged, tmp_path):
+    text = logged("console")
+    moved(tmp_path / "logs" / "all.log")
+    (handler,) = log._ours
+    with handler.lock:
+        log.reopen()
+    until(lambda: (tmp_path / "logs" / "all.log").exists() and "opened again" in text())

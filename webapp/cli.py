@@ -202,7 +202,11 @@ def _sweep(
 
 @contextlib.contextmanager
 def _stopped_by_signals(closing: threading.Event) -> Iterator[None]:
-    """SIGTERM and Ctrl-C set `closing` and end the server's loop, from where the dispatcher is closed in order."""
+    """SIGTERM and Ctrl-C set `closing` and end the server's loop, from where the dispatcher is closed in order.
+
+    So does a closed terminal; SIGHUP has the log file opened again otherwise.
+    """
+    from neurocore import hangup
 
     def end(_number: int, _frame: Any) -> NoReturn:
         closing.set()
@@ -210,7 +214,8 @@ def _stopped_by_signals(closing: threading.Event) -> Iterator[None]:
 
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        with hangup.heeded(end, goes_on=True):
+            yield
     except SystemExit:
         pass  # the signal came outside the server's own handling
     finally:
@@ -220,8 +225,10 @@ def _stopped_by_signals(closing: threading.Event) -> Iterator[None]:
 
 def _leave_at_once(store: RunStore) -> NoReturn:
     """A step that did not end in time holds its thread; its run was handed back, and the next sweep finds it."""
-    click.echo("Some steps did not end in time; the next sweep takes their runs up again.", err=True)
-    store.close()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+    try:
+        click.echo("Some steps did not end in time; the next sweep takes their runs up again.", err=True)
+        store.close()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:  # also where nobody can be told any more
+        os._exit(0)

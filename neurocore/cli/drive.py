@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from neurocore import hangup
 from neurocore.cli import errors
 from neurocore.cli.live import Terminal, View, view
 from neurocore.cli.output import complain, emit, out, say
@@ -83,8 +84,8 @@ def ended_well(run: RunRecord) -> int:
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[None]:
-    """Within the block SIGTERM and SIGHUP raise `Terminated` (in the main thread, where signals come)."""
+def stoppable(*, goes_on: bool = False) -> Iterator[None]:
+    """Within the block SIGTERM, and SIGHUP where it ends (`hangup.heeded`), raise `Terminated`, in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -92,13 +93,14 @@ def stoppable() -> Iterator[None]:
     def stop(number: int, _: FrameType | None) -> None:
         raise Terminated(number)
 
-    names = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.signal(number, stop) for number in names if signal.getsignal(number) != signal.SIG_IGN}
+    before = signal.getsignal(signal.SIGTERM)
+    if before != signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, stop)
     try:
-        yield
+        with hangup.heeded(stop, goes_on=goes_on):
+            yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.signal(signal.SIGTERM, before)
 
 
 def interrupted(project: Project, run_id: str | None) -> errors.Interrupted:

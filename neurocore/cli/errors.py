@@ -105,9 +105,7 @@ def _ended(command: Callable[[], object], debug: Callable[[], bool]) -> int:
     except OutputLost:
         raise
     except (click.Abort, KeyboardInterrupt) as error:
-        cause = error.__cause__ if isinstance(error, click.Abort) else error
-        say(cause.sentence if isinstance(cause, Interrupted) else "Stopped.")
-        return cause.code if isinstance(cause, Interrupted) else INTERRUPTED
+        return _stopped(error.__cause__ if isinstance(error, click.Abort) else error)
     except click.ClickException as error:
         return _usage(error)
     except NeuroCoreError as error:
@@ -119,10 +117,17 @@ def _ended(command: Callable[[], object], debug: Callable[[], bool]) -> int:
                 say(f"  {line(candidate)}")
         return exit_code(error)
     except Exception as error:
+        if isinstance(error, OSError) and isinstance(error.__context__, KeyboardInterrupt):
+            return _stopped(error.__context__)  # click could not write to a terminal that was closed
         if debug():
             _traceback()
         complain(_unexpected(error))
         return FAILED
+
+
+def _stopped(by: BaseException | None) -> int:
+    say(by.sentence if isinstance(by, Interrupted) else "Stopped.")
+    return by.code if isinstance(by, Interrupted) else INTERRUPTED
 
 
 def _usage(error: click.ClickException) -> int:

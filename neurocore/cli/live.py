@@ -18,6 +18,8 @@ from neurocore.cli.text import line, since
 from neurocore.readable import took
 
 if TYPE_CHECKING:
+    from rich.live import Live
+
     from neurocore.runtime.events import RunEvent
 
 
@@ -121,10 +123,16 @@ def view(*, quiet: bool = False) -> Iterator[View]:
             yield View()
         elif is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb":
             terminal = Terminal()
-            stack.enter_context(terminal.live)
+            terminal.live.start()
+            stack.callback(_stop, terminal.live)
             yield terminal
         else:
             yield Lines()
+
+
+def _stop(live: Live) -> None:
+    with contextlib.suppress(OSError, ValueError):  # the terminal may be gone
+        live.stop()
 
 
 @contextlib.contextmanager

@@ -80,7 +80,11 @@ def _keep_at_it(project: Project, interval: float, grace: float, as_json: bool) 
     pause = threading.Event()
     data = sys.stdout  # what skills print meanwhile goes to stderr
     try:
-        with contextlib.redirect_stdout(sys.stderr), stoppable(), contextlib.suppress(KeyboardInterrupt, Terminated):
+        with (
+            contextlib.redirect_stdout(sys.stderr),
+            stoppable(goes_on=True),
+            contextlib.suppress(KeyboardInterrupt, Terminated),
+        ):
             left: list[str] = []
             while True:
                 document = _sweep(project, dispatch)
@@ -97,10 +101,12 @@ def _keep_at_it(project: Project, interval: float, grace: float, as_json: bool) 
 
 def _leave_at_once(project: Project, count: int) -> NoReturn:
     """Steps that do not end in time hold their threads, and nobody can end those but the end of the process."""
-    say(f"{counted(count, 'step')} did not end in time; the next sweep takes the runs up again.")
-    project.close()
-    sys.stdout.flush()
-    os._exit(0)
+    try:
+        say(f"{counted(count, 'step')} did not end in time; the next sweep takes the runs up again.")
+        project.close()
+        sys.stdout.flush()
+    finally:  # also where nobody can be told any more
+        os._exit(0)
 
 
 def _sweep(project: Project, dispatch: Dispatcher) -> SweepDocument:
