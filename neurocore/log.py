@@ -146,8 +146,9 @@ class _File(_Bounded, logging.FileHandler):
     def follow(self) -> None:
         """Open the file of this name, where it is another than the open one. The old one is kept if that fails."""
         try:
-            named, opened = os.stat(self.baseFilename), os.fstat(self.stream.fileno())  # noqa: PTH116 - at each line
-            if (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino):
+            named = os.stat(self.baseFilename)  # noqa: PTH116 - half the cost, and asked at each line
+            opened = os.fstat(self.stream.fileno()) if self.stream is not None else None
+            if opened is not None and (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino):
                 return
         except (OSError, ValueError):
             pass
@@ -157,7 +158,8 @@ class _File(_Bounded, logging.FileHandler):
         except OSError:
             return
         old, self.stream = self.stream, stream
-        old.close()
+        if old is not None:
+            old.close()
 
     def _make(self, path: Path) -> None:
         files.make_folder(path.parent, self._mode)
