@@ -116,3 +116,11 @@ def took(milliseconds: float | None) -> str:
             rest = whole % size // below
             return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
     return f"{whole} s"
+
+
+def size(length: int) -> str:
+    """A number of bytes for people: `3.4 MiB`."""
+    for unit, factor in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
+        if length >= factor:
+            return f"{length / factor:.1f} {unit}"
+    return counted(length, "byte")

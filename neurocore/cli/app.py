@@ -24,7 +24,7 @@ COMMANDS = {
     "schema": Lazy("neurocore.cli.schema:schema", "Print the JSON Schema of blueprints or of neurocore.yaml.", WORK),
     "skill": Lazy("neurocore.cli.skill:skill", "List, explain and make skills.", WORK),
     "runs": Lazy("neurocore.cli.runs:runs", "Look at runs, decide, resume, replay.", HISTORY),
-    "db": Lazy("neurocore.cli.db:db", "Check, back up, prune and move the history.", HISTORY),
+    "db": Lazy("neurocore.cli.db:db", "Check, back up, prune, shrink and move the history.", HISTORY),
     "config": Lazy("neurocore.cli.config:config", "Show the settings and where they come from.", PROJECT),
     "doctor": Lazy("neurocore.cli.doctor:doctor", "Say what is wrong with this project, and how to mend it.", PROJECT),
     "completion": Lazy("neurocore.cli.completion:completion", "Print the completion script of a shell.", PROJECT),

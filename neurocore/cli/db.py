@@ -19,7 +19,7 @@ from neurocore.cli.text import ago, line, near, safe, when, wrapped
 from neurocore.cli.types import AGE, RUN_ID, by_option, json_option
 from neurocore.errors import NeuroCoreError, NotFoundError, UsageError
 from neurocore.options import Whole
-from neurocore.readable import counted
+from neurocore.readable import counted, size
 
 if TYPE_CHECKING:
     from neurocore.persistence.base import RunStore
@@ -28,11 +28,13 @@ _STDIO = Path("-")
 
 #: How many blueprints `db stats` names: those with the most runs.
 _NAMED = 10
+#: How many unused bytes of the file are worth a word.
+_WORTH_TELLING = 1024 * 1024
 
 
 @click.group()
 def db() -> None:
-    """Check, back up, prune and move the history."""
+    """Check, back up, prune, shrink and move the history."""
 
 
 @db.command(short_help="Check that the database is sound.")
@@ -84,7 +86,7 @@ def stats(project: Project, as_json: bool) -> None:
             StatsDocument(
                 store=_name(project), runs=found.runs, steps=steps, open_gates=found.open_gates, held=held,
                 by_status=by_status, by_blueprint=by_blueprint, oldest=found.oldest, newest=found.newest,
-                bytes=found.bytes, schema_version=found.schema_version,
+                bytes=found.bytes, unused=found.unused, schema_version=found.schema_version,
             )
         )  # fmt: skip
         return
@@ -98,7 +100,7 @@ def stats(project: Project, as_json: bool) -> None:
         "held": f"{counted(held, 'run')}, until `neurocore db adopt`" if held else "",
         "oldest": f"{ago(found.oldest)} ({when(found.oldest)})" if found.oldest else "",
         "newest": f"{ago(found.newest)} ({when(found.newest)})" if found.newest else "",
-        "size": _size(found.bytes) if found.bytes is not None else "",
+        "size": _of_which_unused(found.bytes, found.unused) if found.bytes is not None else "",
         "schema": str(found.schema_version or ""),
     }
     for name, value in facts.items():
@@ -118,13 +120,13 @@ def backup(project: Project, file: Path, as_json: bool) -> None:
     if not project.has_history:
         raise NotFoundError("There is no history yet that could be copied; the first run makes one.")
     _insist_on_sqlite(project, "backup", "use `neurocore db export` instead")
-    size = admin.backup(store, file)
+    length = admin.backup(store, file)
     if as_json:
         from neurocore.cli.reports import BackupDocument
 
-        emit(BackupDocument(file=str(file.resolve()), bytes=size))
+        emit(BackupDocument(file=str(file.resolve()), bytes=length))
     else:
-        out(f"Copied the history to {line(near(file))} ({_size(size)}).")
+        out(f"Copied the history to {line(near(file))} ({size(length)}).")
 
 
 @db.command(short_help="Put a backup in the place of the history.")
@@ -221,6 +223,36 @@ def prune(
         return
     span = f", started {when(found.oldest)} to {when(found.newest)}" if found.runs else ""
     out(f"{'Would delete' if dry_run else 'Deleted'} {counted(found.runs, 'ended run')}{span}.")
+    if found.runs and not dry_run and (unused := admin.stats(project.store).unused or 0) >= _WORTH_TELLING:
+        say(f"The file is as large as it was; `{project.called} db vacuum` gives {size(unused)} back to the disk.")
+
+
+@db.command(short_help="Give the room of deleted runs back to the disk.")
+@json_option
+@pass_project
+def vacuum(project: Project, as_json: bool) -> None:
+    """Give the room of deleted runs back to the disk: the file of the history is written anew.
+
+    For a while this needs as much free room as the history takes, once beside it and once where SQLite puts temporary
+    files (SQLITE_TMPDIR). Others may go on: they read, and wait with what they write. A history of more than 4 GiB is
+    refused while others drive runs.
+    """
+    from neurocore.persistence.vacuum import Vacuumed
+    from neurocore.persistence.vacuum import vacuum as made_smaller
+
+    if project.has_history:
+        found = made_smaller(_insist_on_sqlite(project, "vacuum", "there is no file to make smaller"))
+    else:
+        found = Vacuumed(before=0, after=0)
+    freed = max(0, found.before - found.after)
+    if as_json:
+        from neurocore.cli.reports import VacuumDocument
+
+        emit(VacuumDocument(before=found.before, after=found.after, freed=freed, waits=found.waits))
+        return
+    out(f"Gave {size(freed)} back to the disk: the history took {size(found.before)}, and takes {size(found.after)}.")
+    if found.waits:
+        say("Others still read what was there before: the file becomes smaller when they have done so.")
 
 
 @db.command("export", short_help="Write every run as JSON lines.")
@@ -359,14 +391,11 @@ def _new_file(file: Path, mode: int) -> Iterator[TextIO]:
         partial.unlink(missing_ok=True)
 
 
+def _of_which_unused(length: int, unused: int | None) -> str:
+    if (unused or 0) < _WORTH_TELLING:
+        return size(length)
+    return f"{size(length)}, {size(unused or 0)} of it unused: see `db vacuum`"
+
+
 def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {line(name)}" for name, count in counts.items())
-
-
-def _size(size: int) -> str:
-    if size < 1024:
-        return counted(size, "byte")
-    for unit, factor in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size} bytes"

@@ -108,7 +108,10 @@ class CheckDocument(Struct, kw_only=True):
 
 
 class StatsDocument(Struct, kw_only=True):
-    """`db stats --json`. `bytes` is the size on disk, null where there is no file; `held` are runs that stand still."""
+    """`db stats --json`. `bytes` is the size on disk, null where there is no file; `held` are runs that stand still.
+
+    `unused` are the bytes that deleted runs have left in the file: `db vacuum` gives them back.
+    """
 
     store: str
     runs: int
@@ -120,6 +123,7 @@ class StatsDocument(Struct, kw_only=True):
     oldest: str | None
     newest: str | None
     bytes: int | None
+    unused: int | None
     schema_version: int | None
 
 
@@ -157,6 +161,18 @@ class PruneDocument(Struct, kw_only=True):
     runs: int
     oldest: str | None
     newest: str | None
+
+
+class VacuumDocument(Struct, kw_only=True):
+    """`db vacuum --json`: how many bytes the history took on the disk, takes now, and gave back.
+
+    `waits` says that others still read what was there before: the file becomes smaller when they have done so.
+    """
+
+    before: int
+    after: int
+    freed: int
+    waits: bool
 
 
 class ExportDocument(Struct, kw_only=True):

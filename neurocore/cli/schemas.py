@@ -21,6 +21,7 @@ from neurocore.cli.reports import (
     SkillDocument,
     SkillsDocument,
     StatsDocument,
+    VacuumDocument,
     ValidateDocument,
 )
 from neurocore.documents.runs import (
@@ -56,6 +57,7 @@ DOCUMENTS: dict[str, tuple[type[Struct], tuple[str, ...]]] = {
     "restore": (RestoreDocument, ("db restore",)),
     "adopt": (AdoptDocument, ("db adopt",)),
     "prune": (PruneDocument, ("db prune",)),
+    "vacuum": (VacuumDocument, ("db vacuum",)),
     "export": (ExportDocument, ("db export",)),
     "import": (ImportDocument, ("db import",)),
     "migrate": (MigrateDocument, ("db migrate",)),

@@ -27,6 +27,7 @@ from neurocore.persistence.records import GateRecord, Tombstone, iso, utcnow_iso
 from neurocore.persistence.sidecars import address, beside
 from neurocore.persistence.sqlite import SQLiteRunStore
 from neurocore.persistence.troubles import tell
+from neurocore.persistence.vacuum import size_on_disk, unused
 
 _Q = rows.queries()
 _MANY = 2**31 - 1
@@ -43,7 +44,7 @@ class Check(Struct, kw_only=True):
 
 
 class Stats(Struct, kw_only=True):
-    """The size of a history. `steps`, `bytes` and `schema_version` are None where the backend cannot tell."""
+    """The size of a history. `steps`, `bytes`, `unused` and `schema_version` are None where the backend cannot tell."""
 
     runs: int
     steps: int | None
@@ -51,6 +52,7 @@ class Stats(Struct, kw_only=True):
     oldest: str | None
     newest: str | None
     bytes: int | None
+    unused: int | None
     schema_version: int | None
 
 
@@ -148,18 +150,15 @@ def stats(store: RunStore) -> Stats:
             open_gates=open_gates,
             oldest=None if row["oldest"] is None else iso(row["oldest"]),
             newest=None if row["newest"] is None else iso(row["newest"]),
-            bytes=sum(path.stat().st_size for path in _files(store.path) if path.exists()),
+            bytes=size_on_disk(store.path),
+            unused=unused(store),
             schema_version=version[0],
         )
     times = [run.created_at for run in store.list_runs(limit=_MANY)]
     return Stats(
         runs=runs, steps=None, open_gates=open_gates, oldest=min(times, default=None), newest=max(times, default=None),
-        bytes=None, schema_version=None,
+        bytes=None, unused=None, schema_version=None,
     )  # fmt: skip
-
-
-def _files(path: Path) -> list[Path]:
-    return [path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")]
 
 
 def backup(store: RunStore, target: Path) -> int:

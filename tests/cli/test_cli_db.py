@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 
 import pytest
@@ -176,3 +177,26 @@ def test_a_newer_database_is_refused_naming_what_to_install(history):
         result = history.call(*args)
         assert result.exit_code == 1
         assert "pip install" in result.stderr
+
+
+def test_vacuum_gives_back_what_prune_has_left(project):
+    (project.root / "large").write_text("0123456789abcdef" * 200_000)
+    for _ in range(3):
+        project.ok("run", "plain", "--data", "rows=@large")
+    pruned = project.call("db", "prune", "--keep", "0s")
+    assert re.search(r"`neurocore db vacuum` gives \d+\.\d MiB back to the disk", pruned.stderr)
+    assert re.search(r"size .* MiB of it unused: see `db vacuum`", project.ok("db", "stats"))
+    unused = project.json("db", "stats")["unused"]
+    assert unused > 9_000_000
+    told = project.ok("db", "vacuum")
+    assert re.fullmatch(r"Gave .* MiB back to the disk: the history took .* MiB, and takes .* KiB\.\n", told)
+    assert project.json("db", "stats")["unused"] == 0
+    document = project.json("db", "vacuum")
+    assert document["freed"] == document["before"] - document["after"] < 100_000
+    assert document["after"] == project.json("db", "stats")["bytes"] < 1_000_000
+    assert document["waits"] is False
+
+
+def test_vacuum_of_no_history_makes_none(project):
+    assert project.json("db", "vacuum") == {"before": 0, "after": 0, "freed": 0, "waits": False}
+    assert not (project.root / "data" / "runs.db").exists()

@@ -79,6 +79,7 @@ CALLS = [
     ("restore", ("db", "restore", "kept.db"), 0),
     ("adopt", ("db", "adopt"), 0),
     ("prune", ("db", "prune", "--keep", "1d", "--dry-run"), 0),
+    ("vacuum", ("db", "vacuum"), 0),
     ("export", ("db", "export", "runs.jsonl"), 0),
     ("migrate", ("db", "migrate"), 0),
 ]

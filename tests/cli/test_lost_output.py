@@ -46,6 +46,7 @@ CALLS = {
     "db export": ["export{n}.jsonl"],
     "db import": ["moved.jsonl"],
     "db prune": ["--keep", "90d"],
+    "db vacuum": [],
     "db restore": ["../moved.db"],
     "serve": ["--port", "0"],
 }  # fmt: skip

@@ -1,0 +1,122 @@
+"""Giving back to the disk the room that deleted runs have left in the file of a history."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+import time
+from pathlib import Path
+
+from msgspec import Struct
+
+from neurocore.errors import StoreError, UsageError
+from neurocore.persistence import living
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.sidecars import beside
+from neurocore.persistence.sqlite import SQLiteRunStore
+from neurocore.persistence.troubles import tell
+from neurocore.readable import size
+
+#: How long to wait for others who write or read just now, in seconds.
+PATIENCE = 30.0
+#: From how many bytes on it takes so long that who drives runs meanwhile would give up waiting to write.
+MUCH = 4 * 1024**3
+
+
+class Vacuumed(Struct, kw_only=True):
+    """How many bytes a history took on the disk before and after. `waits` says that others still read the old file."""
+
+    before: int
+    after: int
+    waits: bool = False
+
+
+def size_on_disk(path: Path) -> int:
+    """How many bytes the file and its log take."""
+    return sum(one.stat().st_size for one in (path, *beside(path)) if one.exists())
+
+
+def unused(store: SQLiteRunStore) -> int:
+    """How many bytes of the file are left by what was deleted."""
+    (row,) = store.database.rows("SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size")
+    return int(row[0])
+
+
+def vacuum(store: RunStore, *, patience: float = PATIENCE) -> Vacuumed:
+    """Write the file of a SQLite history anew without the room that is unused in it.
+
+    Others may read meanwhile, and wait with what they write. Raises UsageError for another backend, StoreInUse where
+    much is to be written while others drive runs, and StoreError where there is no room for that, or where others
+    write all the time; the history is then as it was.
+    """
+    if not isinstance(store, SQLiteRunStore):
+        raise UsageError("Only SQLite histories are files that can be made smaller.")
+    database, path = store.database, store.path
+    until = time.monotonic() + patience
+    with database.lock:
+        try:
+            connection = database.writer(sync=True)
+            before = size_on_disk(path)
+            (needed,) = connection.execute(
+                "SELECT (page_count - freelist_count) * page_size"
+                " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+            ).fetchone()
+            if needed > MUCH:
+                living.refuse_while_driven(path, (), "made smaller")
+            _refuse_without_room(path, needed)
+            _vacuum(connection, path, until)
+            waits = not _has_shrunk(connection, until)
+        except (OSError, sqlite3.Error) as error:
+            tell(path, error)
+            raise
+    return Vacuumed(before=before, after=size_on_disk(path), waits=waits)
+
+
+def _vacuum(connection: sqlite3.Connection, path: Path, until: float) -> None:
+    while True:
+        try:
+            connection.execute("VACUUM")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            if time.monotonic() > until:
+                raise StoreError(
+                    f"The run history {path} cannot be made smaller, since others write to it all the time; try again "
+                    "when less is going on."
+                ) from error
+        else:
+            return
+
+
+def _has_shrunk(connection: sqlite3.Connection, until: float) -> bool:
+    """Move what was written from the log into the file; False where others read the old state for too long."""
+    while True:
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if not busy or time.monotonic() > until:
+            return not busy
+
+
+def _refuse_without_room(path: Path, needed: int) -> None:
+    """SQLite writes the whole file twice: into a temporary one, and from there into the log beside the history."""
+    needs: dict[int, tuple[Path, int]] = {}
+    for folder in (Path(os.path.realpath(path)).parent, temporary_folder()):
+        disk = folder.stat().st_dev
+        needs[disk] = (needs.get(disk, (folder, 0))[0], needs.get(disk, (folder, 0))[1] + needed + needed // 50)
+    for folder, bytes_ in needs.values():
+        if (free := shutil.disk_usage(folder).free) < bytes_:
+            raise StoreError(
+                f"To make the run history {path} smaller, {size(bytes_)} are needed for a while on the disk of "
+                f"{folder}, and {size(free)} are free; make room there, or name another folder for temporary files in "
+                "SQLITE_TMPDIR."
+            )
+
+
+def temporary_folder() -> Path:
+    """Where SQLite puts temporary files."""
+    names = (os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"), "/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108
+    for name in names:
+        if name and Path(name).is_dir() and os.access(name, os.W_OK | os.X_OK):
+            return Path(name)
+    return Path(tempfile.gettempdir())
