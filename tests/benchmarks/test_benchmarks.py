@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def test_the_floor_of_a_run_writes_what_the_run_wrote(tmp_path):
     assert len(costs) == 6  # the start, and a commit for each step
     written = []
     for name in ("real.db", "bare.db"):
-        with sqlite3.connect(tmp_path / name) as connection:
+        with contextlib.closing(sqlite3.connect(tmp_path / name)) as connection:
             written.append(connection.execute("SELECT * FROM steps").fetchall())
             written.append(connection.execute("SELECT * FROM runs").fetchall())
     assert written[:2] == written[2:]

@@ -97,6 +97,7 @@ def test_a_chain_that_grew_over_two_versions_is_whole_and_one_that_goes_back_is_
     record.gates[2].answers = [structs.replace(back, hash=seals.answer_seal(back, "r1", last.hash, 1))]
     store.save_run(record)
     assert check(store).problems == ["Run r1: the answer of ada at three was changed after it was recorded."]
+    store.close()
 
 
 def test_an_answer_of_a_newer_version_is_a_problem_that_check_names():

@@ -153,3 +153,4 @@ def test_what_is_a_gate_is_kept_with_the_run(world: World) -> None:
     other.skill("legal")
     decide_gate(run_id, approved=True, by="ann", run_store=other.store)
     assert other.resume(run_id).metadata.suspended_at_node == "legal", "it was a gate when the run was started"
+    other.store.close()

@@ -91,6 +91,7 @@ def test_there_are_no_more_tries_than_the_blueprint_says_wherever_the_process_di
     assert len(seen) == retries + 1
     assert seen == sorted(set(seen)), "an attempt whose process died as it began keeps its number"
     assert world.record(run_id).failure.message == "Step a failed: the bank does not answer"  # type: ignore[union-attr]
+    world.store.close()
 
 
 def test_a_pause_is_an_instant_that_outlives_the_process(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -254,7 +255,8 @@ def test_a_read_only_file_is_said_when_something_is_written(public):
     public.chmod(0o555)
     sentence = as_another_user(public / "runs.db", "write")
     assert "read-only for this user" in sentence or "cannot be opened" in sentence
-    assert len(SQLiteRunStore(public / "runs.db").list_runs()) == 20
+    with contextlib.closing(SQLiteRunStore(public / "runs.db")) as store:
+        assert len(store.list_runs()) == 20
 
 
 def test_a_folder_in_the_place_of_the_file_or_a_file_in_the_place_of_the_folder(tmp_path):
@@ -397,7 +399,8 @@ def test_a_file_that_vanishes_under_a_running_process_is_noticed(tmp_path, how):
         one_sentence(told.value)
     store.close()
     if how == "replaced":
-        assert SQLiteRunStore(path).list_runs() == []
+        with contextlib.closing(SQLiteRunStore(path)) as new:
+            assert new.list_runs() == []
 
 
 def test_another_program_that_never_lets_go_is_told_without_the_word_locked(tmp_path, monkeypatch):

@@ -75,6 +75,7 @@ class Project:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.store: SQLiteRunStore | None = None
         (root / "skills").mkdir()
         (root / "blueprints").mkdir()
         (root / "neurocore.yaml").write_text("project: {name: before}\n")
@@ -106,6 +107,7 @@ class Project:
 
     def run(self, run_id: str):
         """The run as it is stored."""
+        assert self.store is not None
         run = self.store.load_run(run_id)
         assert run is not None, run_id
         return run
@@ -128,7 +130,9 @@ def project(tmp_path):
     made.wait_for_pause("retried")
     retried.kill()
     retried.communicate()
-    return made
+    yield made
+    if made.store is not None:
+        made.store.close()
 
 
 def test_what_the_version_before_left_goes_on(project):
