@@ -14,6 +14,7 @@ from neurocore import typed
 from neurocore.errors import ConfigError
 
 FILE_NAME = "neurocore.yaml"
+DOTENV = ".env"
 PREFIX = "NEUROCORE_"
 
 Folder = Annotated[str, Meta(min_length=1)]
@@ -211,7 +212,7 @@ def load_config(
     file = None if path is None else Path(path).resolve()
     root = _root(project_root, file)
     reading = _Reading(file or root / FILE_NAME, required=file is not None)
-    dotenv = reading.dotenv(root / ".env")
+    dotenv = reading.dotenv(root / DOTENV)
     real = dict(os.environ if environ is None else environ)
     parts = reading.settings(dotenv, real)
     return NeuroCoreConfig(

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 WAITING_TOLD = 5
+#: How often to see whether skills changed on disk, in seconds.
+LOOK_EVERY = 2.0
 
 
 @click.command()
@@ -104,6 +106,7 @@ def serve(
         if not no_dispatch:
             sweep = (config, store, dispatcher, interval, here.closing)
             threading.Thread(target=_sweep, args=sweep, daemon=True).start()
+        threading.Thread(target=_look_at_code, args=(here,), daemon=True).start()
         Watchdog(front).start(here.closing)
         front.run()
     here.closing.set()
@@ -198,6 +201,15 @@ def _sweep(
         except Exception:
             _log.exception("The sweep will try again.")
         stop.wait(interval)
+
+
+def _look_at_code(here: Services) -> None:
+    """Have it logged when skills change on disk, also where nobody opens a page."""
+    while not here.closing.wait(LOOK_EVERY):
+        try:
+            here.stale()
+        except Exception:
+            _log.exception("Whether skills changed on disk cannot be told; this is tried again.")
 
 
 @contextlib.contextmanager

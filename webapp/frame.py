@@ -33,6 +33,7 @@ def init_app(app: Flask) -> None:
         theme = request.cookies.get("theme", "")
         return {
             "open_gates": live.open_gates(),
+            "stale": here.stale(),
             "theme": theme if theme in THEMES else "",
             "me": remembered(),
         }

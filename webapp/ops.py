@@ -32,7 +32,8 @@ def healthz() -> AnyResponse:
         services().store.signals("-")
     except NeuroCoreError as error:
         return make_response(jsonify(status="failing", reason=str(error), version=__version__), 503)
-    return make_response(jsonify(status="ok", version=__version__))
+    stale = services().stale()
+    return make_response(jsonify(status="ok", version=__version__, warnings=[stale] if stale else []))
 
 
 @area.get("/metrics")

@@ -97,8 +97,16 @@ class Services:
         """The skills, discovered once: their code is loaded into this process and changes with a restart only."""
         with self._lock:
             if self._registry is None:
-                self._registry = discover_skills(self.config)
+                self._registry = discover_skills(self.config, process="server")
             return self._registry
+
+    def stale(self) -> str | None:
+        """What of the project changed on disk since this server loaded it, in a sentence; each is logged once."""
+        on_disk = self._registry.on_disk if self._registry is not None else None
+        if on_disk is None:
+            return None
+        on_disk.news()
+        return on_disk.sentence()
 
     def schema_of(self, skill: str) -> dict[str, Any] | None:
         """The configuration schema of a skill, for what it marks secret; None where the skill is not there."""

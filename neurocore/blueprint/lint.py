@@ -23,7 +23,7 @@ from neurocore.yamlfile import Document, Place, Problem, in_order, nearest
 
 
 class Registry(Protocol):
-    """The part of a skill registry that checking needs."""
+    """The part of a skill registry that checking needs. With `hint`, it says more of a name that it does not have."""
 
     def get(self, name: str) -> Any:
         """The skill class of this name, or None."""
@@ -143,7 +143,8 @@ class _Checks:
         for place, component in enumerate(self.blueprint.components):
             skill = self.skills[component.type]
             if skill is None:
-                hint = nearest(component.type, self.registry.names())
+                more = getattr(self.registry, "hint", None)
+                hint = more(component.type) if more else nearest(component.type, self.registry.names())
                 yield _error(("components", place, "type"), f"There is no skill {component.type!r}{hint}")
                 continue
             base = self.config.skill_config(component.type) if self.config is not None else {}

@@ -204,7 +204,8 @@ class Attempt(Struct, eq=False):
         self.exception = error
         self.error_type = type(error).__name__
         self.error = _shorten(text(_said(error)), MAX_ERROR_CHARACTERS)  # a value that is cut is not found any more
-        self.traceback = _shorten(text(_traceback(error)), MAX_TRACEBACK_CHARACTERS)
+        trace = _traceback(error)
+        self.traceback = _shorten(text(trace + instances.note(trace)), MAX_TRACEBACK_CHARACTERS)
         self._close(instances)
 
     def time_out(self, instances: Instances) -> None:

@@ -81,6 +81,11 @@ class Instances:
                     importlib.import_module(name)
                 modules.know(name)
 
+    def note(self, traceback: str) -> str:
+        """What to add to a traceback: that it shows lines which are not those that ran."""
+        on_disk = self._registry.on_disk
+        return on_disk.note(traceback) if on_disk is not None else ""
+
     def is_async(self, node: PlanNode) -> bool:
         """Whether the node's skill runs on the event loop; False where it cannot be found (its step says so)."""
         found = self._async.get(node.type)

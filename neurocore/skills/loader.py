@@ -10,14 +10,16 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 from neurocore import forks, modules
-from neurocore.config import NeuroCoreConfig
+from neurocore.config import DOTENV, FILE_NAME, NeuroCoreConfig
 from neurocore.errors import SkillError
 from neurocore.skills.base import Skill
+from neurocore.skills.ondisk import OnDisk
 from neurocore.skills.registry import BUILT_IN, SkillRegistry
 
 GROUP = "neurocore.skills"
@@ -34,16 +36,25 @@ BUILTIN = {
 _discovering = forks.lock()
 
 
-def discover_skills(config: NeuroCoreConfig | None = None, *, skills_dir: Path | None = None) -> SkillRegistry:
-    """Every skill there is. A file that cannot be loaded is reported in `registry.problems` and hides no other."""
+def discover_skills(
+    config: NeuroCoreConfig | None = None, *, skills_dir: Path | None = None, process: str = "process"
+) -> SkillRegistry:
+    """Every skill there is. A file that cannot be loaded is reported in `registry.problems` and hides no other.
+
+    `process` is what to call this process, where files have changed since (`registry.on_disk`).
+    """
     registry = SkillRegistry()
     folder = skills_dir or (config.skills_dir if config is not None else None)
     if folder is not None:
         with _discovering:
             folder = Path(folder).resolve()
-            modules.serve(config.project_root if config is not None else folder.parent, folder)
+            root = config.project_root if config is not None else folder.parent
+            modules.serve(root, folder)
+            settings = (root / FILE_NAME, root / DOTENV) if config is not None else ()
+            registry.on_disk = OnDisk(root, partial(_files, folder), settings, process=process)
             with modules.loading():
                 _from_folder(registry, folder)
+            registry.on_disk.loaded()
     for point in _distinct(entry_points(group=GROUP)):
         source = f"package {point.dist.name}" if point.dist is not None else f"entry point {point.value}"
         registry.register_lazy(point.name, point.load, source=source)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from neurocore import forks, modules
 from neurocore.errors import SkillError, said
 from neurocore.skills.base import Skill, SkillMeta
+from neurocore.skills.ondisk import OnDisk
 from neurocore.yamlfile import nearest
 
 #: What a gate is must not depend on which packages are installed.
@@ -30,6 +31,8 @@ class SkillRegistry:
         self._broken: dict[str, str] = {}
         self._lock = forks.rlock()
         self.problems: list[str] = []
+        #: Tells what of the project has changed since it was loaded; None for skills that came otherwise.
+        self.on_disk: OnDisk | None = None
 
     def register(self, cls: type[Skill], *, source: str = "") -> None:
         """Add a class under its `skill_meta.name`; the same class again is no error.
@@ -88,8 +91,13 @@ class SkillRegistry:
         if found is None:
             if name in self._broken:
                 raise SkillError(f"The skill {name!r} cannot be loaded: {self._broken[name]}")
-            raise SkillError(f"There is no skill {name[:200]!r}{nearest(name, self.names())}")
+            raise SkillError(f"There is no skill {name[:200]!r}{self.hint(name)}")
         return found
+
+    def hint(self, name: str) -> str:
+        """The end of a sentence that says that there is no skill of this name: what to do."""
+        on_disk = self.on_disk.hint(name) if self.on_disk is not None else None
+        return on_disk or nearest(name, self.names())
 
     def names(self) -> list[str]:
         """Every name, sorted."""

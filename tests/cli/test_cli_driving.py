@@ -120,6 +120,23 @@ def test_the_step_that_runs_is_told_by_its_whole_name(project):
     assert "\n     ● act  for " in told
 
 
+def test_a_sweep_that_keeps_at_it_says_once_that_skills_changed_on_disk(project):
+    run_id = project.run("gated")
+    project.ok("runs", "approve", run_id, "--no-resume")
+    sweeper = project.spawn("runs", "sweep", "--watch", "--interval", "0.1")
+    assert sweeper.stdout is not None
+    assert sweeper.stderr is not None
+    assert "was owed" in sweeper.stdout.readline()  # by now the skills are loaded
+    (project.root / "skills" / "more.py").write_text("")
+    told = sweeper.stderr.readline()
+    assert told == (
+        "Warning: Skills changed on disk since this process started; restart it to use them: skills/more.py (new).\n"
+    )
+    sweeper.send_signal(signal.SIGTERM)
+    _, said = sweeper.communicate(timeout=30)
+    assert (sweeper.returncode, said) == (0, "")
+
+
 def test_a_sweep_that_is_stopped_hands_back_what_does_not_end_in_time(project):
     (project.root / "go").write_text("")
     run_id = project.run("gated", "--data", "mode=wait")

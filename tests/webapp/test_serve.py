@@ -146,3 +146,17 @@ def test_a_step_that_does_not_end_in_time_does_not_hold_the_server_and_its_run_i
     assert liveness(site.store.load_summary(run.run_id), site.config, site.store) == "owed", (
         "a stop by SIGTERM is no death"
     )
+
+
+def test_the_log_says_once_that_skills_changed_on_disk(site, serve):
+    process, address = serve("--no-dispatch")
+    (site.root / "skills" / "words.py").write_text("# other code")
+    said = []
+    while not said or "skills/words.py (changed)" not in said[-1]:
+        said.append(process.stderr.readline())
+        assert said[-1], said
+    assert "WARNING neurocore.skills.ondisk: Skills changed on disk since this server started; restart it" in said[-1]
+    assert json.loads(get(f"{address}healthz")[1])["warnings"]
+    process.send_signal(signal.SIGTERM)
+    _, rest = process.communicate(timeout=30)
+    assert "changed on disk" not in rest

@@ -6,11 +6,16 @@ function, checked when a request comes, and written into the OpenAPI document (`
 
 from __future__ import annotations
 
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, Response
 
 from webapp.api import approvals, blueprints, description, operations, problems, runs, verbs, waiting
+from webapp.services import services
+from webapp.text import line
 
 __all__ = ["init_app"]
+
+#: The header in which an answer says that skills or settings changed on disk.
+WARNING = "NeuroCore-Warning"
 
 #: The modules that declare operations; importing them is what fills `operations.OPERATIONS`.
 AREAS = (runs, verbs, approvals, blueprints, description)
@@ -21,7 +26,15 @@ def init_app(app: Flask) -> None:
     area = Blueprint("api", __name__, url_prefix=operations.PREFIX)
     operations.register(area)
     waiting.init_app(app)
+    area.after_request(_warn)
     app.register_blueprint(area)
     app.extensions["neurocore.problem"] = problems.answer
     # JSON only, and a page of another site cannot send that unasked; where a request comes from is still checked.
     app.extensions["csrf"].exempt(area)
+
+
+def _warn(response: Response) -> Response:
+    """Say with every answer that this server works with code that is not on the disk any more."""
+    if stale := services().stale():
+        response.headers[WARNING] = line(stale, 1000).encode("ascii", "backslashreplace").decode()
+    return response

@@ -43,11 +43,15 @@ class BlueprintSummary(Struct, kw_only=True):
 
 
 class BlueprintsDocument(Struct, kw_only=True):
-    """Blueprints by name. `more` counts those that come after them; `next` is what `start` takes for the next page."""
+    """Blueprints by name. `more` counts those that come after them; `next` is what `start` takes for the next page.
+
+    `warnings` says that skills or settings changed on disk since the server started.
+    """
 
     blueprints: list[BlueprintSummary]
     more: int
     next: str | None
+    warnings: list[str]
 
 
 class BlueprintsQuery(Struct, kw_only=True):
@@ -88,6 +92,7 @@ def list_blueprints(here: Services, query: BlueprintsQuery) -> BlueprintsDocumen
         blueprints=[_summary(here, name, files, counts) for name in left[:LISTED]],
         more=max(0, len(left) - LISTED),
         next=left[LISTED] if len(left) > LISTED else None,
+        warnings=[*filter(None, [here.stale()])],
     )
 
 
@@ -113,7 +118,10 @@ def show_blueprint(here: Services, name: str) -> BlueprintDocument:
         nodes=list(blueprint.node_ids) if blueprint else [],
         inputs=_inputs(blueprint) if blueprint else [],
         problems=problems,
-        warnings=[str(problem) for problem in found if problem.severity != "error"],
+        warnings=[
+            *filter(None, [here.stale()]),
+            *(str(problem) for problem in found if problem.severity != "error"),
+        ],
         source=definition(blueprint.snapshot(), here.schema_of)[0] if blueprint else None,
     )
 

@@ -14,7 +14,7 @@ import msgspec
 
 from neurocore.cli.drive import Terminated, handed_back, interrupted, stoppable
 from neurocore.cli.live import view
-from neurocore.cli.output import emit, out, say
+from neurocore.cli.output import emit, out, say, warn
 from neurocore.cli.project import Project, pass_project
 from neurocore.cli.text import line
 from neurocore.cli.types import json_option
@@ -77,6 +77,7 @@ def _keep_at_it(project: Project, interval: float, grace: float, as_json: bool) 
     from neurocore.runtime.dispatch import ThreadDispatcher
 
     dispatch = ThreadDispatcher(project.registry, project.config, project.make_store())
+    on_disk = project.registry.on_disk
     pause = threading.Event()
     data = sys.stdout  # what skills print meanwhile goes to stderr
     try:
@@ -87,6 +88,8 @@ def _keep_at_it(project: Project, interval: float, grace: float, as_json: bool) 
         ):
             left: list[str] = []
             while True:
+                if on_disk is not None and (news := on_disk.news()) is not None:
+                    warn(news)
                 document = _sweep(project, dispatch)
                 document.left, left = [one for one in document.left if one not in left], document.left
                 for text in _lines(document) if as_json else _told(document):

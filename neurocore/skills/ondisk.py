@@ -1,0 +1,193 @@
+"""Whether the code of a project is on the disk as this process has loaded it.
+
+Python loads a module once. A process that runs for long goes on with the old code of a skill that somebody has changed,
+and this says so. Looking costs a `stat` for each file, once in a second at most. A file is read if its `stat` differs.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import logging
+import os
+import sys
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+
+from neurocore import forks
+from neurocore.readable import one_line
+
+#: How long an answer holds, in seconds.
+EVERY = 1.0
+#: So many files are named.
+NAMED = 5
+#: Folders below the project whose modules are not the project's own.
+_NOT_OURS = ("site-packages", "dist-packages")
+_Stat = tuple[int, int, int, int]
+_log = logging.getLogger(__name__)
+#: The content of each module when it was loaded: skills may be discovered again, which loads no module again.
+_loaded: weakref.WeakKeyDictionary[ModuleType, bytes | None] = weakref.WeakKeyDictionary()
+
+
+class OnDisk:
+    """Compares the files of a project's skills, of what they import from the project, and of its settings."""
+
+    def __init__(
+        self, root: Path, list_skills: Callable[[], Iterable[Path]], settings: Iterable[Path], *, process: str
+    ) -> None:
+        """Take down the files as they are now: make this before the skills are loaded, and call `loaded` after that."""
+        self._root = os.path.realpath(root)
+        self._list_skills = list_skills
+        self._settings = tuple(settings)
+        self._process = process
+        self._lock = forks.lock()
+        #: The content of each file that was loaded, and what was found last.
+        self._known: dict[Path, bytes | None] = {}
+        self._last: dict[Path, tuple[_Stat | None, bytes | None]] = {}
+        self._modules = 0
+        self._found: dict[Path, str] = {}
+        self._until = 0.0
+        self._told = ""
+        self._offered: dict[bytes, frozenset[str]] = {}
+        for path in (*self._skills(), *self._settings):
+            self._note(path)
+
+    def loaded(self) -> None:
+        """Take down the modules of the project that were imported, each as it was when it was first taken down."""
+        self._modules = len(sys.modules)
+        for module in list(sys.modules.values()):
+            file = getattr(module, "__file__", None)
+            if isinstance(module, ModuleType) and isinstance(file, str) and self._is_ours(file):
+                path = Path(file)
+                if path not in self._known:
+                    self._note(path)
+                self._known[path] = _loaded.setdefault(module, self._known[path])
+
+    def changes(self, *, at_once: bool = False) -> dict[Path, str]:
+        """The files that are not as they were loaded, each with `changed`, `new` or `removed`.
+
+        This is as it was a second ago at most; `at_once` looks now.
+        """
+        with self._lock:
+            now = time.monotonic()
+            if at_once or now >= self._until:
+                if len(sys.modules) != self._modules:  # a step has imported more
+                    self.loaded()
+                self._found = self._look()
+                self._until = now + EVERY
+            return self._found
+
+    def sentence(self) -> str | None:
+        """What changed since this process started, with what to do; None where nothing did."""
+        found = self.changes()
+        if not found:
+            return None
+        kinds = {"settings" if path in self._settings else "skills" for path in found}
+        what = " and ".join(sorted(kinds, reverse=True)).capitalize()
+        names = [f"{self._name(path)} ({how})" for path, how in sorted(found.items())]
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        return (
+            f"{what} changed on disk since this {self._process} started; restart it to use them: "
+            f"{', '.join(names[:NAMED])}{more}."
+        )
+
+    def news(self) -> str | None:
+        """The sentence, if it is another than when this was last asked; it is logged as a warning then."""
+        sentence = self.sentence() or ""
+        if sentence == self._told:
+            return None
+        self._told = sentence
+        if sentence:
+            _log.warning("%s", sentence)
+        return sentence or None
+
+    def hint(self, skill: str) -> str | None:
+        """The end of a sentence that says that there is no such skill, where a file on the disk brings it by now."""
+        for path, how in self.changes(at_once=True).items():
+            if how != "removed" and path.suffix == ".py" and skill in self._offers(path):
+                return f" yet: {self._name(path)} changed on disk since this {self._process} started; restart it."
+        return None
+
+    def note(self, traceback: str) -> str:
+        """A line to add to a traceback whose lines Python has read from a file that changed since."""
+        for path in self.changes(at_once=True):
+            if f'File "{path}"' in traceback:
+                return f"{self._name(path)} changed on disk since this {self._process} started: other lines ran.\n"
+        return ""
+
+    def _look(self) -> dict[Path, str]:
+        found = {}
+        for path, before in list(self._known.items()):
+            now = self._now(path)
+            if now != before:
+                found[path] = "removed" if now is None else "new" if before is None else "changed"
+        found.update((path, "new") for path in self._skills() if path not in self._known)
+        return found
+
+    def _now(self, path: Path) -> bytes | None:
+        """A hash of the content, made again only if the file's `stat` is another than last time."""
+        stat = _stat(path)
+        last = self._last.get(path)
+        if last is None or stat != last[0]:
+            last = self._last[path] = (stat, _content(path))
+        return last[1]
+
+    def _note(self, path: Path) -> None:
+        self._known[path] = self._now(path)
+
+    def _skills(self) -> list[Path]:
+        try:
+            return list(self._list_skills())
+        except OSError:
+            return []
+
+    def _is_ours(self, file: str) -> bool:
+        """Whether a module's file belongs to the project, and to no environment within it."""
+        real = os.path.realpath(file)
+        within = real.startswith(self._root + os.sep)
+        environment = self._root != sys.prefix and real.startswith(os.path.realpath(sys.prefix) + os.sep)
+        return within and not environment and not any(f"{os.sep}{one}{os.sep}" in real for one in _NOT_OURS)
+
+    def _name(self, path: Path) -> str:
+        real = os.path.realpath(path)
+        return one_line(real.removeprefix(self._root + os.sep))
+
+    def _offers(self, path: Path) -> frozenset[str]:
+        """The names of skills that a file gives, as far as they are written out; nothing of it is executed."""
+        try:
+            text = path.read_bytes()
+            key = hashlib.sha256(text).digest()
+            if key not in self._offered:
+                self._offered[key] = frozenset(_names(ast.parse(text)))
+            return self._offered[key]
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+            return frozenset({path.stem})
+
+
+def _names(tree: ast.AST) -> Iterable[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "SkillMeta":
+            for value in (*node.args[:1], *(one.value for one in node.keywords if one.arg == "name")):
+                if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    yield value.value
+
+
+def _stat(path: Path) -> _Stat | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _content(path: Path) -> bytes | None:
+    """A hash of the content; None where there is no file."""
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"errno {error.errno}".encode()
