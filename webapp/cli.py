@@ -97,7 +97,12 @@ def serve(
     _ = here.registry  # loaded before anybody looks: values of classes that skills bring are shown as these show them
     front = _listen(app, config, host, config.web.port if port is None else port)
     address = f"http://{_shown(host)}:{front.port}"
-    _tell(address, config, store)
+    try:
+        _tell(address, config, store)
+    except BaseException:  # nobody can be told where it is
+        front.close()
+        store.close()
+        raise
     if open_browser:
         import webbrowser
 
