@@ -163,6 +163,7 @@ def test_another_file_in_the_place_of_the_history_gets_no_room(tmp_path, monkeyp
     with pytest.raises(StoreError, match="replaced"):
         store.create_run(run("r3"))
     store.close()
+    other.close()
 
 
 def test_the_log_is_let_go_with_the_store(tmp_path):
