@@ -27,6 +27,7 @@ NAMES = (
     "request.before_kept",
     "migrate.before_commit",
     "migrate.after_commit",
+    "vacuum.after_commit",
     "restore.staged",
     "restore.moved",
     "restore.placed",

@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from neurocore.errors import StoreError, UsageError
+from neurocore.failpoints import failpoint
 from neurocore.persistence import living
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.sidecars import beside
@@ -67,6 +68,7 @@ def vacuum(store: RunStore, *, patience: float = PATIENCE) -> Vacuumed:
                 living.refuse_while_driven(path, (), "made smaller")
             _refuse_without_room(path, needed)
             _vacuum(connection, path, until)
+            failpoint("vacuum.after_commit")
             waits = not _has_shrunk(connection, until)
         except (OSError, sqlite3.Error) as error:
             tell(path, error)

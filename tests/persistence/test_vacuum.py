@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import threading
 
 import pytest
 
+from neurocore import failpoints
 from neurocore.errors import StoreError, StoreInUse, UsageError
 from neurocore.persistence import InMemoryRunStore, RunStatus, SQLiteRunStore, vacuum
 from neurocore.persistence.admin import check, prune, stats
@@ -152,4 +154,29 @@ def test_a_large_history_is_left_alone_while_others_drive_runs_of_it(store, monk
             vacuum.vacuum(store)
     finally:
         driver.communicate("")
+    assert vacuum.vacuum(store).after < 2 * MEGABYTE
+
+
+KILLED = (
+    "import os, signal, sys; from neurocore.persistence import SQLiteRunStore, vacuum\n"
+    "store = SQLiteRunStore(sys.argv[1]); connection = store.database.writer(sync=True); left = [int(sys.argv[2])]\n"
+    "def step():\n"
+    "    left[0] -= 1\n"
+    "    if left[0] == 0: os.kill(os.getpid(), signal.SIGKILL)\n"
+    "connection.set_progress_handler(step, 100)\n"
+    "vacuum.vacuum(store)\n"
+)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, None])
+def test_killed_at_any_moment_the_history_is_as_it_was(store, steps):
+    before = there(store)
+    environ = dict(os.environ) if steps else {**os.environ, failpoints.ENVIRONMENT: "vacuum.after_commit"}
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(store.path), str(steps or 0)], env=environ, check=False, timeout=60,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert there(store) == before
+    assert check(store).problems == []
     assert vacuum.vacuum(store).after < 2 * MEGABYTE
