@@ -65,7 +65,7 @@ def test_a_running_run_is_cancelled_after_its_step(site: Site, page: Page) -> No
     site.begun(run_id, "first")
     page.goto(site.url(run_id))
     say_who(page, "cancel", "Cancel the run")
-    expect(page.get_by_text("It will stop after the step that runs now.")).to_be_visible()
+    expect(page.get_by_text("other Python code ends its step first")).to_be_visible()
     site.go(run_id, "first")
     expect(page.locator("#status .chip")).to_have_text("cancelled")
 

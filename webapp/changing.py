@@ -27,6 +27,7 @@ from neurocore.errors import (
 from neurocore.people import name_problem
 from neurocore.persistence.base import GateStatus, RunRecord
 from neurocore.readable import moment
+from neurocore.runtime.actions import STOPS
 from neurocore.runtime.begin import refuse_unless_resumable
 from neurocore.runtime.claim import refuse_if_driven
 from neurocore.runtime.executor import cancel_run, create_run, decide_gate, delete_run, load_run
@@ -187,7 +188,7 @@ def replay(run_id: str) -> AnyResponse:
 @area.post("/runs/<run_id>/cancellation")
 @action("cancel")
 def cancellation(run_id: str) -> AnyResponse:
-    """Stop a run: between two steps, or at once where nobody drives it."""
+    """Cancel a run: at once where nobody drives it, else as `STOPS` says."""
     here = services()
     run = load_run(run_id, here.store)
     by = _name(run, "cancel")
@@ -195,7 +196,7 @@ def cancellation(run_id: str) -> AnyResponse:
         return by
     note = _lines(request.form.get("note", "")).strip() or None
     run = cancel_run(run_id, run_store=here.store, by=by, config=here.config, known_by=TYPED, note=note)
-    flash("Cancelled." if run.status.ended else "It will stop after the step that runs now.", "ok")
+    flash("Cancelled." if run.status.ended else f"It is being cancelled. {STOPS}", "ok")
     return redirect(run_url(run_id), 303)
 
 

@@ -24,10 +24,12 @@ MOST_LABEL = 30
 WORDS = {
     "completed": "completed",
     "failed": "failed",
+    "rejected": "rejected",
     "skipped": "skipped",
     "suspended": "waiting",
     "running": "running",
-    "cancelled": "undecided",
+    "cancelled": "cancelled",
+    "voided": "undecided",
     "owed": "decided",
     "open": "not reached",
     "plain": "",
@@ -35,7 +37,7 @@ WORDS = {
 
 
 class NodeState(Struct, frozen=True):
-    """How a node is drawn: its `state` (a step's status, `running`, `open`), how often it was visited, and its link."""
+    """How a node is drawn: its `state` (how its last step ended, `running`, `open`), its visits and its link."""
 
     state: str = "open"
     visits: int = 0
@@ -124,7 +126,7 @@ def of_run(plan: Plan, run: RunRecord, steps: Sequence[StepRecord], gates: Seque
     for step in steps:
         name = step.node_id or step.component
         if name in nodes:
-            nodes[name] = NodeState(step.status.value, max(step.visit, nodes[name].visits), _link(name, step))
+            nodes[name] = NodeState(step.outcome, max(step.visit, nodes[name].visits), _link(name, step))
             for edge in plan.outgoing[plan.by_id[name].index]:
                 if step.edges_taken is not None:
                     taken = edge.index in step.edges_taken
@@ -144,7 +146,7 @@ def of_run(plan: Plan, run: RunRecord, steps: Sequence[StepRecord], gates: Seque
 
 
 #: A gate that waits no more, and has not let the run go on.
-_CLOSED = {GateStatus.DECIDED: "owed", GateStatus.VOIDED: "cancelled"}
+_CLOSED = {GateStatus.DECIDED: "owed", GateStatus.VOIDED: "voided"}
 
 
 def _link(node_id: str, one: StepRecord | CurrentNode) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Flask, request
 
+from neurocore.runtime.actions import STOPS
 from webapp import activity, live
 from webapp.previews import Preview, of_run
 from webapp.services import Services
@@ -26,6 +27,7 @@ def init_app(app: Flask) -> None:
         web_dispatches=here.drives,
         link_preview=link_preview,
         activity_sentence=activity.sentence,
+        STOPS=STOPS,
     )
 
     @app.context_processor

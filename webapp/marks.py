@@ -11,6 +11,7 @@ from flask import Flask, request
 from markupsafe import Markup
 
 from neurocore import readable
+from neurocore.persistence.base import StepRecord
 from webapp import rendering, text
 from webapp.text import html
 
@@ -25,6 +26,7 @@ MOST_OF_A_TEXT = 40_000
 #: How a step's status is said.
 STEP_WORDS = {
     "completed": "completed", "failed": "failed", "skipped": "skipped", "suspended": "waiting", "running": "running",
+    "cancelled": "cancelled", "rejected": "rejected",
 }  # fmt: skip
 
 
@@ -40,6 +42,11 @@ _CHIP = Markup('<span class="chip {0}"><svg class="icon" aria-hidden="true"><use
 def chip(kind: str, label: str) -> Markup:
     """A status as icon, word and colour."""
     return _CHIP.format(kind, label)
+
+
+def step_chip(step: StepRecord) -> Markup:
+    """How a step ended, as icon, word and colour."""
+    return chip(step.outcome, STEP_WORDS[step.outcome])
 
 
 def run_url(run_id: str, *more: str) -> str:
@@ -91,8 +98,8 @@ def init_app(app: Flask) -> None:
     app.jinja_env.finalize = text.finalize
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(
-        icon=icon, chip=chip, run_url=run_url, api_url=api_url, all_of=all_of, blueprint_url=blueprint_url,
-        anchor=anchor, step_anchor=step_anchor,
+        icon=icon, chip=chip, step_chip=step_chip, run_url=run_url, api_url=api_url, all_of=all_of,
+        blueprint_url=blueprint_url, anchor=anchor, step_anchor=step_anchor,
         short_id=short_id, time_ago=text.time_ago, time_exact=text.time_exact, time_since=text.time_since,
         CLOCK=text.CLOCK, took=readable.took, counted=readable.counted, STEP_WORDS=STEP_WORDS,
         short_value=rendering.short,

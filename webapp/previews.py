@@ -38,7 +38,7 @@ def of_run(run: RunRecord, setting: str) -> Preview:
     title = f"{run.blueprint_name[:100]}: {run.status.value}"
     if setting == "status" or not run.nodes_total:
         return Preview(title)
-    return Preview(title, f"{run.nodes_done} of {run.nodes_total} nodes done")
+    return Preview(title, f"{run.nodes_done} of {run.nodes_total} nodes completed")
 
 
 def init_app(app: Flask) -> None:

@@ -18,6 +18,7 @@ from neurocore import codec
 from neurocore.blueprint.model import Blueprint
 from neurocore.blueprint.plan import Plan
 from neurocore.differences import Work
+from neurocore.documents.standing import nodes_told
 from neurocore.errors import NeuroCoreError
 from neurocore.gates.compare import LastApproved, last_approved
 from neurocore.gates.preview import Preview, preview
@@ -114,11 +115,11 @@ class Panel(Struct, kw_only=True):
 
 
 class Course(Struct, frozen=True, kw_only=True):
-    """How a run went: its timeline, the time it waited for people, the most tries of a step, the step that failed."""
+    """How a run went; `most_tried` is the last try of the step that was tried most often, if any was tried again."""
 
     html: Markup
     waited_ms: float
-    attempts: int
+    most_tried: StepRecord | None
     failed_step: StepRecord | None
 
 
@@ -206,7 +207,7 @@ class RunPage:
         return Course(
             html=Markup(render_template("runs/sections/timeline.html", page=self)),  # noqa: S704 - it escapes
             waited_ms=self.timeline.waited_ms,
-            attempts=max((one.attempt for one in self.steps), default=1),
+            most_tried=max((one for one in self.steps if one.attempt > 1), key=lambda one: one.attempt, default=None),
             failed_step=next(failed, None) if node else None,
         )
 
@@ -214,6 +215,11 @@ class RunPage:
     def timeline(self) -> Timeline:
         """Every row with its bars."""
         return build(self.run, self.steps, self.gates)
+
+    @property
+    def nodes_told(self) -> str:
+        """How far it is."""
+        return nodes_told(self.run, self.steps)
 
     @property
     def rows(self) -> tuple[list[Row], int, list[Row]]:

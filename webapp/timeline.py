@@ -64,6 +64,11 @@ class Row(Struct, kw_only=True):
         return ended and self.gate is not None and self.gate.status is GateStatus.VOIDED
 
     @property
+    def outcome(self) -> str:
+        """How it ended (`StepRecord.outcome`), or its status while it goes on."""
+        return self.step.outcome if self.step is not None else self.status
+
+    @property
     def id(self) -> str:
         """The id that links lead to."""
         return step_anchor(self.node_id, self.visit, self.attempt)
@@ -75,13 +80,14 @@ class Row(Struct, kw_only=True):
 
 
 class Timeline(Struct, kw_only=True):
-    """The rows in order; `worked_ms` and `waited_ms` (for people) of the whole run."""
+    """The rows in order; `waited_ms` is the whole run's (for people), `folded` whether a stretch is drawn short."""
 
     rows: list[Row]
     started_at: str
     ended_at: str | None
     waited_ms: float = 0.0
     total: int = 0
+    folded: bool = False
 
 
 def build(
@@ -104,7 +110,10 @@ def build(
         row.bars = _bars(row, work, wait, scale)
         row.waited_ms = wait[1] - wait[0] if wait is not None else None
     waited = sum(end - begin for begin, end in _union(wait for wait in waits if wait is not None))
-    return Timeline(rows=rows, started_at=run.created_at, ended_at=run.finished_at, waited_ms=waited, total=len(rows))
+    return Timeline(
+        rows=rows, started_at=run.created_at, ended_at=run.finished_at, waited_ms=waited, total=len(rows),
+        folded=bool(scale.folds),
+    )  # fmt: skip
 
 
 class Scale:

@@ -37,6 +37,7 @@ MARKS = {
     "suspended": ("◌", "yellow"),
     "running": ("●", "cyan"),
     "cancelled": ("⊘", "dim"),
+    "rejected": ("✗", "red"),
     "skipped": ("–", "dim"),
     "lost": ("!", "red"),
     "owed": ("›", "yellow"),

@@ -13,6 +13,7 @@ from neurocore.cli.project import Project
 from neurocore.cli.text import WHOLE, ago, cut, line, near, safe, short, since, when, width, wrapped
 from neurocore.cli.values import block, named, on_a_line
 from neurocore.documents import make
+from neurocore.documents.standing import nodes_told
 from neurocore.documents.standing import state as state_of
 from neurocore.persistence.base import GateStatus, RunStatus, StepStatus, still
 from neurocore.readable import counted, took
@@ -191,7 +192,7 @@ def _name(node: str, visit: int, attempt: int = 1) -> str:
 
 def _step(number: int, step: StepRecord, name: str, gutter: int, gate: GateRecord | None, full: bool) -> list[str]:
     voided = gate is not None and gate.status is GateStatus.VOIDED
-    status = "voided" if voided and step.status is StepStatus.SUSPENDED else step.status.value
+    status = "voided" if voided and step.status is StepStatus.SUSPENDED else step.outcome
     first, *rest = _what_step_did(step, gate) or [""]
     if not full:
         name, first = cut(name, gutter), cut(first, columns() - gutter - 9)
@@ -217,6 +218,8 @@ def _what_step_did(step: StepRecord, gate: GateRecord | None) -> list[str]:
         return _why_void(gate)
     if step.status is StepStatus.SUSPENDED:
         return [f"waiting for {since(gate.opened_at)}"] if gate is not None else ["waited"]
+    if step.status is StepStatus.CANCELLED:
+        return [f"{line(step.reason or 'cancelled')}, after {took(step.duration_ms)}"]
     if step.status is StepStatus.SKIPPED:
         return [f"skipped: {line(step.reason or step.error or 'not needed')}"]
     keys = ", ".join(line(key) for key in step.output_keys)
@@ -286,7 +289,7 @@ def schema_of(skill: str, project: Project) -> Any:
 def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], state: str, full: bool) -> list[str]:
     waiting = make.open_gates(gates, run)
     room = columns()
-    done = f"{run.nodes_done} of {counted(run.nodes_total, 'step')} done" if run.nodes_total else ""
+    done = nodes_told(run, project.store.step_summaries(run.run_id)) if run.nodes_total else ""
     worked = f"{took(run.duration_ms)} of work" if run.duration_ms is not None else ""
     so_far = ", ".join(part for part in (done, worked) if part)
     ended = f" {ago(run.finished_at)} ({when(run.finished_at)})" if run.finished_at else ""

@@ -48,8 +48,8 @@ def _step(pair: StepPair) -> StepDifferenceDocument:
     return StepDifferenceDocument(
         node=pair.node_id,
         visit=pair.visit,
-        before_status=one.status.value if one else None,
-        after_status=other.status.value if other else None,
+        before_status=one.outcome if one else None,
+        after_status=other.outcome if other else None,
         before_ms=one.duration_ms if one else None,
         after_ms=other.duration_ms if other else None,
         differences=make.differences(pair.differences),

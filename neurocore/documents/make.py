@@ -198,6 +198,7 @@ def step(record: StepRecord, *, full: bool = False, schema: Any = None, later: b
         skill=record.skill_type,
         skill_version=record.skill_version,
         status=record.status.value,
+        decision=record.decision,
         reason=record.reason,
         port=record.port,
         started_at=record.started_at,

@@ -29,7 +29,8 @@ class RunSummary(Struct, kw_only=True):
     process does), `owed` (it is to go on, and nobody drives it yet), `lost` (its process died), `cannot_tell` (nobody
     knows whether its process lives, so the run is left alone), `held` (it stands still until somebody adopts it, and
     `held` says why), `idle`.
-    `duration_ms` is time worked, not time waited for people.
+    `duration_ms` is time worked, not time waited for people. `nodes_done` counts the nodes that have completed; skipped
+    and failed ones are not among them.
     """
 
     run_id: str
@@ -159,6 +160,8 @@ class LogDocument(Struct, kw_only=True):
 class StepDocument(Struct, kw_only=True):
     """One execution of one node. `changes` and `deleted` say what it did to the context.
 
+    `status` is completed, failed, skipped, suspended or cancelled (stopped when the run was). `decision` is approved or
+    rejected where the step is a gate that was decided: a rejected one is `completed` if the run goes on, else `failed`.
     `config`, `traceback` and `logs` are filled in with `--full`, `logs` of a step that failed always.
     """
 
@@ -170,6 +173,7 @@ class StepDocument(Struct, kw_only=True):
     skill: str | None
     skill_version: str | None
     status: str
+    decision: str | None
     reason: str | None
     port: str | None
     started_at: str
@@ -272,7 +276,10 @@ class LogsDocument(Struct, kw_only=True):
 
 
 class StepDifferenceDocument(Struct, kw_only=True):
-    """One visit of a node in two runs: how its last attempt ended (null: there was none), and what it set."""
+    """One visit of a node in two runs: how its last attempt ended (null: there was none), and what it set.
+
+    The statuses are those of steps, or `rejected` for a gate at which somebody rejected.
+    """
 
     node: str
     visit: int

@@ -28,6 +28,7 @@ from neurocore.persistence.base import (
     StepRecord,
     StepStatus,
 )
+from neurocore.persistence.records import VOIDED
 from neurocore.skills import templates
 
 MASK = "•••"
@@ -120,7 +121,7 @@ def _approval(gate: GateRecord, answer: Answer) -> dict[str, Any]:
 
 def voided_step(step: StepRecord, reason: str) -> StepRecord:
     """The step of an occurrence that is voided: it waits no more, and what it had set until then stays."""
-    return structs.replace(step, status=StepStatus.SKIPPED, reason=f"voided: {reason}")
+    return structs.replace(step, status=StepStatus.SKIPPED, reason=f"{VOIDED}{reason}")
 
 
 def void_all(

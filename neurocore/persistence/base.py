@@ -242,7 +242,7 @@ class RunStore(ABC):
         return signals_of(run)
 
     def request_cancel(self, run_id: str, *, event: Event) -> bool:
-        """Ask whoever drives the run to stop between steps; `event.who` stands in `cancel_requested`.
+        """Ask whoever drives the run to stop; `event.who` stands in `cancel_requested`.
 
         Returns False, and changes nothing, when the run has ended.
         """

@@ -311,7 +311,7 @@ def _settle(
     run: RunRecord, old: _Old, steps: list[StepRecord], waiting: StepRecord | None, missing: str | None
 ) -> None:
     """The rest of the run's record: its failure, its open gate, and why it cannot go on, if it cannot."""
-    run.nodes_done = len({step.node_id for step in steps if step.status in (StepStatus.COMPLETED, StepStatus.SKIPPED)})
+    run.nodes_done = len({step.node_id for step in steps if step.status is StepStatus.COMPLETED})
     if run.status is RunStatus.RUNNING:
         run.status, run.finished_at = RunStatus.FAILED, run.updated_at
         run.error = "It was running when NeuroCore 0.4 was last seen, and how far it came is not known."

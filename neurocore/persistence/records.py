@@ -64,6 +64,7 @@ class StepStatus(StrEnum):
     FAILED = "failed"
     SKIPPED = "skipped"
     SUSPENDED = "suspended"
+    CANCELLED = "cancelled"
 
 
 class FailureKind(StrEnum):
@@ -276,7 +277,8 @@ class RunRecord(Record, kw_only=True):
     """The durable record of one run. Times are ISO 8601 in UTC; `duration_ms` is time worked, in milliseconds.
 
     Records from lists are narrow: `blueprint_snapshot`, `initial_data`, `final_context`, `gates` and `events` may be
-    empty there. `final_context` is the context folded from the initial data and every step's changes. `legacy` says
+    empty there. `nodes_done` counts the nodes that have completed; skipped and failed ones are not among them.
+    `final_context` is the context folded from the initial data and every step's changes. `legacy` says
     what an older NeuroCore did not keep; `replay_only`, why the run cannot be resumed although it has not completed;
     `held`, why it stands still until somebody adopts it (it came with a copy of a history, or by an import).
     """
@@ -327,6 +329,10 @@ class RunRecord(Record, kw_only=True):
         return [node for node in self.current_nodes if not node.is_paused]
 
 
+#: How the reason begins of a step whose gate was voided.
+VOIDED = "voided: "
+
+
 class StepRecord(Record, kw_only=True):
     """One execution of one node: one record per visit and attempt, in the order of `step_index`.
 
@@ -358,6 +364,23 @@ class StepRecord(Record, kw_only=True):
     commit_index: int = 0
     context_snapshot: dict[str, Any] | None = None
     logs: list[LogLine] = []
+
+    @property
+    def is_voided(self) -> bool:
+        """Whether it waited for a person until nobody was asked any more."""
+        return self.status is StepStatus.SKIPPED and (self.reason or "").startswith(VOIDED)
+
+    @property
+    def decision(self) -> str | None:
+        """`approved` or `rejected` for the step of a gate that was decided, else None."""
+        if self.status is StepStatus.COMPLETED and self.reason in ("approved", "rejected"):
+            return self.reason
+        return "rejected" if self.status is StepStatus.FAILED and self.error_type == "GateRejected" else None
+
+    @property
+    def outcome(self) -> str:
+        """How it ended, for people: its status, or `rejected` where a person rejected at a gate."""
+        return "rejected" if self.decision == "rejected" else self.status.value
 
 
 class Ended(Struct, frozen=True, gc=False):

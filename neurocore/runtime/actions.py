@@ -9,6 +9,9 @@ from neurocore.persistence.owners import Life
 from neurocore.runtime.begin import refuse_unless_resumable
 from neurocore.runtime.claim import driver_of, owner_label
 
+#: What a cancellation does to the step that runs now.
+STOPS = "A command, a request or another async skill is stopped at once; other Python code ends its step first."
+
 
 def actions(run: RunRecord, config: NeuroCoreConfig, run_store: RunStore) -> dict[str, str | None]:
     """`decide`, `resume`, `replay`, `cancel` and `delete`, each with None where allowed, else with the reason."""

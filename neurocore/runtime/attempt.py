@@ -28,6 +28,8 @@ MAX_LOG_LINES = 200
 MAX_LOG_CHARACTERS = 64 * 1024
 MAX_ERROR_CHARACTERS = 4_000
 MAX_TRACEBACK_CHARACTERS = 32_000
+#: Why a step ended that was stopped while it ran.
+STOPPED = "stopped when the run was cancelled"
 
 #: (run id, node id, visit) of steps that were given up on, and whether what was left behind of them still works.
 left_behind: dict[tuple[str, str, int], Callable[[], bool]] = {}
@@ -37,7 +39,8 @@ os.register_at_fork(after_in_child=left_behind.clear)  # those work in the paren
 class Attempt(Struct, eq=False):
     """One try of one visit of a node, from its start to its end.
 
-    After `end`: `status` is completed, failed or suspended; `changed` and `deleted` are what a commit records.
+    After `end`: `status` is completed, failed, suspended or cancelled; `changed` and `deleted` are what a
+    commit records.
     """
 
     run_id: str
@@ -133,8 +136,7 @@ class Attempt(Struct, eq=False):
             self._end(context, result, instances)
         except asyncio.CancelledError as error:
             if self.cancelled:
-                self.fail(ExecutionError("It was cancelled while it ran."), instances)
-                self.reason = "cancelled"
+                self.stop(instances)
             else:  # of something that the skill waited for, which is its own failure
                 self.fail(error, instances)
         except TimeoutError as error:
@@ -206,6 +208,12 @@ class Attempt(Struct, eq=False):
         self.error = _shorten(text(_said(error)), MAX_ERROR_CHARACTERS)  # a value that is cut is not found any more
         trace = _traceback(error)
         self.traceback = _shorten(text(trace + instances.note(trace)), MAX_TRACEBACK_CHARACTERS)
+        self._close(instances)
+
+    def stop(self, instances: Instances) -> None:
+        """End as cancelled, because the run is; what the step changed is discarded."""
+        self.status, self.reason = "cancelled", STOPPED
+        self.changed, self.deleted, self.port = {}, [], None
         self._close(instances)
 
     def time_out(self, instances: Instances) -> None:

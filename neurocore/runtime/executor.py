@@ -252,8 +252,9 @@ def cancel_run(
     known_by: str = "claimed",
     note: str | None = None,
 ) -> RunRecord:
-    """Stop a run: between two steps where somebody drives it (`cancel_requested` is set until then), at once where not.
+    """Stop a run: at once where nobody drives it, else with or after its step (until then, `cancel_requested` is set).
 
+    An async skill, as `command` is, is stopped at once; other Python code ends its step first.
     `config` says where the owners' locks are; without it, that of the project around the current folder. Raises
     RefusedError when the run has ended, RunHeld when it stands still.
     """

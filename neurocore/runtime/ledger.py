@@ -130,7 +130,6 @@ class Ledger:
         )
         self.steps[drive.next_index] = row
         drive.next_index += 1
-        drive.done_nodes.add(node.id)
 
     def apply(self, attempt: Attempt) -> dict[str, bytes]:
         """Fold the attempt's changes into the context; returns the context before, for taking it back.
@@ -176,12 +175,12 @@ class Ledger:
     def done(self, node: PlanNode, row: StepRecord) -> None:
         """A visit is over: nothing of it is kept but what later ones ask for."""
         drive = self.drive
-        drive.done_nodes.add(node.id)
         drive.step_of.pop((node.id, row.visit), None)
         drive.attempts.pop((node.id, row.visit), None)
         if drive.first_started:
             drive.first_started.pop((node.id, row.visit), None)
         if row.status is StepStatus.COMPLETED:
+            drive.done_nodes.add(node.id)
             drive.completed.append(node.id)
             drive.last_step[node.id] = row.output_keys
 

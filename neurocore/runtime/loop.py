@@ -306,7 +306,7 @@ class Drive:
 
     def retry_delay(self, attempt: Attempt) -> float | None:
         """Seconds until this failed attempt is tried again (0 while nothing may start), or None when it is not."""
-        if attempt.exception is None or attempt.reason == "cancelled":
+        if attempt.exception is None:
             return None
         policy = RetryPolicy.of(attempt)
         key = (attempt.node.id, attempt.visit)

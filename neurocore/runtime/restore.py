@@ -143,13 +143,13 @@ def _replay(drive: Drive, ended: list[Ended], voided: set[tuple[str, int]]) -> s
 
 
 def _remember_done(drive: Drive, row: Ended) -> None:
-    drive.done_nodes.add(row.node_id)
     if drive.tried_again:
         key = (row.node_id, row.visit)
         drive.step_of.pop(key, None)
         drive.tried_again.discard(key)
         drive.first_started.pop(key, None)
     if row.is_completed:
+        drive.done_nodes.add(row.node_id)
         drive.completed.append(row.node_id)
         drive.last_step[row.node_id] = row.output_keys
 
@@ -160,7 +160,7 @@ def _remember_open(drive: Drive, row: StepRecord) -> None:
     drive.attempts[key] = max(row.attempt, drive.attempts.get(key, 0))
     drive.first_started.setdefault(key, row.started_at)
     drive.step_of[key] = row
-    if row.status is StepStatus.FAILED:
+    if row.status in (StepStatus.FAILED, StepStatus.CANCELLED):
         drive.tried_again.add(key)
 
 

@@ -54,6 +54,8 @@ class Turn:
             self._completed(attempt)
         elif attempt.status == "suspended":
             self._suspended(attempt)
+        elif attempt.status == "cancelled":
+            self.ledger.step(attempt, StepStatus.CANCELLED)
         if attempt.status == "failed":  # completing may have failed it
             self.failed(attempt)
         if drive.gates and (attempt.changed or attempt.deleted):
@@ -107,14 +109,12 @@ class Turn:
             drive.try_again(attempt, delay)
             drive.tell_step("step_retrying", attempt, self.ledger.now)
             return
-        cancelled = attempt.reason == "cancelled"
-        if attempt.node.on_error != "fail" and not cancelled and not self._out_of_time(attempt):
+        if attempt.node.on_error != "fail" and not self._out_of_time(attempt):
             self._tolerated(attempt)
             return
         row = self.ledger.step(attempt, StepStatus.FAILED, reason=attempt.reason)
-        if not cancelled:
-            failure = self._time_is_up(attempt.node) if self._out_of_time(attempt) else failure_of(row)
-            self.fail(failure, attempt.exception)
+        failure = self._time_is_up(attempt.node) if self._out_of_time(attempt) else failure_of(row)
+        self.fail(failure, attempt.exception)
 
     def _tolerated(self, attempt: Attempt) -> None:
         drive = self.drive

@@ -464,3 +464,21 @@ def test_what_a_failed_program_said_stands_below_its_step_and_in_the_document(pr
     assert "line 11" not in told
     (step,) = json.loads(project.ok("runs", "inspect", "broke", "--json"))["steps"]
     assert [line["message"] for line in step["logs"]][:2] == ["The program ended with exit code 7.", "no money"]
+
+
+def test_a_rejected_gate_and_skipped_nodes_are_told_as_what_they_are(project):
+    (project.root / "blueprints" / "goes.yaml").write_text(
+        "name: goes\ncomponents: [{name: a, type: count}, {name: b, type: count}]\n"
+        "flow: {steps: [{component: a}, {approval: {name: review, require: false}}, "
+        "{component: b, condition: 'context.data.rows == 99'}]}\n"
+    )
+    for blueprint, run_id in (("goes", "went"), ("gated", "ended")):
+        project.ok("run", blueprint, "--run-id", run_id)
+        project.ok("runs", "approve", run_id, "--reject", "--note", "no")
+        told = project.ok("runs", "inspect", run_id)
+        (row,) = [one for one in told.splitlines() if " review " in one and "rejected by" in one]
+        assert "✗" in row, "a rejected gate has no tick"
+    assert "2 of 3 nodes completed, 1 skipped" in project.ok("runs", "inspect", "went")
+    assert [one["decision"] for one in project.json("runs", "inspect", "went")["steps"]] == [None, "rejected", None]
+    assert "2/3" in project.ok("runs", "list")
+    assert "✗ rejected → " in project.ok("runs", "diff", "went", "ended")

@@ -828,7 +828,7 @@ def test_a_cancelled_async_step_ends_at_once(world: World) -> None:
     run = world.only_run()
     assert run.status == "cancelled"
     (step,) = world.steps(run.run_id)
-    assert (step.status, step.reason, step.error) == ("failed", "cancelled", "It was cancelled while it ran.")
+    assert (step.status, step.reason, step.error) == ("cancelled", "stopped when the run was cancelled", None)
 
 
 def test_a_run_that_this_process_drives_is_busy_for_others(world: World) -> None:

@@ -223,7 +223,11 @@ def resume_run(here: Services, run_id: str, body: ResumeRequest, begun: Begun) -
 
 @post("/runs/{run_id}/cancellation", "cancel", 200, 404, 410)
 def cancel(here: Services, run_id: str, body: CancelRequest, begun: Begun) -> StandingDocument:
-    """Stop a run: at once where nobody drives it, else as soon as the step that runs has ended."""
+    """Stop a run: at once where nobody drives it, else with or after the step that runs now.
+
+    A `command`, an `http` request or another async skill is stopped at once, and its step is recorded as cancelled;
+    Python code of other skills ends its step first.
+    """
     by = person(body.by)
     run = _run(here, run_id)
     if not _done_before(here, run, ("cancelled",), by, begun):

@@ -17,13 +17,17 @@ from neurocore.cli.types import by_option, json_option, run_argument
 @json_option
 @pass_project
 def cancel(project: Project, run_id: str, note: str | None, by: str | None, as_json: bool) -> None:
-    """Stop a run: at once where nobody drives it, else as soon as the step that runs has ended.
+    """Stop a run: at once where nobody drives it, else with or after the step that runs now.
+
+    A `command`, an `http` request or another async skill is stopped at once, and its step is recorded as cancelled;
+    Python code of other skills ends its step first.
 
     What is completed stays; an ended run is refused. A cancelled run can be replayed, not resumed.
     """
     from neurocore.cli import story
     from neurocore.documents import make
     from neurocore.persistence.owners import Life
+    from neurocore.runtime.actions import STOPS
     from neurocore.runtime.begin import system_user
     from neurocore.runtime.claim import driver_of, owner_label
     from neurocore.runtime.executor import cancel_run
@@ -43,5 +47,5 @@ def cancel(project: Project, run_id: str, note: str | None, by: str | None, as_j
                 f"`{project.called} runs resume {line(run.run_id)} --take-over` ends the run."
             )
         else:
-            say(f"Asked {who} to stop; it does so when the step that runs has ended.")
+            say(f"Asked {who} to stop. {STOPS}")
     out("\n".join(story.ending(run, project)))
