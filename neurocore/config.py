@@ -12,6 +12,7 @@ from msgspec import Meta, Struct, field
 
 from neurocore import typed
 from neurocore.errors import ConfigError
+from neurocore.moments import Clock, zone_problem
 
 FILE_NAME = "neurocore.yaml"
 DOTENV = ".env"
@@ -24,11 +25,15 @@ Level = Literal["debug", "info", "warning", "error", "critical"]
 
 
 class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who we are: `name` heads the dashboard; `version` and `description` are for people."""
+    """Who we are: `name` heads the dashboard; `version` and `description` are for people.
+
+    `timezone` is the zone in which filters read times that have none; the machine's own where it is left out.
+    """
 
     name: str = "neurocore"
     version: str | None = None
     description: str | None = None
+    timezone: str | None = None
 
 
 class Paths(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -159,6 +164,11 @@ class NeuroCoreConfig(_File, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def file_mode(self) -> int:
         """The permissions of new files (`persistence.mode`)."""
         return int(self.persistence.mode, 8)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock on which filters read times (`project.timezone`)."""
+        return Clock(self.project.timezone)
 
     def resolve_path(self, path: str) -> Path:
         """A path of the configuration: relative to the project, absolute, or below the home (`~/…`)."""
@@ -294,6 +304,9 @@ class _Reading:
                 wrong = _no_links(dict(_pairs(data.get("web"))).get("public_url"))
                 if wrong and ("web", "public_url") not in dict(references):
                     document.add(("web", "public_url"), wrong)
+                wrong = zone_problem(dict(_pairs(data.get("project"))).get("timezone"))
+                if wrong and ("project", "timezone") not in dict(references):
+                    document.add(("project", "timezone"), wrong)
                 self.origins = {dotted(p): f"{self.file.name}:{line}" for p, (line, _) in document.marks.items() if p}
             else:
                 document.add((), f"It must be a mapping of sections: {', '.join(SECTIONS)}.")
@@ -333,6 +346,7 @@ class _Reading:
             if not document.problems:
                 check(document, holder[key], fields[key])
                 wrong = _no_links(value) if (section, key) == ("web", "public_url") else None
+                wrong = zone_problem(value) if (section, key) == ("project", "timezone") else wrong
                 if wrong:
                     document.add((), wrong)
         self.problems += document.problems

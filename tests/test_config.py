@@ -409,3 +409,14 @@ def test_the_example_in_the_docs_loads(root: Path, tmp_path: Path) -> None:
     assert examples
     for example in examples:
         load_config(project(tmp_path, example), environ={})
+
+
+def test_the_time_zone_must_be_one_that_is_known(tmp_path: Path) -> None:
+    config = load_config(project(tmp_path, "project:\n  timezone: Europe/Berlin\n"), environ={})
+    assert config.clock.name == "Europe/Berlin"
+    (problem,) = problems(project(tmp_path, "project:\n  timezone: Europe/Nowhere\n"))
+    assert problem.startswith(
+        "neurocore.yaml:2:13 project.timezone: 'Europe/Nowhere' is no time zone on this machine; give one such as"
+    )
+    with pytest.raises(ConfigError, match=r"'../secret' is no time zone"):
+        load_config(tmp_path, environ={"NEUROCORE_PROJECT__TIMEZONE": "../secret"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,6 +12,7 @@ from msgspec import Struct
 from werkzeug.wrappers import Response as AnyResponse
 
 from neurocore.errors import InputError
+from neurocore.moments import TAKEN, Clock
 from neurocore.persistence.base import GateEntry, GateStatus, RunStore
 from webapp import live
 from webapp.services import services
@@ -37,9 +37,9 @@ class Approvals(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(
-        cls, store: RunStore, blueprint: str | None, by: str | None, before: str | None, after: str | None
+        cls, store: RunStore, blueprint: str | None, by: str | None, before: str | None, after: str | None, clock: Clock
     ) -> Approvals:
-        """Open ones, and those that `by` decided. Raises InputError."""
+        """Open ones, and those that `by` decided; `clock` reads a time. Raises InputError."""
         if before is not None and after is not None:
             sentence = "Give one of before and after, not both."
             raise InputError(sentence, {"before": sentence})
@@ -47,7 +47,7 @@ class Approvals(Struct, frozen=True, kw_only=True):
         if before is None:
             waiting = store.list_gates(blueprint=blueprint, after=after, limit=WAITING + 1, narrow=True)
         if after is None:
-            decided = _decided(store, blueprint, by, before)
+            decided = _decided(store, blueprint, by, before, clock)
         return cls(
             waiting=waiting[:WAITING],
             later=waiting[WAITING - 1].cursor if len(waiting) > WAITING else None,
@@ -56,19 +56,20 @@ class Approvals(Struct, frozen=True, kw_only=True):
         )
 
 
-def _decided(store: RunStore, blueprint: str | None, by: str | None, before: str | None) -> list[GateEntry]:
+def _decided(
+    store: RunStore, blueprint: str | None, by: str | None, before: str | None, clock: Clock
+) -> list[GateEntry]:
     """Decided ones before a time, or on the page that a cursor leads to."""
     start = {"after": before}
-    with contextlib.suppress(ValueError, TypeError):
-        datetime.fromisoformat(before or "")
-        start = {"before": before}
+    with contextlib.suppress(ValueError):
+        start = {"before": clock.read(before or "")}
     try:
         return store.list_gates(
             status=(GateStatus.DECIDED, GateStatus.DONE), blueprint=blueprint, by=by, limit=DECIDED + 1, narrow=True,
             **start,
         )  # fmt: skip
     except InputError:
-        sentence = f"before takes a time, such as 2026-03-31T12:00:00+00:00, or `older` of a page, not {before!r:.60}."
+        sentence = f"before takes {TAKEN}, or `older` of a page, not {before!r:.60}."
         raise InputError(sentence, {"before": sentence}) from None
 
 
@@ -78,7 +79,7 @@ def index() -> AnyResponse:
     here, asked = services(), request.args
     blueprint, by = (asked.get(name, "").strip()[:500] or None for name in ("blueprint", "by"))
     before, after = (asked.get(name, "").strip()[:1000] or None for name in ("before", "after"))
-    found = Approvals.of(here.store, blueprint, by, before, after)
+    found = Approvals.of(here.store, blueprint, by, before, after, here.config.clock)
     token = _token([*found.waiting, *found.decided])
     if live.wants_block() and asked.get("v") == token:
         return live.unchanged()

@@ -50,7 +50,7 @@ def draw(columns: list[Day], runs_url: str) -> Markup:
     """The chart; each column is a link to the runs of its day."""
     most = max([LOWEST, *(day.total for day in columns)])
     return html(
-        '<ol class="chart" aria-label="Runs by day, the last {} days">{}</ol>',
+        '<ol class="chart" aria-label="Runs by day (UTC), the last {} days">{}</ol>',
         len(columns),
         Markup("").join(_column(day, most, runs_url) for day in columns),
     )
@@ -81,8 +81,8 @@ def _column(day: Day, most: int, runs_url: str) -> Markup:
     return html(
         '<li><a href="{}?since={}&amp;until={}" title="{}" aria-label="{}: {}">{}</a></li>',
         runs_url,
-        day.day,
-        day.day,
+        f"{day.day}T00:00Z",
+        f"{when + timedelta(days=1)}T00:00Z",  # days are counted in UTC, whatever clock the filter reads
         told,
         day.day,
         told,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,14 +11,12 @@ from msgspec import Struct, field
 
 from neurocore import numerals
 from neurocore.errors import InputError
+from neurocore.moments import TAKEN, Clock
 from neurocore.persistence.base import RunFilter, RunStatus
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 MAX_TEXT = 500
-
-_AGE = re.compile(r"([0-9]{1,6})\s*(s|min|h|d|w)")
-_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 #: The parameters, in the order they stand in links.
 NAMES = ("status", "blueprint", "q", "since", "until", "tag", "by", "waiting", "before", "after", "limit")
@@ -37,14 +34,15 @@ class Filter(Struct, kw_only=True):
     after: str | None = None
     limit: int = DEFAULT_LIMIT
     given: dict[str, list[str]] = {}
+    clock: Clock = Clock()
     problems: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, parameters: Mapping[str, Iterable[str]], *, now: datetime | None = None) -> Filter:
+    def of(cls, parameters: Mapping[str, Iterable[str]], clock: Clock, *, now: datetime | None = None) -> Filter:
         """Read the parameters of an address.
 
         They are `status` (also several, or with commas), `blueprint`, `q`, `since`, `until`, `tag`, `by`, `waiting`,
-        `before` or `after` (cursors) and `limit`. Times are ISO times, dates (the day included) or ages: `7d`.
+        `before` or `after` (cursors) and `limit`. Times are read as `neurocore.moments` says, on `clock`.
         """
         given = {name: _texts(parameters.get(name, ())) for name in NAMES}
         given = {name: texts for name, texts in given.items() if texts}
@@ -57,8 +55,8 @@ class Filter(Struct, kw_only=True):
             status=_statuses(given.get("status", []), problems),
             blueprint=one.get("blueprint"),
             text=one.get("q", "").strip() or None,
-            since=_time("since", one.get("since"), problems, now or datetime.now(UTC)),
-            until=_time("until", one.get("until"), problems, now or datetime.now(UTC)),
+            since=_time("since", one.get("since"), problems, clock, now),
+            until=_time("until", one.get("until"), problems, clock, now),
             tag=one.get("tag"),
             started_by=one.get("by"),
             waiting=_boolean("waiting", one.get("waiting"), problems),
@@ -67,8 +65,9 @@ class Filter(Struct, kw_only=True):
             problems["before"] = "Give one of before and after, not both."
         limit = _limit(one.get("limit"), problems)
         return cls(
-            runs=runs, before=one.get("before"), after=one.get("after"), limit=limit, given=given, problems=problems
-        )
+            runs=runs, before=one.get("before"), after=one.get("after"), limit=limit, given=given, clock=clock,
+            problems=problems,
+        )  # fmt: skip
 
     def check(self) -> None:
         """Raise InputError when something given cannot be used."""
@@ -79,6 +78,12 @@ class Filter(Struct, kw_only=True):
     def narrows(self) -> bool:
         """Whether anything is left out of the list."""
         return self.runs != RunFilter()
+
+    @property
+    def range(self) -> str:
+        """The time that the list is of, with the zone; empty where it is of all times."""
+        runs = self.runs
+        return self.clock.range(runs.since, runs.until) if runs.since or runs.until else ""
 
     @property
     def unfolded(self) -> bool:
@@ -116,25 +121,13 @@ def _statuses(given: list[str], problems: dict[str, str]) -> tuple[RunStatus, ..
     return tuple(dict.fromkeys(found))
 
 
-def _time(name: str, text: str | None, problems: dict[str, str], now: datetime) -> str | None:
+def _time(name: str, text: str | None, problems: dict[str, str], clock: Clock, now: datetime | None) -> str | None:
     if text is None:
         return None
-    match = _AGE.fullmatch(text.strip().lower())
     try:
-        if match:
-            at = now - timedelta(seconds=int(match.group(1)) * _UNITS[match.group(2)])
-        elif len(text) == 10:
-            day = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
-            at = day + timedelta(days=1) if name == "until" else day
-        else:
-            # In an address a + is a space, and people paste times with offsets into addresses.
-            at = datetime.fromisoformat(re.sub(r" ([0-9]{2}:?[0-9]{2})$", r"+\1", text))
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
-        return at.astimezone(UTC).isoformat(timespec="microseconds")
-    except (ValueError, OverflowError):
-        problems[name] = (
-            f"{name} takes a date (2026-03-31), a time (2026-03-31T12:00:00Z) or an age (7d), not {text[:50]!r}."
-        )
+        return clock.read(text, now=now, end=name == "until")
+    except ValueError:
+        problems[name] = f"{name} takes {TAKEN}, not {text[:50]!r}."
         return None
 
 

@@ -37,7 +37,8 @@ LIVE_BLOCKS = ("status", "decided", "timeline")
 @area.get("/runs")
 def index() -> AnyResponse:
     """The runs that a filter lets through, newest first."""
-    here, wanted = services(), Filter.of(request.args.to_dict(flat=False))
+    here = services()
+    wanted = Filter.of(request.args.to_dict(flat=False), here.config.clock)
     if wanted.problems:
         return _refused(here, wanted)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -114,20 +114,6 @@ def when(iso: str | None) -> str:
     """The time on the reader's clock, to the second."""
     at = moment(iso)
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else safe(iso or "–")
-
-
-_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
-
-def parse_age(text: str) -> timedelta | None:
-    """`90d`, `12h`, `30min`, `2w`, `45s`; None for anything else."""
-    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(s|min|h|d|w)", text.strip().lower())
-    if match is None:
-        return None
-    try:
-        return timedelta(seconds=float(match.group(1)) * _UNITS[match.group(2)])
-    except OverflowError:
-        return None
 
 
 # ---------------------------------------------------------------- values

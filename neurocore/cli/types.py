@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from neurocore.cli.project import Project
-from neurocore.cli.text import line, parse_age
+from neurocore.cli.text import line
+from neurocore.moments import age
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -90,31 +91,23 @@ class SkillName(ParamType):
 
 
 class Moment(ParamType):
-    """A point in time: `2026-03-31`, `2026-03-31T14:00` on the local clock (or with a zone), or an age such as `90d`.
+    """A point in time as `neurocore.moments` reads it, on the project's clock; with `end`, of a day where it ends.
 
     Converted to ISO 8601 in UTC.
     """
 
     name = "time"
 
+    def __init__(self, *, end: bool = False) -> None:
+        self.end = end
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """ISO time in UTC, with microseconds, as records have it."""
-        text = str(value).strip()
-        age = parse_age(text)
-        now = datetime.now(UTC)
+        clock = (_project(ctx) if ctx is not None else Project()).config.clock
         try:
-            if text.lower() in ("today", "yesterday"):
-                midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-                at = midnight - timedelta(days=text.lower() == "yesterday")
-            else:
-                at = now - age if age is not None else datetime.fromisoformat(text).astimezone()
-            return at.astimezone(UTC).isoformat(timespec="microseconds")
-        except (ValueError, OverflowError, OSError):
-            self.fail(
-                f"{text[:40]!r} is no time; give 2026-03-31, 2026-03-31T14:00, today, yesterday or an age: 90d, 12h.",
-                param,
-                ctx,
-            )
+            return clock.read(str(value), end=self.end)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Age(ParamType):
@@ -126,12 +119,15 @@ class Age(ParamType):
         """The age."""
         if isinstance(value, timedelta):
             return value
-        age = parse_age(str(value))
-        if age is None:
+        try:
+            found = None if str(value).strip().lower().endswith("m") else age(str(value))  # minutes, or months?
+        except OverflowError:
+            found = None
+        if found is None:
             self.fail(
                 f"{str(value)[:40]!r} is no age; give a number and a unit, such as 90d, 12h, 30min or 2w.", param, ctx
             )
-        return age
+        return found
 
 
 def _is_unicode(text: str) -> bool:
@@ -146,7 +142,8 @@ def _project(ctx: click.Context) -> Project:
     return ctx.find_object(Project) or Project()
 
 
-RUN_ID, BLUEPRINT, SKILL, MOMENT, AGE = RunId(), BlueprintName(), SkillName(), Moment(), Age()
+RUN_ID, BLUEPRINT, SKILL, AGE = RunId(), BlueprintName(), SkillName(), Age()
+SINCE, UNTIL = Moment(), Moment(end=True)
 
 run_argument = click.argument("run_id", type=RUN_ID)
 json_option = click.option("-j", "--json", "as_json", is_flag=True, help="Print JSON (docs/json.md) on stdout.")

@@ -59,12 +59,16 @@ class RunSummary(Struct, kw_only=True):
 class RunsDocument(Struct, kw_only=True):
     """`runs list --json`. `older` is what `--before` takes for the next page, null on the last.
 
-    `newer` is what the API's `after` takes for the page before, null on the first.
+    `newer` is what the API's `after` takes for the page before, null on the first. `since` and `until` are the times
+    that the filter was read as, `timezone` where: see `project.timezone`.
     """
 
     runs: list[RunSummary]
     older: str | None
     newer: str | None
+    since: str | None
+    until: str | None
+    timezone: str
 
 
 class AnswerDocument(Struct, kw_only=True):

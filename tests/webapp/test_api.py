@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -125,8 +126,10 @@ def test_approvals_are_those_of_the_page(site):
     assert [entry["run"]["run_id"] for entry in found["waiting"]] == [waiting]
     assert [(one["run"]["run_id"], one["gate"]["answers"][0]["by"]) for one in found["decided"]] == [(decided, "carla")]
     assert ask(site, "/approvals?by=nobody&blueprint=payout")["decided"] == []
-    assert ask(site, "/approvals?before=yesterday", 422)["errors"][0]["field"] == "before"
-    assert site.client.get("/approvals?before=yesterday").status_code == 422
+    for before, count in {"yesterday": 0, "10m": 0, "2100-01-01": 1, "2100-01-01T10:00+09:00": 1}.items():
+        assert len(ask(site, f"/approvals?before={quote(before)}")["decided"]) == count, "as in the other filters"
+    assert ask(site, "/approvals?before=soon", 422)["errors"][0]["field"] == "before"
+    assert site.client.get("/approvals?before=soon").status_code == 422
 
 
 def test_every_open_gate_and_every_decided_one_is_on_a_page(site, monkeypatch):

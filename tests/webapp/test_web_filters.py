@@ -7,15 +7,17 @@ from datetime import UTC, datetime
 import pytest
 
 from neurocore.errors import InputError
+from neurocore.moments import Clock
 from neurocore.persistence.base import RunFilter, RunStatus
 from webapp.filters import Filter
 
 NOW = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
+UTC_CLOCK = Clock("UTC")
 
 
 def of(**parameters):
     return Filter.of(
-        {name: value if isinstance(value, list) else [value] for name, value in parameters.items()}, now=NOW
+        {name: value if isinstance(value, list) else [value] for name, value in parameters.items()}, UTC_CLOCK, now=NOW
     )
 
 
@@ -50,7 +52,7 @@ def test_nothing_given_is_everything():
     ("name", "text", "said"),
     [
         ("status", "done", "There is no status 'done'; there are running, completed"),
-        ("since", "yesterday", "since takes a date"),
+        ("since", "yesterday-ish", "since takes a date"),
         ("until", "9" * 30 + "d", "until takes a date"),
         ("since", "999999w", "since takes a date"),
         ("waiting", "maybe", "waiting takes true or false"),

@@ -50,7 +50,8 @@ class ApprovalsDocument(Struct, kw_only=True):
 def list_approvals(here: Services, query: ApprovalsQuery) -> ApprovalsDocument:
     """List what waits for people, and what they decided."""
     found = Approvals.of(
-        here.store, query.blueprint or None, query.by or None, query.before or None, query.after or None
+        here.store, query.blueprint or None, query.by or None, query.before or None, query.after or None,
+        here.config.clock,
     )  # fmt: skip
     return ApprovalsDocument(
         open=here.store.count_open_gates(), waiting=_documents(here, found.waiting), later=found.later,

@@ -25,6 +25,7 @@ from neurocore.documents.runs import (
     StepDocument,
 )
 from neurocore.errors import NotFoundError
+from neurocore.moments import TAKEN
 from neurocore.persistence.base import RunRecord
 from neurocore.runtime.executor import load_run, resolve_run_id
 from webapp import filters
@@ -39,7 +40,9 @@ PROGRAM = "neurocore"
 #: A page of steps.
 STEPS = 200
 
-Moment = Annotated[str, Meta(description="A date (that day included), an ISO time, or an age: 12h, 7d.")]
+Moment = Annotated[
+    str, Meta(description=f"{TAKEN[0].upper()}{TAKEN[1:]}; without a zone on the clock of `project.timezone`.")
+]
 
 
 YesNo = Literal["true", "false", "1", "0", "yes", "no", "on", "off"]
@@ -110,11 +113,14 @@ class EventsDocument(Struct, kw_only=True):
 @get("/runs")
 def list_runs(here: Services, query: RunsQuery) -> RunsDocument:
     """List runs, newest first."""
-    wanted = filters.Filter.of(request.args.to_dict(flat=False))
+    wanted = filters.Filter.of(request.args.to_dict(flat=False), here.config.clock)
     wanted.check()
     page = here.store.page_runs(wanted.runs, before=wanted.before, after=wanted.after, limit=query.limit)
     runs = [make.summary(run, here.store, here.config) for run in page.runs]
-    return RunsDocument(runs=runs, older=page.older, newer=page.newer)
+    return RunsDocument(
+        runs=runs, older=page.older, newer=page.newer, since=wanted.runs.since, until=wanted.runs.until,
+        timezone=here.config.clock.name,
+    )  # fmt: skip
 
 
 @get("/runs/{run_id}", 304, 404, 409, 410)

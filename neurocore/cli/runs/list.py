@@ -10,7 +10,7 @@ from neurocore.cli.brief import short_id
 from neurocore.cli.output import MARKS, Cell, Column, emit, is_terminal, out, say, table
 from neurocore.cli.project import Project, pass_project
 from neurocore.cli.text import ago, line
-from neurocore.cli.types import BLUEPRINT, MOMENT, STATUSES, ParamType, json_option
+from neurocore.cli.types import BLUEPRINT, SINCE, STATUSES, UNTIL, ParamType, json_option
 from neurocore.documents.standing import state
 from neurocore.errors import UsageError
 from neurocore.options import Whole
@@ -44,8 +44,8 @@ class _Statuses(ParamType):
 @click.option("-b", "--blueprint", type=BLUEPRINT, help="Only runs of this blueprint.")
 @click.option("-n", "--limit", type=Whole(1, 1000), default=20, show_default=True, help="At most so many.")
 @click.option("--waiting", is_flag=True, help="Only runs in which a gate or an input is open, running ones too.")
-@click.option("--since", type=MOMENT, help="Started then or later: 2026-03-31, 2026-03-31T14:00, today, 12h.")
-@click.option("--until", type=MOMENT, help="Started before then.")
+@click.option("--since", type=SINCE, help="Started then or later: 2026-03-31, 2026-03-31T14:00, today, 10m, 2h, 7d.")
+@click.option("--until", type=UNTIL, help="Started before then; of a day, before its end.")
 @click.option("--tag", help="Only runs with this tag.")
 @click.option("--by", "started_by", metavar="NAME", help="Only runs started by NAME.")
 @click.option("--search", metavar="TEXT", help="Only runs whose title or id begins so.")
@@ -65,6 +65,8 @@ def list_(
         since=since, until=until, tag=tag, started_by=started_by, waiting=waiting,
     )  # fmt: skip
     page = project.store.page_runs(wanted, before=before, limit=limit)
+    if (since or until) and not as_json:
+        say(f"Started {project.config.clock.range(since, until)}.")
     if as_json:
         from neurocore.documents.make import summary
         from neurocore.documents.runs import RunsDocument
@@ -72,7 +74,7 @@ def list_(
         emit(
             RunsDocument(
                 runs=[summary(run, project.store, project.config) for run in page.runs],
-                older=page.older, newer=page.newer,
+                older=page.older, newer=page.newer, since=since, until=until, timezone=project.config.clock.name,
             )
         )  # fmt: skip
     elif not page.runs:
