@@ -12,6 +12,7 @@ from msgspec import Struct
 from werkzeug.wrappers import Response as AnyResponse
 
 from neurocore.errors import InputError
+from neurocore.forms import folded
 from neurocore.moments import TAKEN, Clock
 from neurocore.persistence.base import GateEntry, GateStatus, RunStore
 from webapp import live
@@ -96,7 +97,7 @@ def index() -> AnyResponse:
         "by_query": lambda name: _query(blueprint, name),
         "token": token,
         "query": _query(blueprint, by, before, after),
-        "blueprints": sorted(here.store.blueprint_counts()),
+        "blueprints": sorted(folded(here.store.blueprint_counts(), [blueprint] if blueprint else [])),
     }
     if live.wants_block():
         return live.blocks("approvals/index.html", [], "lists", context)

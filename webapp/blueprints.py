@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+from collections.abc import Iterable
 from statistics import quantiles
 from typing import Any
 from urllib.parse import urlencode
@@ -18,6 +19,7 @@ from neurocore import codec
 from neurocore.blueprint.lint import validate_blueprint
 from neurocore.blueprint.model import Blueprint, InputSpec
 from neurocore.errors import BlueprintError, InputError, NotFoundError, RunExists, UsageError
+from neurocore.forms import spelled
 from neurocore.people import name_problem
 from neurocore.persistence.base import RunFilter, RunRecord, RunStatus
 from neurocore.runtime.begin import plan_of
@@ -119,7 +121,8 @@ class Field(Struct, frozen=True, kw_only=True):
 def index() -> AnyResponse:
     """Every blueprint that has a file or a run, from the name that `start` gives on."""
     here = services()
-    files, counts = here.blueprint_files(), _counts(here)
+    files = here.blueprint_files()
+    counts = _counts(here, files)
     start = request.args.get("start", "")
     total, left = begin_with(start, {*files, *counts})
     lines = [_line(name, files.get(name), counts.get(name, ()), here) for name in left[:LISTED]]
@@ -241,7 +244,9 @@ def written(value: Any) -> str:
 
 
 def _page(name: str, here: Services, typed: dict[str, str], problems: dict[str, str]) -> dict[str, Any]:
-    path, loaded = here.blueprint_files().get(name, (None, None))
+    files = here.blueprint_files()
+    name = spelled(files, name) or name
+    path, loaded = files.get(name, (None, None))
     runs = here.store.page_runs(RunFilter(blueprint=name), limit=LOOKED_AT).runs
     if loaded is None and not runs:
         raise NotFoundError(
@@ -262,7 +267,7 @@ def _page(name: str, here: Services, typed: dict[str, str], problems: dict[str, 
         "errors": errors,
         "warnings": [_said(problem) for problem in found if problem.severity != "error"],
         "figures": figures(runs),
-        "total": here.store.blueprint_counts().get(name, len(runs)),
+        "total": sum(here.store.status_counts(blueprint=name).values()),
         "runs": listing.rows(runs[:RUNS_SHOWN], here),
         "flow": _flow(blueprint, here) if blueprint and not errors else None,
         "fields": _fields(blueprint, typed, problems) if blueprint else [],
@@ -305,9 +310,9 @@ def _flow(blueprint: Blueprint, here: Services) -> flow.Flow | None:
         return None
 
 
-def _counts(here: Services) -> dict[str, tuple[int, ...]]:
+def _counts(here: Services, files: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """How many runs each blueprint has in each status."""
-    found = [here.store.blueprint_counts(status=status) for status in RunStatus]
+    found = [here.blueprint_counts(files, status=status) for status in RunStatus]
     return {name: tuple(of.get(name, 0) for of in found) for name in set().union(*found)}
 
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from msgspec import Struct
 
 from neurocore.differences import Work
+from neurocore.forms import form
 from neurocore.persistence.base import RunRecord, StepRecord
 from webapp import diff
 from webapp.runpage import RunPage
@@ -100,7 +101,7 @@ class Comparing:
 
     def _last(self, run: RunRecord) -> dict[tuple[str, int], StepRecord]:
         steps = self._store.load_steps(run.run_id)
-        return {(step.node_id or step.component, step.visit): step for step in steps}
+        return {(form(step.node_id or step.component), step.visit): step for step in steps}
 
     def _pair(self, place: tuple[str, int], first: StepRecord | None, second: StepRecord | None) -> Pair:
         differences: list[diff.Change] = []

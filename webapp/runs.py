@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from neurocore import codec, numerals
 from neurocore.errors import InputError
+from neurocore.forms import folded
 from neurocore.persistence.base import RunRecord, RunStatus, utcnow_iso
 from neurocore.runtime.executor import load_run, resolve_run_id
 from neurocore.secrets import mask
@@ -70,13 +71,14 @@ def _counts(here: Services, wanted: Filter) -> dict[str, Any]:
     """The figures beside the filters: each counts what choosing it would show, as far as both filters go."""
     one = wanted.runs.status[0] if len(wanted.runs.status) == 1 else None
     counts = here.store.status_counts(blueprint=wanted.runs.blueprint)
-    blueprints = here.store.blueprint_counts(status=one)
-    if wanted.runs.blueprint and wanted.runs.blueprint not in blueprints:
-        blueprints = {**blueprints, wanted.runs.blueprint: 0}
+    chosen = wanted.runs.blueprint
+    blueprints = folded(here.store.blueprint_counts(status=one), [chosen] if chosen else [])
+    if chosen and chosen not in blueprints:
+        blueprints = {**blueprints, chosen: 0}
     return {
         "statuses": [(status, counts.get(status, 0)) for status in RunStatus],
         "total": sum(counts.values()),
-        "blueprint_options": _options(tuple(sorted(blueprints.items())), wanted.runs.blueprint),
+        "blueprint_options": _options(tuple(sorted(blueprints.items())), chosen),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from neurocore.blueprint.load import load_blueprint
 from neurocore.blueprint.model import Blueprint
 from neurocore.config import NeuroCoreConfig
 from neurocore.errors import BlueprintError, NotFoundError
-from neurocore.persistence.base import RunRecord, RunStore
+from neurocore.forms import folded, found
+from neurocore.persistence.base import RunRecord, RunStatus, RunStore
 from neurocore.runtime.dispatch import Dispatcher
 from neurocore.runtime.sweep import liveness
 from neurocore.skills.loader import discover_skills
@@ -125,9 +127,13 @@ class Services:
         self._blueprints.forget_all_but(paths)
         return found
 
+    def blueprint_counts(self, files: Iterable[str], *, status: RunStatus | None = None) -> dict[str, int]:
+        """How many runs each blueprint has; a name that differs in its Unicode form alone is that of the file."""
+        return folded(self.store.blueprint_counts(status=status), files)
+
     def blueprint(self, name: str) -> tuple[Path, Blueprint]:
         """The blueprint of this name as its file is now. Raises NotFoundError or BlueprintError."""
-        path, loaded = self.blueprint_files().get(name, (None, None))
+        path, loaded = found(self.blueprint_files(), name) or (None, None)
         if path is None or loaded is None:
             raise NotFoundError(f"The folder {self.config.paths.blueprints} has no blueprint {name[:200]!r}.")
         if isinstance(loaded, BlueprintError):

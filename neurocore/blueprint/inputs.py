@@ -18,6 +18,7 @@ from neurocore.blueprint.model import Blueprint, InputSpec, name_problem
 from neurocore.codec import SecretRef
 from neurocore.context import reserved_problem
 from neurocore.errors import InputError, UsageError
+from neurocore.forms import spelled
 from neurocore.readable import listed
 from neurocore.secrets import MASK, looks_secret
 from neurocore.yamlfile import TWICE, nearest, parse, said, scalar
@@ -40,12 +41,18 @@ def check_inputs(
     anything goes. `nameable` are the variables that the data may name beside the blueprint's defaults; None means any.
     Raises InputError whose `problems` has a sentence per input.
     """
+    data = {_declared(key, blueprint): value for key, value in data.items()}
     checked, problems = _held_against(blueprint, data, environ)
     if nameable is not None:
         problems |= _not_nameable(blueprint, data, nameable)
     if problems:
         raise _input_error(problems)
     return checked
+
+
+def _declared(key: Any, blueprint: Blueprint) -> Any:
+    """The name of the input that is meant, as it is declared: it may be given in another Unicode form."""
+    return (spelled(blueprint.inputs, key) or key) if isinstance(key, str) else key
 
 
 def _held_against(
@@ -154,6 +161,7 @@ def read_data_option(
         key, equals, text = pair.partition("=")
         if not equals or not key:
             raise UsageError(f"--data takes key=value, not {pair[:80]!r}.")
+        key = key if blueprint is None else _declared(key, blueprint)
         if key in data or key in problems:
             raise UsageError(f"--data gives {key[:80]!r} twice; give it once.")
         if text.startswith("@@"):

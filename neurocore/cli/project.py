@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from neurocore.errors import NotFoundError, UsageError
+from neurocore.forms import same
 
 if TYPE_CHECKING:
     from neurocore.blueprint.model import Blueprint
@@ -159,7 +160,7 @@ class Project:
             files = self.blueprint_files()
             for called in (stem, _name_of):
                 for path in files:
-                    if called(path) == name:
+                    if same(called(path), name):
                         return path
         if given.is_dir():
             raise UsageError(f"{name} is a folder; name a blueprint's file.")

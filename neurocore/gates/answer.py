@@ -8,6 +8,7 @@ from msgspec import structs
 
 from neurocore.blueprint.stored import stored_plan
 from neurocore.errors import AlreadyDecided, GateAmbiguous, GateChanged, InputError, NoOpenGate, said
+from neurocore.forms import same
 from neurocore.gates import occurrence
 from neurocore.people import name_problem
 from neurocore.persistence.base import (
@@ -59,7 +60,7 @@ def late_answer(
     answer = last.decision
     if answer is None or last.status is GateStatus.VOIDED:
         raise NoOpenGate(f"Gate {last.node_id} of run {run.run_id} was voided: {last.void_reason or 'it is closed'}.")
-    if (answer.by, answer.known_by, answer.approved) == (by, known_by, approved):
+    if same(answer.by, by) and (answer.known_by, answer.approved) == (known_by, approved):
         return last
     word = "approved" if answer.approved else "rejected"
     raise AlreadyDecided(
@@ -137,4 +138,5 @@ def _replace(run: RunRecord, gate: GateRecord, now: GateRecord, store: RunStore)
 
 
 def _named(gate: GateRecord, name: str | None, visit: int | None) -> bool:
-    return (name is None or name in (gate.node_id, gate.name)) and (visit is None or visit == gate.visit)
+    fits = name is None or same(name, gate.node_id) or same(name, gate.name)
+    return fits and (visit is None or visit == gate.visit)

@@ -9,6 +9,7 @@ from msgspec import Struct
 from neurocore import codec
 from neurocore.differences import MOST, Difference, Work, compare
 from neurocore.errors import RunNotFound
+from neurocore.forms import form, same
 from neurocore.persistence.base import GateRecord, GateStatus, RunRecord, RunStore, StepRecord
 
 #: How many decided gates are looked through for one that fits.
@@ -53,16 +54,16 @@ def last_approved(run_id: str, node_id: str, run_store: RunStore) -> LastApprove
     run = run_store.load_summary(run_id)
     if run is None:
         raise RunNotFound(f"There is no run {run_id}.", run_id=run_id)
-    here = [gate for gate in run_store.load_gates(run_id) if gate.node_id == node_id and gate.kind == "gate"]
+    here = [gate for gate in run_store.load_gates(run_id) if same(gate.node_id, node_id) and gate.kind == "gate"]
     decided = run_store.list_gates(
         status=(GateStatus.DONE,), blueprint=run.blueprint_name, limit=MAX_LOOKED_AT, narrow=True
     )  # fmt: skip
     for entry in decided:
         answer = entry.gate.decision
-        fits = entry.run.run_id != run_id and entry.gate.node_id == node_id and entry.gate.kind == "gate"
+        fits = entry.run.run_id != run_id and same(entry.gate.node_id, node_id) and entry.gate.kind == "gate"
         if fits and answer is not None and answer.approved:
             values = here[-1].values if here else {}
-            gate = run_store.load_gate(entry.run.run_id, node_id, entry.gate.visit) or entry.gate
+            gate = run_store.load_gate(entry.run.run_id, entry.gate.node_id, entry.gate.visit) or entry.gate
             return LastApproved(run=entry.run, gate=gate, values=values)
     return None
 
@@ -91,8 +92,8 @@ def compare_runs(
 
 def _pairs(work: Work, most: int, first: list[StepRecord], second: list[StepRecord]) -> list[StepPair]:
     """The last attempt of each visit in both runs, in the order of the first run."""
-    mine = {(step.node_id, step.visit): step for step in first}
-    theirs = {(step.node_id, step.visit): step for step in second}
+    mine = {(form(step.node_id), step.visit): step for step in first}
+    theirs = {(form(step.node_id), step.visit): step for step in second}
     pairs = []
     for key in [*mine, *(key for key in theirs if key not in mine)]:
         one, other = mine.get(key), theirs.get(key)

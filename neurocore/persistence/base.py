@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 import msgspec
 
 from neurocore import codec, forks
+from neurocore.forms import same, spellings
 from neurocore.persistence.derive import (
     cancelled,
     check_cursor,
@@ -362,11 +363,11 @@ class RunStore(ABC):
         """
         found = [
             (run, gate)
-            for run in self.list_runs(blueprint=blueprint, limit=_MANY)
+            for run in self._runs_of(blueprint)
             for gate in self.load_gates(run.run_id)
             if gate.status in status
             and (run.held is None or gate.status is not GateStatus.OPEN)
-            and (by is None or (gate.decision is not None and gate.decision.by == by))
+            and (by is None or (gate.decision is not None and same(gate.decision.by, by)))
         ]
         oldest_first = GateStatus.OPEN in status
         return gate_entries(found, oldest_first=oldest_first, before=before, after=after, narrow=narrow)[:limit]
@@ -501,7 +502,7 @@ class RunStore(ABC):
     def status_counts(self, *, blueprint: str | None = None) -> dict[RunStatus, int]:
         """How many runs are in each status."""
         counts: dict[RunStatus, int] = {}
-        for run in self.list_runs(blueprint=blueprint, limit=_MANY):
+        for run in self._runs_of(blueprint):
             counts[run.status] = counts.get(run.status, 0) + 1
         return counts
 
@@ -515,11 +516,16 @@ class RunStore(ABC):
     def day_counts(self, *, since: str, blueprint: str | None = None) -> list[DayCount]:
         """Runs by the day they started (YYYY-MM-DD, from `since` on) and status, days ascending."""
         counts: dict[tuple[str, RunStatus], int] = {}
-        for run in self.list_runs(blueprint=blueprint, limit=_MANY):
+        for run in self._runs_of(blueprint):
             day = run.created_at[:10]
             if day >= since[:10]:
                 counts[day, run.status] = counts.get((day, run.status), 0) + 1
         return [DayCount(day=day, status=status, count=n) for (day, status), n in sorted(counts.items())]
+
+    def _runs_of(self, blueprint: str | None) -> list[RunRecord]:
+        """Every run of a blueprint, in whatever Unicode form its name is recorded."""
+        runs = (run for name in spellings(blueprint) for run in self.list_runs(blueprint=name, limit=_MANY))
+        return list({run.run_id: run for run in runs}.values())
 
     # ---------------------------------------------------------------- requests that may come twice
 

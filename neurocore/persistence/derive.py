@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import product
 
 import msgspec
 
 from neurocore import codec, numerals
 from neurocore.errors import ClaimLost, InputError, RefusedError, RunExists, RunHeld
+from neurocore.forms import form, same, spelled, spellings
 from neurocore.persistence.records import (
     Commit,
+    DayCount,
     Ended,
     Event,
     FailureKind,
@@ -153,17 +156,44 @@ def last_hash(gates: Iterable[GateRecord]) -> str:
     return next((answer.hash for answer in answers if answer.hash not in named), "")
 
 
+def single_filters(wanted: RunFilter) -> list[RunFilter]:
+    """The filter as several, each for one status at most and for names in one Unicode form."""
+    each = product(
+        dict.fromkeys(wanted.status) or (None,), spellings(wanted.blueprint), spellings(wanted.tag),
+        spellings(wanted.started_by),
+    )  # fmt: skip
+    return [
+        msgspec.structs.replace(
+            wanted, status=(status,) if status else (), blueprint=blueprint, tag=tag, started_by=started_by
+        )
+        for status, blueprint, tag, started_by in each
+    ]
+
+
+def summed(counts: Iterable[DayCount]) -> list[DayCount]:
+    """Those of one day and status added up, by day and status."""
+    sums: dict[tuple[str, RunStatus], int] = {}
+    for one in counts:
+        sums[one.day, one.status] = sums.get((one.day, one.status), 0) + one.count
+    return [DayCount(day=day, status=status, count=count) for (day, status), count in sorted(sums.items())]
+
+
+def search_key(title: str) -> str:
+    """What of a title a search compares: small letters in one Unicode form, and no more of them than anybody types."""
+    return form(form(title)[:100].casefold())
+
+
 def matches(run: RunRecord, wanted: RunFilter) -> bool:
     """Whether `run` passes the filter; what SQL stores say in a WHERE."""
     text = wanted.text
     return (
         (not wanted.status or run.status in wanted.status)
-        and (wanted.blueprint is None or run.blueprint_name == wanted.blueprint)
-        and (text is None or run.run_id.startswith(text) or run.title.casefold().startswith(text.casefold()))
+        and (wanted.blueprint is None or same(run.blueprint_name, wanted.blueprint))
+        and (text is None or run.run_id.startswith(text) or search_key(run.title).startswith(search_key(text)))
         and (wanted.since is None or run.created_at >= wanted.since)
         and (wanted.until is None or run.created_at < wanted.until)
-        and (wanted.tag is None or wanted.tag in run.tags)
-        and (wanted.started_by is None or run.started_by == wanted.started_by)
+        and (wanted.tag is None or spelled(run.tags, wanted.tag) is not None)
+        and (wanted.started_by is None or same(run.started_by, wanted.started_by))
         and (not wanted.waiting or (run.held is None and any(gate.status == GateStatus.OPEN for gate in run.gates)))
     )
 

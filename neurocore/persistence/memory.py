@@ -8,6 +8,7 @@ from msgspec import Struct, structs
 
 from neurocore import codec
 from neurocore.errors import RunNotFound
+from neurocore.forms import same
 from neurocore.persistence.base import (
     Commit,
     GateRecord,
@@ -84,7 +85,7 @@ class InMemoryRunStore(RunStore):
                 _narrow(kept.run)
                 for kept in self._kept.values()
                 if (status is None or kept.run.status == status)
-                and (blueprint is None or kept.run.blueprint_name == blueprint)
+                and (blueprint is None or same(kept.run.blueprint_name, blueprint))
             ]
         runs.sort(key=lambda run: (run.created_at, run.run_id), reverse=True)
         return runs[:limit]

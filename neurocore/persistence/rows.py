@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from neurocore import codec, typed
+from neurocore.persistence.derive import search_key
 from neurocore.persistence.records import (
     Answer,
     Changes,
@@ -133,11 +134,6 @@ def run_row(run: RunRecord, blueprint: int) -> tuple[Any, ...]:
 def inputs_of(run: RunRecord) -> bytes:
     """What a run was given, as it is stored: encoded values by key."""
     return _packed({key: codec.encode(value) for key, value in run.initial_data.items()})
-
-
-def search_key(title: str) -> str:
-    """What of a title a search compares: small letters, and no more of them than anybody types."""
-    return title[:100].casefold()
 
 
 def progress_row(run: RunRecord, place: int, owner: str | None) -> tuple[Any, ...]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
+from itertools import product
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import structs
 
+from neurocore.forms import spellings
 from neurocore.persistence import rows
 from neurocore.persistence.base import (
     DayCount,
@@ -31,10 +32,11 @@ from neurocore.persistence.base import (
     Tombstone,
     a_day_ago,
     complete,
-    no_cursor,
     unfinished,
 )
 from neurocore.persistence.database import Database
+from neurocore.persistence.derive import search_key, single_filters, summed
+from neurocore.persistence.sqlite_cursors import cursor, gate_key, gate_place, key, place
 from neurocore.persistence.troubles import Damaged, Telling
 
 _Q = rows.queries()
@@ -240,7 +242,7 @@ class SQLiteReads(RunStore):
     ) -> list[RunRecord]:
         """Narrow runs, newest first."""
         wanted = RunFilter(status=(status,) if status else (), blueprint=blueprint)
-        return self._runs(self._keyed(wanted, None, None, limit))
+        return self.page_runs(wanted, limit=limit).runs
 
     def page_runs(
         self, filter: RunFilter | None = None, *, before: str | None = None, after: str | None = None, limit: int = 50
@@ -250,18 +252,19 @@ class SQLiteReads(RunStore):
         if after is not None:
             before = None
         found: list[sqlite3.Row] = []
-        for status in dict.fromkeys(wanted.status) or (None,):
-            # Each status by its own index, then merged: an IN would have to sort all that it finds.
-            one = structs.replace(wanted, status=(status,) if status else ())
+        singles = single_filters(wanted)
+        for one in singles:  # each by its own index, then merged: an IN would have to sort all that it finds
             found += self._keyed(one, before, after, limit + 1)
-        found.sort(key=_place, reverse=after is None)
+        if len(singles) > 1:  # a run may have a tag in two forms
+            found = list({place(row): row for row in found}.values())
+        found.sort(key=place, reverse=after is None)
         more = len(found) > limit
         found = found[:limit]
         if after is not None:
             found.reverse()
         if not found:
             return RunPage(runs=[])
-        first, last = _cursor(found[0]), _cursor(found[-1])
+        first, last = cursor(found[0]), cursor(found[-1])
         older = more if after is None else True
         newer = more if after is not None else before is not None
         return RunPage(
@@ -280,7 +283,7 @@ class SQLiteReads(RunStore):
         cursor = after if after is not None else before
         if cursor is not None:
             name = "after" if after is not None else "before"
-            values |= _key(name, cursor)
+            values |= key(name, cursor)
             asked[name] = None
             order = "ASC" if after is not None else "DESC"
         if wanted.text:
@@ -292,11 +295,11 @@ class SQLiteReads(RunStore):
 
     def _search(self, text: str, asked: dict[str, Any], values: dict[str, Any], order: str) -> list[sqlite3.Row]:
         """Titles and ids that begin with `text`: a common beginning is near, a rare one has few; both are quick."""
-        key = rows.search_key(text)
+        title = search_key(text)
         filtered = bool(asked.keys() - {"before", "after"})
         few = _FEW if filtered else _MANY
         values = {
-            **values, "title": key, "title_end": key + _END, "id": text, "id_end": text + _END, "few": few,
+            **values, "title": title, "title_end": title + _END, "id": text, "id_end": text + _END, "few": few,
             "window": _WINDOW if filtered else _WIDE_WINDOW,
         }  # fmt: skip
         clauses = [_FILTERS["tag_of_run" if name == "tag" else name] for name in asked]
@@ -332,8 +335,12 @@ class SQLiteReads(RunStore):
         if blueprint is None:
             found = self._db.rows(_Q["status_counts"])
         else:
-            found = self._db.rows(_Q["status_counts_of_blueprint"], (blueprint,))
-        return {self._made(RunStatus, row[0]): row[1] for row in found}
+            names = spellings(blueprint)
+            found = [row for one in names for row in self._db.rows(_Q["status_counts_of_blueprint"], (one,))]
+        counts = Counter[RunStatus]()
+        for status, count in found:
+            counts[self._made(RunStatus, status)] += count
+        return dict(counts)
 
     def blueprint_counts(self, *, status: RunStatus | None = None) -> dict[str, int]:
         """How many runs each blueprint has."""
@@ -342,7 +349,9 @@ class SQLiteReads(RunStore):
     def day_counts(self, *, since: str, blueprint: str | None = None) -> list[DayCount]:
         """Runs by the day they started and by status."""
         first = rows.micros(f"{since[:10]}T00:00:00+00:00") // _DAY
-        return [self._made(rows.day_of, row) for row in self._db.rows(_Q["day_counts"], (first, blueprint, blueprint))]
+        names = spellings(blueprint)
+        found = [row for one in names for row in self._db.rows(_Q["day_counts"], (first, one, one))]
+        return summed(self._made(lambda: list(map(rows.day_of, found))))
 
     # ---------------------------------------------------------------- gates of many runs
 
@@ -369,7 +378,7 @@ class SQLiteReads(RunStore):
         }  # fmt: skip
         asked = [_GATE_FILTERS[name] for name in ("blueprint", "by", "before") if values[name] is not None]
         if after is not None:
-            values |= _gate_key(after)
+            values |= gate_key(after)
             asked.append(_GATE_FILTERS[f"after_{order}"])
         found: list[sqlite3.Row] = []
         for one in dict.fromkeys(status):
@@ -377,8 +386,9 @@ class SQLiteReads(RunStore):
                 continue
             kind = _GATE_FILTERS["open" if one is GateStatus.OPEN else "closed"]
             sql = _filled("list_gates_narrow" if narrow else "list_gates", [kind, *asked], _GATE_ORDERS[order])
-            found += self._db.rows(sql, {**values, "status": one.value})
-        found.sort(key=lambda row: _gate_place(row, order), reverse=order == "closed")
+            for name, who in product(spellings(blueprint), spellings(by)):
+                found += self._db.rows(sql, {**values, "status": one.value, "blueprint": name, "by": who})
+        found.sort(key=lambda row: gate_place(row, order), reverse=order == "closed")
         return [entry for row in found[:limit] if (entry := self._entry(row, order)) is not None]
 
     def _entry(self, row: sqlite3.Row, order: str) -> GateEntry | None:
@@ -422,38 +432,3 @@ def _sql(name: str, clauses: tuple[str, ...], order: str) -> str:
 def _filled(name: str, clauses: Sequence[str], order: str) -> str:
     """A named query with pieces of the tables above in its places."""
     return _sql(name, tuple(clauses), order)
-
-
-def _place(row: sqlite3.Row) -> tuple[int, int]:
-    return row["created_at"], row["run"]
-
-
-def _cursor(row: sqlite3.Row) -> str:
-    return f"{row['created_at']:x}-{row['run']:x}"
-
-
-def _key(name: str, cursor: str) -> dict[str, int]:
-    """The key in a cursor. Raises InputError for one that `_cursor` has not made."""
-    match = _CURSOR.fullmatch(cursor)
-    if match is None:
-        raise no_cursor(name, cursor)
-    return {"created_at": int(match.group(1), 16), "run": int(match.group(2), 16)}
-
-
-_CURSOR = re.compile(r"(-?[0-9a-f]{1,15})-([0-9a-f]{1,15})")
-
-
-def _gate_place(row: sqlite3.Row, order: str) -> tuple[int, int, str, int]:
-    return row["opened_at" if order == "open" else "closed_at"], row["run"], row["node_id"], row["visit"]
-
-
-def _gate_key(cursor: str) -> dict[str, Any]:
-    """The key in an entry's cursor. Raises InputError for one that none had."""
-    match = _GATE_CURSOR.fullmatch(cursor)
-    if match is None:
-        raise no_cursor("after", cursor)
-    at, run, visit = (int(match.group(place), 16) for place in (1, 2, 3))
-    return {"at": at, "run": run, "visit": visit, "node_id": match.group(4)}
-
-
-_GATE_CURSOR = re.compile(rf"{_CURSOR.pattern}-([0-9a-f]{{1,8}})-(.*)", re.DOTALL)

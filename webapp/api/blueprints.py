@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Struct
 from neurocore.blueprint.lint import validate_blueprint
 from neurocore.blueprint.model import Blueprint
 from neurocore.errors import BlueprintError, NotFoundError
+from neurocore.forms import spelled
 from neurocore.persistence.base import RunFilter
 from neurocore.runtime.definition import definition, shown
 from neurocore.yamlfile import Problem
@@ -86,7 +87,8 @@ class BlueprintDocument(BlueprintSummary, kw_only=True):
 @get("/blueprints")
 def list_blueprints(here: Services, query: BlueprintsQuery) -> BlueprintsDocument:
     """List the blueprints."""
-    files, counts = here.blueprint_files(), here.store.blueprint_counts()
+    files = here.blueprint_files()
+    counts = here.blueprint_counts(files)
     _, left = begin_with(query.start, {*files, *counts})
     return BlueprintsDocument(
         blueprints=[_summary(here, name, files, counts) for name in left[:LISTED]],
@@ -99,7 +101,9 @@ def list_blueprints(here: Services, query: BlueprintsQuery) -> BlueprintsDocumen
 @get("/blueprints/{name}", 404)
 def show_blueprint(here: Services, name: str) -> BlueprintDocument:
     """One blueprint as its file is now."""
-    files, counts = here.blueprint_files(), here.store.blueprint_counts()
+    files = here.blueprint_files()
+    counts = here.blueprint_counts(files)
+    name = spelled([*files, *counts], name) or name
     if name not in files and name not in counts:
         raise NotFoundError(
             f"There is no blueprint {name[:200]!r}, neither as a file in {here.config.paths.blueprints} nor with a run."

@@ -20,6 +20,7 @@ from neurocore.errors import (
     RunExists,
     RunNotFound,
 )
+from neurocore.forms import same
 from neurocore.gates.answer import MAX_NOTE
 from neurocore.people import MAX_NAME, person
 from neurocore.persistence.base import GateRecord, GateStatus, RunRecord, RunStatus
@@ -243,7 +244,7 @@ def delete(here: Services, run_id: str, body: DeleteRequest, begun: Begun) -> De
         whole = resolve_run_id(run_id, here.store)
     except RunNotFound as error:
         left = error.tombstone
-        if begun.again and left is not None and left.deleted_by == by and left.deleted_at >= begun.at:
+        if begun.again and left is not None and same(left.deleted_by, by) and left.deleted_at >= begun.at:
             return make.deleted(left)
         raise
     return make.deleted(delete_run(whole, run_store=here.store, by=by))
@@ -255,7 +256,8 @@ def delete(here: Services, run_id: str, body: DeleteRequest, begun: Begun) -> De
 def _done_before(here: Services, run: RunRecord, kinds: tuple[str, ...], by: str, begun: Begun) -> bool:
     """Whether this very request did its work before its server died: the run's activity then has the entry."""
     return begun.again and any(
-        event.kind in kinds and event.who == by and event.at >= begun.at for event in here.store.load_events(run.run_id)
+        event.kind in kinds and same(event.who, by) and event.at >= begun.at
+        for event in here.store.load_events(run.run_id)
     )
 
 

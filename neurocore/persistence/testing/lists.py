@@ -113,6 +113,23 @@ class Lists(Contract):
         for odd, expected in (("a%", ["a%c"]), ("a_", ["a_c"]), ("%", []), ("'", []), ("\ud800", []), ("a\0", [])):
             assert self.store.find_runs(odd) == expected, odd
 
+    def test_a_name_in_another_unicode_form_is_the_same_name(self) -> None:
+        composed, decomposed = "Jos\u00e9", "Jose\u0301"
+        for place, name in enumerate((composed, decomposed, "Jose")):
+            self.store.save_run(
+                run(f"r{place}", minute=place, blueprint_name=name, title=f"{name} pays", started_by=name, tags=[name])
+            )
+        for name in (composed, decomposed):
+            for wanted in (
+                RunFilter(blueprint=name), RunFilter(text=name.upper()), RunFilter(tag=name),
+                RunFilter(started_by=name), RunFilter(blueprint=name, text=name, tag=name, started_by=name),
+            ):  # fmt: skip
+                assert walk(self.store, wanted, limit=1) == ["r1", "r0"], wanted
+            assert sum(self.store.status_counts(blueprint=name).values()) == 2
+            (day,) = self.store.day_counts(since=at(0), blueprint=name)
+            assert day.count == 2
+        assert [one.blueprint_name for one in self.store.page_runs().runs] == ["Jose", decomposed, composed], "as typed"
+
     def test_counts_are_those_of_the_rows_whatever_happens(self) -> None:
         runs = self.many(40)
         for one in runs[:10]:
