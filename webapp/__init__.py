@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["create_app"]
 
 #: One module for each area; `area` in it is its Flask blueprint.
-AREAS = ("home", "runs", "changing", "approvals", "blueprints", "ops")
+AREAS = ("home", "runs", "downloads", "changing", "approvals", "blueprints", "ops")
 
 
 def create_app(

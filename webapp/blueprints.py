@@ -132,6 +132,7 @@ def index() -> AnyResponse:
     context = {
         "listed": [_listed(one, here, again=live.wants_block()) for one in lines],
         "total": total,
+        "left_out": here.left_out,
         "start": start,
         "further": urlencode({"start": left[LISTED]}, errors="replace") if len(left) > LISTED else None,
         "question": urlencode({**({"start": start} if start else {}), "v": version}, errors="replace"),
@@ -250,7 +251,8 @@ def _page(name: str, here: Services, typed: dict[str, str], problems: dict[str, 
     runs = here.store.page_runs(RunFilter(blueprint=name), limit=LOOKED_AT).runs
     if loaded is None and not runs:
         raise NotFoundError(
-            f"There is no blueprint {name[:200]!r}, neither as a file in {here.config.paths.blueprints} nor with a run."
+            f"There is no blueprint {name[:200]!r}, neither as a file in {here.config.paths.blueprints} nor with a run"
+            f"{here.left_out}."
         )
     blueprint = loaded if isinstance(loaded, Blueprint) else None
     found: list[Problem] = validate_blueprint(blueprint, here.registry, here.config) if blueprint else []

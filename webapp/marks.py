@@ -66,7 +66,9 @@ def all_of(text: str, at_once: int, where: str) -> Markup:
 
 
 def blueprint_url(name: str) -> str:
-    """The address of a blueprint's page."""
+    """The address of a blueprint's page, or of its runs where no address can have the name (`..` leads upwards)."""
+    if name in (".", ".."):
+        return f"{request.script_root}/runs?blueprint={name}"
     return f"{request.script_root}/blueprints/{_quoted(name)}"
 
 

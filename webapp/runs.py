@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -12,16 +10,14 @@ from jinja2_fragments.flask import render_block
 from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
-from neurocore import codec, numerals
 from neurocore.errors import InputError
 from neurocore.forms import folded
 from neurocore.persistence.base import RunRecord, RunStatus, utcnow_iso
 from neurocore.runtime.executor import load_run, resolve_run_id
-from neurocore.secrets import mask
 from webapp import listing, live, steps
 from webapp.comparing import Comparing
 from webapp.filters import Filter
-from webapp.marks import anchor, run_url
+from webapp.marks import run_url
 from webapp.rendering import Page
 from webapp.runpage import RunPage
 from webapp.services import Services, services
@@ -160,7 +156,7 @@ def _keeping_query(url: str) -> str:
 def step(run_id: str, index: int) -> AnyResponse:
     """One step in full: a page of its own, or what is put into the opened row."""
     here = services()
-    run, found = _summary(run_id, here), None
+    run, found = summary(run_id, here), None
     found = here.store.load_step(run.run_id, index)
     if found is None:
         abort(404, f"Run {run.run_id} has no step {index}; its page lists those it has.")
@@ -174,7 +170,7 @@ def step(run_id: str, index: int) -> AnyResponse:
 def whole_record(run_id: str) -> AnyResponse:
     """Everything of a run on one page, for paper and audit files."""
     here = services()
-    run = _summary(run_id, here)
+    run = summary(run_id, here)
     page = RunPage(run, here)
     found = here.store.load_steps(run.run_id)
     values = Page(budget=PRINTED_VALUES, more=run_url(run.run_id, "download", "context"))
@@ -183,54 +179,11 @@ def whole_record(run_id: str) -> AnyResponse:
     return make_response(render_template("runs/print.html", **context))
 
 
-@area.get("/runs/<run_id>/download/<what>")
-def download(run_id: str, what: str) -> Response:
-    """The context, the inputs, what one step set or a gate shows, as JSON with credentials masked, piece by piece."""
-    here = services()
-    run = _summary(run_id, here)
-    values = _values(run, what, here)
-    if values is None:
-        there = "context, inputs, step-<number> and its gates"
-        abort(404, f"Run {run.run_id} has no {what[:50]!r} to download; there are {there}.")
-    name = "".join(
-        letter for letter in f"{run.run_id[:40]}-{what}" if letter.isascii() and (letter.isalnum() or letter in "-_")
-    )
-    return Response(
-        _json(values),
-        mimetype="application/json",
-        headers={"Content-Disposition": f'attachment; filename="{name}.json"'},
-    )
-
-
-def _values(run: RunRecord, what: str, here: Services) -> dict[str, bytes] | None:
-    if what == "context":
-        return here.store.load_context(run.run_id)
-    if what == "inputs":
-        return {key: codec.encode(value) for key, value in load_run(run.run_id, here.store).initial_data.items()}
-    if what.startswith("gate-"):
-        gates = here.store.load_gates(run.run_id, narrow=True)
-        meant = next((gate for gate in gates if anchor("gate", gate.node_id, gate.visit) == what), None)
-        gate = here.store.load_gate(run.run_id, meant.node_id, meant.visit) if meant is not None else None
-        return None if gate is None else {"message": codec.encode(gate.message), "shown": gate.shown}
-    index = numerals.whole(what.removeprefix("step-")[:10]) if what.startswith("step-") else None
-    found = here.store.load_step(run.run_id, index) if index is not None else None
-    return None if found is None else found.changes.set
-
-
-def _json(values: dict[str, bytes]) -> Iterator[str]:
-    """One key after the other, so that a large context is never in memory as text as well."""
-    yield "{"
-    for place, (key, data) in enumerate(values.items()):
-        value = mask({key: codec.plain(steps.decoded(data))})[key]
-        yield f"{',' if place else ''}\n{json.dumps(codec.plain(key))}: {json.dumps(value)}"
-    yield "\n}\n"
-
-
 @area.get("/runs/<run_id>/compare/<other_id>")
 def compare(run_id: str, other_id: str) -> AnyResponse:
     """What differs between two runs."""
     here = services()
-    first, second = _summary(run_id, here), _summary(other_id, here)
+    first, second = summary(run_id, here), summary(other_id, here)
     if (first.run_id, second.run_id) != (run_id, other_id):
         return redirect(run_url(first.run_id, "compare", second.run_id))
     return make_response(render_template("runs/compare.html", both=Comparing(first, second, here)))
@@ -240,12 +193,12 @@ def compare(run_id: str, other_id: str) -> AnyResponse:
 def compare_with(run_id: str) -> AnyResponse:
     """The little form "compare with": on to the page of both."""
     here = services()
-    first = _summary(run_id, here)
-    second = _summary(request.args.get("with", "").strip() or "-", here)
+    first = summary(run_id, here)
+    second = summary(request.args.get("with", "").strip() or "-", here)
     return redirect(run_url(first.run_id, "compare", second.run_id))
 
 
-def _summary(run_id: str, here: Services) -> RunRecord:
+def summary(run_id: str, here: Services) -> RunRecord:
     """The narrow run, by id or prefix. Raises RunNotFound or RunAmbiguous."""
     run = here.store.load_summary(run_id) or here.store.load_summary(resolve_run_id(run_id, here.store))
     return run if run is not None else load_run(run_id, here.store)

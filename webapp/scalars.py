@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from markupsafe import Markup
 
-from neurocore import codec
+from neurocore import codec, numerals
 from neurocore.codec import SecretRef
 from neurocore.readable import counted, safe
 from neurocore.secrets import looks_secret, mask
@@ -44,7 +44,7 @@ def number(value: float | Decimal) -> str:
         if value.bit_length() > 2000:
             return f"a number of about {int(value.bit_length() * 0.30103):,} digits"
         return str(value)
-    text = str(value)
+    text = numerals.written(value)
     if isinstance(value, float) and not math.isfinite(value):
         return {"nan": "not a number", "inf": "∞", "-inf": "−∞"}[text]
     whole, point, fraction = text.partition(".")

@@ -31,6 +31,9 @@ LIVENESS_HOLDS = 2.0
 #: Rows of lists and timelines that are kept, 1 to 3 KB each.
 MOST_ROWS = 5_000
 
+#: How many files of the blueprints folder are looked at.
+MOST_BLUEPRINTS = 10_000
+
 #: A count that takes longer than this, in seconds, holds twenty times as long.
 SLOW = 0.1
 
@@ -67,6 +70,8 @@ class Services:
         self._lock = forks.lock()
         self._registry: SkillRegistry | None = None
         self._blueprints = KeptFiles(_load)
+        #: How many files the last look into the blueprints folder left out.
+        self.files_left_out = 0
         #: The rows that were shown last, as HTML with what they tell; by whose they are and where (`kept_row`).
         self.kept_rows: dict[tuple[str, str], tuple[object, RowParts]] = {}
         #: How ended runs went, by run, version and what else is asked for (`webapp.runpage.Course`).
@@ -120,12 +125,19 @@ class Services:
         folder = self.config.blueprints_dir
         paths = sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file())
         found: dict[str, tuple[Path, Blueprint | BlueprintError]] = {}
-        for path in paths[:1000]:
+        for path in paths[:MOST_BLUEPRINTS]:
             loaded = self._blueprints.get(path)
             name = loaded.name if isinstance(loaded, Blueprint) else stem(path)
             found.setdefault(name, (path, loaded))
         self._blueprints.forget_all_but(paths)
+        self.files_left_out = max(0, len(paths) - MOST_BLUEPRINTS)
         return found
+
+    @property
+    def left_out(self) -> str:
+        """What a sentence about the blueprints folder adds where not all of its files are looked at."""
+        further = self.files_left_out
+        return f"; of its files the first {MOST_BLUEPRINTS:,} are looked at, and {further:,} are not" if further else ""
 
     def blueprint_counts(self, files: Iterable[str], *, status: RunStatus | None = None) -> dict[str, int]:
         """How many runs each blueprint has; a name that differs in its Unicode form alone is that of the file."""
@@ -135,7 +147,9 @@ class Services:
         """The blueprint of this name as its file is now. Raises NotFoundError or BlueprintError."""
         path, loaded = found(self.blueprint_files(), name) or (None, None)
         if path is None or loaded is None:
-            raise NotFoundError(f"The folder {self.config.paths.blueprints} has no blueprint {name[:200]!r}.")
+            raise NotFoundError(
+                f"The folder {self.config.paths.blueprints} has no blueprint {name[:200]!r}{self.left_out}."
+            )
         if isinstance(loaded, BlueprintError):
             raise loaded
         return path, loaded

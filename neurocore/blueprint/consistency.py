@@ -47,6 +47,8 @@ def _items(data: Any, key: str) -> Iterator[tuple[int, dict[Any, Any]]]:
 
 def _check_name(document: Document, path: Place, name: Any) -> None:
     problem = name_problem(name) if isinstance(name, str) and name else None
+    if path == ("name",) and name in (".", ".."):
+        problem = f"A blueprint cannot be called {name!r}, which means a folder in addresses; give it another name."
     if problem:
         document.add(path, problem)
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
 
-from neurocore import codec
+from neurocore import codec, numerals
 from neurocore.blueprint.model import PLACEHOLDER, Blueprint, name_problem
 from neurocore.codec import SecretRef
 from neurocore.secrets import MASK, looks_secret
@@ -42,7 +42,7 @@ def render_title(blueprint: Blueprint, data: Mapping[str, Any]) -> str:
         text = PLACEHOLDER.sub(value, blueprint.title)
     else:
         plain = [key for key in blueprint.inputs or data if _tells(data.get(key)) and not hidden((key,), data[key])]
-        text = ", ".join(f"{key}: {str(data[key])[:MAX_INPUT]}" for key in plain[:FIRST_INPUTS])
+        text = ", ".join(f"{key}: {_written(data[key])[:MAX_INPUT]}" for key in plain[:FIRST_INPUTS])
     text = "".join(one if one.isascii() or not name_problem(f"a{one}") else "\ufffd" for one in text)
     title = " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())
     return title if len(title) <= MAX_TITLE else f"{title[: MAX_TITLE - 1]}…"
@@ -51,7 +51,8 @@ def render_title(blueprint: Blueprint, data: Mapping[str, Any]) -> str:
 def _written(value: Any) -> str:
     """The value as a template would show it; the name of its type where it has no text."""
     try:
-        return str(codec.data(value))
+        found = codec.data(value)
+        return numerals.written(found) if isinstance(found, (float, Decimal)) else str(found)
     except (Exception, SystemExit):  # a value's own code, or a number that is too long
         return f"({type(value).__name__})"
 

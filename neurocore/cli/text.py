@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from neurocore import readable
+from neurocore import numerals, readable
 from neurocore.readable import counted, moment, took
 
 #: So many columns that a value is cut nowhere.
@@ -143,7 +143,7 @@ def number(value: Any) -> str:
     """A number with its digits as they are; one too large to write out says how large it is."""
     if isinstance(value, int) and value.bit_length() > 14_000:  # Python writes no more than 4,300 digits unasked
         return f"a number of about {int(value.bit_length() * 0.30103) + 1:,} digits (--json has them)"
-    return line(value)
+    return line(numerals.written(value) if isinstance(value, float) else value)
 
 
 def near(path: Path) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from neurocore import numerals
 from neurocore.codec import tags
 from neurocore.codec.decoding import parts_of, restore
 from neurocore.codec.encoding import encode
@@ -136,7 +137,7 @@ def _plain(value: Any) -> Any:
         return value if math.isfinite(value) else _FLOATS.get(value, "NaN")
     if kind is dict:
         return {
-            key if type(key) is str and _is_text(key) else str(_plain(key)): _plain(one) for key, one in value.items()
+            key if type(key) is str and _is_text(key) else _plain_key(key): _plain(one) for key, one in value.items()
         }
     if kind in (list, tuple):
         return [_plain(item) for item in value]
@@ -150,11 +151,22 @@ def _plain(value: Any) -> Any:
 _FLOATS = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
+def _plain_key(key: Any) -> str:
+    too_long = type(key) is int and key.bit_length() > _MOST_BITS
+    return hex(key) if too_long else str(_plain(key))
+
+
+#: Some 4,200 decimal digits; Python writes no more than 4,300.
+_MOST_BITS = 14_000
+
+
 def _plain_object(value: Any, kind: type) -> Any:
     if kind is SecretRef:
         return value.reference
     if isinstance(value, enum.Enum):
         return _plain(value.value)
+    if kind is Decimal:
+        return numerals.written(value)
     if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
     if kind is Unreadable:

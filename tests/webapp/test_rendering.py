@@ -101,7 +101,7 @@ def test_credentials_are_masked_at_every_depth_and_in_objects():
         (10**700, "a number of about 700 digits"),
         (-1234.5, "-1,234.5"),
         (4711000, "4711000"),
-        (Decimal("1E+5"), "1E+5"),
+        (Decimal("1E+5"), "100,000"),
         (dt.datetime(2026, 3, 31, 12, tzinfo=dt.UTC), "2026-03-31 12:00:00+00:00"),
         (dt.date(2026, 3, 31), "2026-03-31"),
         (dt.timedelta(days=2), "2 days"),

@@ -47,12 +47,14 @@ class BlueprintsDocument(Struct, kw_only=True):
     """Blueprints by name. `more` counts those that come after them; `next` is what `start` takes for the next page.
 
     `warnings` says that skills or settings changed on disk since the server started.
+    `files_left_out` counts files of the blueprints folder beyond the 10,000 that are looked at.
     """
 
     blueprints: list[BlueprintSummary]
     more: int
     next: str | None
     warnings: list[str]
+    files_left_out: int
 
 
 class BlueprintsQuery(Struct, kw_only=True):
@@ -95,6 +97,7 @@ def list_blueprints(here: Services, query: BlueprintsQuery) -> BlueprintsDocumen
         more=max(0, len(left) - LISTED),
         next=left[LISTED] if len(left) > LISTED else None,
         warnings=[*filter(None, [here.stale()])],
+        files_left_out=here.files_left_out,
     )
 
 
@@ -106,7 +109,8 @@ def show_blueprint(here: Services, name: str) -> BlueprintDocument:
     name = spelled([*files, *counts], name) or name
     if name not in files and name not in counts:
         raise NotFoundError(
-            f"There is no blueprint {name[:200]!r}, neither as a file in {here.config.paths.blueprints} nor with a run."
+            f"There is no blueprint {name[:200]!r}, neither as a file in {here.config.paths.blueprints} nor with a run"
+            f"{here.left_out}."
         )
     loaded = files[name][1] if name in files else None
     blueprint = loaded if isinstance(loaded, Blueprint) else None

@@ -15,6 +15,7 @@ from jinja2.sandbox import SandboxedFormatter
 from jinja2.utils import Cycler
 from markupsafe import Markup, escape
 
+from neurocore import numerals
 from neurocore.skills.sandbox.budget import Budget, Refused, number, width, widths
 
 Guard = Callable[[Budget, Any, tuple[Any, ...]], None]
@@ -109,7 +110,7 @@ def written(budget: Budget, value: Any) -> str:
         raise Refused("a sequence is not written out yet; add `| list` or `| join(', ')`")
     elif callable(value) and not isinstance(value, Method):
         raise Refused("a function cannot be shown; call it")
-    return str(value)
+    return numerals.written(value) if isinstance(value, (float, Decimal)) else str(value)
 
 
 def percent(budget: Budget, text: str, values: Any) -> str:

@@ -1,0 +1,93 @@
+"""What a run holds, as JSON files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+from tempfile import TemporaryFile
+from typing import IO
+
+from flask import Blueprint, Response, abort
+
+from neurocore import codec, numerals
+from neurocore.persistence.base import RunRecord
+from neurocore.runtime.executor import load_run
+from neurocore.secrets import mask
+from webapp import steps
+from webapp.api.pieces import encoded, pieces
+from webapp.marks import anchor
+from webapp.runs import summary
+from webapp.services import Services, services
+
+area = Blueprint("downloads", __name__)
+
+#: So much of a file is in memory, more of it in a temporary one.
+SPOOLED = 1_000_000
+
+
+@area.get("/runs/<run_id>/download/<what>")
+def download(run_id: str, what: str) -> Response:
+    """The context, the inputs, what one step set or a gate shows, as JSON with credentials masked, piece by piece."""
+    here = services()
+    run = summary(run_id, here)
+    values = _values(run, what, here)
+    if values is None:
+        there = "context, inputs, step-<number> and its gates"
+        abort(404, f"Run {run.run_id} has no {what[:50]!r} to download; there are {there}.")
+    name = "".join(
+        letter for letter in f"{run.run_id[:40]}-{what}" if letter.isascii() and (letter.isalnum() or letter in "-_")
+    )
+    # Written before the answer begins: what cannot be written must not end a document in its middle.
+    file = _file(_json(values))
+    headers = {"Content-Disposition": f'attachment; filename="{name}.json"', "Content-Length": str(file.tell())}
+    answer = Response(_read(file), mimetype="application/json", headers=headers)
+    answer.call_on_close(file.close)  # also where nobody reads it, as after HEAD
+    return answer
+
+
+def _values(run: RunRecord, what: str, here: Services) -> dict[str, bytes] | None:
+    if what == "context":
+        return here.store.load_context(run.run_id)
+    if what == "inputs":
+        return {key: codec.encode(value) for key, value in load_run(run.run_id, here.store).initial_data.items()}
+    if what.startswith("gate-"):
+        gates = here.store.load_gates(run.run_id, narrow=True)
+        meant = next((gate for gate in gates if anchor("gate", gate.node_id, gate.visit) == what), None)
+        gate = here.store.load_gate(run.run_id, meant.node_id, meant.visit) if meant is not None else None
+        return None if gate is None else {"message": codec.encode(gate.message), "shown": gate.shown}
+    index = numerals.whole(what.removeprefix("step-")[:10]) if what.startswith("step-") else None
+    found = here.store.load_step(run.run_id, index) if index is not None else None
+    return None if found is None else found.changes.set
+
+
+def _file(pieces: Iterator[bytes]) -> IO[bytes]:
+    """A file with all pieces, in memory or, where they are many, on disk."""
+    file: IO[bytes] = BytesIO()
+    try:
+        for piece in pieces:
+            if isinstance(file, BytesIO) and file.tell() > SPOOLED:
+                begun, file = file.getvalue(), TemporaryFile()  # noqa: SIM115 - the answer closes it
+                file.write(begun)
+            file.write(piece)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _read(file: IO[bytes]) -> Iterator[bytes]:
+    """The whole file from its beginning, closed at its end."""
+    with file:
+        file.seek(0)
+        while piece := file.read(64 * 1024):
+            yield piece
+
+
+def _json(values: dict[str, bytes]) -> Iterator[bytes]:
+    """One key after the other, so that a large context is never in memory as text as well."""
+    yield b"{"
+    for place, (key, data) in enumerate(values.items()):
+        value = mask({key: codec.plain(steps.decoded(data))})[key]
+        yield (b",\n" if place else b"\n") + encoded(codec.plain(key)) + b": "
+        yield from pieces(value)
+    yield b"\n}\n"
