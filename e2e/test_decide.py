@@ -163,7 +163,7 @@ def test_a_failure_after_the_decision_offers_a_retry_and_both_attempts_stay_visi
     expect(row(page, "charge").locator(".error")).to_contain_text("ConnectionError")
     expect(row(page, "charge").locator("pre")).to_be_hidden()  # the traceback is folded
     site.go(run_id, "charge")
-    decision.get_by_role("button", name="Retry").click()
+    decision.get_by_role("button", name="Resume").click()
     expect(page.locator("#status .chip")).to_have_text("completed")
     expect(decision).to_contain_text("The run went on and completed.")
     expect(row(page, "charge")).to_have_count(2)

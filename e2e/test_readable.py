@@ -209,10 +209,10 @@ def test_paper_has_nothing_to_press(site: Site, people: People) -> None:
     page = people.person()
     page.goto(site.url(run_id))
     decision = page.get_by_label("Decision at review")
-    expect(decision.get_by_text("Retry", exact=True)).to_be_visible()
+    expect(decision.get_by_text("Resume", exact=True)).to_be_visible()
     page.emulate_media(media="print")
     expect(decision).to_be_visible()
-    expect(page.get_by_text("Retry", exact=True).locator("visible=true")).to_have_count(0)
+    expect(page.get_by_text("Resume", exact=True).locator("visible=true")).to_have_count(0)
 
 
 def test_paper_names_the_zone_of_its_times(site: Site, people: People) -> None:
@@ -231,12 +231,12 @@ def test_why_a_button_cannot_be_pressed_can_be_read_without_a_mouse(site: Site, 
     for phone in (False, True):
         page = people.person(phone=phone)
         page.goto(site.url(run_id))
-        retry = page.get_by_role("button", name="Retry")
+        retry = page.get_by_role("button", name="Resume")
         expect(retry).to_be_disabled()
         expect(retry).to_have_accessible_description(
-            "Retry is not possible: it was rejected at gate review and cannot go on."
+            "Resume is not possible: it was rejected at gate review and cannot go on."
         )
-        expect(page.get_by_text("Retry is not possible: it was rejected")).to_be_in_viewport(ratio=1)
+        expect(page.get_by_text("Resume is not possible: it was rejected")).to_be_in_viewport(ratio=1)
 
 
 def test_with_colours_that_the_system_forces_the_place_and_the_chart_are_still_marked(site: Site, page: Page) -> None:

@@ -100,7 +100,7 @@ def test_a_failed_run_is_retried(site: Site, plain_page: Page) -> None:
     make.store.close()
     site.go(run_id, "charge")
     plain_page.goto(site.url(run_id))
-    press(plain_page, "Retry")
+    press(plain_page, "Resume")
     expect(plain_page.locator("main")).to_contain_text("The run goes on")
     reach(site, run_id, "completed")
 

@@ -36,6 +36,7 @@ from neurocore.readable import safe
 from neurocore.runtime.begin import plan_of
 from neurocore.runtime.claim import driver_of
 from neurocore.runtime.definition import definition
+from neurocore.runtime.lookup import run_before
 from webapp import diff, form_tokens, live, rendering
 from webapp.flow import Flow, of_run
 from webapp.listing import worked_since
@@ -164,6 +165,11 @@ class RunPage:
     def token(self) -> str:
         """The version that this page shows."""
         return live.version(self.seen)
+
+    @cached_property
+    def run_before(self) -> RunRecord | None:
+        """The run of the same blueprint before this one."""
+        return run_before(self.run, self.store)
 
     @cached_property
     def choices(self) -> dict[str, Choice]:

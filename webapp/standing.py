@@ -91,26 +91,24 @@ def choices(run: RunRecord, services: Services) -> dict[str, Choice]:
 def _resume(run: RunRecord, services: Services) -> Choice | None:
     if run.status in (RunStatus.COMPLETED, RunStatus.CANCELLED):
         return None
-    label = "Retry" if run.status is RunStatus.FAILED else "Resume"
     held = services.dispatcher.state(run.run_id)
     if held is not None:
-        return Choice("resume", label, f"it is {held} here already") if run.status is RunStatus.FAILED else None
+        return Choice("resume", "Resume", f"it is {held} here already") if run.status is RunStatus.FAILED else None
     try:
         refuse_unless_resumable(run)
     except NotResumable as error:
-        return Choice("resume", label, str(error).split("; ")[0].replace(f"Run {run.run_id}", "it").rstrip("."))
+        return Choice("resume", "Resume", str(error).split("; ")[0].replace(f"Run {run.run_id}", "it").rstrip("."))
     if not services.drives:
-        return Choice("resume", label, NOT_FROM_HERE)
+        return Choice("resume", "Resume", NOT_FROM_HERE)
     state = services.liveness(run)
     if state == "driven":
-        return (
-            None if run.status is RunStatus.RUNNING else Choice("resume", label, f"{owner_label(run.owner)} drives it")
-        )
+        is_driven = Choice("resume", "Resume", f"{owner_label(run.owner)} drives it")
+        return None if run.status is RunStatus.RUNNING else is_driven
     if state == "cannot_tell":
-        return Choice("resume", label, f"whether {owner_label(run.owner)} still drives it cannot be told")
+        return Choice("resume", "Resume", f"whether {owner_label(run.owner)} still drives it cannot be told")
     if run.status is RunStatus.SUSPENDED and run.owed is None:
         return None  # it waits for people; the panel is what goes on from here
-    return Choice("resume", label)
+    return Choice("resume", "Resume")
 
 
 def _no_replay(run: RunRecord) -> str | None:

@@ -30,6 +30,19 @@ COMMANDS = {
     "completion": Lazy("neurocore.cli.completion:completion", "Print the completion script of a shell.", PROJECT),
 }
 
+#: What is meant by words that are commands elsewhere.
+MEANT = {
+    **dict.fromkeys(("start", "execute", "exec"), "run"),
+    **dict.fromkeys(("new", "create"), "init"),
+    **dict.fromkeys(("check", "lint"), "validate"),
+    **dict.fromkeys(("server", "dashboard", "web", "ui"), "serve"),
+    **dict.fromkeys(("settings", "configuration"), "config"),
+    **{name: f"db {name}" for name in ("backup", "restore", "prune", "export", "import", "adopt")},
+    "version": "--version",
+    "skills": "skill list",
+    "blueprints": "validate",
+}
+
 
 class Root(LazyGroup):
     """The group that turns whatever happens into an exit code and, where it went wrong, one sentence."""
@@ -46,6 +59,16 @@ class Root(LazyGroup):
         sys.exit(code)
 
     debug: bool = False
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As every group does, with the commands below `runs` among those that may be meant."""
+        if args and args[0] not in self.table:
+            from neurocore.cli import runs
+
+            self.meant = {**runs.MEANT, **{name: f"runs {name}" for name in runs.COMMANDS}, **MEANT}
+        return super().resolve_command(ctx, args)
 
 
 def _streams_take_anything() -> None:

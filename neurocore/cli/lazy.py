@@ -30,14 +30,23 @@ class Lazy(NamedTuple):
 
 
 class LazyGroup(click.Group):
-    """A click group over a table of `Lazy` commands, and plug-ins where `plugins` is set."""
+    """A click group over a table of `Lazy` commands, and plug-ins where `plugins` is set.
+
+    `meant` says what is meant by words that are no commands here: each with the command to type, from `neurocore` on.
+    """
 
     def __init__(
-        self, *args: Any, table: Mapping[str, Lazy] | None = None, plugins: bool = False, **kwargs: Any
+        self,
+        *args: Any,
+        table: Mapping[str, Lazy] | None = None,
+        plugins: bool = False,
+        meant: Mapping[str, str] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.table = dict(table or {})
         self.plugins = plugins
+        self.meant = dict(meant or {})
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every name, ours in the order of the table."""
@@ -61,8 +70,12 @@ class LazyGroup(click.Group):
         except click.UsageError:
             import difflib
 
-            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(self.list_commands(ctx))}."
+            own = ctx.command_path.partition(" ")[2]
+            names = {name: f"{own} {name}".strip() for name in self.list_commands(ctx)}
+            known = {**self.meant, **names}
+            # A word that is only a little like a command suggests nothing: another command may do harm.
+            near = difflib.get_close_matches(args[0].lower(), known, n=1, cutoff=0.7)
+            hint = f"; did you mean `neurocore {known[near[0]]}`?" if near else f"; there are {', '.join(names)}."
             raise click.UsageError(f"There is no command {args[0][:80]!r}{hint}", ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

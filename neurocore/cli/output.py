@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, TextIO
 
 from neurocore import numerals, readable
-from neurocore.cli.text import cut, safe, width, wrapped
+from neurocore.cli.text import cut, safe, told_apart, width, wrapped
 from neurocore.readable import safe_json
 
 __all__ = [
@@ -186,6 +186,10 @@ def table(heads: Sequence[Column], rows: Sequence[Sequence[str | Cell]], *, room
             heads = [*heads[:place], *heads[place + 1 :]]
             cells = [[*row[:place], *row[place + 1 :]] for row in cells]
     widths = _fit(heads, cells, space)
+    for place, size in enumerate(widths):
+        shown = told_apart([row[place].text for row in cells], size)
+        for row, text in zip(cells, shown, strict=True):
+            row[place] = Cell(text, row[place].style)
     lines = [_row(heads, [Cell(head.name.upper(), "dim") for head in heads], widths)]
     lines.extend(_row(heads, row, widths) for row in cells)
     return "\n".join(lines)

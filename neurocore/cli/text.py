@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -55,6 +56,43 @@ def cut(text: str, columns: int) -> str:
             break
         kept.append(character)
     return "".join(kept).rstrip() + "…"
+
+
+def told_apart(texts: Sequence[str], columns: int) -> list[str]:
+    """The texts of a column, each in at most so many columns, cut where those that differ can still be told apart.
+
+    Texts that would read the same with their ends cut off lose a part of what they have in common instead.
+    """
+    found = [cut(text, columns) for text in texts]
+    alike: dict[str, list[int]] = {}
+    for place, text in enumerate(found):
+        if text != texts[place]:
+            alike.setdefault(text, []).append(place)
+    for places in alike.values():
+        whole = sorted({texts[place] for place in places})
+        if len(whole) == 1 or columns < LEAST_APART:
+            continue
+        pairs = enumerate(zip(whole[0], whole[-1], strict=False))
+        common = next((place for place, (one, other) in pairs if one != other), len(whole[0]))  # sorted, so of all
+        head = _beginning(whole[0], columns // 3)
+        room = columns - width(head) - 1
+        start = max(len(head), _word(whole[0], common))
+        while start > len(head) and all(width(one[start - 1 :]) <= room for one in whole):
+            start -= 1
+        rests = [texts[place][start:] for place in places]
+        for place, rest in zip(places, told_apart(rests, room), strict=True):
+            found[place] = f"{head}…{rest}"
+    return found
+
+
+#: A column that is narrower is cut at its end.
+LEAST_APART = 9
+
+
+def _word(text: str, place: int) -> int:
+    """Where the word begins that stands at a place; not far before it."""
+    begin = max((text.rfind(one, 0, place) for one in " /_-.:"), default=-1) + 1
+    return begin if place - begin <= 6 else place
 
 
 def wrapped(text: str, columns: int, indent: str = "", hanging: str | None = None) -> list[str]:

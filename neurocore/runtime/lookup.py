@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neurocore.errors import RunAmbiguous, RunNotFound
-from neurocore.persistence.base import RunRecord, RunStore
+from neurocore.persistence.base import RunFilter, RunRecord, RunStore
 
 
 def resolve_run_id(prefix: str, run_store: RunStore) -> str:
@@ -35,6 +35,12 @@ def resolve_run_id(prefix: str, run_store: RunStore) -> str:
     raise RunNotFound(
         f"No run's id begins with {prefix[:80]!r}; `neurocore runs list` shows what is there.", run_id=prefix
     )
+
+
+def run_before(run: RunRecord, run_store: RunStore) -> RunRecord | None:
+    """The (narrow) run of the same blueprint that started last before this one; None where there is none."""
+    wanted = RunFilter(blueprint=run.blueprint_name, until=run.created_at)
+    return next(iter(run_store.page_runs(wanted, limit=1).runs), None)
 
 
 def load_summary(run_id: str, run_store: RunStore) -> RunRecord:

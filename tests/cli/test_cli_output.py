@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from neurocore.cli import output, text, values
 from neurocore.cli.output import Cell, Column
+from neurocore.moments import age
 from neurocore.readable import safe_json, took
 
 NOW = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
@@ -156,12 +157,12 @@ def test_a_hostile_value_is_harmless_wherever_it_stands():
 
 @pytest.mark.parametrize(("given_", "days"), [("90d", 90), ("2w", 14), ("36h", 1.5), ("1.5 d", 1.5)])
 def test_an_age_is_a_number_and_a_unit(given_, days):
-    assert text.parse_age(given_) == timedelta(days=days)
+    assert age(given_) == timedelta(days=days)
 
 
 @pytest.mark.parametrize("given_", ["", "90", "d", "-1d", "90 days", "1" * 400 + "d", "٣d"])
 def test_anything_else_is_no_age(given_):
-    assert text.parse_age(given_) is None
+    assert age(given_) is None
 
 
 @given(st.text(), st.integers(min_value=8, max_value=60))

@@ -18,7 +18,7 @@ def once_of(text: str) -> str:
 
 def test_a_failed_run_goes_on_by_its_button(site):
     run_id = site.run(fail="read")
-    assert ">Retry<" in site.page(f"/runs/{run_id}")
+    assert ">Resume<" in site.page(f"/runs/{run_id}")
     answer = site.post(f"/runs/{run_id}/resumption", {"by": "ann"})
     assert answer.status_code == 303
     assert "resumed by <b>ann</b>" in site.page(f"/runs/{run_id}")

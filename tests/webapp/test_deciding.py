@@ -203,7 +203,7 @@ def test_a_run_that_fails_after_the_decision_offers_a_retry_and_the_decision_sta
     text = site.page(f"/runs/{run_id}")
     assert "The run went on and failed" in text
     assert "The decision stands" in text
-    assert ">Retry</" in text
+    assert ">Resume</" in text
 
 
 def test_a_decision_without_a_word_says_what_to_press(site):

@@ -143,3 +143,11 @@ def test_a_cancellation_says_before_what_it_stops_at_once(site):
         "A command, a request or another async skill is stopped at once; other Python code ends its step first." in page
     )
     assert "between two steps" not in page
+
+
+def test_a_run_page_links_the_comparison_with_the_run_before(site):
+    first, _, second = site.run(), site.run("two"), site.run(amount=200)
+    assert "compare with the run before" not in site.page(f"/runs/{first}")
+    link = f'href="/runs/{first}/compare/{second}">compare with the run before</a>'
+    assert link in site.page(f"/runs/{second}")
+    assert "200" in site.page(f"/runs/{first}/compare/{second}")

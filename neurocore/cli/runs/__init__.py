@@ -22,8 +22,25 @@ COMMANDS = {
     "delete": Lazy("neurocore.cli.runs.delete:delete", "Delete ended runs.", END),
 }
 
+#: What is meant by words of other tools.
+MEANT = {
+    **dict.fromkeys(("show", "view", "get", "info", "status", "describe", "details"), "runs inspect"),
+    **dict.fromkeys(("retry", "continue", "unpause"), "runs resume"),
+    **dict.fromkeys(("rerun", "repeat", "again"), "runs replay"),
+    **dict.fromkeys(("stop", "kill", "abort", "terminate"), "runs cancel"),
+    **dict.fromkeys(("rm", "remove", "del"), "runs delete"),
+    **dict.fromkeys(("ls", "ps", "history"), "runs list"),
+    **dict.fromkeys(("follow", "tail", "wait"), "runs watch"),
+    **dict.fromkeys(("decide", "accept", "ok"), "runs approve"),
+    **dict.fromkeys(("reject", "deny", "decline"), "runs approve --reject"),
+    "compare": "runs diff",
+    "log": "runs logs",
+    "start": "run",
+    "prune": "db prune",
+}
 
-@click.group(cls=LazyGroup, table=COMMANDS)
+
+@click.group(cls=LazyGroup, table=COMMANDS, meant=MEANT)
 def runs() -> None:
     """Look at runs, decide, resume, replay.
 

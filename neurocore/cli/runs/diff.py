@@ -11,39 +11,57 @@ from neurocore.cli.output import columns, emit, mark, out, paint
 from neurocore.cli.project import Project, pass_project
 from neurocore.cli.text import ago, cut, line, width
 from neurocore.cli.types import RUN_ID, json_option
+from neurocore.errors import NotFoundError
 from neurocore.readable import counted, took
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from neurocore.documents.runs import DiffDocument, DifferenceDocument, RunSummary, StepDifferenceDocument
+    from neurocore.persistence.base import RunRecord
 
 MOST = 40
 
 
 @click.command()
 @click.argument("before", metavar="RUN_ID", type=RUN_ID)
-@click.argument("after", metavar="OTHER_RUN_ID", type=RUN_ID)
+@click.argument("after", metavar="[OTHER_RUN_ID]", type=RUN_ID, required=False)
 @json_option
 @pass_project
-def diff(project: Project, before: str, after: str, as_json: bool) -> None:
+def diff(project: Project, before: str, after: str | None, as_json: bool) -> None:
     """Show what differs between two runs: inputs, what each step set and how long it worked, and the blueprint.
 
-    A node that was tried several times counts with its last attempt.
+    With one run alone, the run of the same blueprint that started before it is the first of the two. A node that was
+    tried several times counts with its last attempt.
     """
     from neurocore.cli import story
     from neurocore.differences import COMMAND_MOST, COMMAND_WORK, Work
     from neurocore.documents.compare import compare
 
     project.know_classes()
+    first, second = _both(project, before, after)
     document = compare(
-        project.load(before), project.load(after), project.store, project.config,
+        first, second, project.store, project.config,
         lambda skill: story.schema_of(skill, project), work=Work(COMMAND_WORK), most=COMMAND_MOST,
     )  # fmt: skip
     if as_json:
         emit(document)
     else:
         _print(document, [short_id(one.run_id, project.store) for one in (document.before, document.after)])
+
+
+def _both(project: Project, one: str, other: str | None) -> tuple[RunRecord, RunRecord]:
+    run = project.load(one)
+    if other is not None:
+        return run, project.load(other)
+    from neurocore.runtime.lookup import load_run, run_before
+
+    before = run_before(run, project.store)
+    if before is None:
+        raise NotFoundError(
+            f"No run of {line(run.blueprint_name)} started before run {line(run.run_id)}; name two runs to compare."
+        )
+    return load_run(before.run_id, project.store), run
 
 
 def _print(document: DiffDocument, names: Sequence[str]) -> None:
