@@ -40,15 +40,22 @@ def test_no_page_scrolls_sideways_and_every_control_can_be_hit(site: Site, peopl
     assert not faults, "\n".join(f"{name}: {one}" for name, found in faults.items() for one in found)
 
 
-def test_the_menu_with_cancel_stays_within_the_screen(site: Site, people: People) -> None:
-    phone = people.person(phone=True, viewport={"width": 320, "height": 700})
-    phone.goto(site.url(site.waiting_run("Hal")))
+@pytest.mark.parametrize("width", [390, 320])
+@pytest.mark.parametrize("status", ["waiting", "running"])
+def test_the_menu_with_cancel_stays_within_the_screen(site: Site, people: People, width: int, status: str) -> None:
+    phone = people.person(phone=True, viewport={"width": width, "height": 700})
+    run_id = site.waiting_run("Hal") if status == "waiting" else site.start_run("slow")
+    if status == "running":
+        site.begun(run_id, "first")
+    phone.goto(site.url(run_id))
     phone.get_by_text("Cancel …").tap()
     box = phone.get_by_role("button", name="Cancel the run").bounding_box()
     assert box is not None
     assert box["x"] >= 0
-    assert box["x"] + box["width"] <= 320
+    assert box["x"] + box["width"] <= width
     assert phone.evaluate(WIDER) == []
+    if status == "running":
+        site.go(run_id, "first")
 
 
 def test_a_person_decides_on_a_phone(site: Site, phone_page: Page) -> None:

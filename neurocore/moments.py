@@ -126,6 +126,6 @@ def _local_name() -> str:
             found = ""
     name = found.rpartition("zoneinfo/")[2]
     if name and not name.startswith("/") and zone_problem(name) is None:
-        return name
+        return "UTC" if name == "Etc/UTC" else name
     offset = datetime.now().astimezone().strftime("%z")
     return f"UTC{offset[:3]}:{offset[3:]}"

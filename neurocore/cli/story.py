@@ -158,7 +158,7 @@ def _steps(run: RunRecord, project: Project, gates: Sequence[GateRecord], full: 
         lines += _step(place + 1, step, name, gutter, by_visit.get((step.node_id, step.visit)), full)
         if full:
             lines += _step_in_full(step, project)
-        elif step.status is StepStatus.FAILED:
+        elif step.status in (StepStatus.FAILED, StepStatus.CANCELLED):
             whole = store.load_step(run.run_id, step.step_index)
             lines += _last_said(whole.logs if whole is not None else [])
     for node in running:

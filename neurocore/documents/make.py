@@ -184,8 +184,12 @@ def differences(found: Iterable[Difference]) -> list[DifferenceDocument]:
     ]  # fmt: skip
 
 
+#: What a step logged that ended so is told always: it says why, or how far it came.
+_BROKEN_OFF = (StepStatus.FAILED, StepStatus.CANCELLED)
+
+
 def step(record: StepRecord, *, full: bool = False, schema: Any = None, later: bool = False) -> StepDocument:
-    """A step; config, traceback and logs with `full`, the logs of a failed step always.
+    """A step; config, traceback and logs with `full`, the logs of a failed or cancelled step always.
 
     `schema` is the skill's, for what it marks secret. `later` leaves its changes to whoever writes the document.
     """
@@ -209,7 +213,7 @@ def step(record: StepRecord, *, full: bool = False, schema: Any = None, later: b
         deleted=list(record.changes.deleted),
         config=shown(record.config, schema) if full else None,
         traceback=record.traceback if full else None,
-        logs=logs(record) if full or (record.status is StepStatus.FAILED and record.logs) else None,
+        logs=logs(record) if full or (record.status in _BROKEN_OFF and record.logs) else None,
     )
 
 

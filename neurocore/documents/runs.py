@@ -166,7 +166,8 @@ class StepDocument(Struct, kw_only=True):
 
     `status` is completed, failed, skipped, suspended or cancelled (stopped when the run was). `decision` is approved or
     rejected where the step is a gate that was decided: a rejected one is `completed` if the run goes on, else `failed`.
-    `config`, `traceback` and `logs` are filled in with `--full`, `logs` of a step that failed always.
+    `config`, `traceback` and `logs` are filled in with `--full`, `logs` of a
+    step that failed or was cancelled always.
     """
 
     step_index: int

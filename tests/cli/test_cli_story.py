@@ -7,6 +7,8 @@ import shlex
 
 import pytest
 
+from tests.waiting import until
+
 
 def test_a_waiting_run_says_what_for_what_happened_where_it_stands_and_what_next(project):
     run_id = project.run("gated", "--data", "batch=june", "--tag", "monthly", "--by", "ada")
@@ -482,3 +484,24 @@ def test_a_rejected_gate_and_skipped_nodes_are_told_as_what_they_are(project):
     assert [one["decision"] for one in project.json("runs", "inspect", "went")["steps"]] == [None, "rejected", None]
     assert "2/3" in project.ok("runs", "list")
     assert "✗ rejected → " in project.ok("runs", "diff", "went", "ended")
+
+
+def test_what_a_cancelled_program_said_stands_below_its_step_and_in_the_document(project):
+    code = "echo so far; touch begun; exec sleep 600"
+    text = f"name: c\ncomponents: [{{name: pays, type: command, config: {{argv: [sh, -c, {json.dumps(code)}]}}}}]\n"
+    (project.root / "blueprints" / "c.yaml").write_text(f"{text}flow: {{steps: [{{component: pays}}]}}\n")
+    driving = project.spawn("run", "c", "--run-id", "stopped")
+    until((project.root / "begun").exists)
+    said = project.call("runs", "cancel", "stopped", "--by", "ann").stderr
+    assert "stopped at once; other Python code ends its step first" in " ".join(said.split())
+    out, shown = driving.communicate(timeout=60)
+    assert driving.returncode == 1
+    assert "cancelled" in out
+    assert "pays cancelled in" in shown
+    assert "failed" not in out + shown
+    told = project.ok("runs", "inspect", "stopped")
+    assert "⊘ pays  stopped when the run was cancelled, after" in told
+    assert "stdout  so far" in told
+    (step,) = project.json("runs", "inspect", "stopped")["steps"]
+    assert (step["status"], step["error"]) == ("cancelled", None)
+    assert "so far" in [line["message"] for line in step["logs"]]
