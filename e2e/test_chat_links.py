@@ -106,7 +106,7 @@ def test_a_preview_bot_finds_the_name_of_the_product_only(site: Site, decided: s
     ("setting", "wanted"),
     [
         ("status", {"title": "letters: completed"}),
-        ("full", {"title": "letters: completed", "description": "3 of 3 nodes done"}),
+        ("full", {"title": "letters: completed", "description": "3 of 3 nodes completed"}),
     ],
 )
 def test_more_only_where_the_project_allows_it(
