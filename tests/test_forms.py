@@ -78,7 +78,8 @@ def test_pages_and_api_find_a_blueprint_in_either_form(call, tmp_path, store):
     run.run_id, run.blueprint_name = "r2", DECOMPOSED
     store.save_run(run)
     call("runs", "approve", "r1", "--by", JOSE, "--no-resume")
-    client = create_app(load_config(tmp_path)).test_client()
+    app = create_app(load_config(tmp_path), store=store)
+    client = app.test_client()
     for name in (COMPOSED, DECOMPOSED):
         page = client.get(f"/blueprints/{name}")
         assert page.status_code == 200
@@ -95,3 +96,4 @@ def test_pages_and_api_find_a_blueprint_in_either_form(call, tmp_path, store):
     assert started.status_code == 201
     blueprints = client.get("/api/v1/blueprints").json["blueprints"]
     assert [one["name"] for one in blueprints] == [COMPOSED], "one line for what looks the same"
+    app.extensions["neurocore"].dispatcher.close(10.0)

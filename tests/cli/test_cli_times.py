@@ -35,7 +35,8 @@ def found_by(request, project, monkeypatch) -> Iterator:
         run.created_at = f"{at}.000000+00:00"
         with_time.save_run(run)
         with_time.close()
-    client = create_app(load_config(project.root)).test_client()
+    app = create_app(load_config(project.root))
+    client = app.test_client()
 
     def find(**given: str) -> dict:
         options = [part for name, text in given.items() for part in (f"--{name}", text)]
@@ -52,6 +53,8 @@ def found_by(request, project, monkeypatch) -> Iterator:
         return {**answers, "page": (runs, *answers["API"][1:]), "text": page.text}
 
     yield find
+    app.extensions["neurocore"].dispatcher.close()
+    app.extensions["neurocore"].store.close()
     monkeypatch.undo()
     time.tzset()
 
