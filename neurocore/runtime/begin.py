@@ -50,13 +50,23 @@ from neurocore.runtime.claim import busy, driver_of, driving, owner_label, owner
 from neurocore.runtime.events import OnEvent
 from neurocore.runtime.loop import Drive
 from neurocore.runtime.restore import FAILED_STEPS, give_again, go_on_waiting, let_stand, restore
-from neurocore.runtime.turn import OUTPUTS
+from neurocore.runtime.turn import LOOP_BOUND, OUTPUTS, RUN_TIME
 from neurocore.secrets import Redactor, find_references
 from neurocore.skills.registry import SkillRegistry
 from neurocore.yamlfile import Problem, read_file
 
 #: A visit in which the process died this often is not tried again.
 MAX_DEATHS = 3
+
+#: Failures that another try cannot change, by their type: why, and what to do in the blueprint's file.
+_FAILS_AGAIN = {
+    OUTPUTS: (
+        "Every step of run {run} is done, and its outputs are not what its blueprint declares",
+        "correct the outputs",
+    ),
+    LOOP_BOUND: ("A loop of run {run} has made all the rounds that it may", "raise its bound"),
+    RUN_TIME: ("Run {run} has used all the time that it may work", "raise settings.timeout_seconds"),
+}
 
 MAX_TAG = 200
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -383,8 +393,6 @@ def refuse_unless_resumable(run: RunRecord, *, latest: bool = False) -> None:
         raise NotResumable(f"Run {run.run_id} cannot be resumed: {run.replay_only}; {again}.")
     if run.status is RunStatus.FAILED and run.failure is not None and run.failure.kind is FailureKind.REJECTED:
         raise NotResumable(f"Run {run.run_id} was rejected at gate {run.failure.node} and cannot go on; {again}.")
-    if run.status is RunStatus.FAILED and run.failure is not None and run.failure.type == OUTPUTS and not latest:
-        raise NotResumable(
-            f"Every step of run {run.run_id} is done, and its outputs are not what its blueprint declares; mend the "
-            f"file and add --latest, or {again}."
-        )
+    if run.status is RunStatus.FAILED and run.failure is not None and run.failure.type in _FAILS_AGAIN and not latest:
+        why, what = _FAILS_AGAIN[run.failure.type]
+        raise NotResumable(f"{why.format(run=run.run_id)}; {what} in the file and add --latest, or {again}.")

@@ -29,8 +29,9 @@ from neurocore.runtime.ledger import BROKEN_OFF, TRIED_AGAIN, Ledger, failure_of
 if TYPE_CHECKING:
     from neurocore.runtime.loop import Drive
 
-#: The type of a failure of a run whose steps are all done, and whose outputs are not what its blueprint declares.
-OUTPUTS = "OutputError"
+#: Types of failures that the definition calls for: outputs that are not what it declares, a loop that has made all its
+#: rounds, a run that has used all its time.
+OUTPUTS, LOOP_BOUND, RUN_TIME = "OutputError", "LoopBoundError", "RunTimeoutError"
 
 
 class Turn:
@@ -158,7 +159,7 @@ class Turn:
     def _time_is_up(self, node: PlanNode) -> Failure:
         seconds = self.drive.plan.settings.timeout_seconds
         message = f"The run did not end within its {seconds:g} s of work; it was at {node.id}."
-        return Failure(kind=FailureKind.TIMEOUT, node=node.id, type="TimeoutError", message=message)
+        return Failure(kind=FailureKind.TIMEOUT, node=node.id, type=RUN_TIME, message=message)
 
     def _out_of_time(self, attempt: Attempt) -> bool:
         deadline = self.drive.deadline
@@ -188,7 +189,7 @@ class Turn:
         for broken in moves.broken:
             self._follow_broken(broken)
         if moves.exhausted:
-            self.fail(Failure(kind=FailureKind.ERROR, message=moves.exhausted))
+            self.fail(Failure(kind=FailureKind.ERROR, type=LOOP_BOUND, message=moves.exhausted))
         while drive.progress.warnings:
             message = drive.instances.redactor.text(drive.progress.warnings.pop(0))
             self.ledger.event("warning", {"message": message})

@@ -103,7 +103,7 @@ def test_a_run_that_failed_for_its_outputs_is_offered_no_resume_that_fails_the_s
     reason = actions(run, world.config, world.store)["resume"]
     assert reason is not None
     assert "outputs are not what its blueprint declares" in reason
-    with pytest.raises(NotResumable, match="mend the file and add --latest, or `neurocore runs replay"):
+    with pytest.raises(NotResumable, match="correct the outputs in the file and add --latest, or"):
         world.resume(run.run_id)
     assert world.calls == ["a"]
 

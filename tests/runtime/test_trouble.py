@@ -606,11 +606,47 @@ def test_a_run_whose_time_is_up_starts_no_further_step(world: World) -> None:
     timed = "type: sequential\n  settings: {timeout_seconds: 0.05}"
     with pytest.raises(ExecutionError, match="of work; it was at a"):
         world.run(chain("a", "b").replace("type: sequential", timed))
-    with pytest.raises(ExecutionError, match="of work; it was at a"):
-        world.resume(world.only_run().run_id)
     may_end.set()
     assert world.calls == ["a"]
     assert world.story(world.only_run().run_id) == ["a 1.1 failed"]
+
+
+def test_a_run_that_has_used_its_time_goes_on_only_by_a_file_that_gives_it_more(world: World) -> None:
+    async def work(context: FlowContext) -> None:
+        await asyncio.sleep(60 if len(world.calls) == 1 else 0)
+
+    world.async_skill("work", work)
+    text = chain("a", "b").replace("type: sequential", "type: sequential\n  settings: {timeout_seconds: 0.05}")
+    file = world.config.project_root / "timed.yaml"
+    file.write_text(text)
+    with pytest.raises(ExecutionError, match="of work; it was at a"):
+        world.run(text, blueprint_path=file)
+    run_id = world.only_run().run_id
+    with pytest.raises(NotResumable, match=r"used all the time .* raise settings.timeout_seconds in the file and add"):
+        world.resume(run_id)
+    file.write_text(text.replace("0.05", "60"))
+    assert world.resume(run_id, latest=True).metadata.status == "completed"
+    assert world.calls == ["a", "a", "b"]
+
+
+def test_a_run_whose_loop_has_made_its_rounds_goes_on_only_by_a_file_that_allows_more(world: World) -> None:
+    text = (
+        "name: loop\ninputs: {n: {type: integer}}\ncomponents: [{name: a, type: work}, {name: b, type: work}]\n"
+        "flow:\n  type: graph\n  settings: {max_iterations: 2}\n"
+        "  nodes: [{id: a, component: a}, {id: b, component: b}]\n"
+        "  edges: [{source: a, target: b}, {source: b, target: a, condition: 'context.data.n > 0'}]\n"
+    )
+    world.skill("work", lambda context: context.set("n", context.get("n") - (context.node_id == "b")))
+    file = world.config.project_root / "loop.yaml"
+    file.write_text(text)
+    with pytest.raises(ExecutionError, match="did not come to rest within 2 rounds"):
+        world.run(text, initial_data={"n": 3}, blueprint_path=file)
+    run_id = world.only_run().run_id
+    with pytest.raises(NotResumable, match="all the rounds that it may; raise its bound in the file and add --latest"):
+        world.resume(run_id)
+    file.write_text(text.replace("max_iterations: 2", "max_iterations: 9"))
+    assert world.resume(run_id, latest=True).metadata.status == "completed"
+    assert world.calls == ["a", "b"] * 3
 
 
 def test_a_step_that_may_be_tried_again_is_so_after_a_resume_when_its_run_stops_meanwhile(world: World) -> None:
