@@ -110,6 +110,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     asked_at: float | None = None
     #: How much was sent so far, and of that at which time.
     sent = 0
+    #: Whether bytes are given to the socket right now.
+    sending = False
     taken: tuple[float, int] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -146,9 +148,20 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def send(self, data: bytes, do_close: bool = True) -> int:
         """Send what the socket takes."""
-        sent: int = super().send(data, do_close)
+        self.sending = True
+        try:
+            sent: int = super().send(data, do_close)
+        finally:
+            self.sending = False
         self.sent += sent or 0
         return sent
+
+    def writable(self) -> bool:
+        """Return whether the loop is to send. Not while a worker does so: it wakes the loop for what is left.
+
+        The loop could do nothing in that time, and would ask again and again, which keeps all workers from working.
+        """
+        return bool(super().writable()) and (not self.sending or self.will_close)
 
     def stalled(self, now: float) -> bool:
         """Return whether its reader takes (next to) nothing. Ask again and again."""

@@ -18,6 +18,7 @@ import time
 import psutil
 import pytest
 
+from tests.waiting import until
 from webapp import server as serving
 from webapp.server import Front
 from webapp.watchdog import Watchdog
@@ -55,7 +56,7 @@ def front():
     app = App()
     front = Front(app, host="127.0.0.1", port=0)
     front.app = app
-    thread = threading.Thread(target=front.run, daemon=True)
+    thread = threading.Thread(target=front.run, daemon=True, name="loop")
     thread.start()
     yield front
     app.go.set()
@@ -110,6 +111,35 @@ def is_closed(wire):
         return bool(readable) and wire.recv(1) == b""
     except ConnectionError:
         return True
+
+
+# -------------------------------------------------------------------- the loop
+
+
+def test_the_loop_sleeps_while_a_worker_sends(front, wires, monkeypatch):
+    (server,) = front.servers
+    sends, go, passes = threading.Event(), threading.Event(), []
+    send, readable = serving.HTTPChannel.send, server.readable
+
+    def sent(channel, data, do_close=True):
+        if threading.current_thread() is not loop:
+            sends.set()
+            assert go.wait(60)
+        return send(channel, data, do_close)
+
+    loop = next(one for one in threading.enumerate() if one.name == "loop")
+    monkeypatch.setattr(serving.HTTPChannel, "send", sent)
+    monkeypatch.setattr(server, "readable", lambda: passes.append(1) or readable())
+    wire = wires(front.port)
+    wire.sendall(ASK)
+    assert sends.wait(60)
+    for _ in range(5):
+        before = len(passes)
+        server.pull_trigger()
+        until(lambda before=before: len(passes) > before, "that the loop comes by")
+    go.set()
+    assert len(passes) < 100
+    assert answered(wire) == (200, b"fine")
 
 
 # -------------------------------------------------------------------- idle crowds
