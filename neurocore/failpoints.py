@@ -16,6 +16,8 @@ ENVIRONMENT = "NEUROCORE_FAILPOINT"
 NAMES = (
     "run.before_create",
     "run.after_create",
+    "together.before_commit",
+    "together.after_commit",
     "claim.after",
     "step.before_run",
     "step.after_run",

@@ -20,6 +20,7 @@ from neurocore.persistence.home import settle
 from neurocore.persistence.migrate import prepare, too_new, use_wal
 from neurocore.persistence.reserve import Reserve
 from neurocore.persistence.schema import APPLICATION_ID, VERSION
+from neurocore.persistence.together import Together
 from neurocore.persistence.troubles import Telling, tell
 
 BUSY_MS = 5_000
@@ -61,6 +62,8 @@ class Database:
     def _forget(self) -> None:
         #: Held by the one thread of this process that writes.
         self.lock = threading.RLock()
+        #: Writes that share a synced commit with others that wait for one.
+        self.together = Together(self)
         #: Held for the readers' list, and never for as long as somebody writes or waits to write.
         self._opening = threading.Lock()
         self._local = _Local()
@@ -128,6 +131,7 @@ class Database:
         if connection is None:
             connection = self._connect()
             with _closed_on_error(connection):
+                connection.execute("PRAGMA temp_store = MEMORY")  # what a savepoint may have to bring back
                 use_wal(connection)  # a backup that was put in the place of its history is not in that mode
                 if self.copy is not None:  # it could only be read until now
                     self._settle(connection)

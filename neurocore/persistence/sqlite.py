@@ -97,13 +97,19 @@ class SQLiteRunStore(SQLiteReads):
     # ---------------------------------------------------------------- driving a run
 
     def create_run(self, run: RunRecord) -> None:
-        """Add a new run, synced to disk. Raises RunExists when the id is taken, or a deleted run had it."""
-        with self._db.write(sync=True) as connection:
+        """Add a new run, synced to disk, in one commit with others that begin at the same time.
+
+        Raises RunExists when the id is taken, or a deleted run had it.
+        """
+
+        def create(connection: sqlite3.Connection) -> None:
             if execute(connection, "find_run", (run.run_id,)).fetchone() is not None:
                 raise is_there(run.run_id)
             if execute(connection, "load_tombstone", (run.run_id,)).fetchone() is not None:
                 raise was_deleted(run.run_id)
             insert_run(connection, run)
+
+        self._db.together.write(create)
 
     def claim(self, run_id: str, *, owner: str, expected_epoch: int, expected_owner: str | None = None) -> int | None:
         """Compare-and-set of epoch and owner; the new epoch, or None when somebody else was first."""
@@ -117,34 +123,37 @@ class SQLiteRunStore(SQLiteReads):
 
     def commit(self, commit: Commit) -> Signals:
         """One turn of the loop in one transaction. Raises ClaimLost when the run is under another claim."""
+        if commit.sync:
+            return self._db.together.write(lambda connection: self._commit(connection, commit))
+        with self._db.write() as connection:
+            return self._commit(connection, commit)
+
+    def _commit(self, connection: sqlite3.Connection, commit: Commit) -> Signals:
         run = commit.run
-        with self._db.write(sync=commit.sync) as connection:
-            place = self._place(connection, run)
-            if commit.unless_decided:
-                decided = connection.execute(_Q["decided_gates"], (place,)).fetchall()
-                if commit.is_held_back_by(map(tuple, decided)):
-                    return self._held_back(connection, commit)
-            for step in commit.steps:
-                write_step(connection, place, step)
-            for gate in commit.gates:
-                execute(connection, "upsert_gate", rows.gate_row(place, gate))
-            for event in commit.events:
-                execute(connection, "insert_event", rows.event_row(place, event))
-            if run.status is RunStatus.RUNNING and run.owner is not None and not commit.gates:
-                found = connection.execute(_Q["commit_step"], rows.progress_row(run, place, commit.owner)).fetchone()
-            else:
-                decided = connection.execute(_Q["is_decided"], (place,)).fetchone()[0]
-                owing = Owed.DECISION.value if decided and not run.status.ended else run.owed
-                found = execute(connection, "commit_run", rows.state_row(run, place, owing, commit.owner)).fetchone()
-            if found is None:
-                raise claim_lost(run.run_id)
-            cancel_requested, owed, version, blueprint_hash = found
-            if blueprint_hash != (run.blueprint_hash or None):
-                values = (blueprint_of(connection, run), run.blueprint_hash, run.nodes_total, place)
-                execute(connection, "redefine_run", values)
-            return Signals(
-                epoch=run.epoch, owner=run.owner, cancel_requested=cancel_requested, owed=owed, version=version
-            )
+        place = self._place(connection, run)
+        if commit.unless_decided:
+            decided = connection.execute(_Q["decided_gates"], (place,)).fetchall()
+            if commit.is_held_back_by(map(tuple, decided)):
+                return self._held_back(connection, commit)
+        for step in commit.steps:
+            write_step(connection, place, step)
+        for gate in commit.gates:
+            execute(connection, "upsert_gate", rows.gate_row(place, gate))
+        for event in commit.events:
+            execute(connection, "insert_event", rows.event_row(place, event))
+        if run.status is RunStatus.RUNNING and run.owner is not None and not commit.gates:
+            found = connection.execute(_Q["commit_step"], rows.progress_row(run, place, commit.owner)).fetchone()
+        else:
+            decided = connection.execute(_Q["is_decided"], (place,)).fetchone()[0]
+            owing = Owed.DECISION.value if decided and not run.status.ended else run.owed
+            found = execute(connection, "commit_run", rows.state_row(run, place, owing, commit.owner)).fetchone()
+        if found is None:
+            raise claim_lost(run.run_id)
+        cancel_requested, owed, version, blueprint_hash = found
+        if blueprint_hash != (run.blueprint_hash or None):
+            values = (blueprint_of(connection, run), run.blueprint_hash, run.nodes_total, place)
+            execute(connection, "redefine_run", values)
+        return Signals(epoch=run.epoch, owner=run.owner, cancel_requested=cancel_requested, owed=owed, version=version)
 
     def _held_back(self, connection: sqlite3.Connection, commit: Commit) -> Signals:
         row = connection.execute(_Q["signals"], (commit.run.run_id,)).fetchone()

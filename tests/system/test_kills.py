@@ -84,6 +84,24 @@ def test_an_answer_whose_process_dies_right_after_is_found_by_the_sweep(site: Si
     assert site.run("r").status == "completed"
 
 
+@pytest.mark.system
+@pytest.mark.parametrize("place", [f"together.{name}_commit@{n}" for name in ("before", "after") for n in (1, 3)])
+def test_starts_that_share_a_commit_are_there_whole_when_their_process_is_killed(site: Site, place: str) -> None:
+    assert site.work("starts", "40", failpoint=place) is None
+    returned = set((site.root / "started.txt").read_text().split())
+    there = {run.run_id for run in site.store.list_runs(limit=100)}
+    assert returned <= there
+    assert bool(there) is (place != "together.before_commit@1")
+    for run_id in there:
+        run = site.run(run_id)
+        assert (run.tags, [event.kind for event in run.events], run.owed) == (["seen"], ["started"], "start")
+    assert site.store.blueprint_counts() == ({"gated": len(there)} if there else {})
+    assert check(site.store).problems == []
+    answer = site.work("sweep")
+    assert answer is not None
+    assert set(answer["owed"]) == there
+
+
 RETRIED = """
 from neurocore import FlowContext, Skill, SkillMeta
 

@@ -221,3 +221,29 @@ def is_there(site: Site, nodes: list[str], ended: list[bool], durability: str) -
         assert run is not None
         assert run.status is RunStatus.COMPLETED
         assert recorded == NODES
+
+
+@pytest.mark.system
+@pytest.mark.timeout(300)
+def test_after_a_power_cut_every_start_that_has_returned_is_there_whole(tmp_path: Path) -> None:
+    root = tmp_path / "site"
+    root.mkdir()
+    (root / "neurocore.yaml").write_text("project: {name: site}\n")
+    done = watched(root, "starts", "24")
+    returned = [place for place, (_, path, _, _) in enumerate(done) if path.endswith("started.txt")]
+    assert len(returned) == 24
+    chance = random.Random(11)
+    for moment in [len(done), *(place + 1 for place in chance.sample(returned, 12))]:
+        place = tmp_path / "cut"
+        (place / "data").mkdir(parents=True)
+        (place / "neurocore.yaml").write_text("project: {name: site}\n")
+        for name, content in replayed(root, done[:moment], chance).items():
+            (place / "data" / name).write_bytes(content)
+        site = Site(place)
+        assert check(site.store).problems == []
+        names = {data.decode().strip() for _, path, _, data in done[:moment] if path.endswith("started.txt")}
+        there = {run.run_id for run in site.store.list_runs(limit=100)}
+        assert names <= there
+        assert all(site.run(run_id).tags == ["seen"] for run_id in there)
+        site.store.close()
+        shutil.rmtree(place)

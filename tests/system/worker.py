@@ -9,6 +9,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from neurocore.errors import NeuroCoreError
 from neurocore.persistence import RunRecord, RunStore, build_run_store
 from neurocore.runtime.blueprint import parse_blueprint
 from neurocore.runtime.dispatch import InlineDispatcher
-from neurocore.runtime.executor import decide_gate, execute_blueprint_tracked, resume_blueprint
+from neurocore.runtime.executor import create_run, decide_gate, execute_blueprint_tracked, resume_blueprint
 from neurocore.runtime.sweep import sweep_once
 from neurocore.skills.loader import discover_skills
 from neurocore.skills.registry import SkillRegistry
@@ -144,6 +145,23 @@ def crowd(run_id: str, count: str) -> dict[str, Any]:
     return {"statuses": statuses, "said": [json.loads(file.read_text()) for file in files]}
 
 
+def starts(count: str) -> dict[str, Any]:
+    """So many runs started by four threads at the same time; each id is written down once its start has returned."""
+    config, registry, store = project()
+    blueprint = parse_blueprint(GATED)
+    written = os.open("started.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def start(number: int) -> None:
+        run_id = f"s{number}"
+        create_run(blueprint, registry, config, run_store=store, run_id=run_id, tags=["seen"])
+        os.write(written, f"{run_id}\n".encode())
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(start, range(int(count))))
+    store.close()
+    return {}
+
+
 PLACES = (
     "run.before_create", "run.after_create", "claim.after", "step.before_run", "step.after_run", "step.before_commit",
     "step.after_commit", "end.after_commit", "any moment", "any moment", "any moment",
@@ -217,7 +235,7 @@ def told(verb: str, arguments: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    whole: dict[str, Callable[..., dict[str, Any]]] = {"crowd": crowd, "mangle": mangle}
+    whole: dict[str, Callable[..., dict[str, Any]]] = {"crowd": crowd, "mangle": mangle, "starts": starts}
     if sys.argv[1] in whole:
         print(json.dumps(whole[sys.argv[1]](*sys.argv[2:])))
     else:
