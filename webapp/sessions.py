@@ -9,8 +9,8 @@ import secrets
 from datetime import timedelta
 from pathlib import Path
 
-from flask import Flask, request, session
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Request, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
 from neurocore import files
 from neurocore.config import NeuroCoreConfig
@@ -31,6 +31,12 @@ class Sessions(SecureCookieSessionInterface):
 
     def __init__(self, of: str) -> None:
         self._name = f"neurocore-{of}"
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """The session in the cookie; without a cookie, as programs come, a new one at once."""
+        if self.get_cookie_name(app) not in request.cookies:
+            return SecureCookieSession()
+        return super().open_session(app, request)
 
     def get_cookie_name(self, app: Flask) -> str:
         """`__Host-` is refused by browsers without TLS."""

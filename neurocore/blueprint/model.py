@@ -287,14 +287,25 @@ class Blueprint(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def snapshot(self) -> dict[str, Any]:
         """What is stored with a run: the definition, the exact text it was read from, and its gates."""
-        beside = {"source": self.source, "gates": self.gates}
-        return {**self.definition(), **{key: value for key, value in beside.items() if value is not None}}
+        return self._snapshot(self.definition())
 
     @property
     def hash(self) -> str:
         """SHA-256, hexadecimal, of the definition (not of its spelling in YAML), and of gates that skills bring."""
+        return self._hash(self.definition())
+
+    def recorded(self) -> tuple[dict[str, Any], str]:
+        """Return the snapshot and the hash, for which the definition is made once."""
+        definition = self.definition()
+        return self._snapshot(definition), self._hash(definition)
+
+    def _snapshot(self, definition: dict[str, Any]) -> dict[str, Any]:
+        beside = {"source": self.source, "gates": self.gates}
+        return {**definition, **{key: value for key, value in beside.items() if value is not None}}
+
+    def _hash(self, definition: dict[str, Any]) -> str:
         beside = {"gates": self.gates} if self.gates else {}
-        return hashlib.sha256(codec.canonical({**self.definition(), **beside})).hexdigest()
+        return hashlib.sha256(codec.canonical({**definition, **beside})).hexdigest()
 
     @classmethod
     def from_snapshot(cls, snapshot: Mapping[str, Any]) -> Self:

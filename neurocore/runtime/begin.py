@@ -128,11 +128,14 @@ def new_record(
         sentences = "\n".join(f"  {problem}" for problem in problems)
         raise BlueprintError(f"The blueprint {blueprint.name} cannot run:\n{sentences}", problems)
     blueprint = with_gates(blueprint, registry)
-    data = check_inputs(blueprint, dict(initial_data or {}), config.environ, nameable=nameable)
+    # Only secret inputs ask for the environment, and reading it takes longer than all other checks of them.
+    environ = config.environ if any(spec.secret for spec in blueprint.inputs.values()) else {}
+    data = check_inputs(blueprint, dict(initial_data or {}), environ, nameable=nameable)
     refuse_unless_storable(data, "Input")
     tags = _tags(tags)
     _refuse_secrets(data, tags, config)
     now = utcnow_iso()
+    snapshot, digest = blueprint.recorded()
     started = Event(
         at=now, kind="replayed" if replay_of else "started", who=who, known_by=known_by,
         data={"from": replay_of} if replay_of else {},
@@ -142,8 +145,8 @@ def new_record(
         blueprint_name=blueprint.name,
         blueprint_version=blueprint.version,
         blueprint_path=str(blueprint_path) if blueprint_path else None,
-        blueprint_snapshot=blueprint.snapshot(),
-        blueprint_hash=blueprint.hash,
+        blueprint_snapshot=snapshot,
+        blueprint_hash=digest,
         flow_type=blueprint.flow.type,
         title=render_title(blueprint, data),
         initial_data=data,

@@ -65,6 +65,7 @@ __all__ = [
     "execute_blueprint_tracked",
     "load_and_run",
     "load_run",
+    "load_summary",
     "replay_run",
     "resolve_run_id",
     "resume_blueprint",

@@ -33,6 +33,7 @@ from neurocore.runtime.executor import (
     decide_gate,
     delete_run,
     load_run,
+    load_summary,
     resolve_run_id,
 )
 from webapp.api.once import Begun
@@ -266,4 +267,4 @@ def _run(here: Services, run_id: str) -> RunRecord:
 
 
 def _standing(here: Services, run_id: str, decision: Decision | None = None) -> StandingDocument:
-    return make.standing(load_run(run_id, here.store), here.store, here.config, PROGRAM, decision=decision)
+    return make.standing(load_summary(run_id, here.store), here.store, here.config, PROGRAM, decision=decision)
