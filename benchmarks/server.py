@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import http.client
+import os
 import re
 import signal
 import socket
@@ -100,18 +101,21 @@ class Project:
         return context.metadata.run_id
 
     @contextmanager
-    def serving(self) -> Iterator[Server]:
-        """`neurocore serve` as a process."""
-        command = [sys.executable, "-m", "neurocore", "serve", "--port", "0"]
+    def serving(self, *more: str, under: tuple[str, ...] = ()) -> Iterator[Server]:
+        """`neurocore serve` as a process, with further options; perhaps as the child of a command that watches it."""
+        command = [*under, sys.executable, "-m", "neurocore", "serve", "--port", "0", *more]
         process = subprocess.Popen(command, cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        pid = process.pid
         try:
             assert process.stdout is not None
             told = next(match for line in process.stdout if (match := re.search(r"http://127\.0\.0\.1:(\d+)", line)))
-            server = Server(process.pid, int(told.group(1)))
+            children = psutil.Process(process.pid).children() if under else []
+            pid = children[0].pid if children else pid
+            server = Server(pid, int(told.group(1)))
             yield server
             server.leave()
         finally:
-            process.send_signal(signal.SIGTERM)
+            os.kill(pid, signal.SIGTERM)
             process.communicate(timeout=30)
             self.store.close()
 

@@ -105,3 +105,17 @@ def test_the_server_is_asked_over_http(tmp_path):
         assert decisions(project, server, 1).measured.endswith(" ms")
         assert open_pages(project, server, 4, 1).measured.endswith(" of a core")
         assert memory(project, server, 40).measured.endswith(" per 1,000")
+
+
+def test_a_start_that_is_counted_is_a_run_that_is_recorded(tmp_path):
+    from benchmarks import load
+    from benchmarks.server import Project
+
+    project = Project(tmp_path)
+    (tmp_path / "blueprints" / "starts.yaml").write_text(load.BLUEPRINT)
+    with project.serving("--no-dispatch") as server:
+        one, _ = load.rate(server, 1, 0.1)
+        two, cost = load.rate(server, 2, 0.1)
+        counted = project.store.blueprint_counts()["starts"]
+    assert counted == one + two > 0
+    assert cost > 0
