@@ -26,7 +26,7 @@ def decode(data: bytes) -> Any:
     return _decoded(_strict, data)
 
 
-def restore(data: bytes, *, objects: bool = True) -> Any:
+def restore(data: bytes | memoryview, *, objects: bool = True) -> Any:
     """Like `decode`, with an `Unreadable` in place of each part that cannot be restored: for looking, not for running.
 
     Without `objects`, no part is restored that is of a class of anybody's: for data that somebody else brings.
@@ -70,7 +70,7 @@ def _extension_of(data: bytes) -> msgspec.msgpack.Ext | None:
     return found if isinstance(found, msgspec.msgpack.Ext) else None
 
 
-def _decoded(unpack: Callable[[bytes], Any], data: bytes) -> Any:
+def _decoded(unpack: Callable[[bytes], Any], data: Any) -> Any:
     try:
         return unpack(data)
     except RecursionError:

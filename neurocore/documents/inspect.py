@@ -74,9 +74,9 @@ def gate_documents(run: RunRecord, gates: list[GateRecord], store: RunStore, *, 
         for gate in gates:
             whole = (store.load_gate(run.run_id, gate.node_id, gate.visit) if later else None) or gate
             if (gate.node_id, gate.visit) in waiting:
-                yield make.gate(whole, outlooks(run, gate, store), last_approved(run, gate, store))
+                yield make.gate(whole, outlooks(run, gate, store), last_approved(run, gate, store), later=later)
             else:
-                yield make.gate(whole)
+                yield make.gate(whole, later=later)
 
     return Later(items).unless(later)
 

@@ -9,10 +9,14 @@ from msgspec import Struct
 
 
 class Later(Struct, frozen=True):
-    """A list of a document, or a mapping, that is made while it is written. `items` makes it anew: items, or pairs."""
+    """A list of a document, a mapping or a text that is made while it is written.
+
+    `items` makes it anew: items, pairs, or pieces of the text.
+    """
 
     items: Callable[[], Iterable[Any]]
     mapping: bool = False
+    text: bool = False
 
     def unless(self, later: bool) -> Any:
         """This, or the list or mapping whole."""

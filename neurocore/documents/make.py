@@ -27,6 +27,7 @@ from neurocore.documents.runs import (
     WaitDocument,
 )
 from neurocore.documents.standing import state
+from neurocore.documents.stored import stored, stored_under
 from neurocore.persistence.base import GateStatus, RunStatus, StepStatus
 from neurocore.runtime.definition import shown, shown_under
 
@@ -96,35 +97,40 @@ def details(run: RunRecord, store: RunStore, config: NeuroCoreConfig, *, later: 
         completed_nodes=list(run.completed_nodes),
         driven_by=owner_label(run.owner) if base["state"] == "driven" else None,
         legacy=run.legacy,
-        initial_data=_values(run.initial_data).unless(later),
-        context=_decoded(store.load_context(run.run_id)).unless(later),
+        initial_data=_decoded(store.load_inputs(run.run_id), later),
+        context=_decoded(store.load_context(run.run_id), later),
     )
 
 
 def context_of(run: RunRecord, store: RunStore) -> dict[str, Any]:
     """The committed context as it stands, masked."""
-    context: dict[str, Any] = _decoded(store.load_context(run.run_id)).unless(False)
+    context: dict[str, Any] = _decoded(store.load_context(run.run_id), False)
     return context
 
 
-def _decoded(encoded: Mapping[str, bytes]) -> Later:
+def _decoded(encoded: Mapping[str, bytes], later: bool) -> Any:
     """Values as they are stored, decoded and masked; one whose class is not there as the data it is kept as."""
     from neurocore import codec
 
     def items() -> Iterator[tuple[str, Any]]:
         for key, data in encoded.items():
-            yield from shown({key: codec.restore(data)}).items()
+            if later and len(data) > codec.SLICE:
+                (name,) = shown({key: None})
+                yield name, stored_under(key, data)
+            else:
+                yield from shown({key: codec.restore(data)}).items()
 
-    return Later(items, mapping=True)
+    return Later(items, mapping=True).unless(later)
 
 
-def _values(values: Mapping[str, Any]) -> Later:
-    """Values masked."""
-    return Later(lambda: (pair for key, value in values.items() for pair in shown({key: value}).items()), mapping=True)
-
-
-def gate(record: GateRecord, preview: Preview | None = None, approved: LastApproved | None = None) -> GateDocument:
-    """A gate occurrence with its answers."""
+def gate(
+    record: GateRecord,
+    preview: Preview | None = None,
+    approved: LastApproved | None = None,
+    *,
+    later: bool = False,
+) -> GateDocument:
+    """A gate occurrence with its answers; `later` leaves what it shows to whoever writes the document."""
     return GateDocument(
         node=record.node_id,
         visit=record.visit,
@@ -132,7 +138,7 @@ def gate(record: GateRecord, preview: Preview | None = None, approved: LastAppro
         kind=record.kind,
         status=record.status.value,
         message=record.message,
-        shown=shown(record.values),
+        shown=stored(record.shown) if later and record.shown else shown(record.values),
         digest=record.digest,
         note_rule=record.policy.note,
         require=record.policy.require,
@@ -209,7 +215,7 @@ def step(record: StepRecord, *, full: bool = False, schema: Any = None, later: b
         duration_ms=record.duration_ms,
         error=record.error,
         error_type=record.error_type,
-        changes=_decoded(record.changes.set).unless(later),
+        changes=_decoded(record.changes.set, later),
         deleted=list(record.changes.deleted),
         config=shown(record.config, schema) if full else None,
         traceback=record.traceback if full else None,
@@ -263,7 +269,7 @@ def outcome(
 
     `later` leaves the context to whoever writes the document.
     """
-    data = _decoded(store.load_context(run.run_id)).unless(later)
+    data = _decoded(store.load_context(run.run_id), later)
     return OutcomeDocument(**_standing(run, store, config, program, decision), data=data)
 
 

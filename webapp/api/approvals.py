@@ -66,6 +66,6 @@ def _documents(here: Services, entries: list[GateEntry]) -> Any:
         for entry in entries:
             gate = here.store.load_gate(entry.run.run_id, entry.gate.node_id, entry.gate.visit)
             run = make.summary(entry.run, here.store, here.config)
-            yield ApprovalDocument(run=run, gate=make.gate(gate or entry.gate))
+            yield ApprovalDocument(run=run, gate=make.gate(gate or entry.gate, later=True))
 
     return Later(items)

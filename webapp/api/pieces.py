@@ -56,6 +56,10 @@ def pieces(value: Any, depth: int = 0) -> Iterator[bytes]:
         for place in range(0, len(value), PIECE):
             yield encoded(value[place : place + PIECE])[1:-1]
         yield b'"'
+    elif isinstance(value, Later) and value.text:
+        yield b'"'
+        yield from (encoded(one)[1:-1] for one in value.items())
+        yield b'"'
     elif isinstance(value, Later):
         yield from _mapping(value.items(), depth) if value.mapping else _list(value.items(), depth)
     elif isinstance(value, Struct):
