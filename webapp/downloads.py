@@ -10,12 +10,10 @@ from typing import IO
 from flask import Blueprint, Response, abort
 
 from neurocore import codec, numerals
+from neurocore.documents.stored import stored_under
 from neurocore.persistence.base import RunRecord
-from neurocore.runtime.executor import load_run
-from neurocore.secrets import mask
-from webapp import steps
-from webapp.api.pieces import encoded, pieces
 from webapp.marks import anchor
+from webapp.pieces import encoded, pieces
 from webapp.runs import summary
 from webapp.services import Services, services
 
@@ -49,7 +47,7 @@ def _values(run: RunRecord, what: str, here: Services) -> dict[str, bytes] | Non
     if what == "context":
         return here.store.load_context(run.run_id)
     if what == "inputs":
-        return {key: codec.encode(value) for key, value in load_run(run.run_id, here.store).initial_data.items()}
+        return here.store.load_inputs(run.run_id)
     if what.startswith("gate-"):
         gates = here.store.load_gates(run.run_id, narrow=True)
         meant = next((gate for gate in gates if anchor("gate", gate.node_id, gate.visit) == what), None)
@@ -84,10 +82,9 @@ def _read(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _json(values: dict[str, bytes]) -> Iterator[bytes]:
-    """One key after the other, so that a large context is never in memory as text as well."""
+    """One key after the other, and of a large value one part after the other."""
     yield b"{"
     for place, (key, data) in enumerate(values.items()):
-        value = mask({key: codec.plain(steps.decoded(data))})[key]
         yield (b",\n" if place else b"\n") + encoded(codec.plain(key)) + b": "
-        yield from pieces(value)
+        yield from pieces(stored_under(key, data))
     yield b"\n}\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
+from typing import Any
 
 from neurocore import codec
 from neurocore.blueprint.model import Blueprint
@@ -19,7 +20,13 @@ def stored_blueprint(text: str) -> Blueprint:
 
     The text itself is what is looked up, never a hash that is stored beside it: that may have been written by anybody.
     """
-    return Blueprint.from_snapshot(codec.from_jsonable(json.loads(text)))
+    return Blueprint.from_snapshot(stored_snapshot(text))
+
+
+def stored_snapshot(text: str) -> dict[str, Any]:
+    """The snapshot of a stored definition, with what is not of a blueprint's form too."""
+    snapshot: dict[str, Any] = codec.from_jsonable(json.loads(text)) if text else {}
+    return snapshot
 
 
 @lru_cache(maxsize=KEPT)

@@ -10,7 +10,7 @@ it was, is an error that names it.
 from neurocore.codec.decoding import decode, restore, secrets_in
 from neurocore.codec.encoding import canonical, encode, is_immutable, know_view
 from neurocore.codec.jsonable import data, from_jsonable, plain, to_jsonable
-from neurocore.codec.slices import SLICE, Encoded, slices
+from neurocore.codec.slicing import SLICE, Encoded, slices
 from neurocore.codec.tags import MAX_BYTES, MAX_DEPTH, SecretRef, Unreadable, register_codec
 from neurocore.errors import CodecError
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from neurocore import differences
 from neurocore.documents import make
 from neurocore.documents.runs import DiffDocument, StepDifferenceDocument
-from neurocore.gates.compare import compare_runs
+from neurocore.gates.compare import compare_runs, differing
 
 if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
     from neurocore.gates.compare import StepPair
     from neurocore.persistence.base import RunRecord, RunStore
-from neurocore.runtime.definition import definition
+from neurocore.runtime.definition import definition, shown
 
 
 def compare(
@@ -31,7 +31,7 @@ def compare(
     work = work or differences.Work()
     found = compare_runs(before.run_id, after.run_id, store, work=work, most=most)
     same = before.blueprint_hash == after.blueprint_hash
-    contexts = [make.context_of(run, store) for run in (before, after)]
+    contexts = [shown(one) for one in differing(*(store.load_context(run.run_id) for run in (before, after)))]
     return DiffDocument(
         before=make.summary(before, store, config),
         after=make.summary(after, store, config),
@@ -39,7 +39,7 @@ def compare(
         inputs=make.differences(found.inputs),
         steps=[_step(pair) for pair in found.steps],
         context=make.differences(differences.compare(*contexts, work=work, most=most)),
-        blueprint=[] if same else _definitions(before, after, schema_of),
+        blueprint=[] if same else _definitions(found.first, found.second, schema_of),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from neurocore.blueprint.stored import stored_snapshot
 from neurocore.documents import make
 from neurocore.documents.later import Later
 from neurocore.documents.runs import InspectDocument
@@ -12,6 +13,7 @@ from neurocore.documents.standing import state
 from neurocore.errors import NeuroCoreError
 from neurocore.gates import compare
 from neurocore.gates import preview as previews
+from neurocore.persistence.base import completed_nodes
 from neurocore.runtime.actions import actions
 from neurocore.runtime.definition import definition
 
@@ -36,12 +38,15 @@ def inspect(
     """Everything about a run; configuration, tracebacks, logs and the YAML with `full`.
 
     `schema_of` is as in `definition`; `program` is how the commands of `next` begin. `later` leaves the large parts to
-    whoever writes the document.
+    whoever writes the document; the run may then be a narrow one.
     """
-    gates = store.load_gates(run.run_id, narrow=later)
+    gates, steps = store.load_gates(run.run_id, narrow=later), store.load_steps(run.run_id)
+    if later:
+        run.completed_nodes = completed_nodes(steps)
+        run.blueprint_snapshot = stored_snapshot(store.load_definition(run.run_id)) if full else {}
     return InspectDocument(
         run=make.details(run, store, config, later=later),
-        steps=step_documents(store.load_steps(run.run_id), schema_of, full=full, later=later),
+        steps=step_documents(steps, schema_of, full=full, later=later),
         gates=gate_documents(run, gates, store, later=later),
         events=[make.event(event) for event in store.load_events(run.run_id)],
         next=make.next_commands(run, gates, state(run, config, store), run.run_id, program),

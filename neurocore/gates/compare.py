@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
 
 from neurocore import codec
+from neurocore.blueprint.stored import stored_snapshot
 from neurocore.differences import MOST, Difference, Work, compare
 from neurocore.errors import RunNotFound
 from neurocore.forms import form, same
@@ -54,7 +56,8 @@ def last_approved(run_id: str, node_id: str, run_store: RunStore) -> LastApprove
     run = run_store.load_summary(run_id)
     if run is None:
         raise RunNotFound(f"There is no run {run_id}.", run_id=run_id)
-    here = [gate for gate in run_store.load_gates(run_id) if same(gate.node_id, node_id) and gate.kind == "gate"]
+    gates = run_store.load_gates(run_id, narrow=True)
+    here = [gate for gate in gates if same(gate.node_id, node_id) and gate.kind == "gate"]
     decided = run_store.list_gates(
         status=(GateStatus.DONE,), blueprint=run.blueprint_name, limit=MAX_LOOKED_AT, narrow=True
     )  # fmt: skip
@@ -62,7 +65,8 @@ def last_approved(run_id: str, node_id: str, run_store: RunStore) -> LastApprove
         answer = entry.gate.decision
         fits = entry.run.run_id != run_id and same(entry.gate.node_id, node_id) and entry.gate.kind == "gate"
         if fits and answer is not None and answer.approved:
-            values = here[-1].values if here else {}
+            mine = run_store.load_gate(run_id, here[-1].node_id, here[-1].visit) if here else None
+            values = mine.values if mine is not None else {}
             gate = run_store.load_gate(entry.run.run_id, entry.gate.node_id, entry.gate.visit) or entry.gate
             return LastApproved(run=entry.run, gate=gate, values=values)
     return None
@@ -74,17 +78,19 @@ def compare_runs(
     """What differs between two runs: inputs, definition, and step by step what they set. Raises RunNotFound."""
     runs = []
     for run_id in (first, second):
-        run = run_store.load_run(run_id)
+        run = run_store.load_summary(run_id)
         if run is None:
             raise RunNotFound(f"There is no run {run_id}.", run_id=run_id)
+        run.blueprint_snapshot = stored_snapshot(run_store.load_definition(run_id))
         runs.append(run)
     one, other = runs
     work = work or Work()
     definitions = [{k: v for k, v in run.blueprint_snapshot.items() if k != "source"} for run in runs]
+    inputs = differing(run_store.load_inputs(first), run_store.load_inputs(second))
     return Comparison(
         first=one,
         second=other,
-        inputs=compare(one.initial_data, other.initial_data, work=work, most=most),
+        inputs=compare(*inputs, work=work, most=most),
         blueprint=compare(*definitions, work=work, most=most),
         steps=_pairs(work, most, run_store.load_steps(first), run_store.load_steps(second)),
     )
@@ -103,7 +109,11 @@ def _pairs(work: Work, most: int, first: list[StepRecord], second: list[StepReco
 
 
 def _outputs(one: StepRecord, other: StepRecord) -> list[dict[str, Any]]:
-    """What the two set, without the keys that both set to the same bytes."""
-    mine, theirs = one.changes.set, other.changes.set
+    """What the two set, where it differs."""
+    return differing(one.changes.set, other.changes.set)
+
+
+def differing(mine: Mapping[str, bytes], theirs: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    """Both restored, without the keys that have the same bytes in both."""
     same = {key for key, data in mine.items() if theirs.get(key) == data}
     return [{key: codec.restore(data) for key, data in found.items() if key not in same} for found in (mine, theirs)]

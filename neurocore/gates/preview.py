@@ -46,7 +46,7 @@ class Preview(Struct, frozen=True, kw_only=True):
 
 def preview(run_id: str, run_store: RunStore, gate: str | None = None, visit: int | None = None) -> Preview:
     """What approving and rejecting an open occurrence lead to. Raises RunNotFound or NoOpenGate."""
-    definition, gates = run_store.load_definition(run_id), run_store.load_gates(run_id)
+    definition, gates = run_store.load_definition(run_id), run_store.load_gates(run_id, narrow=True)
     if not definition:
         raise RunNotFound(f"There is no run {run_id}.", run_id=run_id)
     found = [

@@ -84,10 +84,15 @@ def fold(initial: Mapping[str, bytes], steps: Iterable[StepRecord]) -> dict[str,
     return context
 
 
+def completed_nodes(steps: Iterable[StepRecord]) -> list[str]:
+    """The node of every visit that is completed, in the order of commits."""
+    done = sorted((step for step in steps if step.status is StepStatus.COMPLETED), key=lambda step: step.commit_index)
+    return [step.node_id or step.component for step in done]
+
+
 def complete(run: RunRecord, steps: Sequence[StepRecord]) -> RunRecord:
     """Fill in what follows from the steps: `completed_nodes`, and `final_context` as data and metadata."""
-    done = sorted((step for step in steps if step.status is StepStatus.COMPLETED), key=lambda step: step.commit_index)
-    run.completed_nodes = [step.node_id or step.component for step in done]
+    run.completed_nodes = completed_nodes(steps)
     initial = {key: codec.encode(value) for key, value in run.initial_data.items()}
     data = {key: codec.restore(value) for key, value in fold(initial, steps).items()}
     run.final_context = {

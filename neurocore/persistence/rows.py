@@ -301,13 +301,13 @@ _by_commit = operator.attrgetter("commit_index")
 _edges = msgspec.json.Decoder(tuple[int, ...]).decode
 
 
-_first = operator.itemgetter(0)
+first = operator.itemgetter(0)
 
 
 def fold_changes(found: Iterable[tuple[int, bytes]]) -> dict[str, bytes]:
     """The context that inputs (at -1) and the changes of steps make, in the order of their commits."""
     context: dict[str, bytes] = {}
-    for commit_index, data in sorted(found, key=_first):
+    for commit_index, data in found:
         if commit_index < 0:
             context.update(initial_of(data))
             continue

@@ -36,6 +36,7 @@ from neurocore.persistence.base import (
 )
 from neurocore.persistence.database import Database
 from neurocore.persistence.derive import search_key, single_filters, summed
+from neurocore.persistence.folding import changes
 from neurocore.persistence.sqlite_cursors import cursor, gate_key, gate_place, key, place
 from neurocore.persistence.troubles import Damaged, Telling
 
@@ -167,7 +168,7 @@ class SQLiteReads(RunStore):
 
     def load_context(self, run_id: str) -> dict[str, bytes]:
         """The committed context, encoded values by key; nothing is decoded on the way."""
-        return self._made(rows.fold_changes, self._db.rows(_Q["load_changes"], {"run_id": run_id}))
+        return self._made(rows.fold_changes, changes(self._db, run_id))
 
     def load_values(self, run_id: str, keys: Collection[str]) -> dict[str, bytes]:
         """Some values of the committed context; changes in which no key's name stands are not even unpacked."""
@@ -175,8 +176,8 @@ class SQLiteReads(RunStore):
         if not wanted:
             return {}
         names = [key.encode("utf-8", "surrogatepass") for key in wanted]
-        changes = self._db.rows(_Q["load_changes"], {"run_id": run_id})
-        context = self._made(rows.fold_changes, [row for row in changes if any(name in row[1] for name in names)])
+        touching = (row for row in changes(self._db, run_id) if any(name in row[1] for name in names))
+        context = self._made(rows.fold_changes, touching)
         return {key: data for key, data in context.items() if key in wanted}
 
     def load_inputs(self, run_id: str) -> dict[str, bytes]:
@@ -210,7 +211,7 @@ class SQLiteReads(RunStore):
         changes = [(row["commit_index"], row["changes"]) for row in found if row["changes"] is not None]
         return Recorded(
             inputs={} if inputs is None else dict(self._made(rows.initial_of, inputs)),
-            context=self._made(rows.fold_changes, changes),
+            context=self._made(rows.fold_changes, sorted(changes, key=rows.first)),
             ended=self._made(rows.ended_of, ended),
             others=[self._made(rows.open_step_of, run_id, row) for row in others],
         )

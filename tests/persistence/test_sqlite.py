@@ -404,3 +404,16 @@ def test_a_store_that_is_closed_lets_other_threads_read_to_the_end_of_what_they_
         connection.execute("SELECT 1")
     with pytest.raises(StoreError, match="was closed"):
         store.list_runs()
+
+
+def test_a_context_of_large_values_is_read_one_change_after_the_other_and_is_the_same(store, monkeypatch):
+    driven = run("r", owner="me", epoch=1, initial_data={"given": "at first", "gone": 1})
+    store.create_run(driven)
+    for index, value in enumerate(("a", "b", "c")):
+        changed = step("r", index, sets={"same": value * 1000, value: index}, commit_index=3 - index)
+        store.commit(turn(driven, owner="me", steps=[changed]))
+    at_once = store.load_context("r")
+    monkeypatch.setattr("neurocore.persistence.folding.MUCH", 10)
+    assert list(store.load_context("r").items()) == list(at_once.items())
+    assert codec.decode(at_once["same"]) == "a" * 1000, "the order is that of the commits"
+    assert store.load_values("r", ["same", "given"]) == {key: at_once[key] for key in ("given", "same")}

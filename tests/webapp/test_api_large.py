@@ -15,7 +15,7 @@ from neurocore.documents import make
 from neurocore.documents.inspect import inspect
 from neurocore.documents.later import Later
 from neurocore.persistence.base import LogLine
-from webapp.api import pieces
+from webapp import pieces
 from webapp.server import Front
 
 API = "/api/v1"

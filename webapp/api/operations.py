@@ -13,9 +13,9 @@ from msgspec import Struct
 from neurocore import typed
 from neurocore.errors import InputError
 from webapp.api import once
-from webapp.api.pieces import body
 from webapp.limits import MAX_JSON_DEPTH, too_deep
 from webapp.permissions import Action, action
+from webapp.pieces import body
 from webapp.services import services
 
 PREFIX = "/api/v1"

@@ -14,8 +14,8 @@ from neurocore import errors
 from neurocore.documents import make
 from neurocore.documents.runs import AnswerDocument, DeletedDocument, GateDocument
 from webapp.api.once import KeyInFlight, KeyUsed
-from webapp.api.pieces import encoded
 from webapp.failures import status_of
+from webapp.pieces import encoded
 
 #: Where each kind is explained; a kind's address is this one and `#<kind>`.
 ADDRESS = "/api/v1/problems"

@@ -27,7 +27,7 @@ from neurocore.documents.runs import (
 from neurocore.errors import NotFoundError
 from neurocore.moments import TAKEN
 from neurocore.persistence.base import RunRecord
-from neurocore.runtime.executor import load_run, resolve_run_id
+from neurocore.runtime.executor import load_run, load_summary, resolve_run_id
 from webapp import filters
 from webapp.api import waiting
 from webapp.api.operations import get, unless_seen
@@ -143,7 +143,6 @@ def show_run(here: Services, run_id: str, query: RunQuery) -> OutcomeDocument:
 def inspect_run(here: Services, run_id: str, query: FullQuery) -> InspectDocument:
     """Everything about a run: what it was given, its steps, gates and activity, and what can be done with it."""
     run = _run(here, run_id)
-    run.final_context = None  # the document makes it from what is stored, value by value
     return inspected(run, here.store, here.config, here.schema_of, PROGRAM, full=query.full, later=True)
 
 
@@ -218,4 +217,5 @@ def compare_runs(here: Services, run_id: str, other_id: str) -> DiffDocument:
 
 
 def _run(here: Services, run_id: str) -> RunRecord:
-    return load_run(resolve_run_id(run_id, here.store), here.store)
+    """The run without its data, which each document reads from the store as it is written."""
+    return load_summary(resolve_run_id(run_id, here.store), here.store)

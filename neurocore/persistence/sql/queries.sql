@@ -210,6 +210,14 @@ WHERE r.run_id = :run_id AND s.changes IS NOT NULL
 UNION ALL
 SELECT -1, i.initial_data FROM run_inputs AS i JOIN runs AS r ON r.run = i.run WHERE r.run_id = :run_id
 
+-- order_of_changes: In which order the steps changed the context.
+SELECT s.step_index, s.commit_index FROM steps AS s JOIN runs AS r ON r.run = s.run
+WHERE r.run_id = ? AND s.changes IS NOT NULL ORDER BY s.commit_index
+
+-- load_step_changes: What one step did to the context.
+SELECT s.changes FROM steps AS s JOIN runs AS r ON r.run = s.run
+WHERE r.run_id = ? AND s.step_index = ?
+
 -- step_summaries: Steps beyond an index without their wide columns.
 SELECT {narrow_step} FROM steps AS s JOIN runs AS r ON r.run = s.run
 WHERE r.run_id = ? AND s.step_index > ? ORDER BY s.step_index LIMIT ?

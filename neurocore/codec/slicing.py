@@ -1,4 +1,4 @@
-"""Large encoded values, a part at a time: nobody needs 25 MB as objects of Python to look at them one after the other."""
+"""Large encoded values, a part at a time: 25 MB of them need not be objects of Python all at once."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _text(view: memoryview, head: _Head) -> Iterator[str]:
     while place < last:
         end = min(place + SLICE, last)
         while end < last and view[end] & 0xC0 == 0x80:  # within a character
-            end -= 1
+            end += 1
         yield str(view[place:end], "utf-8", "replace")
         place = end
 

@@ -1,0 +1,43 @@
+"""The changes that a run's steps made to its context, read so that no more than one large one is in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from neurocore.persistence import rows
+
+if TYPE_CHECKING:
+    from neurocore.persistence.database import Database
+
+#: So many bytes of changes are read at once.
+MUCH = 8 * 1024 * 1024
+
+_Q = rows.queries()
+
+
+def changes(database: Database, run_id: str) -> Iterable[Any]:
+    """Return what a run was given, at -1, and what each step did to that, in the order of commits, as it is stored."""
+    found, size = [], 0
+    with database.read() as connection:
+        for row in connection.execute(_Q["load_changes"], {"run_id": run_id}):
+            found.append(row)
+            size += len(row[1])
+            if size > MUCH:
+                break
+        else:
+            return sorted(found, key=rows.first)
+    found.clear()
+    return _one_by_one(database, run_id)
+
+
+def _one_by_one(database: Database, run_id: str) -> Iterator[tuple[int, bytes]]:
+    with database.snapshot():
+        given = database.row(_Q["load_initial_data"], (run_id,))
+        if given is not None:
+            yield -1, given["initial_data"]
+        del given
+        for index, commit in database.rows(_Q["order_of_changes"], (run_id,)):
+            row = database.row(_Q["load_step_changes"], (run_id, index))
+            if row is not None:
+                yield commit, row[0]
