@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -68,11 +69,15 @@ class Runtime(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Web(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The dashboard. `public_url` is what copied links begin with; `proxies` how many proxies stand in front."""
+    """The dashboard. `public_url` is what copied links begin with; `proxies` how many proxies stand in front.
+
+    `root_path` is the path below which it is seen; None takes the one in `public_url`.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8321
     public_url: str | None = None
+    root_path: str | None = None
     allowed_hosts: list[str] = []
     link_preview: Literal["none", "status", "full"] = "none"
     proxies: Annotated[int, Meta(ge=0, le=10)] = 0
@@ -301,12 +306,10 @@ class _Reading:
                 references = list(_references(data)) if "${" in (text or "") else []
                 for place, found in references:
                     document.add(place, f"{found} is not resolved here, only in skills and llm; {_instead(place)}")
-                wrong = _no_links(dict(_pairs(data.get("web"))).get("public_url"))
-                if wrong and ("web", "public_url") not in dict(references):
-                    document.add(("web", "public_url"), wrong)
-                wrong = zone_problem(dict(_pairs(data.get("project"))).get("timezone"))
-                if wrong and ("project", "timezone") not in dict(references):
-                    document.add(("project", "timezone"), wrong)
+                for (section, key), problem_of in _CHECKED.items():
+                    wrong = problem_of(dict(_pairs(data.get(section))).get(key))
+                    if wrong and (section, key) not in dict(references):
+                        document.add((section, key), wrong)
                 self.origins = {dotted(p): f"{self.file.name}:{line}" for p, (line, _) in document.marks.items() if p}
             else:
                 document.add((), f"It must be a mapping of sections: {', '.join(SECTIONS)}.")
@@ -345,8 +348,8 @@ class _Reading:
             _normalise(data)
             if not document.problems:
                 check(document, holder[key], fields[key])
-                wrong = _no_links(value) if (section, key) == ("web", "public_url") else None
-                wrong = zone_problem(value) if (section, key) == ("project", "timezone") else wrong
+                problem_of = _CHECKED.get((section, key))
+                wrong = problem_of(value) if problem_of is not None else None
                 if wrong:
                     document.add((), wrong)
         self.problems += document.problems
@@ -392,6 +395,21 @@ def _no_links(url: Any) -> str | None:
     if fits and not any(one in "?#" or one.isspace() or not one.isprintable() for one in url):
         return None
     return f"No links can begin with {url[:200]!r}: it must be http:// or https:// with a host, and no ? or # behind."
+
+
+def _no_root(path: Any) -> str | None:
+    """Why the dashboard cannot be seen below this path, or None."""
+    if not isinstance(path, str) or re.fullmatch(r"(?:(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+/?|/?)", path, re.ASCII):
+        return None
+    return f"It is no path: {path[:200]!r}; write /flows, of letters, digits and . _ ~ - between slashes."
+
+
+#: Settings whose values are looked at more closely: what is wrong with one.
+_CHECKED = {
+    ("web", "public_url"): _no_links,
+    ("web", "root_path"): _no_root,
+    ("project", "timezone"): zone_problem,
+}
 
 
 def _references(data: dict[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:

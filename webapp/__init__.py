@@ -30,7 +30,21 @@ def create_app(
     `store` and `dispatcher` are made from the configuration when they are not given; runs are then driven on threads of
     this process. Raises ConfigError, StoreError or UsageError (persistence is disabled).
     """
-    from webapp import assets, csp, csrf, failures, frame, hosts, limits, marks, ops, permissions, previews, sessions
+    from webapp import (
+        assets,
+        csp,
+        csrf,
+        failures,
+        frame,
+        hosts,
+        limits,
+        marks,
+        ops,
+        permissions,
+        previews,
+        proxies,
+        sessions,
+    )
     from webapp.services import Leave, Services
 
     config = config or load_config()
@@ -45,10 +59,11 @@ def create_app(
 
     # The order is the order of the checks: who is asked, how much is sent, from where, by whom.
     ops.init_app(app, here)
+    proxies.init_app(app, config)
     hosts.init_app(app, config)
     limits.init_app(app)
     sessions.init_app(app, config)
-    csrf.init_app(app)
+    csrf.init_app(app, config)
     permissions.init_app(app)
     previews.init_app(app)
     csp.init_app(app)

@@ -77,6 +77,7 @@ def serve(
     from neurocore.config import load_config
     from neurocore.persistence import build_run_store
     from webapp import create_app
+    from webapp.proxies import root_path
     from webapp.services import Leave
     from webapp.watchdog import Watchdog
 
@@ -96,7 +97,7 @@ def serve(
     dispatcher = here.dispatcher
     _ = here.registry  # loaded before anybody looks: values of classes that skills bring are shown as these show them
     front = _listen(app, config, host, config.web.port if port is None else port)
-    address = f"http://{_shown(host)}:{front.port}"
+    address = f"http://{_shown(host)}:{front.port}{root_path(config)}"
     try:
         _tell(address, config, store)
     except BaseException:  # nobody can be told where it is

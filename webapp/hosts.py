@@ -6,7 +6,6 @@ import re
 from urllib.parse import urlsplit
 
 from flask import Flask, abort, request
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from neurocore.config import NeuroCoreConfig
 
@@ -15,11 +14,8 @@ WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - these are names tha
 
 
 def init_app(app: Flask, config: NeuroCoreConfig) -> None:
-    """Refuse requests whose Host header names somebody else; trust proxies' headers only as far as configured."""
+    """Refuse requests whose Host header names somebody else."""
     known = allowed_names(config)
-    if config.web.proxies:
-        count = config.web.proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
 
     @app.before_request
     def check_host() -> None:
@@ -30,7 +26,7 @@ def init_app(app: Flask, config: NeuroCoreConfig) -> None:
             abort(
                 400,
                 f"This dashboard does not answer to the name {name[:200]!r}; "
-                "add it to web.allowed_hosts in neurocore.yaml if it should.",
+                "if it should, add it to web.allowed_hosts in neurocore.yaml, or set web.public_url.",
             )
 
 

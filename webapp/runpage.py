@@ -258,7 +258,7 @@ class RunPage:
         """What "copy link" copies: the whole id under the public address."""
         base = self.services.config.web.public_url
         path = run_url(self.run.run_id)
-        return f"{base.rstrip('/')}{path}" if base else path
+        return f"{base.rstrip('/')}{path.removeprefix(request.script_root)}" if base else path
 
     @property
     def worked_since(self) -> str:

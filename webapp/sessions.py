@@ -23,7 +23,7 @@ _LEAST = 32
 
 
 class Sessions(SecureCookieSessionInterface):
-    """Behind TLS the cookie is Secure and bound to this host by its prefix; on plain loopback it cannot be.
+    """Behind TLS the cookie is Secure, and bound to this host by its prefix; on plain loopback it cannot be.
 
     A browser sends a host's cookies to all of its ports. The cookie is therefore named for the project (`of`), so that
     the dashboards of two projects on one machine do not end each other's sessions, and with them each other's forms.
@@ -39,16 +39,18 @@ class Sessions(SecureCookieSessionInterface):
         return super().open_session(app, request)
 
     def get_cookie_name(self, app: Flask) -> str:
-        """`__Host-` is refused by browsers without TLS."""
-        return f"__Host-{self._name}" if request.is_secure else self._name
+        """Browsers refuse both prefixes without TLS, and `__Host-` below a path."""
+        if not request.is_secure:
+            return self._name
+        return f"__Secure-{self._name}" if request.script_root else f"__Host-{self._name}"
 
     def get_cookie_secure(self, app: Flask) -> bool:
         """Only over TLS where there is TLS."""
         return request.is_secure
 
     def get_cookie_path(self, app: Flask) -> str:
-        """`__Host-` asks for the root."""
-        return "/"
+        """The path below which the dashboard is seen; `__Host-` asks for the root."""
+        return request.script_root or "/"
 
 
 def init_app(app: Flask, config: NeuroCoreConfig) -> None:

@@ -15,7 +15,7 @@ document.getElementById("theme")?.addEventListener("click", () => {
     : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = dark ? "light" : "dark";
   const secure = location.protocol === "https:" ? "; Secure" : "";
-  document.cookie = `theme=${root.dataset.theme}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
+  document.cookie = `theme=${root.dataset.theme}; Path=${root.dataset.root || "/"}; Max-Age=31536000; SameSite=Lax${secure}`;
 });
 
 // ---------------------------------------------------------------- copy a link
