@@ -13,6 +13,8 @@ from pathlib import Path
 
 from benchmarks.measure import Row
 from benchmarks.server import Project, Server
+from neurocore.blueprint.load import load_blueprint
+from neurocore.runtime.executor import execute_blueprint_tracked
 
 BLUEPRINT = """
 name: starts
@@ -30,7 +32,7 @@ SLOW_SYNC = 5_000
 
 def rows(*, quick: bool) -> list[Row]:
     """The table's lines about load."""
-    return _starts(0.5 if quick else 4, 1 if quick else 3)
+    return [*_starts(0.5 if quick else 4, 1 if quick else 3), _large_answer(20_000 if quick else 320_000)]
 
 
 def _starts(seconds: float, rounds: int) -> list[Row]:
@@ -62,6 +64,36 @@ def _accepted(seconds: float, rounds: int, *more: str, slow: bool = False) -> tu
                 found.append((one / seconds, eight / seconds, cost))
     ones, eights, costs = (sorted(column)[rounds // 2] for column in zip(*found, strict=True))
     return ones, eights, costs
+
+
+def _large_answer(count: int) -> Row:
+    """How much memory the server takes at most for an answer over so many records, beside the answer's size."""
+    with tempfile.TemporaryDirectory() as name:
+        project = Project(Path(name))
+        (project.root / "blueprints" / "large.yaml").write_text(
+            "name: large\nflow: {steps: [{approval: {name: ok}}]}\n"
+        )
+        made = load_blueprint(project.root / "blueprints" / "large.yaml")
+        records = [{"iban": f"DE{number:018}", "name": "Somebody", "amount": number * 1.5} for number in range(count)]
+        run = execute_blueprint_tracked(
+            made, project.registry, project.config, run_store=project.store, initial_data={"rows": records}
+        )
+        with project.serving("--no-dispatch") as server:
+            browser = server.browser()
+            browser.ask("/api/v1/runs")  # code is loaded
+            process = Path(f"/proc/{server.process.pid}")
+            (process / "clear_refs").write_text("5")  # the peak begins anew
+            before = _peak(process)
+            size = len(browser.ask(f"/api/v1/runs/{run.metadata.run_id}"))
+            more = _peak(process) - before
+    what = f"memory for an answer of {size / 1e6:.0f} MB of the API, at most"
+    return Row(what, f"{more / 1e6:.0f} MB, {more / size:.1f}×", aim="≤ 4×")
+
+
+def _peak(process: Path) -> int:
+    found = re.search(r"VmHWM:\s+(\d+) kB", (process / "status").read_text())
+    assert found is not None
+    return int(found.group(1)) * 1024
 
 
 def _slow() -> tuple[str, ...]:

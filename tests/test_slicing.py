@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import tracemalloc
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -91,6 +92,18 @@ def test_no_part_is_much_larger_than_a_slice():
         sizes = [len(piece) for piece in pieces(stored(whole))]
         assert max(sizes) < 5 * codec.SLICE
         assert len(sizes) > 10
+
+
+def test_writing_a_large_value_takes_the_memory_of_a_few_parts():
+    data = codec.encode(rows(60_000))
+    tracemalloc.start()
+    try:
+        written_bytes = sum(len(piece) for piece in pieces(stored(data)))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert written_bytes > 3_000_000
+    assert peak < 2_000_000, "the whole as objects takes thirty times as much"
 
 
 def test_a_value_that_is_damaged_is_shown_as_unreadable_and_not_in_part():
