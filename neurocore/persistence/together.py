@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from neurocore import forks
 from neurocore.errors import StoreError
 from neurocore.failpoints import failpoint
 from neurocore.persistence.troubles import Telling
@@ -31,9 +32,14 @@ class Together:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
         self._waiting: list[_Part] = []
         self._is_led = False
+        forks.begin_anew(self)
+
+    def leave_parent(self) -> None:
+        """Wait for none of the parent's threads in a forked child."""
+        self._waiting, self._is_led = [], False
 
     def write(self, act: Callable[[sqlite3.Connection], _Made]) -> _Made:
         """Call `act` within a transaction, and return what it returned when that is committed and synced.
@@ -45,13 +51,30 @@ class Together:
             self._waiting.append(mine)
             leads, self._is_led = not self._is_led, True
         if not leads:
-            mine.told.acquire()
+            try:
+                mine.told.acquire()
+            except BaseException:  # Ctrl-C: the others must not wait for this thread to lead
+                self._withdraw(mine)
+                raise
         if not mine.is_done:
             self._lead(mine)
         if mine.error is not None:
             raise mine.error
         made: _Made = mine.made
         return made
+
+    def _withdraw(self, mine: _Part) -> None:
+        """Take back what was not written yet, and let another thread lead where this one was to."""
+        with self._lock:
+            if mine not in self._waiting:
+                return  # it is being written, or was
+            self._waiting.remove(mine)
+            heirs = self._waiting[:1] if mine.leads else []
+            self._is_led = bool(heirs) if mine.leads else self._is_led
+            for heir in heirs:
+                heir.leads = True
+        for heir in heirs:
+            heir.told.release()
 
     def _lead(self, mine: _Part) -> None:
         parts: list[_Part] = []
@@ -99,6 +122,8 @@ class Together:
         with self._lock:
             heirs = self._waiting[:1]
             self._is_led = bool(heirs)
+            for heir in heirs:
+                heir.leads = True
         for part in (*parts, *heirs):
             if part is not mine:
                 part.told.release()
@@ -107,7 +132,7 @@ class Together:
 class _Part:
     """What one thread writes, and how that went."""
 
-    __slots__ = ("act", "made", "told", "is_done", "error")
+    __slots__ = ("act", "made", "told", "is_done", "leads", "error")
 
     def __init__(self, act: Callable[[sqlite3.Connection], Any]) -> None:
         self.act = act
@@ -116,4 +141,6 @@ class _Part:
         self.told = threading.Lock()
         self.told.acquire()
         self.is_done = False
+        #: Whether its thread was chosen to lead the next commit.
+        self.leads = False
         self.error: Exception | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -170,3 +171,44 @@ def test_who_is_interrupted_leads_nobody_into_waiting_for_ever(store):
         assert all("interrupted" in str(one.exception(60)) for one in others)
     store.create_run(run("d"))
     assert there(store) == ["d"]
+
+
+def test_who_is_interrupted_while_it_waits_is_not_waited_for(store):
+    before, go = threading.Event(), threading.Event()
+
+    def stop():
+        before.set()
+        assert go.wait(60)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    def when_it_waits():
+        until(lambda: len(store.database.together._waiting) == 1, "that the main thread waits")
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+
+    heard = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with failpoints.arm("together.before_commit", stop), ThreadPoolExecutor(3) as threads:
+            first = threads.submit(store.create_run, run("first"))
+            assert before.wait(60)
+            threads.submit(when_it_waits)
+            with pytest.raises(KeyboardInterrupt):
+                store.create_run(run("interrupted"))
+            third = threads.submit(store.create_run, run("third"))
+            until(lambda: len(store.database.together._waiting) == 1, "that the third waits")
+            go.set()
+            first.result(60)
+            third.result(60)
+    finally:
+        signal.signal(signal.SIGUSR1, heard)
+    store.create_run(run("fourth"))
+    assert there(store) == ["first", "fourth", "third"]
+
+
+def test_a_forked_child_waits_for_none_of_its_parent_s_threads(store):
+    shared = store.database.together
+    shared._is_led, shared._waiting = True, [object()]
+    shared.leave_parent()
+    store.create_run(run("a"))
+    assert there(store) == ["a"]
