@@ -67,6 +67,10 @@ class Skill:
 
     skill_meta: ClassVar[SkillMeta]
     is_gate: ClassVar[bool] = False
+    #: The keys of the configuration at which templates stand; for a gate its `message`, where this names none.
+    template_keys: ClassVar[tuple[str, ...]] = ()
+    #: Whether an instance sets one key: that which its configuration calls `output`, else its own name.
+    sets_output: ClassVar[bool] = False
     _project_root: Path | None = None
 
     def __init__(self, name: str | None = None) -> None:
@@ -127,8 +131,8 @@ class Skill:
 
     @classmethod
     def template_problems(cls, config: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        """Where in a configuration a template stands that is none, and why; a gate's message is one."""
-        return templates.problems(config, "message") if cls.is_gate else iter(())
+        """Where in a configuration a template stands that is none, and why; `template_keys` says where they stand."""
+        return templates.problems(config, *cls._template_keys())
 
     @classmethod
     def modules_of(cls, config: dict[str, Any]) -> Iterable[str]:
@@ -138,12 +142,17 @@ class Skill:
     @classmethod
     def keys_read(cls, config: dict[str, Any]) -> Iterable[str] | None:
         """The context keys that an instance with this configuration needs; None: those that `consumes` names."""
-        return templates.needed_by(config, "message") if cls.is_gate else None
+        keys = cls._template_keys()
+        return templates.needed_by(config, *keys) if keys else None
 
     @classmethod
     def keys_set(cls, config: dict[str, Any], name: str) -> Iterable[str] | None:
         """The context keys that a component of this name and configuration sets; None: those that `provides` names."""
-        return None
+        return [str(config.get("output", name))] if cls.sets_output else None
+
+    @classmethod
+    def _template_keys(cls) -> tuple[str, ...]:
+        return cls.template_keys or (("message",) if cls.is_gate else ())
 
     @classmethod
     def project_problems(cls, config: dict[str, Any], root: Path) -> Iterable[str]:

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -59,20 +59,8 @@ class CommandSkill(AsyncSkill):
         },
     )
 
-    @classmethod
-    def keys_read(cls, config: dict[str, Any]) -> Iterable[str]:
-        """What its templates need."""
-        return templates.needed_by(config, "argv", "stdin")
-
-    @classmethod
-    def keys_set(cls, config: dict[str, Any], name: str) -> Iterable[str]:
-        """Its output."""
-        return [str(config.get("output", name))]
-
-    @classmethod
-    def template_problems(cls, config: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        """What is no template of those that are filled in."""
-        return templates.problems(config, "argv", "stdin")
+    template_keys = ("argv", "stdin")
+    sets_output = True
 
     async def process(self, context: FlowContext) -> FlowContext:
         """Run the program."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from neurocore import log
@@ -54,21 +54,14 @@ class HttpSkill(AsyncSkill):
         },
     )
 
+    template_keys = ("url", "body")
+    sets_output = True
+
     @classmethod
     def keys_read(cls, config: dict[str, Any]) -> Iterable[str]:
         """What its templates need, and what it sends as JSON."""
         sent = [config["json_from"]] if isinstance(config.get("json_from"), str) else []
-        return [*templates.needed_by(config, "url", "body"), *sent]
-
-    @classmethod
-    def keys_set(cls, config: dict[str, Any], name: str) -> Iterable[str]:
-        """Its output."""
-        return [str(config.get("output", name))]
-
-    @classmethod
-    def template_problems(cls, config: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        """What is no template of those that are filled in."""
-        return templates.problems(config, "url", "body")
+        return [*(super().keys_read(config) or ()), *sent]
 
     async def process(self, context: FlowContext) -> FlowContext:
         """Send the request."""

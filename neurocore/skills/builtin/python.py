@@ -40,16 +40,13 @@ class PythonSkill(Skill):
         },
     )
 
+    sets_output = True
+
     @classmethod
     def keys_read(cls, config: dict[str, Any]) -> Iterable[str]:
         """What its arguments are taken from."""
         arguments = config.get("arguments")
         return [str(key) for key in arguments.values()] if isinstance(arguments, dict) else []
-
-    @classmethod
-    def keys_set(cls, config: dict[str, Any], name: str) -> Iterable[str]:
-        """Its output."""
-        return [str(config.get("output", name))]
 
     @classmethod
     def modules_of(cls, config: dict[str, Any]) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from neurocore.context import FlowContext
@@ -37,20 +37,13 @@ class TemplateSkill(Skill):
         },
     )
 
-    @classmethod
-    def keys_read(cls, config: dict[str, Any]) -> Iterable[str]:
-        """What its templates need."""
-        return templates.needed_by(config, "template", "file")
-
-    @classmethod
-    def keys_set(cls, config: dict[str, Any], name: str) -> Iterable[str]:
-        """Its output."""
-        return [str(config.get("output", name))]
+    template_keys = ("template", "file")
+    sets_output = True
 
     @classmethod
     def template_problems(cls, config: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """What is no template of those that are filled in, and a file that is confined to no folder."""
-        found = list(templates.problems(config, "template", "file"))
+        found = list(super().template_problems(config))
         file = config.get("file")
         if "folder" not in config and isinstance(file, str) and not find_references(file):
             wrong = folder_problem(file)
