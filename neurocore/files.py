@@ -56,6 +56,16 @@ def make_folder(path: Path, mode: int = PRIVATE, *, like: Path | None = None) ->
     return True
 
 
+def sync(*paths: Path) -> None:
+    """Wait until the content of files, and the names in folders, are on the disk. Raises OSError."""
+    for path in paths:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+
 def share(file: int, mode: int, *, like: Path | None = None, folder: bool = False, most: int = 0o777) -> None:
     """Give an open file its permissions, and the owner and group of `like` (SQLite does that with its log for root).
 

@@ -58,7 +58,7 @@ def preview(run_id: str, run_store: RunStore, gate: str | None = None, visit: in
         raise NoOpenGate(f"Run {run_id} has no open gate{f' {gate}' if gate else ''}.")
     plan = stored_plan(definition)
     progress = Progress(plan)
-    progress.restore(outcomes(run_store.load_progress(run_id)[0], gates))
+    progress.restore(outcomes(run_store.load_ended(run_id), gates))
     needed = [name for name, spec in stored_blueprint(definition).outputs.items() if spec.is_required]
     set_already = run_store.load_values(run_id, needed)
     return outlooks(plan, found[0], progress, unset=[name for name in needed if name not in set_already])

@@ -7,7 +7,6 @@ while it is in use, and pruned by its indexes.
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from neurocore.persistence import migrate, rows
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.database import refuse_stale
 from neurocore.persistence.derive import last_hash
-from neurocore.persistence.home import mark_copy
+from neurocore.persistence.home import finish_copy
 from neurocore.persistence.moving import ids
 from neurocore.persistence.records import GateRecord, Tombstone, iso, utcnow_iso
 from neurocore.persistence.sidecars import address, beside
@@ -181,11 +180,8 @@ def backup(store: RunStore, target: Path) -> int:
             store.database.reader().backup(
                 copy
             )  # all pages at once: of one moment, while others go on writing into the WAL
-            mark_copy(copy, "backup")
-            copy.commit()
-            copy.execute("PRAGMA journal_mode = DELETE")
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
+            finish_copy(copy, "backup")
+        files.sync(partial)
         partial.replace(target)
         return target.stat().st_size
     except (OSError, sqlite3.Error) as error:

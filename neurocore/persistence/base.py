@@ -425,12 +425,9 @@ class RunStore(ABC):
         run = self.load_run(run_id)
         return "" if run is None else json.dumps(codec.to_jsonable(run.blueprint_snapshot))
 
-    def load_progress(self, run_id: str) -> tuple[list[Ended], list[StepRecord]]:
-        """What a driver goes on from: steps that ended their visit, and the other steps whole, in the order of commits.
-
-        Those others have failed, or wait, and a later step may have ended their visit.
-        """
-        return progress_of(self.load_steps(run_id))
+    def load_ended(self, run_id: str) -> list[Ended]:
+        """The steps that ended their visit, in the order of commits: where a run stands in its plan."""
+        return progress_of(self.load_steps(run_id))[0]
 
     def load_recorded(self, run_id: str) -> Recorded:
         """All that a driver goes on from; empty for a run that is not there."""
@@ -582,7 +579,7 @@ class RunStore(ABC):
 FURTHER_ABILITIES = (
     "create_run", "claim", "commit", "signals", "request_cancel", "set_owed", "answer_gate", "replace_gate",
     "load_gates", "load_gate", "list_gates", "count_open_gates", "load_summary", "load_step", "step_summaries",
-    "load_events", "load_context", "load_values", "load_inputs", "load_definition", "load_progress", "load_recorded",
+    "load_events", "load_context", "load_values", "load_inputs", "load_definition", "load_ended", "load_recorded",
     "page_runs", "find_runs", "active_runs", "count_held_runs", "adopt_runs", "failed_runs", "status_counts",
     "blueprint_counts", "day_counts", "load_request", "keep_request", "forget_request", "bury_run", "load_tombstone",
 )  # fmt: skip

@@ -9,9 +9,8 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from neurocore import codec
 from neurocore.persistence import rows
-from neurocore.persistence.records import iso, utcnow_iso
+from neurocore.persistence.records import iso, own_event, utcnow_iso
 
 _Q = rows.queries()
 
@@ -28,14 +27,20 @@ def settle(connection: sqlite3.Connection, path: Path) -> None:
     """Make this file the home of its history, within a transaction; in a copy, let what is unfinished stand still."""
     held = copy_of(connection, path)
     if held is not None:
-        connection.execute(_Q["tell_held"], (rows.micros(utcnow_iso()), codec.encode({"because": held})))
-        connection.execute(_Q["hold_unfinished"], (held,))
+        event = own_event("held", {"because": held})
+        places = connection.execute(_Q["hold_unfinished"], (held,)).fetchall()
+        connection.executemany(_Q["insert_event"], [rows.event_row(place, event) for (place,) in places])
     connection.execute(_Q["set_home"], (_number(path),))
 
 
-def mark_copy(connection: sqlite3.Connection, how: str) -> None:
-    """Write into a copy that it is one, and how it was made; what it says of an earlier copy stays."""
+def finish_copy(connection: sqlite3.Connection, how: str) -> None:
+    """Write into a copy that it is one, and how it was made, and make it one file, without a log beside it.
+
+    What it says of an earlier copy stays.
+    """
     connection.execute(_Q["mark_copy"], (rows.micros(utcnow_iso()), how))
+    connection.commit()
+    connection.execute("PRAGMA journal_mode = DELETE")
 
 
 def _number(path: Path) -> str:

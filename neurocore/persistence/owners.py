@@ -182,7 +182,7 @@ class Owners:
 
     def _make_folder(self) -> None:
         if files.make_folder(self.folder, self._mode, like=self._database):
-            _sync(self.folder.parent)  # after a power cut, a missing folder would tell nothing
+            files.sync(self.folder.parent)  # after a power cut, a missing folder would tell nothing
 
     def _remove_dead(self) -> None:
         """Remove the files of dead owners, where a missing file means the same."""
@@ -329,14 +329,6 @@ def _this_process() -> str:
 def _open(path: Path) -> int:
     """Open for looking alone: other users may have no more than that, and a pipe in its place must not hold us up."""
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-
-
-def _sync(folder: Path) -> None:
-    file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _is_at(file: int, path: Path) -> bool:

@@ -8,7 +8,6 @@ opens as a mix of the two. Another restore goes on from there. At the end the fo
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from neurocore.errors import StoreError, StoreInUse, UsageError
 from neurocore.failpoints import failpoint
 from neurocore.persistence import migrate, sidecars
 from neurocore.persistence.database import refuse_stale
-from neurocore.persistence.home import mark_copy
+from neurocore.persistence.home import finish_copy
 from neurocore.persistence.living import refuse_while_driven
 from neurocore.persistence.sidecars import address
 
@@ -53,7 +52,7 @@ def restore(path: Path, source: Path, *, older: Iterable[Path] = (), mode: int =
             for old in (target, *sidecars.beside(target)):
                 _move_aside(old, folder)
         (folder / "new").rename(target)
-        _sync(folder, target.parent)
+        files.sync(folder, target.parent)
         failpoint("restore.placed")
         return _keep(folder, target)
     except OSError as error:
@@ -94,11 +93,8 @@ def _copy(source: Path, partial: Path) -> None:
         if not is_current:
             migrate.prepare(partial)  # as a history of its own; and from there on it is a copy as well
         with contextlib.closing(sqlite3.connect(address(partial), uri=True)) as copy:
-            mark_copy(copy, "restored copy")
-            copy.commit()
-            copy.execute("PRAGMA journal_mode = DELETE")
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
+            finish_copy(copy, "restored copy")
+        files.sync(partial)
     except sqlite3.Error as error:
         text = " ".join(str(error).split())[:200]
         raise StoreError(f"{source} is no sound history ({text}), so nothing was changed; take another.") from error
@@ -107,7 +103,7 @@ def _copy(source: Path, partial: Path) -> None:
 def _publish(folder: Path) -> None:
     """From here on, nobody opens the history until the restore has come to its end."""
     (folder / "new.partial").replace(folder / "new")
-    _sync(folder)
+    files.sync(folder)
     failpoint("restore.staged")
 
 
@@ -118,7 +114,7 @@ def _move_aside(old: Path, folder: Path) -> None:
     if kept.exists():
         raise StoreError(f"Both {old} and {kept} exist; move one of them away, then restore again.")
     old.rename(kept)
-    _sync(folder, old.parent)
+    files.sync(folder, old.parent)
     failpoint("restore.moved")
 
 
@@ -135,7 +131,7 @@ def _keep(folder: Path, target: Path) -> Path | None:
         number += 1
         kept = target.with_name(f"{name}-{number}")
     folder.rename(kept)
-    _sync(target.parent)
+    files.sync(target.parent)
     failpoint("restore.kept")
     return kept
 
@@ -162,12 +158,3 @@ def _write_lock(path: Path) -> Iterator[None]:
                     f"The run history {path} cannot be replaced while another program writes into it; stop that one."
                 ) from error
         yield
-
-
-def _sync(*folders: Path) -> None:
-    for folder in folders:
-        file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)

@@ -190,15 +190,9 @@ class SQLiteReads(RunStore):
         row = self._db.row(_Q["load_definition"], (run_id,))
         return "" if row is None else str(row["definition"])
 
-    def load_progress(self, run_id: str) -> tuple[list[Ended], list[StepRecord]]:
-        """Steps that ended their visit, read narrow, and the others whole."""
-        with self._db.snapshot():
-            found = self._db.rows(_Q["load_progress"], (run_id,))
-            ended = self._made(rows.ended_of, [row for row in found if row["edges_taken"] is not None])
-            others = [row for row in found if row["edges_taken"] is None]
-            others.sort(key=lambda row: row["commit_index"])
-            steps = [self.load_step(run_id, row["step_index"]) for row in others]
-            return ended, [step for step in steps if step is not None]
+    def load_ended(self, run_id: str) -> list[Ended]:
+        """The steps that ended their visit, read narrow."""
+        return self._made(rows.ended_of, self._db.rows(_Q["load_ended"], (run_id,)))
 
     def load_recorded(self, run_id: str) -> Recorded:
         """All that a driver goes on from, in one walk over the steps; what has ended no visit is read whole."""

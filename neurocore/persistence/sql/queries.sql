@@ -15,6 +15,9 @@ g.run, g.node_id, g.visit, g.kind, g.name, g.step_index, g.opened_at, g.message,
 a.id AS answer_id, a.node_id AS answer_node, a.visit AS answer_visit, a.approved, a.by, a.known_by, a.at, a.note,
 a.digest AS answer_digest, a.data, a.prev_hash, a.hash
 
+-- narrow_ended: The columns of a step that ended its visit.
+s.step_index, s.commit_index, s.component, s.node_id, s.visit, s.status, s.edges_taken, s.output_keys, s.skill_version
+
 -- narrow_step: The columns of a step in a list. `rows.step_of` reads them by their place.
     s.run, s.step_index, s.component, s.node_id, s.visit, s.attempt, s.skill_type, s.skill_version, s.status,
     s.reason, s.port, s.edges_taken, s.started_at, s.duration_ms, s.error, s.error_type, s.output_keys, s.commit_index
@@ -179,13 +182,11 @@ SELECT i.run, i.initial_data FROM run_inputs AS i JOIN runs AS r ON r.run = i.ru
 -- load_definition: The definition that a run goes by.
 SELECT b.definition FROM runs AS r JOIN blueprints AS b ON b.id = r.blueprint WHERE r.run_id = ?
 
--- load_progress: What the loop needs of each step. `rows.ended_of` reads those with edges_taken by their place.
-SELECT s.step_index, s.commit_index, s.component, s.node_id, s.visit, s.status, s.edges_taken, s.output_keys, s.skill_version
-FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = ?
+-- load_ended: What the loop needs of each step that ended its visit. `rows.ended_of` reads them by their place.
+SELECT {narrow_ended} FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = ? AND s.edges_taken IS NOT NULL
 
--- load_recorded: What a driver goes on from: each step as in load_progress, with what it changed; and the inputs, at -1.
-SELECT s.step_index, s.commit_index, s.component, s.node_id, s.visit, s.status, s.edges_taken, s.output_keys, s.skill_version,
-    s.changes FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = :run_id
+-- load_recorded: What a driver goes on from: each step with what it changed; and the inputs, at -1.
+SELECT {narrow_ended}, s.changes FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = :run_id
 UNION ALL
 SELECT -1, -1, '', NULL, 0, '', NULL, NULL, NULL, i.initial_data
 FROM run_inputs AS i JOIN runs AS r ON r.run = i.run WHERE r.run_id = :run_id
@@ -395,14 +396,7 @@ WHERE held IS NULL AND (
     status IN ('running', 'suspended') OR owed IS NOT NULL
     OR (status = 'failed' AND replay_only IS NULL AND coalesce(failure, '') NOT LIKE '{"kind":"rejected",%'
         AND coalesce(failure, '') NOT LIKE '{"kind": "rejected",%'))
-
--- tell_held: The activity of each run that hold_unfinished is about to find says so.
-INSERT INTO events (run, at, kind, who, known_by, data)
-SELECT run, ?, 'held', 'NeuroCore', 'system', ? FROM runs
-WHERE held IS NULL AND (
-    status IN ('running', 'suspended') OR owed IS NOT NULL
-    OR (status = 'failed' AND replay_only IS NULL AND coalesce(failure, '') NOT LIKE '{"kind":"rejected",%'
-        AND coalesce(failure, '') NOT LIKE '{"kind": "rejected",%'))
+RETURNING run
 
 -- held_runs: Runs that stand still, those that are named or all.
 SELECT run, run_id FROM runs WHERE held IS NOT NULL AND (? IS NULL OR run_id = ?) ORDER BY run

@@ -159,8 +159,8 @@ class Six(Contract):
         store = self.reopened()
         recorded = store.load_recorded("r1")
         assert (recorded.inputs, recorded.context) == (store.load_inputs("r1"), store.load_context("r1"))
-        ended, others = store.load_progress("r1")
-        assert (recorded.ended, recorded.others) == (ended, others)
+        ended, others = store.load_ended("r1"), recorded.others
+        assert recorded.ended == ended
         assert [(one.step_index, one.node_id, one.is_completed, one.edges_taken) for one in ended] == [
             (0, "node0", True, (0,)), (3, "node3", False, ()),
         ]  # fmt: skip
@@ -172,11 +172,7 @@ class Six(Contract):
         assert codec.from_jsonable(json.loads(store.load_definition("r1"))) == found(store, "r1").blueprint_snapshot
         nothing = store.load_recorded("no")
         assert (nothing.inputs, nothing.context, nothing.ended, nothing.others) == ({}, {}, [], [])
-        assert (store.load_progress("no"), store.load_inputs("no"), store.load_values("no", ["a"])) == (
-            ([], []),
-            {},
-            {},
-        )
+        assert (store.load_ended("no"), store.load_inputs("no"), store.load_values("no", ["a"])) == ([], {}, {})
         assert store.load_definition("no") == ""
 
     def test_an_ended_run_has_its_context_and_one_entry_per_completed_visit(self) -> None:
