@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from neurocore import forks
+from neurocore.contents import Contents
 from neurocore.readable import one_line
 
 #: How long an answer holds, in seconds.
@@ -26,7 +27,6 @@ EVERY = 1.0
 NAMED = 5
 #: Folders below the project whose modules are not the project's own.
 _NOT_OURS = ("site-packages", "dist-packages")
-_Stat = tuple[int, int, int, int]
 _log = logging.getLogger(__name__)
 #: The content of each module when it was loaded: skills may be discovered again, which loads no module again.
 _loaded: weakref.WeakKeyDictionary[ModuleType, bytes | None] = weakref.WeakKeyDictionary()
@@ -44,9 +44,9 @@ class OnDisk:
         self._settings = tuple(settings)
         self._process = process
         self._lock = forks.lock()
-        #: The content of each file that was loaded, and what was found last.
+        self._contents = Contents()
+        #: The content of each file that was loaded.
         self._known: dict[Path, bytes | None] = {}
-        self._last: dict[Path, tuple[_Stat | None, bytes | None]] = {}
         self._modules = 0
         self._found: dict[Path, str] = {}
         self._until = 0.0
@@ -121,22 +121,14 @@ class OnDisk:
     def _look(self) -> dict[Path, str]:
         found = {}
         for path, before in list(self._known.items()):
-            now = self._now(path)
+            now = self._contents.of(path)
             if now != before:
                 found[path] = "removed" if now is None else "new" if before is None else "changed"
         found.update((path, "new") for path in self._skills() if path not in self._known)
         return found
 
-    def _now(self, path: Path) -> bytes | None:
-        """A hash of the content, made again only if the file's `stat` is another than last time."""
-        stat = _stat(path)
-        last = self._last.get(path)
-        if last is None or stat != last[0]:
-            last = self._last[path] = (stat, _content(path))
-        return last[1]
-
     def _note(self, path: Path) -> None:
-        self._known[path] = self._now(path)
+        self._known[path] = self._contents.of(path)
 
     def _skills(self) -> list[Path]:
         try:
@@ -173,21 +165,3 @@ def _names(tree: ast.AST) -> Iterable[str]:
             for value in (*node.args[:1], *(one.value for one in node.keywords if one.arg == "name")):
                 if isinstance(value, ast.Constant) and isinstance(value.value, str):
                     yield value.value
-
-
-def _stat(path: Path) -> _Stat | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-
-
-def _content(path: Path) -> bytes | None:
-    """A hash of the content; None where there is no file."""
-    try:
-        return hashlib.sha256(path.read_bytes()).digest()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        return f"errno {error.errno}".encode()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import time
 
 import pytest
 
+from neurocore import contents
 from neurocore.blueprint.lint import validate_blueprint
 from neurocore.config import load_config
 from neurocore.errors import SkillError
@@ -155,12 +157,14 @@ def test_a_change_is_logged_once(root, registry, caplog):
 
 
 def test_within_a_second_nothing_is_looked_at_again_and_a_file_at_rest_is_not_read(root, registry, monkeypatch):
+    at_rest = time.time_ns() + 2 * contents.SETTLED
+    monkeypatch.setattr(contents.time, "time_ns", lambda: at_rest)
     registry.on_disk.changes()
-    monkeypatch.setattr(ondisk, "_content", lambda path: pytest.fail("it was read again"))
+    monkeypatch.setattr(contents, "_content", lambda path: pytest.fail("it was read again"))
     registry.on_disk.changes()
     monkeypatch.setattr(ondisk, "EVERY", 60.0)
     registry.on_disk.changes()
-    monkeypatch.setattr(ondisk, "_stat", lambda path: pytest.fail("it was looked at again"))
+    monkeypatch.setattr(contents, "_identity", lambda path: pytest.fail("it was looked at again"))
     registry.on_disk.changes()
 
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from webapp import keptfiles
+from neurocore import contents
 from webapp.keptfiles import KeptFiles
 
 FIRST_SECOND = (1_000_000_000, 1_000_000_000)
@@ -51,10 +51,10 @@ def test_new_content_is_seen_although_time_and_size_are_those_of_the_old(tmp_pat
 def test_a_file_at_rest_is_neither_made_nor_read_again(tmp_path, kept, reads, monkeypatch):
     path = tmp_path / "file"
     write(path, "100")
-    later = path.stat().st_ctime_ns + 2 * keptfiles.SETTLED
-    monkeypatch.setattr(keptfiles.time, "time_ns", lambda: later)
+    later = path.stat().st_ctime_ns + 2 * contents.SETTLED
+    monkeypatch.setattr(contents.time, "time_ns", lambda: later)
     kept.get(path)
-    monkeypatch.setattr(keptfiles, "_content", lambda path: pytest.fail("it was read again"))
+    monkeypatch.setattr(contents, "_content", lambda path: pytest.fail("it was read again"))
     assert kept.get(path) == "100"
     assert reads == [path]
 
@@ -63,9 +63,9 @@ def test_a_file_at_rest_is_neither_made_nor_read_again(tmp_path, kept, reads, mo
 def test_a_file_that_was_at_rest_is_compared_by_its_content_once_it_changes(tmp_path, kept, reads, monkeypatch, anew):
     path = tmp_path / "file"
     write(path, "100")
-    at_rest = path.stat().st_ctime_ns + 2 * keptfiles.SETTLED
+    at_rest = path.stat().st_ctime_ns + 2 * contents.SETTLED
     with monkeypatch.context() as patch:
-        patch.setattr(keptfiles.time, "time_ns", lambda: at_rest)
+        patch.setattr(contents.time, "time_ns", lambda: at_rest)
         kept.get(path)
     write(path, "100", anew=anew)
     assert kept.get(path) == "100"
