@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from io import BytesIO
-from tempfile import TemporaryFile
-from typing import IO
 
 from flask import Blueprint, Response, abort
 
@@ -13,14 +10,11 @@ from neurocore import codec, numerals
 from neurocore.documents.stored import stored_under
 from neurocore.persistence.base import RunRecord
 from webapp.marks import anchor
-from webapp.pieces import encoded, pieces
+from webapp.pieces import encoded, pieces, written
 from webapp.runs import summary
 from webapp.services import Services, services
 
 area = Blueprint("downloads", __name__)
-
-#: So much of a file is in memory, more of it in a temporary one.
-SPOOLED = 1_000_000
 
 
 @area.get("/runs/<run_id>/download/<what>")
@@ -35,12 +29,7 @@ def download(run_id: str, what: str) -> Response:
     name = "".join(
         letter for letter in f"{run.run_id[:40]}-{what}" if letter.isascii() and (letter.isalnum() or letter in "-_")
     )
-    # Written before the answer begins: what cannot be written must not end a document in its middle.
-    file = _file(_json(values))
-    headers = {"Content-Disposition": f'attachment; filename="{name}.json"', "Content-Length": str(file.tell())}
-    answer = Response(_read(file), mimetype="application/json", headers=headers)
-    answer.call_on_close(file.close)  # also where nobody reads it, as after HEAD
-    return answer
+    return written(_json(values), headers={"Content-Disposition": f'attachment; filename="{name}.json"'})
 
 
 def _values(run: RunRecord, what: str, here: Services) -> dict[str, bytes] | None:
@@ -56,29 +45,6 @@ def _values(run: RunRecord, what: str, here: Services) -> dict[str, bytes] | Non
     index = numerals.whole(what.removeprefix("step-")[:10]) if what.startswith("step-") else None
     found = here.store.load_step(run.run_id, index) if index is not None else None
     return None if found is None else found.changes.set
-
-
-def _file(pieces: Iterator[bytes]) -> IO[bytes]:
-    """A file with all pieces, in memory or, where they are many, on disk."""
-    file: IO[bytes] = BytesIO()
-    try:
-        for piece in pieces:
-            if isinstance(file, BytesIO) and file.tell() > SPOOLED:
-                begun, file = file.getvalue(), TemporaryFile()  # noqa: SIM115 - the answer closes it
-                file.write(begun)
-            file.write(piece)
-    except BaseException:
-        file.close()
-        raise
-    return file
-
-
-def _read(file: IO[bytes]) -> Iterator[bytes]:
-    """The whole file from its beginning, closed at its end."""
-    with file:
-        file.seek(0)
-        while piece := file.read(64 * 1024):
-            yield piece
 
 
 def _json(values: dict[str, bytes]) -> Iterator[bytes]:

@@ -7,10 +7,13 @@ list are written together.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from io import BytesIO
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 import msgspec
+from flask import Response
 from msgspec import Struct
 
 from neurocore.documents.later import Later
@@ -18,7 +21,7 @@ from neurocore.documents.later import Later
 #: What is written at once: so much by a rough count of the characters of its JSON.
 PIECE = 64 * 1024
 
-#: Answers up to here are sent whole, with their length.
+#: So much of an answer is made in memory, more of it in a temporary file.
 WHOLE = 1_000_000
 
 #: Values nested deeper than this are written at once, however large.
@@ -28,23 +31,31 @@ _DEEPEST = 40
 _LEAST = 8
 
 
-def body(document: Any) -> bytes | Iterator[bytes]:
-    """The document as JSON: whole where it is small, else the pieces, the first of them made already."""
-    made = pieces(document)
-    begun: list[bytes] = []
-    size = 0
-    for piece in made:
-        begun.append(piece)
-        size += len(piece)
-        if size > WHOLE:
-            return _going_on(begun, made)
-    return b"".join(begun)
+def written(made: Iterator[bytes], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer with these pieces of JSON, all of them made before it begins: it is whole, or it is another answer."""
+    file: IO[bytes] = BytesIO()
+    try:
+        for piece in made:
+            if isinstance(file, BytesIO) and file.tell() > WHOLE:
+                begun, file = file.getvalue(), TemporaryFile()  # noqa: SIM115 - the answer closes it
+                file.write(begun)
+            file.write(piece)
+    except BaseException:
+        file.close()
+        raise
+    length = {"Content-Length": str(file.tell())}
+    whole = file.getvalue() if isinstance(file, BytesIO) else _read(file)
+    response = Response(whole, status, {**(headers or {}), **length}, content_type="application/json")
+    response.call_on_close(file.close)  # also where nobody reads it, as after HEAD
+    return response
 
 
-def _going_on(begun: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield from begun
-    begun.clear()
-    yield from rest
+def _read(file: IO[bytes]) -> Iterator[bytes]:
+    """The whole file from its beginning, closed at its end."""
+    with file:
+        file.seek(0)
+        while piece := file.read(PIECE):
+            yield piece
 
 
 def pieces(value: Any, depth: int = 0) -> Iterator[bytes]:

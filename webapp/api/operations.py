@@ -15,7 +15,7 @@ from neurocore.errors import InputError
 from webapp.api import once
 from webapp.limits import MAX_JSON_DEPTH, too_deep
 from webapp.permissions import Action, action
-from webapp.pieces import body
+from webapp.pieces import pieces, written
 from webapp.services import services
 
 PREFIX = "/api/v1"
@@ -210,8 +210,8 @@ def _converted(plain: Any, kind: type[Struct], *, strict: bool) -> Any:
 
 
 def answer(document: Any, status: int) -> Response:
-    """A document as an answer, a large one sent while it is written. What was made is named by `Location`."""
-    response = Response(body(document), status, content_type="application/json")
+    """A document as an answer, written before it begins. What was made is named by `Location`."""
+    response = written(pieces(document), status=status)
     if status == 201:
         response.headers["Location"] = f"{request.script_root}{PREFIX}/runs/{document.run_id}"
     if "api_etag" in g:
