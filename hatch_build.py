@@ -4,7 +4,7 @@
    integrity. A copy that is there, fits the lock and has its recorded sha384 is used again, so that a second build, and
    a build from the sdist, need neither npm nor a network.
 2. `webapp/static/dist/` gets every file of `webapp/static/` under a name that carries its hash, a `.gz` beside it where
-   that is smaller, and `manifest.json`, which `webapp/assets.py` reads.
+   that is smaller, and `manifest.json`, which `webapp/html/assets.py` reads.
 
 Both folders are ignored by git; pyproject.toml takes them into the sdist and the wheel.
 """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from neurocore import codec
 from neurocore.persistence import RunRecord, RunStatus, SQLiteRunStore, StepRecord
-from neurocore.persistence.base import Changes
+from neurocore.persistence.records import Changes
 
 BLUEPRINTS = 20
 

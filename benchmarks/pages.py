@@ -21,10 +21,11 @@ from benchmarks.step import chain, registry
 from neurocore.config import NeuroCoreConfig
 from neurocore.persistence import SQLiteRunStore
 from neurocore.runtime.executor import execute_blueprint_tracked
-from webapp import create_app, live
-from webapp.listing import rows as listed
-from webapp.services import Leave, Services
-from webapp.standing import token
+from webapp import create_app
+from webapp.html import live
+from webapp.runs.listing import rows as listed
+from webapp.runs.run_state import token
+from webapp.services import NullDispatcher, Services
 
 PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial"}
 
@@ -77,7 +78,7 @@ def rows(*, quick: bool) -> list[Row]:
         fill(config.runs_db_path, count, steps=False)
         store = SQLiteRunStore(config.runs_db_path)
         long = execute_blueprint_tracked(chain(50), registry(), config, run_store=store).metadata.run_id
-        app = create_app(config, store=store, dispatcher=Leave())
+        app = create_app(config, store=store, dispatcher=NullDispatcher())
         returning = {"Cookie": app.test_client().get(f"/runs/{long}").headers["Set-Cookie"].split(";")[0]}
         floor = asking(bare(app, worded=False), "/")
         found = [

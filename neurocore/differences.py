@@ -36,7 +36,7 @@ CUT = "more may differ; the rest was not compared"
 
 #: ("equal", "replace", "insert" or "delete", from and to in the first, from and to in the second), as in difflib.
 Opcode = tuple[str, int, int, int, int]
-Veil = Callable[[dict[Any, Any]], dict[Any, Any]]
+Mask = Callable[[dict[Any, Any]], dict[Any, Any]]
 
 
 class Difference(Struct, frozen=True, kw_only=True):
@@ -65,10 +65,10 @@ class Work:
 
 
 def compare(
-    before: Any, after: Any, *, path: str = "", most: int = MOST, work: Work | None = None, veil: Veil | None = None
+    before: Any, after: Any, *, path: str = "", most: int = MOST, work: Work | None = None, mask: Mask | None = None
 ) -> list[Difference]:
-    """What differs. `veil` makes of each mapping the one that is compared and told."""
-    comparing = _Comparing(most, work or Work(), veil)
+    """What differs. `mask` makes of each mapping the one that is compared and told."""
+    comparing = _Comparing(most, work or Work(), mask)
     try:
         comparing.values(path, before, after, 0)
     except _Enough:
@@ -227,13 +227,13 @@ class _Enough(Exception):
 
 
 class _Comparing:
-    def __init__(self, most: int, work: Work, veil: Veil | None) -> None:
+    def __init__(self, most: int, work: Work, mask: Mask | None) -> None:
         self.found: list[Difference] = []
         #: The names at the top that have not been looked through to their end.
         self.left: list[str] = []
         self._most = most
         self._work = work
-        self._veil = veil
+        self._mask = mask
 
     def values(self, path: str, before: Any, after: Any, depth: int) -> None:
         """Compare two values at a path. Raises _Enough."""
@@ -253,8 +253,8 @@ class _Comparing:
         self.found.append(difference)
 
     def _mappings(self, path: str, before: dict[Any, Any], after: dict[Any, Any], depth: int) -> None:
-        if self._veil is not None:
-            before, after = self._veil(before), self._veil(after)
+        if self._mask is not None:
+            before, after = self._mask(before), self._mask(after)
         keys = [*before, *(key for key in after if key not in before)]
         if depth == 0:
             self.left = [_joined(path, key) for key in reversed(keys)]

@@ -17,7 +17,7 @@ _things: weakref.WeakSet[Any] = weakref.WeakSet()
 class LeavesParent(Protocol):
     """What a forked child begins anew."""
 
-    def leave_parent(self) -> None:
+    def reset_in_child(self) -> None:
         """Drop what belongs to the parent."""
 
 
@@ -36,7 +36,7 @@ def rlock() -> threading.RLock:
 
 
 def begin_anew(thing: LeavesParent) -> None:
-    """Have `thing.leave_parent` called in a forked child, for as long as the thing lives."""
+    """Have `thing.reset_in_child` called in a forked child, for as long as the thing lives."""
     _things.add(thing)
 
 
@@ -44,7 +44,7 @@ def _in_child() -> None:
     for one in list(_locks):
         one._at_fork_reinit()
     for thing in list(_things):
-        thing.leave_parent()
+        thing.reset_in_child()
 
 
 os.register_at_fork(after_in_child=_in_child)

@@ -13,7 +13,7 @@ from neurocore import log
 
 
 @contextlib.contextmanager
-def heeded(end: Callable[[int, FrameType | None], Any], *, goes_on: bool) -> Iterator[None]:
+def handled(end: Callable[[int, FrameType | None], Any], *, goes_on: bool) -> Iterator[None]:
     """Within the block, SIGHUP calls `end` if the terminal was closed; else it has the log file opened again.
 
     A command that does not go on (`goes_on`) ends at any SIGHUP while it logs to no file. Where SIGHUP is ignored

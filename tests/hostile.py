@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from neurocore import codec
-from neurocore.persistence.base import (
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.records import (
     Answer,
     Changes,
     CurrentNode,
@@ -19,7 +20,6 @@ from neurocore.persistence.base import (
     LogLine,
     RunRecord,
     RunStatus,
-    RunStore,
     StepRecord,
     StepStatus,
 )

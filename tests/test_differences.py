@@ -120,11 +120,11 @@ def test_types_are_told_apart_and_ways_to_hold_the_same_are_not() -> None:
 
 
 def test_what_is_veiled_is_neither_compared_nor_told() -> None:
-    def veil(values: dict[Any, Any]) -> dict[Any, Any]:
+    def mask(values: dict[Any, Any]) -> dict[Any, Any]:
         return {key: "•••" if key == "pin" else item for key, item in values.items()}
 
-    assert compare({"pin": 1, "n": {"pin": 2}}, {"pin": 3, "n": {"pin": 4}}, veil=veil) == []
-    assert [one.after for one in compare({}, {"pin": 3}, veil=veil)] == ["•••"]
+    assert compare({"pin": 1, "n": {"pin": 2}}, {"pin": 3, "n": {"pin": 4}}, mask=mask) == []
+    assert [one.after for one in compare({}, {"pin": 3}, mask=mask)] == ["•••"]
 
 
 def test_the_end_says_that_there_is_more() -> None:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from neurocore import codec
 from neurocore.codec import slicing
 from neurocore.documents.stored import stored, stored_under
-from neurocore.runtime.definition import shown, shown_under
-from webapp.pieces import encoded, pieces
+from neurocore.runtime.masking import masked, masked_under
+from webapp.streaming import encoded, pieces
 
 
 @dataclass
@@ -63,13 +63,13 @@ def written(value):
 def test_a_large_value_is_written_in_parts_as_it_would_be_at_once(value):
     data = codec.encode(value)
     assert len(data) > codec.SLICE
-    assert written(stored(data)) == encoded(shown(value))
+    assert written(stored(data)) == encoded(masked(value))
 
 
 @pytest.mark.parametrize("key", ["rows", "password", "api_key", "about the password"])
 def test_a_large_value_under_a_key_is_masked_as_it_would_be_at_once(key):
     for value in (rows(), "x" * 100_000, {"password": "x" * 100_000}):
-        assert written(stored_under(key, codec.encode(value))) == encoded(shown_under(key, value))
+        assert written(stored_under(key, codec.encode(value))) == encoded(masked_under(key, value))
 
 
 @given(st.recursive(
@@ -83,7 +83,7 @@ def test_any_value_cut_into_small_parts_is_written_as_it_would_be_at_once(value)
     data = codec.encode(value)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(slicing, "SLICE", 3)
-        assert written(stored(data)) == encoded(shown(codec.restore(data)))
+        assert written(stored(data)) == encoded(masked(codec.restore(data)))
 
 
 def test_no_part_is_much_larger_than_a_slice():
@@ -109,8 +109,8 @@ def test_writing_a_large_value_takes_the_memory_of_a_few_parts():
 def test_a_value_that_is_damaged_is_shown_as_unreadable_and_not_in_part():
     whole = codec.encode(rows())
     for data in (whole[:-3], whole + b"\x01", b"\xc1" * 100_000, b"\xdd\xff\xff\xff\xff" + bytes(100_000)):
-        assert "unreadable" in str(shown(codec.restore(data)))
-        assert written(stored(data)) == encoded(shown(codec.restore(data)))
+        assert "unreadable" in str(masked(codec.restore(data)))
+        assert written(stored(data)) == encoded(masked(codec.restore(data)))
 
 
 def test_whatever_bytes_stand_in_a_store_they_are_written_to_the_end():

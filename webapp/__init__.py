@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["create_app"]
 
 #: One module for each area; `area` in it is its Flask blueprint.
-AREAS = ("home", "runs", "downloads", "changing", "approvals", "blueprints", "ops")
+AREAS = ("home", "runs.views", "runs.downloads", "runs.run_actions", "approvals.views", "blueprints.views", "ops")
 
 
 def create_app(
@@ -30,29 +30,17 @@ def create_app(
     `store` and `dispatcher` are made from the configuration when they are not given; runs are then driven on threads of
     this process. Raises ConfigError, StoreError or UsageError (persistence is disabled).
     """
-    from webapp import (
-        assets,
-        csp,
-        csrf,
-        failures,
-        frame,
-        hosts,
-        limits,
-        marks,
-        ops,
-        permissions,
-        previews,
-        proxies,
-        sessions,
-    )
-    from webapp.services import Leave, Services
+    from webapp import failures, frame, ops, previews
+    from webapp.html import assets, helpers
+    from webapp.security import csp, csrf, hosts, limits, permissions, proxies, sessions
+    from webapp.services import NullDispatcher, Services
 
     config = config or load_config()
     store = store or build_run_store(config)
     if store is None:
         raise UsageError("Persistence is disabled here, so there are no runs to show; set persistence.enabled: true.")
     app = Flask("webapp", static_folder=None)
-    here = Services(config, store, dispatcher or Leave())
+    here = Services(config, store, dispatcher or NullDispatcher())
     if dispatcher is None:
         here.dispatcher = ThreadDispatcher(lambda: here.registry, config, store)
     app.extensions["neurocore"] = here
@@ -68,7 +56,7 @@ def create_app(
     previews.init_app(app)
     csp.init_app(app)
     failures.init_app(app)
-    marks.init_app(app)
+    helpers.init_app(app)
     assets.init_app(app)
     _htmx(app)
     frame.init_app(app)

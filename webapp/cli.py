@@ -15,7 +15,7 @@ import click
 
 from neurocore.errors import NeuroCoreError, StoreTooNew, UsageError
 from neurocore.options import Number, Whole
-from webapp.hosts import is_loopback
+from webapp.security.hosts import is_loopback
 
 if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
@@ -77,8 +77,8 @@ def serve(
     from neurocore.config import load_config
     from neurocore.persistence import build_run_store
     from webapp import create_app
-    from webapp.proxies import root_path
-    from webapp.services import Leave
+    from webapp.security.proxies import root_path
+    from webapp.services import NullDispatcher
     from webapp.watchdog import Watchdog
 
     config = load_config()
@@ -92,7 +92,7 @@ def serve(
         raise UsageError("Persistence is disabled here, so there are no runs to show; set persistence.enabled: true.")
     if adopt:
         _adopt(store)
-    app = create_app(config, store=store, dispatcher=Leave() if no_dispatch else None)
+    app = create_app(config, store=store, dispatcher=NullDispatcher() if no_dispatch else None)
     here: Services = app.extensions["neurocore"]
     dispatcher = here.dispatcher
     _ = here.registry  # loaded before anybody looks: values of classes that skills bring are shown as these show them
@@ -125,8 +125,8 @@ def serve(
 
 def _adopt(store: RunStore) -> None:
     from neurocore.readable import counted
-    from neurocore.runtime.begin import system_user
     from neurocore.runtime.executor import adopt_runs
+    from neurocore.runtime.start import system_user
 
     adopted = adopt_runs(None, run_store=store, by=system_user())
     if adopted:
@@ -145,7 +145,7 @@ def refuse_unless_safe(host: str, insecure_open: bool) -> None:
 
 
 def _listen(app: Any, config: NeuroCoreConfig, host: str, port: int) -> Front:
-    """The server, listening. Bodies that are too large are refused by `webapp.limits`, in the form of who asks."""
+    """The server, listening. `webapp.security.limits` refuses bodies that are too large, in the form of who asks."""
     from webapp.server import Front
 
     try:
@@ -167,7 +167,7 @@ def _tell(address: str, config: NeuroCoreConfig, store: RunStore) -> None:
     """The address on stdout, the rest on stderr."""
     click.echo(f"{address}/")
     sys.stdout.flush()
-    from webapp.text import line
+    from webapp.html.text import line
 
     base = (config.web.public_url or address).rstrip("/")
     count = store.count_open_gates()
@@ -232,7 +232,7 @@ def _stopped_by_signals(closing: threading.Event) -> Iterator[None]:
 
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        with hangup.heeded(end, goes_on=True):
+        with hangup.handled(end, goes_on=True):
             yield
     except SystemExit:
         pass  # the signal came outside the server's own handling

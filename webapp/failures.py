@@ -114,7 +114,7 @@ def _more(error: NeuroCoreError) -> dict[str, Any]:
     if isinstance(error, RunAmbiguous):
         store = services().store
         runs = [run for run_id in error.candidates if (run := store.load_summary(run_id)) is not None]
-        from webapp.listing import rows
+        from webapp.runs.listing import rows
 
         return {"candidates": rows(runs, services())}
     if isinstance(error, RunNotFound):

@@ -7,10 +7,11 @@ from typing import Any
 from flask import Flask, request
 
 from neurocore.runtime.actions import STOPS
-from webapp import activity, live
+from webapp.html import live
 from webapp.previews import Preview, of_run
+from webapp.runs import activity
+from webapp.security.sessions import remembered
 from webapp.services import Services
-from webapp.sessions import remembered
 
 THEMES = ("light", "dark")
 

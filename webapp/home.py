@@ -9,8 +9,9 @@ from typing import Any
 from flask import Blueprint, make_response, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from neurocore.persistence.base import RunFilter, RunStatus
-from webapp import chart, listing, live
+from neurocore.persistence.records import RunFilter, RunStatus
+from webapp.html import chart, live
+from webapp.runs import listing
 from webapp.services import Services, services
 
 area = Blueprint("home", __name__)

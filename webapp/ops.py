@@ -18,8 +18,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from neurocore import __version__
 from neurocore.errors import NeuroCoreError
-from neurocore.persistence.base import RunStatus
-from webapp.assets import Assets
+from neurocore.persistence.records import RunStatus
+from webapp.html.assets import Assets
 from webapp.services import Services, services
 
 area = Blueprint("ops", __name__)

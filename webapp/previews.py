@@ -11,7 +11,7 @@ import re
 from flask import Flask, Response, make_response, render_template, request
 from msgspec import Struct
 
-from neurocore.persistence.base import RunRecord
+from neurocore.persistence.records import RunRecord
 from webapp.services import Services, services
 
 PRODUCT = "NeuroCore"

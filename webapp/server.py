@@ -26,7 +26,7 @@ from waitress.wasyncore import close_all, dispatcher, loop
 
 from neurocore.descriptors import ADVICE, EXHAUSTED, raise_limit
 from webapp.api.waiting import MAX_WAITERS
-from webapp.limits import MAX_BODY, MAX_HEADERS
+from webapp.security.limits import MAX_BODY, MAX_HEADERS
 
 _log = logging.getLogger(__name__)
 

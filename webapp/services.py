@@ -17,12 +17,13 @@ from neurocore.blueprint.model import Blueprint
 from neurocore.config import NeuroCoreConfig
 from neurocore.errors import BlueprintError, NotFoundError
 from neurocore.forms import folded, found
-from neurocore.persistence.base import RunRecord, RunStatus, RunStore
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.records import RunRecord, RunStatus
 from neurocore.runtime.dispatch import Dispatcher
 from neurocore.runtime.sweep import liveness
 from neurocore.skills.loader import discover_skills
 from neurocore.skills.registry import SkillRegistry
-from webapp.keptfiles import KeptFiles
+from webapp.kept_files import KeptFiles
 
 SUFFIXES = (".flow.yaml", ".flow.yml", ".yaml", ".yml")
 
@@ -42,7 +43,7 @@ SLOW = 0.1
 RowParts = tuple[str, str]
 
 
-class Leave:
+class NullDispatcher:
     """The dispatcher of `--no-dispatch`: what is recorded stays owed until a sweep elsewhere drives it on."""
 
     def submit(
@@ -75,9 +76,9 @@ class Services:
         self.files_left_out = 0
         #: The rows that were shown last, as HTML with what they tell; by whose they are and where (`kept_row`).
         self.kept_rows: dict[tuple[str, str], tuple[object, RowParts]] = {}
-        #: How ended runs went, by run, version and what else is asked for (`webapp.runpage.Course`).
+        #: How ended runs went, by run, version and what else is asked for (`webapp.runs.run_page.Course`).
         self.kept_courses: dict[tuple[str, str, bool, str], Any] = {}
-        #: Figures of blueprints, by name, with what they were made of (`webapp.blueprints`).
+        #: Figures of blueprints, by name, with what they were made of (`webapp.blueprints.views`).
         self.kept_figures: dict[str, tuple[object, Any]] = {}
         self._alive: dict[tuple[str, ...], tuple[float, str]] = {}
         self._open_gates = (0.0, 0)
@@ -85,7 +86,7 @@ class Services:
     @property
     def drives(self) -> bool:
         """Whether runs are driven on from here (`--no-dispatch` leaves that to others)."""
-        return not isinstance(self.dispatcher, Leave)
+        return not isinstance(self.dispatcher, NullDispatcher)
 
     def kept_row(self, whose: str, base: str, tells: object) -> RowParts | None:
         """The row that was made for this run or step below this address, if it tells the same; else None."""

@@ -174,8 +174,8 @@ def adopt(project: Project, run_ids: tuple[str, ...], by: str | None, as_json: b
     In a copy of a history (a restored backup, a copied file) and after an import, what was unfinished stands still, so
     that nothing is done twice. Make sure first that these runs do not go on where they come from.
     """
-    from neurocore.runtime.begin import system_user
     from neurocore.runtime.executor import adopt_runs
+    from neurocore.runtime.start import system_user
 
     whole = [project.run_id(one) for one in run_ids] if run_ids else None
     adopted = adopt_runs(whole, run_store=project.store, by=by if by is not None else system_user())
@@ -204,7 +204,7 @@ def prune(
     Each leaves who deleted it, and when. One of --keep and --keep-last is needed.
     """
     from neurocore.persistence import admin
-    from neurocore.runtime.begin import system_user
+    from neurocore.runtime.start import system_user
 
     if keep is None and not keep_last:
         raise UsageError("Say what to keep: --keep 90d, --keep-last 1000, or both.")
@@ -266,15 +266,15 @@ def export(project: Project, file: Path, as_json: bool) -> None:
     last line, {"end": {"runs": 4, "lines": 12}}, says how many runs and lines stand before it. A file that is there is
     never overwritten.
     """
-    from neurocore.persistence import moving
+    from neurocore.persistence import transfer
 
     if file == _STDIO and as_json:
         raise UsageError("The export itself goes to stdout; name a FILE to get a --json document about it.")
     if file == _STDIO:
-        moving.export_history(project.store, sys.stdout)
+        transfer.export_history(project.store, sys.stdout)
         return
     with _new_file(file, project.config.file_mode) as stream:
-        moved = moving.export_history(project.store, stream)
+        moved = transfer.export_history(project.store, stream)
     if as_json:
         from neurocore.cli.reports import ExportDocument
 
@@ -293,15 +293,15 @@ def import_(project: Project, file: Path, as_json: bool) -> None:
     An export that cannot be read, or that was cut short, is refused whole. What is unfinished stands still: nothing
     drives, answers or tries it again until `neurocore db adopt`.
     """
-    from neurocore.persistence import moving
+    from neurocore.persistence import transfer
 
     if file == _STDIO:
-        moved = moving.import_history(project.make_store(), sys.stdin)
+        moved = transfer.import_history(project.make_store(), sys.stdin)
     else:
         try:
             # What is no text at all is for the import to refuse, naming the line.
             with file.open(encoding="utf-8", errors="surrogateescape") as stream:
-                moved = moving.import_history(project.make_store(), stream)
+                moved = transfer.import_history(project.make_store(), stream)
         except OSError as error:
             raise UsageError(f"{file} cannot be read: {error.strerror or error}.") from error
     if as_json:

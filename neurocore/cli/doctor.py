@@ -301,7 +301,7 @@ def _limits(store: RunStore, name: str) -> Iterator[FindingDocument]:
 
 
 def _left_alone(project: Project, store: RunStore) -> Iterator[FindingDocument]:
-    from neurocore.documents.standing import state
+    from neurocore.documents.run_state import state
 
     states = [state(run, project.config, project.store) for run in store.active_runs()]
     for word, sentence in (

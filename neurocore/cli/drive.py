@@ -21,7 +21,7 @@ from neurocore.cli.stdout import OutputLost
 from neurocore.errors import ExecutionError, Interruption, NeuroCoreError
 
 if TYPE_CHECKING:
-    from neurocore.persistence.base import RunRecord
+    from neurocore.persistence.records import RunRecord
     from neurocore.runtime.executor import Decision
 
 
@@ -85,7 +85,7 @@ def ended_well(run: RunRecord) -> int:
 
 @contextlib.contextmanager
 def stoppable(*, goes_on: bool = False) -> Iterator[None]:
-    """Within the block SIGTERM, and SIGHUP where it ends (`hangup.heeded`), raise `Terminated`, in the main thread."""
+    """Within the block SIGTERM, and SIGHUP where it ends (`hangup.handled`), raise `Terminated`, in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -97,7 +97,7 @@ def stoppable(*, goes_on: bool = False) -> Iterator[None]:
     if before != signal.SIG_IGN:
         signal.signal(signal.SIGTERM, stop)
     try:
-        with hangup.heeded(stop, goes_on=goes_on):
+        with hangup.handled(stop, goes_on=goes_on):
             yield
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -13,11 +13,11 @@ from neurocore.differences import first_difference
 from neurocore.documents import make
 from neurocore.documents.inspect import last_approved, outlooks
 from neurocore.readable import counted
-from neurocore.runtime.definition import shown
+from neurocore.runtime.masking import masked
 
 if TYPE_CHECKING:
     from neurocore.documents.runs import DifferenceDocument
-    from neurocore.persistence.base import GateRecord, RunRecord
+    from neurocore.persistence.records import GateRecord, RunRecord
 
 #: What a gate shows is shown whole up to so many bytes; with `--full` always.
 SHOWN_AT_ONCE = 200_000
@@ -27,7 +27,7 @@ def gate_lines(gate: GateRecord, run: RunRecord, project: Project, *, indent: st
     """An open gate as its reviewer reads it: the message, the values, what has changed, what each answer leads to."""
     room, whole = columns(), full or len(gate.shown) <= SHOWN_AT_ONCE
     lines = wrapped(safe(gate.message), room, indent)
-    values = shown(gate.values)
+    values = masked(gate.values)
     if values:
         lines += ["", *named(values, indent=f"{indent}  ", room=room, most=None if whole else 12)]
     if not whole:

@@ -17,7 +17,8 @@ from neurocore.forms import same
 if TYPE_CHECKING:
     from neurocore.blueprint.model import Blueprint
     from neurocore.config import NeuroCoreConfig
-    from neurocore.persistence.base import RunRecord, RunStore
+    from neurocore.persistence.base import RunStore
+    from neurocore.persistence.records import RunRecord
     from neurocore.skills.registry import SkillRegistry
 
 SUFFIXES = ("", ".yaml", ".yml", ".flow.yaml", ".flow.yml")

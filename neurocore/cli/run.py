@@ -19,7 +19,7 @@ from neurocore.errors import ExecutionError
 
 if TYPE_CHECKING:
     from neurocore.blueprint.model import Blueprint
-    from neurocore.persistence.base import RunRecord
+    from neurocore.persistence.records import RunRecord
 
 
 @click.command()
@@ -41,8 +41,8 @@ def run(
     Ends 0 when the run is completed or waits for somebody (5 with --exit-code), 1 when it failed.
     """
     from neurocore.blueprint.inputs import read_data_option
-    from neurocore.runtime.begin import new_record
     from neurocore.runtime.executor import execute_blueprint_tracked
+    from neurocore.runtime.start import new_record
 
     definition, path = project.load_blueprint(blueprint)
     data = read_data_option(pairs, definition, project.config.environ)
@@ -71,8 +71,8 @@ def _untracked(project: Project, run: RunRecord, blueprint: Blueprint, *, quiet:
     from neurocore.cli import story
     from neurocore.documents import make
     from neurocore.persistence.memory import InMemoryRunStore
-    from neurocore.runtime.begin import drive_new
     from neurocore.runtime.lookup import load_run
+    from neurocore.runtime.start import drive_new
 
     store = InMemoryRunStore()
     with view(quiet=quiet) as shown, contextlib.suppress(ExecutionError):  # how it failed is in its record

@@ -120,7 +120,7 @@ def _relative(folder: Path, root: Path) -> str:
 
 def _document(project: Project, name: str, cls: type[Skill], source: str) -> SkillDocument:
     from neurocore.cli.reports import SkillDocument
-    from neurocore.runtime.definition import shown
+    from neurocore.runtime.masking import masked
     from neurocore.skills.base import is_async_skill
 
     meta = cls.skill_meta
@@ -128,8 +128,8 @@ def _document(project: Project, name: str, cls: type[Skill], source: str) -> Ski
         name=name, version=meta.version, description=meta.description, tags=list(meta.tags), source=source,
         author=meta.author, documentation=inspect.getdoc(cls) or "", requires=list(meta.requires),
         provides=list(meta.provides), consumes=list(meta.consumes), is_gate=cls.is_gate, is_async=is_async_skill(cls),
-        requires_llm=meta.requires_llm, max_retries=meta.max_retries, config_schema=shown(meta.config_schema or {}),
-        config=shown(project.config.skills.get(name, {}), meta.config_schema),
+        requires_llm=meta.requires_llm, max_retries=meta.max_retries, config_schema=masked(meta.config_schema or {}),
+        config=masked(project.config.skills.get(name, {}), meta.config_schema),
     )  # fmt: skip
 
 

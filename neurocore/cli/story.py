@@ -13,14 +13,15 @@ from neurocore.cli.project import Project
 from neurocore.cli.text import WHOLE, ago, cut, line, near, safe, short, since, when, width, wrapped
 from neurocore.cli.values import block, named, on_a_line
 from neurocore.documents import make
-from neurocore.documents.standing import nodes_told
-from neurocore.documents.standing import state as state_of
-from neurocore.persistence.base import GateStatus, RunStatus, StepStatus, still
+from neurocore.documents.run_state import nodes_told
+from neurocore.documents.run_state import state as state_of
+from neurocore.persistence.projections import still
+from neurocore.persistence.records import GateStatus, RunStatus, StepStatus
 from neurocore.readable import counted, took
-from neurocore.runtime.definition import definition, shown
+from neurocore.runtime.masking import masked, masked_definition
 
 if TYPE_CHECKING:
-    from neurocore.persistence.base import CurrentNode, Event, GateRecord, LogLine, RunRecord, StepRecord
+    from neurocore.persistence.records import CurrentNode, Event, GateRecord, LogLine, RunRecord, StepRecord
     from neurocore.runtime.executor import Decision
 
 #: Without `--full`, the first and the last of a long history are shown.
@@ -135,7 +136,7 @@ def _purpose(run: RunRecord, project: Project, full: bool) -> list[str]:
     if run.tags:
         lines += wrapped(f"Tags: {', '.join(line(tag) for tag in run.tags)}.", room, "  ", "    ")
     if run.initial_data:
-        lines += named(shown(run.initial_data), indent="  ", room=room, most=None if full else 4)
+        lines += named(masked(run.initial_data), indent="  ", room=room, most=None if full else 4)
     if run.legacy:
         lines += wrapped(safe(run.legacy), room, "  ! ", "    ")
     return lines
@@ -362,7 +363,7 @@ def _activity(events: Sequence[Event], room: int) -> list[str]:
     for event in events:
         who = f" by {line(event.who)}" if event.who else ""
         known = f" ({line(event.known_by)})" if event.known_by and event.known_by != "system" else ""
-        given = {key: value for key, value in shown(event.data).items() if value not in (None, {})}
+        given = {key: value for key, value in masked(event.data).items() if value not in (None, {})}
         deep = {
             key: value
             for key, value in given.items()
@@ -376,7 +377,7 @@ def _activity(events: Sequence[Event], room: int) -> list[str]:
 
 
 def _definition(run: RunRecord, project: Project) -> list[str]:
-    source, document = definition(run.blueprint_snapshot, lambda skill: schema_of(skill, project))
+    source, document = masked_definition(run.blueprint_snapshot, lambda skill: schema_of(skill, project))
     lines = ["", paint("Blueprint", "bold")]
     if run.blueprint_path:
         lines += wrapped(f"from {line(near(Path(run.blueprint_path)))}", columns(), "  ", "    ")

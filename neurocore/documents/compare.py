@@ -13,8 +13,9 @@ from neurocore.gates.compare import compare_runs, differing
 if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
     from neurocore.gates.compare import StepPair
-    from neurocore.persistence.base import RunRecord, RunStore
-from neurocore.runtime.definition import definition, shown
+    from neurocore.persistence.base import RunStore
+    from neurocore.persistence.records import RunRecord
+from neurocore.runtime.masking import masked, masked_definition
 
 
 def compare(
@@ -31,7 +32,7 @@ def compare(
     work = work or differences.Work()
     found = compare_runs(before.run_id, after.run_id, store, work=work, most=most)
     same = before.blueprint_hash == after.blueprint_hash
-    contexts = [shown(one) for one in differing(*(store.load_context(run.run_id) for run in (before, after)))]
+    contexts = [masked(one) for one in differing(*(store.load_context(run.run_id) for run in (before, after)))]
     return DiffDocument(
         before=make.summary(before, store, config),
         after=make.summary(after, store, config),
@@ -60,7 +61,7 @@ def _definitions(before: RunRecord, after: RunRecord, schema_of: Callable[[str],
     """The lines that differ in what ran; of the definitions where one has no YAML (0.4 kept none)."""
     import json
 
-    found = [definition(run.blueprint_snapshot, schema_of) for run in (before, after)]
+    found = [masked_definition(run.blueprint_snapshot, schema_of) for run in (before, after)]
     if all(source is not None for source, _ in found):
         old, new = (str(source) for source, _ in found)
     else:

@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from neurocore.blueprint.stored import stored_snapshot
 from neurocore.documents import make
-from neurocore.documents.later import Later
+from neurocore.documents.run_state import state
 from neurocore.documents.runs import InspectDocument
-from neurocore.documents.standing import state
+from neurocore.documents.streamed import Streamed
 from neurocore.errors import NeuroCoreError
 from neurocore.gates import compare
 from neurocore.gates import preview as previews
-from neurocore.persistence.base import completed_nodes
+from neurocore.persistence.projections import completed_nodes
 from neurocore.runtime.actions import actions
-from neurocore.runtime.definition import definition
+from neurocore.runtime.masking import masked_definition
 
 if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
     from neurocore.documents.runs import GateDocument, StepDocument
     from neurocore.gates.compare import LastApproved
     from neurocore.gates.preview import Preview
-    from neurocore.persistence.base import GateRecord, RunRecord, RunStore, StepRecord
+    from neurocore.persistence.base import RunStore
+    from neurocore.persistence.records import GateRecord, RunRecord, StepRecord
 
 
 def inspect(
@@ -51,7 +52,7 @@ def inspect(
         events=[make.event(event) for event in store.load_events(run.run_id)],
         next=make.next_commands(run, gates, state(run, config, store), run.run_id, program),
         refused={verb: reason for verb, reason in actions(run, config, store).items() if reason is not None},
-        blueprint_source=definition(run.blueprint_snapshot, schema_of)[0] if full else None,
+        blueprint_source=masked_definition(run.blueprint_snapshot, schema_of)[0] if full else None,
     )
 
 
@@ -65,7 +66,7 @@ def step_documents(
             schema = schema_of(one.skill_type or "") if full else None
             yield make.step(one, full=full, schema=schema, later=later)
 
-    return Later(items).unless(later)
+    return Streamed(items).unless(later)
 
 
 def gate_documents(run: RunRecord, gates: list[GateRecord], store: RunStore, *, later: bool = False) -> Any:
@@ -83,7 +84,7 @@ def gate_documents(run: RunRecord, gates: list[GateRecord], store: RunStore, *, 
             else:
                 yield make.gate(whole, later=later)
 
-    return Later(items).unless(later)
+    return Streamed(items).unless(later)
 
 
 def outlooks(run: RunRecord, gate: GateRecord, store: RunStore) -> Preview | None:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from neurocore.documents.later import Later
+from neurocore.documents.run_state import state
 from neurocore.documents.runs import (
     AnswerDocument,
     DecisionDocument,
@@ -26,25 +26,18 @@ from neurocore.documents.runs import (
     StepDocument,
     WaitDocument,
 )
-from neurocore.documents.standing import state
 from neurocore.documents.stored import stored, stored_under
-from neurocore.persistence.base import GateStatus, RunStatus, StepStatus
-from neurocore.runtime.definition import shown, shown_under
+from neurocore.documents.streamed import Streamed
+from neurocore.persistence.records import GateStatus, RunStatus, StepStatus
+from neurocore.runtime.masking import masked, masked_under
 
 if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
     from neurocore.differences import Difference
     from neurocore.gates.compare import LastApproved
     from neurocore.gates.preview import Outlook, Preview
-    from neurocore.persistence.base import (
-        Answer,
-        Event,
-        GateRecord,
-        RunRecord,
-        RunStore,
-        StepRecord,
-        Tombstone,
-    )
+    from neurocore.persistence.base import RunStore
+    from neurocore.persistence.records import Answer, Event, GateRecord, RunRecord, StepRecord, Tombstone
     from neurocore.runtime.executor import Decision
 
 
@@ -115,12 +108,12 @@ def _decoded(encoded: Mapping[str, bytes], later: bool) -> Any:
     def items() -> Iterator[tuple[str, Any]]:
         for key, data in encoded.items():
             if later and len(data) > codec.SLICE:
-                (name,) = shown({key: None})
+                (name,) = masked({key: None})
                 yield name, stored_under(key, data)
             else:
-                yield from shown({key: codec.restore(data)}).items()
+                yield from masked({key: codec.restore(data)}).items()
 
-    return Later(items, mapping=True).unless(later)
+    return Streamed(items, mapping=True).unless(later)
 
 
 def gate(
@@ -138,7 +131,7 @@ def gate(
         kind=record.kind,
         status=record.status.value,
         message=record.message,
-        shown=stored(record.shown) if later and record.shown else shown(record.values),
+        shown=stored(record.shown) if later and record.shown else masked(record.values),
         digest=record.digest,
         note_rule=record.policy.note,
         require=record.policy.require,
@@ -158,7 +151,7 @@ def answer(given: Answer) -> AnswerDocument:
     """One person's answer."""
     return AnswerDocument(
         approved=given.approved, by=given.by, known_by=given.known_by, at=given.at, note=given.note,
-        digest=given.digest, data=shown(given.data), hash=given.hash,
+        digest=given.digest, data=masked(given.data), hash=given.hash,
     )  # fmt: skip
 
 
@@ -183,7 +176,8 @@ def differences(found: Iterable[Difference]) -> list[DifferenceDocument]:
     """What differs, masked by key."""
     return [
         DifferenceDocument(
-            key=one.key, kind=one.kind, before=shown_under(one.key, one.before), after=shown_under(one.key, one.after),
+            key=one.key, kind=one.kind,
+            before=masked_under(one.key, one.before), after=masked_under(one.key, one.after),
             note=one.note,
         )
         for one in found
@@ -217,7 +211,7 @@ def step(record: StepRecord, *, full: bool = False, schema: Any = None, later: b
         error_type=record.error_type,
         changes=_decoded(record.changes.set, later),
         deleted=list(record.changes.deleted),
-        config=shown(record.config, schema) if full else None,
+        config=masked(record.config, schema) if full else None,
         traceback=record.traceback if full else None,
         logs=logs(record) if full or (record.status in _BROKEN_OFF and record.logs) else None,
     )
@@ -237,7 +231,7 @@ def logs(record: StepRecord) -> list[LogDocument]:
 def event(record: Event) -> EventDocument:
     """One entry of the activity."""
     return EventDocument(
-        at=record.at, kind=record.kind, who=record.who, known_by=record.known_by, data=shown(record.data)
+        at=record.at, kind=record.kind, who=record.who, known_by=record.known_by, data=masked(record.data)
     )
 
 
@@ -334,7 +328,7 @@ def _can_be_tried_again(run: RunRecord) -> bool:
     if run.status is not RunStatus.FAILED:
         return False
     from neurocore.errors import NotResumable
-    from neurocore.runtime.begin import refuse_unless_resumable
+    from neurocore.runtime.resumable import refuse_unless_resumable
 
     try:
         refuse_unless_resumable(run)

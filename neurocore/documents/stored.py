@@ -7,8 +7,8 @@ from typing import Any
 
 from neurocore import codec
 from neurocore.codec import Encoded
-from neurocore.documents.later import Later
-from neurocore.runtime.definition import shown, shown_under
+from neurocore.documents.streamed import Streamed
+from neurocore.runtime.masking import masked, masked_under
 from neurocore.secrets import looks_secret
 
 #: Large values that are nested deeper are restored at once.
@@ -16,21 +16,21 @@ _DEEPEST = 20
 
 
 def stored(data: bytes | memoryview, depth: int = 0) -> Any:
-    """What `shown` makes of a stored value; of a large one, what writes it later."""
+    """What `masked` makes of a stored value; of a large one, what writes it later."""
     found = codec.slices(data) if depth < _DEEPEST else None
     if found is None:
-        return shown(codec.restore(data))
+        return masked(codec.restore(data))
     if found.kind == "text":
-        return Later(lambda: _parts(data), text=True)
+        return Streamed(lambda: _parts(data), text=True)
     if found.kind == "list":
-        return Later(lambda: (_item(one, depth) for one in _parts(data)))
-    return Later(lambda: (pair for key, one in _parts(data) for pair in _pair(key, one, depth)), mapping=True)
+        return Streamed(lambda: (_item(one, depth) for one in _parts(data)))
+    return Streamed(lambda: (pair for key, one in _parts(data) for pair in _pair(key, one, depth)), mapping=True)
 
 
 def stored_under(key: Any, data: bytes | memoryview, depth: int = 0) -> Any:
-    """What `shown_under` makes of a stored value: under a key that is called like a credential, nothing of it."""
+    """What `masked_under` makes of a stored value: under a key that is called like a credential, nothing of it."""
     if isinstance(key, str) and looks_secret(key):
-        return shown_under(key, codec.restore(data))
+        return masked_under(key, codec.restore(data))
     return stored(data, depth)
 
 
@@ -40,12 +40,12 @@ def _parts(data: bytes | memoryview) -> Iterator[Any]:
 
 
 def _item(one: Any, depth: int) -> Any:
-    return stored(one.data, depth + 1) if isinstance(one, Encoded) else shown(one)
+    return stored(one.data, depth + 1) if isinstance(one, Encoded) else masked(one)
 
 
 def _pair(key: Any, one: Any, depth: int) -> Iterator[tuple[str, Any]]:
     if not isinstance(one, Encoded):
-        yield from shown({key: one}).items()
+        yield from masked({key: one}).items()
         return
-    (name,) = shown({key: None})  # keys are text in a document
+    (name,) = masked({key: None})  # keys are text in a document
     yield name, stored_under(name, one.data, depth + 1)

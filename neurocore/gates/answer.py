@@ -11,14 +11,8 @@ from neurocore.errors import AlreadyDecided, GateAmbiguous, GateChanged, InputEr
 from neurocore.forms import same
 from neurocore.gates import occurrence
 from neurocore.people import name_problem
-from neurocore.persistence.base import (
-    GateRecord,
-    GateStatus,
-    RunRecord,
-    RunStore,
-    own_event,
-    utcnow_iso,
-)
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.records import GateRecord, GateStatus, RunRecord, own_event, utcnow_iso
 from neurocore.readable import visible
 
 MAX_NOTE = 10_000

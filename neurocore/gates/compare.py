@@ -12,7 +12,8 @@ from neurocore.blueprint.stored import stored_snapshot
 from neurocore.differences import MOST, Difference, Work, compare
 from neurocore.errors import RunNotFound
 from neurocore.forms import form, same
-from neurocore.persistence.base import GateRecord, GateStatus, RunRecord, RunStore, StepRecord
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.records import GateRecord, GateStatus, RunRecord, StepRecord
 
 #: How many decided gates are looked through for one that fits.
 MAX_LOOKED_AT = 200

@@ -17,18 +17,18 @@ from neurocore.blueprint.plan import APPROVED, REJECTED, PlanNode
 from neurocore.codec import SecretRef
 from neurocore.errors import SkillError
 from neurocore.persistence import seals
-from neurocore.persistence.base import (
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.records import (
+    VOIDED,
     Answer,
     Failure,
     FailureKind,
     GatePolicy,
     GateRecord,
     GateStatus,
-    RunStore,
     StepRecord,
     StepStatus,
 )
-from neurocore.persistence.records import VOIDED
 from neurocore.skills import templates
 
 MASK = "•••"

@@ -17,8 +17,9 @@ from neurocore.blueprint.plan import APPROVED, REJECTED, Carry, Plan, PlanEdge, 
 from neurocore.blueprint.progress import Progress
 from neurocore.blueprint.stored import stored_blueprint, stored_plan
 from neurocore.errors import ConditionError, NoOpenGate, RunNotFound
-from neurocore.gates.past import outcomes
-from neurocore.persistence.base import GateRecord, GateStatus, RunStore
+from neurocore.gates.history import outcomes
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.records import GateRecord, GateStatus
 from neurocore.readable import listed
 
 _NO, _MAYBE, _YES = 0, 1, 2

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from neurocore import modules
-from neurocore.persistence.base import (
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.records import (
     Answer,
     Changes,
     Event,
@@ -15,7 +16,6 @@ from neurocore.persistence.base import (
     RunPage,
     RunRecord,
     RunStatus,
-    RunStore,
     StepRecord,
     StepStatus,
 )

@@ -19,13 +19,13 @@ from neurocore.people import person
 from neurocore.persistence import migrate, rows
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.database import refuse_stale
-from neurocore.persistence.derive import last_hash
 from neurocore.persistence.home import finish_copy
-from neurocore.persistence.moving import ids
+from neurocore.persistence.projections import last_hash
 from neurocore.persistence.records import GateRecord, Tombstone, iso, utcnow_iso
 from neurocore.persistence.sidecars import address, beside
 from neurocore.persistence.sqlite import SQLiteRunStore
-from neurocore.persistence.troubles import tell
+from neurocore.persistence.transfer import ids
+from neurocore.persistence.troubles import translate
 from neurocore.persistence.vacuum import size_on_disk, unused
 
 _Q = rows.queries()
@@ -200,7 +200,7 @@ def is_current(path: Path) -> bool | None:
         refuse_stale(path)
         return migrate.is_current(path) if path.exists() else None
     except (OSError, sqlite3.Error) as error:
-        tell(path, error)
+        translate(path, error)
         raise
 
 

@@ -21,7 +21,7 @@ from neurocore.persistence.migrate import prepare, too_new, use_wal
 from neurocore.persistence.reserve import Reserve
 from neurocore.persistence.schema import APPLICATION_ID, VERSION
 from neurocore.persistence.together import Together
-from neurocore.persistence.troubles import Telling, tell
+from neurocore.persistence.troubles import TranslateErrors, translate
 
 BUSY_MS = 5_000
 #: Of many commits that ask for no sync, one in this time makes sure that the file is still there, in seconds. Of many
@@ -41,7 +41,7 @@ class Database:
         self._name = os.fspath(path)
         self.full = durability == "full"
         self.closed = False
-        with Telling(path), _opening.lock:
+        with TranslateErrors(path), _opening.lock:
             files.make_folder(path.parent, mode)
             _refuse_hard_links(path)
             refuse_stale(path)
@@ -85,18 +85,18 @@ class Database:
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """This thread's reading connection, what goes wrong told in a sentence."""
-        with Telling(self.path), self.reading:
+        with TranslateErrors(self.path), self.reading:
             yield self.reader()
 
     def rows(self, sql: str, parameters: Any = ()) -> list[sqlite3.Row]:
         """Every row of a query."""
-        with Telling(self.path), self.reading:
+        with TranslateErrors(self.path), self.reading:
             found: list[sqlite3.Row] = patiently(lambda: self.reader().execute(sql, parameters).fetchall(), [])
             return found
 
     def row(self, sql: str, parameters: Any = ()) -> sqlite3.Row | None:
         """The first row of a query."""
-        with Telling(self.path), self.reading:
+        with TranslateErrors(self.path), self.reading:
             found: sqlite3.Row | None = patiently(lambda: self.reader().execute(sql, parameters).fetchone(), None)
             return found
 
@@ -219,7 +219,7 @@ class Database:
                 connection.close()
         self._readers = kept
 
-    def leave_parent(self) -> None:
+    def reset_in_child(self) -> None:
         """In a forked child: connections must not be shared, nor closed, so they are kept and never touched again."""
         _inherited.append((self._readers, self._writer, self._reserve, self._local))
         self._forget()
@@ -270,7 +270,7 @@ def refuse_stale(path: Path) -> None:
 def _leave_parents() -> None:
     _opening.lock = threading.RLock()  # a thread that is not in the child may have held it
     for database in _databases:
-        database.leave_parent()
+        database.reset_in_child()
 
 
 os.register_at_fork(after_in_child=_leave_parents)
@@ -300,7 +300,7 @@ class Transaction:
         except BaseException as error:
             self._roll_back()
             self._lock.release()
-            tell(self._database.path, error)
+            translate(self._database.path, error)
             raise
         return connection
 
@@ -313,11 +313,11 @@ class Transaction:
                     self._connection.execute("COMMIT")
                 except BaseException as refused:
                     self._roll_back()
-                    tell(self._database.path, refused)
+                    translate(self._database.path, refused)
                     raise
             else:
                 self._roll_back()
-                tell(self._database.path, error)
+                translate(self._database.path, error)
         finally:
             self._lock.release()
         return False
@@ -349,7 +349,7 @@ class Snapshot:
             with self._database.reading, contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
         if error is not None:
-            tell(self._database.path, error)
+            translate(self._database.path, error)
         return False
 
 

@@ -17,8 +17,8 @@ from msgspec import Struct
 from neurocore import codec
 from neurocore.errors import StoreError
 from neurocore.persistence import legacy_flow, schema, seals
-from neurocore.persistence.derive import fold
 from neurocore.persistence.legacy_flow import Flow
+from neurocore.persistence.projections import fold
 from neurocore.persistence.records import (
     Changes,
     Event,

@@ -9,24 +9,19 @@ from msgspec import Struct, structs
 from neurocore import codec
 from neurocore.errors import RunNotFound
 from neurocore.forms import same
-from neurocore.persistence.base import (
+from neurocore.persistence.base import RunStore, defaults_lock
+from neurocore.persistence.projections import complete, fold, goes_on, merged, without_shown
+from neurocore.persistence.records import (
     Commit,
     GateRecord,
     Owed,
     RunRecord,
     RunStatus,
-    RunStore,
     Signals,
     StepRecord,
     Tombstone,
-    complete,
-    defaults_lock,
-    fold,
-    goes_on,
-    merged,
     signals_of,
 )
-from neurocore.persistence.derive import without_shown
 
 
 class InMemoryRunStore(RunStore):

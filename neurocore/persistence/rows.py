@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from neurocore import codec, typed
-from neurocore.persistence.derive import search_key
+from neurocore.persistence.projections import search_key
 from neurocore.persistence.records import (
     Answer,
     Changes,

@@ -11,7 +11,10 @@ from typing import ClassVar
 from neurocore import files
 from neurocore.errors import RunNotFound
 from neurocore.persistence import rows
-from neurocore.persistence.base import (
+from neurocore.persistence.database import Database
+from neurocore.persistence.owners import Owners
+from neurocore.persistence.projections import claim_lost, goes_on, is_there, refuse_if_held, was_deleted
+from neurocore.persistence.records import (
     Answer,
     Commit,
     Event,
@@ -23,15 +26,8 @@ from neurocore.persistence.base import (
     StepRecord,
     Tombstone,
     a_day_ago,
-    claim_lost,
-    goes_on,
-    is_there,
-    refuse_if_held,
     utcnow_iso,
-    was_deleted,
 )
-from neurocore.persistence.database import Database
-from neurocore.persistence.owners import Owners
 from neurocore.persistence.sqlite_reads import SQLiteReads
 from neurocore.persistence.sqlite_writes import blueprint_of, execute, insert_belongings, insert_run, write_step
 

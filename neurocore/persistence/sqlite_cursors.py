@@ -6,7 +6,7 @@ import re
 import sqlite3
 from typing import Any
 
-from neurocore.persistence.base import no_cursor
+from neurocore.persistence.projections import no_cursor
 
 
 def place(row: sqlite3.Row) -> tuple[int, int]:

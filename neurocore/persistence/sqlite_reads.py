@@ -13,7 +13,11 @@ import msgspec
 
 from neurocore.forms import spellings
 from neurocore.persistence import rows
-from neurocore.persistence.base import (
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.database import Database
+from neurocore.persistence.folding import changes
+from neurocore.persistence.projections import complete, search_key, single_filters, summed, unfinished
+from neurocore.persistence.records import (
     DayCount,
     Ended,
     Event,
@@ -26,19 +30,13 @@ from neurocore.persistence.base import (
     RunPage,
     RunRecord,
     RunStatus,
-    RunStore,
     Signals,
     StepRecord,
     Tombstone,
     a_day_ago,
-    complete,
-    unfinished,
 )
-from neurocore.persistence.database import Database
-from neurocore.persistence.derive import search_key, single_filters, summed
-from neurocore.persistence.folding import changes
 from neurocore.persistence.sqlite_cursors import cursor, gate_key, gate_place, key, place
-from neurocore.persistence.troubles import Damaged, Telling
+from neurocore.persistence.troubles import Damaged, TranslateErrors
 
 _Q = rows.queries()
 _DAY = 86_400_000_000
@@ -87,7 +85,7 @@ class SQLiteReads(RunStore):
 
     def _made(self, make: Callable[..., _Made], *given: Any) -> _Made:
         """What `make` makes of rows. Raises StoreError for one that nothing of ours has written."""
-        with Telling(self._db.path):
+        with TranslateErrors(self._db.path):
             try:
                 return make(*given)
             except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, msgspec.MsgspecError) as error:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from neurocore import forks
 from neurocore.errors import StoreError
 from neurocore.failpoints import failpoint
-from neurocore.persistence.troubles import Telling
+from neurocore.persistence.troubles import TranslateErrors
 
 if TYPE_CHECKING:
     from neurocore.persistence.database import Database
@@ -37,7 +37,7 @@ class Together:
         self._is_led = False
         forks.begin_anew(self)
 
-    def leave_parent(self) -> None:
+    def reset_in_child(self) -> None:
         """Wait for none of the parent's threads in a forked child."""
         self._waiting, self._is_led = [], False
 
@@ -104,7 +104,7 @@ class Together:
         """Write one part. Raises only what ends the transaction for all of them."""
         connection.execute("SAVEPOINT part")
         try:
-            with Telling(self._database.path):
+            with TranslateErrors(self._database.path):
                 part.made = part.act(connection)
         except Exception as error:
             if not connection.in_transaction:  # SQLite gave all of it up: the disk is full, for example

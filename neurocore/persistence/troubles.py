@@ -18,7 +18,7 @@ class Damaged(Exception):
     """A row that nothing of ours has written."""
 
 
-class Telling:
+class TranslateErrors:
     """A `with` block out of which every trouble with the file comes as a StoreError of one sentence."""
 
     __slots__ = ("_path",)
@@ -33,11 +33,11 @@ class Telling:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Literal[False]:
         if error is not None:
-            tell(self._path, error)
+            translate(self._path, error)
         return False
 
 
-def tell(path: Path, error: BaseException) -> None:
+def translate(path: Path, error: BaseException) -> None:
     """Raise the StoreError of a trouble with the file; other errors are left as they are."""
     if isinstance(error, sqlite3.Error):
         raise StoreError(_sentence(path, error)) from error

@@ -17,7 +17,7 @@ from neurocore.persistence import living
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.sidecars import beside
 from neurocore.persistence.sqlite import SQLiteRunStore
-from neurocore.persistence.troubles import tell
+from neurocore.persistence.troubles import translate
 from neurocore.readable import size
 
 #: How long to wait for others who write or read just now, in seconds.
@@ -71,7 +71,7 @@ def vacuum(store: RunStore, *, patience: float = PATIENCE) -> Vacuumed:
             failpoint("vacuum.after_commit")
             waits = not _has_shrunk(connection, until)
         except (OSError, sqlite3.Error) as error:
-            tell(path, error)
+            translate(path, error)
             raise
     return Vacuumed(before=before, after=size_on_disk(path), waits=waits)
 

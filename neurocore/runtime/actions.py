@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from neurocore.config import NeuroCoreConfig
 from neurocore.errors import NotResumable
-from neurocore.persistence.base import GateStatus, RunRecord, RunStatus, RunStore
+from neurocore.persistence.base import RunStore
 from neurocore.persistence.owners import Life
-from neurocore.runtime.begin import refuse_unless_resumable
+from neurocore.persistence.records import GateStatus, RunRecord, RunStatus
 from neurocore.runtime.claim import driver_of, owner_label
+from neurocore.runtime.resumable import refuse_unless_resumable
 
 #: What a cancellation does to the step that runs now.
 STOPS = "A command, a request or another async skill is stopped at once; other Python code ends its step first."

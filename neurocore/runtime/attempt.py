@@ -20,7 +20,7 @@ from neurocore.blueprint.plan import PlanNode
 from neurocore.context import RESERVED_KEYS, FlowContext, reserved_problem
 from neurocore.errors import CodecError, ExecutionError, Interruption, said
 from neurocore.failpoints import failpoint
-from neurocore.persistence.base import LogLine
+from neurocore.persistence.records import LogLine
 from neurocore.runtime.skills import Instance, Instances
 from neurocore.secrets import Redactor
 
@@ -32,8 +32,8 @@ MAX_TRACEBACK_CHARACTERS = 32_000
 STOPPED = "stopped when the run was cancelled"
 
 #: (run id, node id, visit) of steps that were given up on, and whether what was left behind of them still works.
-left_behind: dict[tuple[str, str, int], Callable[[], bool]] = {}
-os.register_at_fork(after_in_child=left_behind.clear)  # those work in the parent
+orphaned: dict[tuple[str, str, int], Callable[[], bool]] = {}
+os.register_at_fork(after_in_child=orphaned.clear)  # those work in the parent
 
 
 class Attempt(Struct, eq=False):
@@ -79,7 +79,7 @@ class Attempt(Struct, eq=False):
 
     def still_works(self) -> bool:
         """Whether an earlier try of this visit was left behind and is not at its end: two would do the work twice."""
-        works = left_behind.get(self.key)
+        works = orphaned.get(self.key)
         return works is not None and works()
 
     def view(self, base: Mapping[str, bytes], instances: Instances) -> FlowContext:

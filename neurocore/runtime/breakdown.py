@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from neurocore.persistence.base import Failure, GateStatus, StepStatus
+from neurocore.persistence.records import Failure, GateStatus, StepStatus
 from neurocore.runtime.turn import Turn
 
 if TYPE_CHECKING:
-    from neurocore.runtime.loop import Drive
+    from neurocore.runtime.loop import RunDriver
 
 
-def end_run(drive: Drive, failure: Failure, told: BaseException) -> bool:
+def end_run(drive: RunDriver, failure: Failure, told: BaseException) -> bool:
     """Record the run as failed, from what was committed; steps that were running get a row that says `told`.
 
     Returns False, and writes nothing, when the run was not created yet, waits, has ended, or is under another claim.
@@ -39,7 +39,7 @@ def end_run(drive: Drive, failure: Failure, told: BaseException) -> bool:
     return True
 
 
-def _forget_turn(drive: Drive) -> None:
+def _forget_turn(drive: RunDriver) -> None:
     """Go back to what is committed.
 
     The turn is lost: with the numbers that it had given, the ends of steps that it took in with what these had set, the

@@ -18,8 +18,9 @@ from pathlib import Path
 from neurocore.config import NeuroCoreConfig
 from neurocore.errors import DriverUnknown, RunBusyError, StoreTooNew
 from neurocore.persistence import owners
-from neurocore.persistence.base import Owed, RunRecord, RunStatus, RunStore, own_event
+from neurocore.persistence.base import RunStore
 from neurocore.persistence.owners import Life, Owners, Probe
+from neurocore.persistence.records import Owed, RunRecord, RunStatus, own_event
 
 _driving: dict[str, object] = {}
 #: What was logged of owners that cannot be looked at: each reason once.

@@ -10,17 +10,9 @@ from neurocore.errors import NoOpenGate
 from neurocore.failpoints import failpoint
 from neurocore.gates.answer import check_form, choose, late_answer, refuse_if_changed
 from neurocore.people import person
-from neurocore.persistence.base import (
-    Answer,
-    Event,
-    GateRecord,
-    GateStatus,
-    RunRecord,
-    RunStatus,
-    RunStore,
-    refuse_if_held,
-    utcnow_iso,
-)
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.projections import refuse_if_held
+from neurocore.persistence.records import Answer, Event, GateRecord, GateStatus, RunRecord, RunStatus, utcnow_iso
 from neurocore.runtime.claim import owner_label
 from neurocore.runtime.lookup import load_summary
 

@@ -20,11 +20,13 @@ from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
 from neurocore.errors import NeuroCoreError, NotResumable
 from neurocore.people import person
-from neurocore.persistence.base import Event, Owed, RunStatus, RunStore
-from neurocore.runtime import guard
-from neurocore.runtime.begin import drive_on, refuse_unless_resumable, resumed
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.records import Event, Owed, RunStatus
+from neurocore.runtime import output_redaction
 from neurocore.runtime.claim import hand_back
 from neurocore.runtime.events import OnEvent
+from neurocore.runtime.resumable import refuse_unless_resumable
+from neurocore.runtime.resume import drive_on, resumed
 from neurocore.skills.registry import SkillRegistry
 
 _log = logging.getLogger(__name__)
@@ -127,7 +129,7 @@ class ThreadDispatcher:
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="run")
         self._futures: set[Future[None]] = set()
 
-    def leave_parent(self) -> None:
+    def reset_in_child(self) -> None:
         """In a forked child: the runs that were handed in are the parent's, and so are the threads."""
         closed, self._stop = self._stop.is_set(), threading.Event()
         if closed:
@@ -231,7 +233,7 @@ class ThreadDispatcher:
         except NeuroCoreError as error:
             _log.info("Run %s: %s", run_id, error)
         except Exception:
-            trace = guard.masked(traceback.format_exc())
+            trace = output_redaction.masked(traceback.format_exc())
             log.with_details(_log, logging.ERROR, f"Run {run_id} could not be driven on.", trace)
         finally:
             with self._lock:

@@ -17,39 +17,29 @@ from neurocore.gates import occurrence
 from neurocore.gates.answer import choose, note_problem
 from neurocore.people import person
 from neurocore.persistence import build_run_store
-from neurocore.persistence.base import (
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.memory import InMemoryRunStore
+from neurocore.persistence.owners import Life
+from neurocore.persistence.projections import cancelled, is_there, last_hash, refuse_if_held, was_deleted
+from neurocore.persistence.records import (
     Event,
     GateRecord,
     GateStatus,
     Owed,
     RunRecord,
     RunStatus,
-    RunStore,
     Tombstone,
-    cancelled,
-    is_there,
-    last_hash,
-    refuse_if_held,
     utcnow_iso,
-    was_deleted,
 )
-from neurocore.persistence.memory import InMemoryRunStore
-from neurocore.persistence.owners import Life
-from neurocore.runtime import latest as latest_definition
+from neurocore.runtime import definition_upgrade as latest_definition
 from neurocore.runtime.actions import actions
-from neurocore.runtime.begin import (
-    drive_new,
-    drive_on,
-    new_record,
-    refuse_unless_resumable,
-    refuse_unless_storable,
-    resumed,
-    system_user,
-)
 from neurocore.runtime.claim import driver_of, driving, owner_of_this_process, refuse_if_driven
 from neurocore.runtime.decide import Decision, answer_input, decide_gate
 from neurocore.runtime.events import OnEvent
 from neurocore.runtime.lookup import load_run, load_summary, resolve_run_id
+from neurocore.runtime.resumable import refuse_unless_resumable
+from neurocore.runtime.resume import drive_on, resumed
+from neurocore.runtime.start import drive_new, new_record, refuse_unless_storable, system_user
 from neurocore.skills.registry import SkillRegistry
 
 __all__ = [
@@ -280,7 +270,7 @@ def cancel_run(
 
 
 def _cancel_idle(seen: RunRecord, by: str, config: NeuroCoreConfig, store: RunStore) -> None:
-    from neurocore.persistence.base import Commit
+    from neurocore.persistence.records import Commit
 
     run_id = seen.run_id
     run = load_summary(run_id, store)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from neurocore import codec
 from neurocore.blueprint.plan import PlanNode
 from neurocore.errors import ExecutionError
-from neurocore.persistence.base import (
+from neurocore.persistence.records import (
     Changes,
     Event,
     Failure,
@@ -21,7 +21,7 @@ from neurocore.persistence.base import (
 from neurocore.runtime.attempt import Attempt
 
 if TYPE_CHECKING:
-    from neurocore.runtime.loop import Drive
+    from neurocore.runtime.loop import RunDriver
 
 
 #: How the reasons begin of failed rows that do not end their visit.
@@ -38,7 +38,7 @@ def failure_of(row: StepRecord) -> Failure:
 class Ledger:
     """The rows of one commit, as they are gathered; numbers and the drive's context move with them."""
 
-    def __init__(self, drive: Drive) -> None:
+    def __init__(self, drive: RunDriver) -> None:
         self.drive = drive
         self.now = utcnow_iso()
         self.steps: dict[int, StepRecord] = {}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from neurocore.errors import RunAmbiguous, RunNotFound
-from neurocore.persistence.base import RunFilter, RunRecord, RunStore
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.records import RunFilter, RunRecord
 
 
 def resolve_run_id(prefix: str, run_store: RunStore) -> str:

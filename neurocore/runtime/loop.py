@@ -1,8 +1,8 @@
 """The one durable loop. Start, resume, retry and replay are this loop from different beginnings.
 
-`Drive.run` asks the progress what is ready, runs it, and commits each outcome as it comes: the step's record with its
-changes and routing, the skips that follow from it, the gates that open, and the run's row with what starts next, in one
-transaction (`Turn`). A sync step that runs alone stays on the caller's thread.
+`RunDriver.run` asks the progress what is ready, runs it, and commits each outcome as it comes: the step's record with
+its changes and routing, the skips that follow from it, the gates that open, and the run's row with what starts next, in
+one transaction (`Turn`). A sync step that runs alone stays on the caller's thread.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
 from neurocore.errors import ClaimLost, ConditionError, ExecutionError, StoreError, said
 from neurocore.failpoints import failpoint
-from neurocore.persistence.base import (
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.projections import claim_lost
+from neurocore.persistence.records import (
     Answer,
     Commit,
     CurrentNode,
@@ -34,14 +36,12 @@ from neurocore.persistence.base import (
     Owed,
     RunRecord,
     RunStatus,
-    RunStore,
     Signals,
     StepRecord,
-    claim_lost,
     iso,
     utcnow_iso,
 )
-from neurocore.runtime import atgates, breakdown, guard
+from neurocore.runtime import breakdown, gate_transitions, output_redaction
 from neurocore.runtime.attempt import Attempt, capture_logs
 from neurocore.runtime.events import OnEvent, RunEvent
 from neurocore.runtime.retry import RetryPolicy
@@ -56,7 +56,7 @@ POLL_SECONDS = 0.2
 _log = logging.getLogger(__name__)
 
 
-class Drive:
+class RunDriver:
     """One process driving one run, from a claim to an end, a suspension or a stop.
 
     `run` is the claimed record; `stop`, when it is set, means: start nothing new, hand the run back as owed.
@@ -138,7 +138,7 @@ class Drive:
         Raises ClaimLost when somebody took the run over; a KeyboardInterrupt is recorded and passed on.
         """
         capture_logs()
-        self.instances.on_secrets = lambda: guard.watch(self.instances.redactor)
+        self.instances.on_secrets = lambda: output_redaction.watch(self.instances.redactor)
         self.instances.secrets_of(self.secret_inputs)
         try:
             return self._loop(self._open(events))
@@ -154,7 +154,7 @@ class Drive:
             return self._broken(error)
         finally:
             self._tear_down()
-            guard.unwatch(self.instances.redactor)
+            output_redaction.unwatch(self.instances.redactor)
             for attempt in self.running.values():  # the history could not be written, or the run is another's now
                 self.workers.abandon(attempt)
             self.workers.close()
@@ -175,12 +175,12 @@ class Drive:
         else:
             turn.ledger.events.extend(events)
             if self.decided:
-                atgates.consume_decisions(turn, self.recorded_gates)
+                gate_transitions.consume_decisions(turn, self.recorded_gates)
             if self.redefined:
-                atgates.reopen_redefined(turn)
+                gate_transitions.reopen_redefined(turn)
                 self.redefined = False
             # Who answers must not find out beside this drive that the values have changed.
-            atgates.reopen_changed(turn)
+            gate_transitions.reopen_changed(turn)
         turn.ledger.steps.update((step.step_index, step) for step in self.translated)
         for node in self.died_in:
             turn.lost(node, ExecutionError("The process died while it ran."))
@@ -197,7 +197,7 @@ class Drive:
             if ended is not None:
                 turn.record(ended)
             if self.decided:
-                atgates.consume_decisions(turn, self.store.load_gates(self.run_record.run_id))
+                gate_transitions.consume_decisions(turn, self.store.load_gates(self.run_record.run_id))
             turn.commit()
         return self._leave()
 
@@ -241,7 +241,7 @@ class Drive:
         if signals is None or (signals.epoch, signals.owner) != claim:
             raise claim_lost(self.run_record.run_id)
         before = self.cancelled_by
-        self.heed(signals)
+        self.apply_signals(signals)
         if self.cancelled_by:
             for attempt in self.running.values():
                 if hasattr(attempt.cancel, "cancel"):
@@ -270,7 +270,7 @@ class Drive:
         context = FlowContext.over(self.base, run_id=self.run_record.run_id, secrets=self.instances.resolve)
         return condition.evaluate(context)
 
-    def heed(self, signals: Signals) -> None:
+    def apply_signals(self, signals: Signals) -> None:
         """Remember what the store said about cancellation and decisions."""
         self.cancelled_by = signals.cancel_requested
         self.decided = signals.owed == Owed.DECISION and bool(self.gates)

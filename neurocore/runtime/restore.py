@@ -8,27 +8,18 @@ from neurocore import codec
 from neurocore.blueprint.plan import Plan
 from neurocore.blueprint.progress import route
 from neurocore.gates import occurrence
-from neurocore.gates.past import voided_visits
-from neurocore.persistence.base import (
-    Ended,
-    Event,
-    GateRecord,
-    GateStatus,
-    Recorded,
-    StepRecord,
-    StepStatus,
-    fold,
-    progress_of,
-)
+from neurocore.gates.history import voided_visits
+from neurocore.persistence.projections import fold, progress_of
+from neurocore.persistence.records import Ended, Event, GateRecord, GateStatus, Recorded, StepRecord, StepStatus
+from neurocore.runtime.definition_upgrade import translated
 from neurocore.runtime.ledger import BROKEN_OFF, TRIED_AGAIN, failure_of
-from neurocore.runtime.loop import Drive
-from neurocore.runtime.redefine import translated
+from neurocore.runtime.loop import RunDriver
 
 #: Whom a resume's data was for, as its event says.
 FAILED_STEPS = "failed steps"
 
 
-def restore(drive: Drive, recorded_in: Plan) -> list[StepRecord]:
+def restore(drive: RunDriver, recorded_in: Plan) -> list[StepRecord]:
     """Fill a new drive from what is recorded of its run, in the order of `recorded_in`, the plan it was driven by.
 
     Returns the steps that ended no visit. Rows that fit nowhere (a store without transactions may leave some) are
@@ -68,7 +59,7 @@ def restore(drive: Drive, recorded_in: Plan) -> list[StepRecord]:
     return others
 
 
-def _progress(drive: Drive, recorded: Recorded, recorded_in: Plan) -> tuple[list[Ended], list[StepRecord]]:
+def _progress(drive: RunDriver, recorded: Recorded, recorded_in: Plan) -> tuple[list[Ended], list[StepRecord]]:
     """The recorded steps, those that ended their visit with the edges as this drive's plan counts them."""
     store, run = drive.store, drive.run_record
     if not drive.redefined and run.legacy is None:
@@ -82,7 +73,7 @@ def _progress(drive: Drive, recorded: Recorded, recorded_in: Plan) -> tuple[list
     return progress_of(steps)
 
 
-def give_again(drive: Drive, steps: Sequence[StepRecord]) -> None:
+def give_again(drive: RunDriver, steps: Sequence[StepRecord]) -> None:
     """What the last resume brought for the steps that had failed by then, where they have not come to their end."""
     failed = [step for step in steps if step.status is StepStatus.FAILED]
     brought = _resumes(drive)[-1:] if failed else []
@@ -94,7 +85,7 @@ def give_again(drive: Drive, steps: Sequence[StepRecord]) -> None:
             drive.given[key] = brought[0].data["data"]
 
 
-def go_on_waiting(drive: Drive, steps: Sequence[StepRecord]) -> None:
+def go_on_waiting(drive: RunDriver, steps: Sequence[StepRecord]) -> None:
     """Keep the pauses between tries and the number of tries that were used, as nobody asked for new ones."""
     drive.paused = {(node.node_id, node.visit): node for node in drive.run_record.current_nodes if node.is_paused}
     for step in steps:
@@ -104,7 +95,7 @@ def go_on_waiting(drive: Drive, steps: Sequence[StepRecord]) -> None:
             drive.retries[key] = drive.retries.get(key, 0) + 1
 
 
-def _resumes(drive: Drive) -> list[Event]:
+def _resumes(drive: RunDriver) -> list[Event]:
     """Who resumed the run so far, and with what: read when there is a failed step for which it counts."""
     if drive.resumes is None:
         events = drive.store.load_events(drive.run_record.run_id)
@@ -112,12 +103,12 @@ def _resumes(drive: Drive) -> list[Event]:
     return drive.resumes
 
 
-def _last_asked(drive: Drive) -> str:
+def _last_asked(drive: RunDriver) -> str:
     """When a person last resumed the run, as an ISO time; empty where nobody has."""
     return max((event.at for event in _resumes(drive)), default="")
 
 
-def let_stand(drive: Drive) -> None:
+def let_stand(drive: RunDriver) -> None:
     """What had failed for good when the process died stays failed, and fails the run: nobody asked for another try."""
     going = {(node.node_id, node.visit) for node in drive.run_record.current_nodes}
     for key, row in drive.step_of.items():
@@ -127,7 +118,7 @@ def let_stand(drive: Drive) -> None:
             drive.failure = drive.failure or failure_of(row)
 
 
-def _replay(drive: Drive, ended: list[Ended], voided: set[tuple[str, int]]) -> set[int]:
+def _replay(drive: RunDriver, ended: list[Ended], voided: set[tuple[str, int]]) -> set[int]:
     """Feed the outcomes to the progress; returns the indexes of those that fit nowhere."""
     strays = set()
     take = drive.progress.take
@@ -142,7 +133,7 @@ def _replay(drive: Drive, ended: list[Ended], voided: set[tuple[str, int]]) -> s
     return strays
 
 
-def _remember_done(drive: Drive, row: Ended) -> None:
+def _remember_done(drive: RunDriver, row: Ended) -> None:
     if drive.tried_again:
         key = (row.node_id, row.visit)
         drive.step_of.pop(key, None)
@@ -154,7 +145,7 @@ def _remember_done(drive: Drive, row: Ended) -> None:
         drive.last_step[row.node_id] = row.output_keys
 
 
-def _remember_open(drive: Drive, row: StepRecord) -> None:
+def _remember_open(drive: RunDriver, row: StepRecord) -> None:
     """A visit that has not come to its end: it failed, or waits."""
     key = (row.node_id, row.visit)
     drive.attempts[key] = max(row.attempt, drive.attempts.get(key, 0))
@@ -164,7 +155,7 @@ def _remember_open(drive: Drive, row: StepRecord) -> None:
         drive.tried_again.add(key)
 
 
-def _restore_gate(drive: Drive, gate: GateRecord) -> None:
+def _restore_gate(drive: RunDriver, gate: GateRecord) -> None:
     key = (gate.node_id, gate.visit)
     if gate.status in (GateStatus.OPEN, GateStatus.DECIDED):
         drive.gates[key] = gate
@@ -179,7 +170,7 @@ def _restore_gate(drive: Drive, gate: GateRecord) -> None:
             drive.continuing.add(key)
 
 
-def _infer_edges(drive: Drive, rows: list[StepRecord]) -> None:
+def _infer_edges(drive: RunDriver, rows: list[StepRecord]) -> None:
     """Records of 0.4 do not say which edges were taken: they are routed as they would be now."""
     for row in rows:
         node = drive.plan.by_id.get(row.node_id)

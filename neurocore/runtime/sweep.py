@@ -10,7 +10,9 @@ from neurocore.config import NeuroCoreConfig
 from neurocore.errors import NeuroCoreError
 from neurocore.failpoints import failpoint
 from neurocore.gates import occurrence
-from neurocore.persistence.base import (
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.owners import Life
+from neurocore.persistence.records import (
     Commit,
     Failure,
     FailureKind,
@@ -18,11 +20,9 @@ from neurocore.persistence.base import (
     Owed,
     RunRecord,
     RunStatus,
-    RunStore,
     own_event,
     utcnow_iso,
 )
-from neurocore.persistence.owners import Life
 from neurocore.runtime.claim import driver_of, owner_label, owner_of_this_process, owners_of
 from neurocore.runtime.dispatch import Dispatcher
 

@@ -12,22 +12,14 @@ from neurocore.blueprint.plan import PlanNode
 from neurocore.blueprint.progress import Broken, Moves, Skip, route
 from neurocore.errors import ConditionError, ExecutionError, InputError, said
 from neurocore.gates import occurrence
-from neurocore.persistence.base import (
-    Commit,
-    CurrentNode,
-    Failure,
-    FailureKind,
-    Owed,
-    RunStatus,
-    StepStatus,
-    cancelled,
-)
-from neurocore.runtime import atgates
+from neurocore.persistence.projections import cancelled
+from neurocore.persistence.records import Commit, CurrentNode, Failure, FailureKind, Owed, RunStatus, StepStatus
+from neurocore.runtime import gate_transitions
 from neurocore.runtime.attempt import Attempt
 from neurocore.runtime.ledger import BROKEN_OFF, TRIED_AGAIN, Ledger, failure_of
 
 if TYPE_CHECKING:
-    from neurocore.runtime.loop import Drive
+    from neurocore.runtime.loop import RunDriver
 
 #: Types of failures that the definition calls for: outputs that are not what it declares, a loop that has made all its
 #: rounds, a run that has used all its time.
@@ -37,7 +29,7 @@ OUTPUTS, LOOP_BOUND, RUN_TIME = "OutputError", "LoopBoundError", "RunTimeoutErro
 class Turn:
     """What one commit of a drive will write. `starts` are the attempts that the caller launches after it."""
 
-    def __init__(self, drive: Drive) -> None:
+    def __init__(self, drive: RunDriver) -> None:
         self.drive = drive
         self.ledger = Ledger(drive)
         self.starts: list[Attempt] = []
@@ -60,7 +52,7 @@ class Turn:
         if attempt.status == "failed":  # completing may have failed it
             self.failed(attempt)
         if drive.gates and (attempt.changed or attempt.deleted):
-            atgates.reopen_changed(self)
+            gate_transitions.reopen_changed(self)
         drive.tell_step("step_finished", attempt, self.ledger.now)
 
     def _completed(self, attempt: Attempt) -> None:
@@ -215,7 +207,7 @@ class Turn:
             node, visit = drive.ready_gates.popleft()
             recorded = drive.record_visit(node.id, visit)
             if (node.id, recorded) not in drive.gates:
-                atgates.open_gate(self, node, recorded)
+                gate_transitions.open_gate(self, node, recorded)
         room = drive.room()
         while drive.ready and len(self.starts) < room and not drive.stopping():
             node, visit = drive.ready.popleft()
@@ -261,7 +253,7 @@ class Turn:
             waits = status in (RunStatus.SUSPENDED, RunStatus.FAILED) and self._open_before and not drive.decided
             before = self._as_it_stands() if waits and status is RunStatus.FAILED else None
             if status in (RunStatus.FAILED, RunStatus.CANCELLED):
-                atgates.void_all(self, status)
+                gate_transitions.void_all(self, status)
             self._fill_run(status)
             signals = drive.commit(
                 Commit(
@@ -278,12 +270,12 @@ class Turn:
                 break
             if before is not None:
                 self._go_back(before)
-            self._open_before = atgates.consume_decisions(self, drive.store.load_gates(run.run_id))
+            self._open_before = gate_transitions.consume_decisions(self, drive.store.load_gates(run.run_id))
         run.version = signals.version
         for event in self.ledger.events:
             if event.kind == "warning":
                 drive.tell("warning", error=event.data["message"])
-        drive.heed(signals)
+        drive.apply_signals(signals)
         if drive.cancelled_by and (self.starts or status is RunStatus.SUSPENDED):
             # The request came while the step before ran: what this turn was about to start or to wait for does not.
             self.starts = []

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from neurocore.runtime.attempt import Attempt, left_behind
+from neurocore.runtime.attempt import Attempt, orphaned
 from neurocore.runtime.skills import Instances
 from neurocore.runtime.threads import run_on_thread
 
@@ -71,7 +71,7 @@ class Workers:
         """Stop waiting for an attempt: whatever it still does is dropped. Returns what is to be recorded of it."""
         attempt.abandoned = True
         if attempt.works is not None:
-            left_behind[attempt.key] = attempt.works
+            orphaned[attempt.key] = attempt.works
             if not isinstance(attempt.cancel, threading.Thread):
                 self._leave_if_held_up()
         seen = copy.copy(attempt)  # the skill, where it still works, ends the attempt that it began
@@ -112,7 +112,7 @@ class Workers:
             attempt.fail(error, self._instances)
         finally:
             works.still = False
-            left_behind.pop(attempt.key, None)
+            orphaned.pop(attempt.key, None)
 
     async def _run_async(self, attempt: Attempt, base: Mapping[str, bytes]) -> None:
         try:
@@ -120,7 +120,7 @@ class Workers:
         except BaseException as error:  # as on a thread
             attempt.fail(error, self._instances)
         finally:
-            left_behind.pop(attempt.key, None)
+            orphaned.pop(attempt.key, None)
             self._ended.put(attempt)
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:

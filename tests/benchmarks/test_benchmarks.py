@@ -13,7 +13,7 @@ from neurocore.config import NeuroCoreConfig
 from neurocore.persistence import RunFilter, RunStatus, SQLiteRunStore, admin
 from neurocore.runtime.executor import execute_blueprint_tracked
 from webapp import create_app
-from webapp.services import Leave
+from webapp.services import NullDispatcher
 
 
 def test_the_floor_of_a_run_writes_what_the_run_wrote(tmp_path):
@@ -65,7 +65,7 @@ def site(tmp_path):
     history.fill(config.runs_db_path, 60, steps=False)
     kept = SQLiteRunStore(config.runs_db_path)
     done = execute_blueprint_tracked(step.chain(5), step.registry(), config, run_store=kept)
-    yield create_app(config, store=kept, dispatcher=Leave()), f"/runs/{done.metadata.run_id}"
+    yield create_app(config, store=kept, dispatcher=NullDispatcher()), f"/runs/{done.metadata.run_id}"
     kept.close()
 
 

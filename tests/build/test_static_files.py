@@ -1,4 +1,4 @@
-"""The build hook and `webapp.assets`: brought with integrity, named by content, served fresh in a work tree."""
+"""The build hook and `webapp.html.assets`: brought with integrity, named by content, served fresh in a work tree."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from webapp import assets as module
-from webapp.assets import Assets
+from webapp.html import assets as module
+from webapp.html.assets import Assets
 
 
 @pytest.fixture(scope="session")

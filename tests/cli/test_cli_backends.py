@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from neurocore import persistence
-from neurocore.persistence.base import RunRecord, RunStatus, RunStore, StepRecord
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.records import RunRecord, RunStatus, StepRecord
 
 
 class Folder(RunStore):

@@ -10,7 +10,7 @@ import pytest
 
 from neurocore.cli.live import Terminal
 from neurocore.cli.runs.watch import _Seen
-from neurocore.persistence.base import CurrentNode, RunRecord, RunStatus
+from neurocore.persistence.records import CurrentNode, RunRecord, RunStatus
 
 from .conftest import wait_for
 

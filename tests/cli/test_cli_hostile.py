@@ -45,7 +45,7 @@ def test_a_title_and_tags_cannot_steer_the_terminal(project):
 
 def test_what_a_store_or_a_skill_brings_steers_no_terminal_and_breaks_no_line(project):
     """As another program, a skill with log levels of its own, or a damaged file may have left it."""
-    from neurocore.persistence.base import LogLine
+    from neurocore.persistence.records import LogLine
 
     run_id = project.run("gated", "--by", "ada")
     evil = f"x\nError: forged{EVIL}"

@@ -12,10 +12,11 @@ import pytest
 from neurocore.errors import StoreError, UsageError
 from neurocore.persistence import InMemoryRunStore, RunStatus, SQLiteRunStore, admin, schema
 from neurocore.persistence.admin import backup, check, prune, schema_version, stats
-from neurocore.persistence.base import LogLine, unfinished
-from neurocore.persistence.moving import export_history, import_history
+from neurocore.persistence.projections import unfinished
+from neurocore.persistence.records import LogLine
 from neurocore.persistence.testing.contract import answer, at, event, give, run, step, waiting
-from neurocore.persistence.testing.six import VALUES
+from neurocore.persistence.testing.required import VALUES
+from neurocore.persistence.transfer import export_history, import_history
 from tests.persistence.json_store import JsonFolderStore
 
 

@@ -13,7 +13,7 @@ import pytest
 from neurocore import codec, failpoints
 from neurocore.errors import ClaimLost, StoreError
 from neurocore.persistence import GateStatus, RunFilter, RunStatus, SQLiteRunStore, migrate, rows, schema
-from neurocore.persistence.base import Event
+from neurocore.persistence.records import Event
 from neurocore.persistence.testing.contract import answer, at, event, found, gate, give, run, step, turn, waiting
 from tests.persistence.older import take_back
 

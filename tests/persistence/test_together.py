@@ -209,6 +209,6 @@ def test_who_is_interrupted_while_it_waits_is_not_waited_for(store):
 def test_a_forked_child_waits_for_none_of_its_parent_s_threads(store):
     shared = store.database.together
     shared._is_led, shared._waiting = True, [object()]
-    shared.leave_parent()
+    shared.reset_in_child()
     store.create_run(run("a"))
     assert there(store) == ["a"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from neurocore import FlowContext, Skill, SkillMeta, codec
 from neurocore.config import NeuroCoreConfig
 from neurocore.persistence import InMemoryRunStore, SQLiteRunStore
-from neurocore.persistence.base import LogLine, RunFilter, RunStatus
+from neurocore.persistence.records import LogLine, RunFilter, RunStatus
 from neurocore.persistence.testing.contract import answer, event, found, gate, give, run, step, turn
 from neurocore.runtime.blueprint import parse_blueprint
 from neurocore.runtime.executor import execute_blueprint_tracked, resume_blueprint

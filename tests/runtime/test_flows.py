@@ -11,7 +11,7 @@ from msgspec import structs
 
 from neurocore import FlowContext
 from neurocore.errors import ExecutionError
-from neurocore.persistence.base import Commit, Signals
+from neurocore.persistence.records import Commit, Signals
 from neurocore.runtime.events import RunEvent
 from tests.runtime.worlds import World, chain
 

@@ -27,7 +27,7 @@ from neurocore.errors import (
 )
 from neurocore.gates.compare import compare_runs, last_approved
 from neurocore.gates.preview import preview
-from neurocore.persistence.base import last_hash
+from neurocore.persistence.projections import last_hash
 from neurocore.runtime.dispatch import InlineDispatcher
 from neurocore.runtime.executor import cancel_run, decide_gate, replay_run
 from neurocore.runtime.sweep import sweep_once

@@ -21,10 +21,10 @@ from neurocore.errors import (
 from neurocore.persistence import RunStatus
 from neurocore.persistence.owners import Life, Probe
 from neurocore.runtime import claim, executor, sweep
-from neurocore.runtime.begin import drive_on
 from neurocore.runtime.dispatch import InlineDispatcher, ThreadDispatcher
 from neurocore.runtime.events import RunEvent
 from neurocore.runtime.executor import cancel_run, decide_gate, delete_run
+from neurocore.runtime.resume import drive_on
 from neurocore.runtime.sweep import liveness_now, sweep_once
 from tests.runtime.test_flows import graph
 from tests.runtime.worlds import World, chain

@@ -8,7 +8,7 @@ import pytest
 
 from neurocore.errors import RunAmbiguous, RunExists, RunNotFound
 from neurocore.persistence import InMemoryRunStore, SQLiteRunStore
-from neurocore.persistence.moving import export_history, import_history
+from neurocore.persistence.transfer import export_history, import_history
 from neurocore.runtime.executor import delete_run, resolve_run_id
 from tests.runtime.worlds import World, chain
 

@@ -18,7 +18,7 @@ from msgspec import structs
 from neurocore import FlowContext
 from neurocore.errors import DriverUnknown, Interruption, StoreError
 from neurocore.persistence import SQLiteRunStore
-from neurocore.persistence.base import Owed
+from neurocore.persistence.records import Owed
 from neurocore.runtime.actions import actions
 from neurocore.runtime.dispatch import InlineDispatcher
 from neurocore.runtime.executor import cancel_run

@@ -16,7 +16,7 @@ from neurocore import FlowContext, failpoints
 from neurocore.errors import ExecutionError, Interruption
 from neurocore.persistence import RunStatus, StepStatus
 from neurocore.persistence.records import CurrentNode
-from neurocore.runtime.begin import drive_on
+from neurocore.runtime.resume import drive_on
 from tests.runtime.worlds import World, chain
 
 

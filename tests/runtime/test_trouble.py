@@ -27,7 +27,7 @@ from neurocore.errors import (
     UsageError,
 )
 from neurocore.persistence.admin import check
-from neurocore.persistence.base import Commit, Signals
+from neurocore.persistence.records import Commit, Signals
 from neurocore.runtime import executor, loop, workers
 from neurocore.runtime.attempt import (
     MAX_ERROR_CHARACTERS,
@@ -35,9 +35,8 @@ from neurocore.runtime.attempt import (
     MAX_LOG_LINES,
     MAX_TRACEBACK_CHARACTERS,
     Attempt,
-    left_behind,
+    orphaned,
 )
-from neurocore.runtime.begin import drive_on
 from neurocore.runtime.blueprint import parse_blueprint
 from neurocore.runtime.dispatch import InlineDispatcher
 from neurocore.runtime.events import RunEvent
@@ -49,6 +48,7 @@ from neurocore.runtime.executor import (
     replay_run,
     resolve_run_id,
 )
+from neurocore.runtime.resume import drive_on
 from neurocore.runtime.sweep import sweep_once
 from neurocore.skills.loader import discover_skills
 from tests.runtime.test_flows import graph
@@ -362,7 +362,7 @@ def test_an_async_step_that_goes_on_after_its_time_is_left_behind(
     assert world.calls == ["a"]
     may_end.set()
     assert ended.wait(20)
-    until(lambda: not any(works() for works in list(left_behind.values())))
+    until(lambda: not any(works() for works in list(orphaned.values())))
     assert world.resume(run_id).data.to_dict() == {"late": True}
     assert world.calls == ["a", "a", "b"]
 
@@ -393,7 +393,7 @@ def is_not_begun_beside_itself(world: World, may_end: threading.Event, threads: 
     with pytest.raises(ExecutionError, match="An earlier try of it was left behind and still works"):
         world.resume(run_id)
     may_end.set()
-    until(lambda: not any(works() for works in list(left_behind.values())))
+    until(lambda: not any(works() for works in list(orphaned.values())))
     assert world.resume(run_id).metadata.status == "completed"
     assert len(threads) == 2
 
@@ -735,7 +735,7 @@ def test_what_failed_before_its_process_died_is_not_tried_again_unless_somebody_
     text = graph("a>b a>c c>d", types={"b": "fails", "c": "waits"}, settings=f"{{fail_fast: {fail_fast}}}")
     with failpoints.arm("step.after_commit", die), pytest.raises(Death):
         world.run(text)
-    left_behind.clear()  # a process takes its threads with it
+    orphaned.clear()  # a process takes its threads with it
     run_id = world.only_run().run_id
     inline = InlineDispatcher(world.registry, world.config, world.store)
     assert sweep_once(world.config, run_store=world.store, dispatch=inline).lost == [run_id]
@@ -1105,7 +1105,7 @@ def test_ctrl_c_in_the_middle_of_a_commit_leaves_no_gap_in_the_steps(world: Worl
     run_id = world.only_run().run_id
     assert sorted(world.story(run_id)) == ["a 1.1 completed", "b 1.1 failed", "c 1.1 failed"]
     assert [gate.status for gate in world.store.load_gates(run_id)] == []
-    until(lambda: not any(works() for works in list(left_behind.values())))
+    until(lambda: not any(works() for works in list(orphaned.values())))
     assert world.resume(run_id).metadata.status == ("completed" if behind == "work" else "suspended")
     assert {"b 1.2 completed", "c 1.2 completed"} <= set(world.story(run_id))
     assert check(world.store).problems == []

@@ -17,9 +17,9 @@ import pytest
 from neurocore import codec, modules
 from neurocore.codec import tags
 from neurocore.persistence import InMemoryRunStore, SQLiteRunStore
-from neurocore.persistence.base import RunStatus
-from neurocore.persistence.moving import export_history, import_history
+from neurocore.persistence.records import RunStatus
 from neurocore.persistence.testing.contract import run, step
+from neurocore.persistence.transfer import export_history, import_history
 
 SCRIPT = Path(sys.executable).with_name("neurocore")
 

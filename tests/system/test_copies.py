@@ -17,10 +17,10 @@ import pytest
 from neurocore import failpoints
 from neurocore.errors import RefusedError, RunHeld, StoreError
 from neurocore.persistence import InMemoryRunStore, RunStore, SQLiteRunStore, admin, migrate
-from neurocore.persistence.base import Failure, FailureKind, Owed, RunStatus
-from neurocore.persistence.moving import export_history, import_history
+from neurocore.persistence.records import Failure, FailureKind, Owed, RunStatus
 from neurocore.persistence.restoring import restore
 from neurocore.persistence.testing.contract import answer, at, event, found, give, run, waiting
+from neurocore.persistence.transfer import export_history, import_history
 from neurocore.runtime.dispatch import InlineDispatcher
 from neurocore.runtime.executor import adopt_runs, cancel_run, decide_gate, delete_run, replay_run, resume_blueprint
 from neurocore.runtime.sweep import liveness, sweep_once

@@ -19,8 +19,8 @@ from neurocore import AsyncSkill, FlowContext, Skill, SkillMeta, failpoints
 from neurocore.config import NeuroCoreConfig
 from neurocore.errors import ExecutionError, Interruption
 from neurocore.persistence import InMemoryRunStore, RunRecord, RunStatus, RunStore, SQLiteRunStore
-from neurocore.persistence.base import GateStatus
-from neurocore.runtime.attempt import left_behind
+from neurocore.persistence.records import GateStatus
+from neurocore.runtime.attempt import orphaned
 from neurocore.runtime.blueprint import parse_blueprint
 from neurocore.runtime.executor import decide_gate, execute_blueprint_tracked, resume_blueprint
 from neurocore.skills.loader import discover_skills
@@ -198,7 +198,7 @@ class Work(Skill):
         return work(self.config, context)
 
 
-class Later(AsyncSkill):
+class Streamed(AsyncSkill):
     skill_meta = SkillMeta(name="later")
 
     async def process(self, context: FlowContext) -> FlowContext:
@@ -237,7 +237,7 @@ class Driver:
     def __init__(self, root: Path, store: RunStore) -> None:
         self.config = NeuroCoreConfig(project_root=root)
         self.registry = discover_skills()
-        for kind in (Work, Later):
+        for kind in (Work, Streamed):
             self.registry.register(kind)
         self.store = store
         self.numbers = itertools.count()
@@ -252,7 +252,7 @@ class Driver:
                     if self._go_on(case, run_id):
                         break
                 except Death:
-                    left_behind.clear()  # a process takes its threads with it
+                    orphaned.clear()  # a process takes its threads with it
                 except ExecutionError:
                     continue
         else:

@@ -60,7 +60,7 @@ class Effect(Skill):
         return effect(context)
 
 
-class Later(AsyncSkill):
+class Streamed(AsyncSkill):
     """An async effect."""
 
     skill_meta = SkillMeta(name="later")
@@ -85,7 +85,7 @@ def project() -> tuple[NeuroCoreConfig, SkillRegistry, RunStore]:
     """The project in the working folder."""
     config = load_config(Path.cwd())
     registry = discover_skills(config)
-    for kind in (Effect, Later, Dies):
+    for kind in (Effect, Streamed, Dies):
         registry.register(kind)
     store = build_run_store(config)
     assert store is not None

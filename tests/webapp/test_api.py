@@ -13,10 +13,10 @@ import pytest
 from neurocore import typed
 from neurocore.documents import make
 from neurocore.documents.runs import InspectDocument, OutcomeDocument, RunsDocument
-from neurocore.persistence.base import RunStatus
+from neurocore.persistence.records import RunStatus
 from neurocore.runtime.executor import delete_run
-from webapp import permissions
 from webapp.api import operations
+from webapp.security import permissions
 
 API = "/api/v1"
 
@@ -133,8 +133,8 @@ def test_approvals_are_those_of_the_page(site):
 
 
 def test_every_open_gate_and_every_decided_one_is_on_a_page(site, monkeypatch):
-    monkeypatch.setattr("webapp.approvals.WAITING", 2)
-    monkeypatch.setattr("webapp.approvals.DECIDED", 2)
+    monkeypatch.setattr("webapp.approvals.views.WAITING", 2)
+    monkeypatch.setattr("webapp.approvals.views.DECIDED", 2)
     waiting, decided = [site.run() for _ in range(5)], [site.run() for _ in range(5)]
     for run_id in decided:
         site.decide(run_id, "approve", by="ann")

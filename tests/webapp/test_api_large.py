@@ -13,9 +13,9 @@ from msgspec import Struct, structs
 
 from neurocore.documents import make
 from neurocore.documents.inspect import inspect
-from neurocore.documents.later import Later
-from neurocore.persistence.base import LogLine
-from webapp import pieces
+from neurocore.documents.streamed import Streamed
+from neurocore.persistence.records import LogLine
+from webapp import streaming
 from webapp.server import Front
 
 API = "/api/v1"
@@ -34,21 +34,21 @@ class Pair(Struct):
 
 
 def joined(value):
-    return b"".join(pieces.pieces(value))
+    return b"".join(streaming.pieces(value))
 
 
 @pytest.mark.parametrize("path", ["", "/inspection", "/inspection?full=true", "/steps", "/steps/0", "/steps?limit=1"])
 def test_an_answer_over_a_megabyte_is_written_in_small_pieces(site, path, monkeypatch):
     run_id = site.run("asking", **LARGE)
     written = []
-    encoded = pieces.encoded
-    monkeypatch.setattr(pieces, "encoded", lambda value: written.append(encoded(value)) or written[-1])
+    encoded = streaming.encoded
+    monkeypatch.setattr(streaming, "encoded", lambda value: written.append(encoded(value)) or written[-1])
     answer = site.client.get(f"{API}/runs/{run_id}{path}")
     assert answer.status_code == 200
-    large = len(answer.data) > pieces.WHOLE
+    large = len(answer.data) > streaming.WHOLE
     assert large == (not path.startswith("/steps")), "the inputs are large here, and what its steps did is not"
     assert int(answer.headers["Content-Length"]) == len(answer.data)
-    assert max(map(len, written)) < 8 * pieces.PIECE, "no piece is anywhere near the whole"
+    assert max(map(len, written)) < 8 * streaming.PIECE, "no piece is anywhere near the whole"
     assert msgspec.json.decode(answer.data)
 
 
@@ -85,7 +85,7 @@ def test_a_large_answer_arrives_whole_through_the_server(site):
         connection.request("GET", f"{API}/runs/{run_id}")
         answer = connection.getresponse()
         text = answer.read()
-        assert int(answer.getheader("Content-Length")) == len(text) > pieces.WHOLE
+        assert int(answer.getheader("Content-Length")) == len(text) > streaming.WHOLE
         assert json.loads(text)["data"]["rows"] == LARGE["rows"]
     finally:
         connection.close()
@@ -102,7 +102,7 @@ def test_a_large_answer_arrives_whole_through_the_server(site):
     ],
 )  # fmt: skip
 def test_an_answer_whose_end_cannot_be_made_does_not_begin(site, path, read, monkeypatch):
-    monkeypatch.setattr(pieces, "WHOLE", 1000)
+    monkeypatch.setattr(streaming, "WHOLE", 1000)
     site.app.config["PROPAGATE_EXCEPTIONS"] = False
     run_id = site.run("payout", batch="x" * 2000)
     run = site.store.load_run(run_id)
@@ -113,12 +113,12 @@ def test_an_answer_whose_end_cannot_be_made_does_not_begin(site, path, read, mon
     for index in range(20):
         site.store.save_step(structs.replace(step, step_index=index, visit=index + 1, error="x" * 20_000, logs=lines))
     count, written = [], []
-    load, encoded = getattr(site.store, read), pieces.encoded
-    monkeypatch.setattr(pieces, "encoded", lambda value: written.append(encoded(value)) or written[-1])
+    load, encoded = getattr(site.store, read), streaming.encoded
+    monkeypatch.setattr(streaming, "encoded", lambda value: written.append(encoded(value)) or written[-1])
     monkeypatch.setattr(site.store, read, lambda *given: count.append(given) or load(*given))
     assert site.client.get(f"{API}{path.format(run=run_id)}").status_code == 200
     assert len(count) >= 20
-    assert max(map(len, written)) < 8 * pieces.PIECE, "one is read, written and let go before the next"
+    assert max(map(len, written)) < 8 * streaming.PIECE, "one is read, written and let go before the next"
 
     def gone(*given):
         count.append(given)
@@ -134,7 +134,7 @@ def test_an_answer_whose_end_cannot_be_made_does_not_begin(site, path, read, mon
 
 
 def test_a_kept_answer_is_the_same_however_large(site, monkeypatch):
-    monkeypatch.setattr(pieces, "WHOLE", 100)
+    monkeypatch.setattr(streaming, "WHOLE", 100)
     headers = {"Idempotency-Key": "large"}
     first, again = (
         site.client.post(f"{API}/blueprints/payout/runs", json={"by": "ann"}, headers=headers) for _ in range(2)
@@ -157,7 +157,7 @@ def test_pieces_are_the_json_of_the_whole_whatever_it_holds(monkeypatch):
         return {f'k{n}"é': one for n, one in enumerate(items)} if kind == 5 else items if kind == 6 else tuple(items)
 
     for size in (8, 40, 200):
-        monkeypatch.setattr(pieces, "PIECE", size)
+        monkeypatch.setattr(streaming, "PIECE", size)
         for _ in range(300):
             made = value(0)
             assert joined(made) == msgspec.json.encode(made)
@@ -165,15 +165,15 @@ def test_pieces_are_the_json_of_the_whole_whatever_it_holds(monkeypatch):
 
 def test_what_comes_later_is_written_as_if_it_were_there(monkeypatch):
     for size in (8, 10_000):
-        monkeypatch.setattr(pieces, "PIECE", size)
+        monkeypatch.setattr(streaming, "PIECE", size)
         for items in ([], [1], ["a" * 30, {}], [[], {"x": [1, 2]}]):
             pairs = {f"k{number}": one for number, one in enumerate(items)}
-            assert joined(Later(lambda items=items: iter(items))) == msgspec.json.encode(items)
-            assert joined(Later(pairs.items, mapping=True)) == msgspec.json.encode(pairs)
-            assert joined(Pair(Later(lambda items=items: items), 2)) == msgspec.json.encode(Pair(items, 2))
+            assert joined(Streamed(lambda items=items: iter(items))) == msgspec.json.encode(items)
+            assert joined(Streamed(pairs.items, mapping=True)) == msgspec.json.encode(pairs)
+            assert joined(Pair(Streamed(lambda items=items: items), 2)) == msgspec.json.encode(Pair(items, 2))
 
 
 def test_half_surrogates_and_huge_numbers_are_written_in_pieces_too(monkeypatch):
-    monkeypatch.setattr(pieces, "PIECE", 20)
+    monkeypatch.setattr(streaming, "PIECE", 20)
     made = {"half": "x" * 100 + "\ud800" + "y" * 100, "\udc00": [10**5000, 1]}
     assert json.loads(joined(made)) == {**made, "\udc00": [hex(10**5000), 1]}

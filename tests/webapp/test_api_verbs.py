@@ -7,9 +7,9 @@ import pytest
 from neurocore import failpoints
 from neurocore.errors import RunExists, StoreError
 from neurocore.persistence import SQLiteRunStore
-from neurocore.persistence.base import GateStatus, RunStatus
+from neurocore.persistence.records import GateStatus, RunStatus
 from neurocore.runtime.executor import create_run
-from webapp.api import once
+from webapp.api import idempotency
 
 API = "/api/v1"
 
@@ -274,7 +274,7 @@ def test_a_key_belongs_to_one_request(site):
 
 
 def test_a_key_in_flight_is_refused_until_it_has_its_answer(site):
-    with once._alone(site.store, "k"):
+    with idempotency._alone(site.store, "k"):
         problem = tell(site, "/blueprints/payout/runs", {"by": "ann"}, 409, key="k")
         assert problem["type"].endswith("#in-flight")
         tell(site, "/blueprints/payout/runs", {"by": "ann"}, 201, key="other")
@@ -287,7 +287,7 @@ def test_two_servers_that_get_the_same_request_at_once_make_one_run(site, monkey
     def both(*arguments, **options):
         if not made:
             made.append(1)
-            monkeypatch.setattr(once, "_in_flight", set())  # another process holds nothing of ours
+            monkeypatch.setattr(idempotency, "_in_flight", set())  # another process holds nothing of ours
             answers.append(tell(site, "/blueprints/payout/runs", {"by": "ann"}, 201, key="k"))
         return create_run(*arguments, **options)
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from neurocore.blueprint.load import load_blueprint
-from neurocore.persistence.base import Owed
+from neurocore.persistence.records import Owed
 from neurocore.runtime.executor import create_run
 from webapp.api import waiting
 

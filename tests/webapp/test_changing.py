@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from neurocore.persistence.base import RunStatus
+from neurocore.persistence.records import RunStatus
 
 
 def once_of(text: str) -> str:
@@ -199,7 +199,7 @@ def test_a_warning_about_a_blueprint_names_its_line(site):
 
 
 def test_many_blueprints_are_listed_page_by_page(site, monkeypatch):
-    monkeypatch.setattr("webapp.blueprints.LISTED", 3)
+    monkeypatch.setattr("webapp.blueprints.views.LISTED", 3)
     first = site.page("/blueprints")
     names = re.compile(r'href="/blueprints/(\w+)"')
     assert names.findall(first) == ["asking", "nap", "payout"]

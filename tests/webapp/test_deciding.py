@@ -6,7 +6,7 @@ import re
 
 from markupsafe import escape
 
-from neurocore.persistence.base import GateStatus, RunStatus
+from neurocore.persistence.records import GateStatus, RunStatus
 
 
 def test_an_approval_is_recorded_as_typed_and_the_run_goes_on(site):
@@ -101,7 +101,7 @@ def test_what_is_different_since_the_form_was_opened_is_shown(site):
 
     from neurocore import codec
     from neurocore.persistence import seals
-    from neurocore.persistence.base import Event, utcnow_iso
+    from neurocore.persistence.records import Event, utcnow_iso
 
     at = utcnow_iso()
     voided = structs.replace(old, status=GateStatus.VOIDED, closed_at=at, void_reason="what it shows has changed")
@@ -241,10 +241,10 @@ def test_when_nothing_differs_from_the_last_approved_run_that_is_said(site):
 
 
 def test_what_helps_to_decide_never_keeps_anybody_from_deciding(site, monkeypatch):
-    from webapp import runpage
+    from webapp.runs import run_page
 
-    monkeypatch.setattr(runpage, "preview", lambda *args, **kwargs: 1 / 0)
-    monkeypatch.setattr(runpage, "last_approved", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr(run_page, "preview", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr(run_page, "last_approved", lambda *args, **kwargs: 1 / 0)
     run_id = site.run()
     assert ">Approve</button>" in site.page(f"/runs/{run_id}")
     assert site.decide(run_id, "approve").status_code == 303

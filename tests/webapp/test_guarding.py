@@ -8,10 +8,11 @@ import sys
 import pytest
 
 from neurocore.errors import ConfigError, UsageError
-from webapp import create_app, permissions
+from webapp import create_app
 from webapp.cli import refuse_unless_safe
-from webapp.hosts import host_name, is_loopback
-from webapp.sessions import KEY_FILE, secret_key
+from webapp.security import permissions
+from webapp.security.hosts import host_name, is_loopback
+from webapp.security.sessions import KEY_FILE, secret_key
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -189,7 +190,7 @@ def test_the_secret_key_is_made_once_and_is_nobody_elses(tmp_path):
 @pytest.mark.usefixtures("no_hard_links")
 def test_first_starts_at_once_make_one_key_where_hard_links_are_refused(tmp_path):
     script = (
-        "import os, sys; from pathlib import Path; from webapp.sessions import secret_key; sys.stdin.read(); "
+        "import os, sys; from pathlib import Path; from webapp.security.sessions import secret_key; sys.stdin.read(); "
         "key = secret_key(Path(sys.argv[1])); print(key.decode()); "
         "os.link(sys.argv[1], sys.argv[1] + '.link')"  # which shows that links are refused here
     )

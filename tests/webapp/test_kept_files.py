@@ -7,7 +7,7 @@ import os
 import pytest
 
 from neurocore import contents
-from webapp.keptfiles import KeptFiles
+from webapp.kept_files import KeptFiles
 
 FIRST_SECOND = (1_000_000_000, 1_000_000_000)
 LIMIT = """

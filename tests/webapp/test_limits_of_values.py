@@ -12,8 +12,8 @@ from neurocore.blueprint.load import parse_blueprint
 from neurocore.errors import BlueprintError
 from neurocore.numerals import written
 from neurocore.runtime.executor import execute_blueprint_tracked
-from webapp import pieces, services
-from webapp.marks import blueprint_url
+from webapp import services, streaming
+from webapp.html.helpers import blueprint_url
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_download_that_cannot_be_finished_does_not_begin(site, monkeypatch):
 
 
 def test_a_download_says_how_long_it_is_and_is_whole_when_it_is_large(site, monkeypatch):
-    monkeypatch.setattr(pieces, "WHOLE", 10)
+    monkeypatch.setattr(streaming, "WHOLE", 10)
     run_id = site.run(batch="x" * 200_000)
     answer = site.client.get(f"/runs/{run_id}/download/context")
     assert int(answer.headers["Content-Length"]) == len(answer.data) > 200_000

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from neurocore.persistence.base import RunRecord, RunStore, StepRecord
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.records import RunRecord, StepRecord
 from neurocore.runtime.executor import delete_run
 
 
@@ -48,7 +49,7 @@ def test_rows_that_are_kept_are_as_many_as_there_are_runs_however_long_one_looks
         site.run()
     kept = site.app.extensions["neurocore"].kept_rows
     for minutes in range(10):
-        monkeypatch.setattr("webapp.listing.ago", lambda *_, told=minutes: f"{told} min ago")
+        monkeypatch.setattr("webapp.runs.listing.ago", lambda *_, told=minutes: f"{told} min ago")
         text = site.page("/runs")
         assert text.count("<tr") >= 4
     assert len(kept) == 3, "an age that has passed is not told again"
@@ -444,7 +445,7 @@ def test_a_gate_that_a_cancelled_run_left_open_does_not_wait_any_more(site):
 
 
 def test_links_on_the_page_of_approvals_keep_its_filter(site, monkeypatch):
-    monkeypatch.setattr("webapp.approvals.DECIDED", 1)
+    monkeypatch.setattr("webapp.approvals.views.DECIDED", 1)
     for _ in range(2):
         site.decide(site.run(), "approve", by="ann")
     text = site.page("/approvals?blueprint=payout&by=ann")
@@ -458,7 +459,7 @@ def test_links_on_the_page_of_approvals_keep_its_filter(site, monkeypatch):
 def test_the_page_of_approvals_says_when_more_wait_than_it_shows(site, monkeypatch):
     site.run()
     assert "1 gate<" in site.page("/approvals")
-    monkeypatch.setattr("webapp.approvals.WAITING", 1)
+    monkeypatch.setattr("webapp.approvals.views.WAITING", 1)
     site.run()
     text = site.page("/approvals")
     assert "1 gate<" not in text
@@ -466,7 +467,7 @@ def test_the_page_of_approvals_says_when_more_wait_than_it_shows(site, monkeypat
 
 
 def test_every_open_gate_is_on_a_page_of_approvals(site, monkeypatch):
-    monkeypatch.setattr("webapp.approvals.WAITING", 2)
+    monkeypatch.setattr("webapp.approvals.views.WAITING", 2)
     runs = [site.run(batch=f"Batch {number}") for number in range(5)]
     site.decide(site.run(), "approve", by="ann")
     shown, address = [], "/approvals?blueprint=payout"

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from neurocore.codec import SecretRef
-from webapp.diff import changes
-from webapp.rendering import Page, number, short
-from webapp.text import line
+from webapp.html.diff import changes
+from webapp.html.rendering import Page, number, short
+from webapp.html.text import line
 
 
 @dataclasses.dataclass

@@ -10,7 +10,7 @@ import pytest
 
 from neurocore.blueprint.load import parse_blueprint
 from neurocore.errors import ExecutionError
-from neurocore.persistence.base import iso
+from neurocore.persistence.records import iso
 from neurocore.readable import moment
 from neurocore.runtime.executor import execute_blueprint_tracked
 

@@ -13,7 +13,7 @@ import urllib.request
 import pytest
 
 from neurocore.blueprint.load import load_blueprint
-from neurocore.persistence.base import RunStatus
+from neurocore.persistence.records import RunStatus
 from neurocore.runtime.executor import create_run
 from neurocore.runtime.sweep import liveness
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webapp.diff import GONE, MOST_CHANGES, Change, changes
+from webapp.html.diff import GONE, MOST_CHANGES, Change, changes
 
 
 def told(before, after):

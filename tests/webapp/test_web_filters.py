@@ -8,8 +8,8 @@ import pytest
 
 from neurocore.errors import InputError
 from neurocore.moments import Clock
-from neurocore.persistence.base import RunFilter, RunStatus
-from webapp.filters import Filter
+from neurocore.persistence.records import RunFilter, RunStatus
+from webapp.runs.filters import Filter
 
 NOW = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
 UTC_CLOCK = Clock("UTC")

@@ -10,9 +10,9 @@ import pytest
 
 from neurocore.blueprint.load import parse_blueprint
 from neurocore.blueprint.plan import compile_plan
-from neurocore.persistence.base import GateRecord, RunRecord, RunStatus, StepRecord, StepStatus
-from webapp import flow
-from webapp.layout import HEIGHT, label_width, layered, rail
+from neurocore.persistence.records import GateRecord, RunRecord, RunStatus, StepRecord, StepStatus
+from webapp.html import diagram
+from webapp.html.graph_layout import HEIGHT, label_width, layered, rail
 
 
 def graph(count, edges, kind="delay"):
@@ -87,7 +87,7 @@ flow:
 
 @pytest.mark.parametrize("text", [BRANCHES, ON_REJECT])
 def test_no_label_of_an_edge_stands_upon_another_or_upon_a_node(text):
-    sheet = flow.Sheet(compile_plan(parse_blueprint(text)))
+    sheet = diagram.Sheet(compile_plan(parse_blueprint(text)))
     labels = list(sheet.labels.values())
     assert len(labels) > 1
     for place, one in enumerate(labels):
@@ -114,7 +114,7 @@ def test_two_hundred_nodes_are_laid_out_while_a_page_loads():
 
 def test_a_picture_is_well_formed_and_each_node_is_in_it():
     plan = random_graph(60, 1, back=3)
-    picture = ET.fromstring(f'<d xmlns:x="y">{flow.of_blueprint(plan, "k1").svg}</d>')
+    picture = ET.fromstring(f'<d xmlns:x="y">{diagram.of_blueprint(plan, "k1").svg}</d>')
     assert {one.text for one in picture.iter("text") if one.get("class") == "name"} == {f"n{n}" for n in range(60)}
     assert len([one for one in picture.iter("g") if "edge" in (one.get("class") or "")]) == len(plan.edges)
     assert "style" not in {name for one in picture.iter() for name in one.attrib}
@@ -135,8 +135,8 @@ def test_nodes_are_coloured_by_state_and_lead_to_their_step():
         StepRecord(run_id="r", step_index=1, component="c", node_id="n1", status=StepStatus.SKIPPED, edges_taken=[]),
         StepRecord(run_id="r", step_index=2, component="c", node_id="n2", visit=3, status=StepStatus.SUSPENDED),
     ]
-    drawn = flow.of_run(plan, run, steps, [GateRecord(run_id="r", node_id="n2", visit=3)])
-    states = flow.states_of(drawn)
+    drawn = diagram.of_run(plan, run, steps, [GateRecord(run_id="r", node_id="n2", visit=3)])
+    states = diagram.states_of(drawn)
     assert [states[f"n{n}"].state for n in range(4)] == ["completed", "skipped", "suspended", "open"]
     svg = str(drawn.svg)
     assert 'href="#step-n0-1-1"' in svg
@@ -146,4 +146,4 @@ def test_nodes_are_coloured_by_state_and_lead_to_their_step():
 
 def test_the_layout_is_kept_by_definition():
     plan = random_graph(30, 2)
-    assert flow.of_blueprint(plan, "k3").sheet is flow.of_blueprint(plan, "k3").sheet
+    assert diagram.of_blueprint(plan, "k3").sheet is diagram.of_blueprint(plan, "k3").sheet

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from neurocore.persistence.base import CurrentNode, GateRecord, GateStatus, RunRecord, RunStatus, StepRecord, StepStatus
-from webapp.timeline import NARROWEST, WIDTH, build
+from neurocore.persistence.records import (
+    CurrentNode,
+    GateRecord,
+    GateStatus,
+    RunRecord,
+    RunStatus,
+    StepRecord,
+    StepStatus,
+)
+from webapp.runs.timeline import NARROWEST, WIDTH, build
 
 START = datetime(2026, 3, 31, 10, 0, tzinfo=UTC)
 

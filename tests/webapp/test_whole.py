@@ -11,9 +11,9 @@ import pytest
 from msgspec import structs
 
 from neurocore import codec
-from neurocore.persistence.base import Answer, Event, GateStatus, LogLine, RunStatus
+from neurocore.persistence.records import Answer, Event, GateStatus, LogLine, RunStatus
 from neurocore.persistence.seals import gate_digest
-from webapp import runpage
+from webapp.runs import run_page
 
 WORDS = [f"word{number:05d}" for number in range(3000)]
 
@@ -69,7 +69,7 @@ LARGE = {
 
 @pytest.mark.parametrize("key", list(LARGE), ids=lambda key: key[:10])
 def test_a_value_that_is_decided_on_is_whole_in_the_page(site, key, monkeypatch):
-    monkeypatch.setattr(runpage, "MOST_WHOLE", 3_000_000)
+    monkeypatch.setattr(run_page, "MOST_WHOLE", 3_000_000)
     markup, text = panel(site, waiting(site, **{key: LARGE[key]}))
     wanted = {
         "bytes": [base64.b64encode(LARGE["bytes"]).decode()],
@@ -181,14 +181,14 @@ def test_activity_beyond_five_hundred_entries_and_keys_beyond_that_have_a_link(s
 
 
 def test_two_long_runs_side_by_side_say_how_many_visits_are_left_out(site, monkeypatch):
-    monkeypatch.setattr("webapp.comparing.MOST_STEPS", 1)
+    monkeypatch.setattr("webapp.runs.comparing.MOST_STEPS", 1)
     first, second = site.run(), site.run()
     text = site.page(f"/runs/{first}/compare/{second}")
     assert f'… and 1 more visit. <a href="/api/v1/runs/{first}/compare/{second}">' in text
 
 
 def test_a_field_of_blueprints_says_that_there_are_more_than_it_offers(site, monkeypatch):
-    monkeypatch.setattr("webapp.runs.MOST_OPTIONS", 1)
+    monkeypatch.setattr("webapp.runs.views.MOST_OPTIONS", 1)
     site.run("payout")
     site.run("asking")
     assert "… 1 more, by the address" in site.page("/runs")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from flask import Blueprint, Flask, Response
 
 from webapp.api import approvals, blueprints, description, operations, problems, runs, verbs, waiting
+from webapp.html.text import line
 from webapp.services import services
-from webapp.text import line
 
 __all__ = ["init_app"]
 

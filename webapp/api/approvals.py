@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from neurocore.documents import make
-from neurocore.documents.later import Later
 from neurocore.documents.runs import GateDocument, RunSummary
-from neurocore.persistence.base import GateEntry
+from neurocore.documents.streamed import Streamed
+from neurocore.persistence.records import GateEntry
 from webapp.api.operations import get
-from webapp.approvals import Approvals
+from webapp.approvals.views import Approvals
 from webapp.services import Services
 
 
@@ -68,4 +68,4 @@ def _documents(here: Services, entries: list[GateEntry]) -> Any:
             run = make.summary(entry.run, here.store, here.config)
             yield ApprovalDocument(run=run, gate=make.gate(gate or entry.gate, later=True))
 
-    return Later(items)
+    return Streamed(items)

@@ -11,11 +11,11 @@ from neurocore.blueprint.lint import validate_blueprint
 from neurocore.blueprint.model import Blueprint
 from neurocore.errors import BlueprintError, NotFoundError
 from neurocore.forms import spelled
-from neurocore.persistence.base import RunFilter
-from neurocore.runtime.definition import definition, shown
+from neurocore.persistence.records import RunFilter
+from neurocore.runtime.masking import masked, masked_definition
 from neurocore.yamlfile import Problem
 from webapp.api.operations import get
-from webapp.blueprints import LISTED, LOOKED_AT, begin_with, figures
+from webapp.blueprints.views import LISTED, LOOKED_AT, begin_with, figures
 from webapp.services import Services
 
 
@@ -130,7 +130,7 @@ def show_blueprint(here: Services, name: str) -> BlueprintDocument:
             *filter(None, [here.stale()]),
             *(str(problem) for problem in found if problem.severity != "error"),
         ],
-        source=definition(blueprint.snapshot(), here.schema_of)[0] if blueprint else None,
+        source=masked_definition(blueprint.snapshot(), here.schema_of)[0] if blueprint else None,
     )
 
 
@@ -159,8 +159,8 @@ def _inputs(blueprint: Blueprint) -> list[InputDocument]:
     return [
         InputDocument(
             name=name, type=spec.type, required=spec.is_required,
-            default=None if spec.default is UNSET else shown({name: spec.default})[name],
-            choices=None if spec.enum is None else shown(spec.enum), secret=spec.secret, description=spec.description,
+            default=None if spec.default is UNSET else masked({name: spec.default})[name],
+            choices=None if spec.enum is None else masked(spec.enum), secret=spec.secret, description=spec.description,
         )
         for name, spec in blueprint.inputs.items()
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from neurocore import __version__, typed
-from webapp.api.once import HEADER, MAX_KEY
+from webapp.api.idempotency import HEADER, MAX_KEY
 from webapp.api.operations import IN_PATH, OPERATIONS, PREFIX, Operation
 from webapp.api.problems import Problem, phrase
 

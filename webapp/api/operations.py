@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from neurocore import typed
 from neurocore.errors import InputError
-from webapp.api import once
-from webapp.limits import MAX_JSON_DEPTH, too_deep
-from webapp.permissions import Action, action
-from webapp.pieces import pieces, written
+from webapp.api import idempotency
+from webapp.security.limits import MAX_JSON_DEPTH, too_deep
+from webapp.security.permissions import Action, action
 from webapp.services import services
+from webapp.streaming import pieces, written
 
 PREFIX = "/api/v1"
 
@@ -124,11 +124,11 @@ def _handler(operation: Operation) -> Callable[..., Response]:
         plain = _json()
         given["body"] = read_body(operation.body, plain)
 
-        def act(begun: once.Begun) -> Response:
+        def act(begun: idempotency.Begun) -> Response:
             more = {"begun": begun} if "begun" in operation.asks_for else {}
             return answer(operation.view(**given, **more), operation.answers[0])
 
-        return once.answered(here.store, plain, act)
+        return idempotency.answered(here.store, plain, act)
 
     handle.__doc__ = operation.view.__doc__
     return handle

@@ -13,9 +13,9 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from neurocore import errors
 from neurocore.documents import make
 from neurocore.documents.runs import AnswerDocument, DeletedDocument, GateDocument
-from webapp.api.once import KeyInFlight, KeyUsed
+from webapp.api.idempotency import KeyInFlight, KeyUsed
 from webapp.failures import status_of
-from webapp.pieces import encoded
+from webapp.streaming import encoded
 
 #: Where each kind is explained; a kind's address is this one and `#<kind>`.
 ADDRESS = "/api/v1/problems"

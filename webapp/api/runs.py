@@ -12,7 +12,6 @@ from neurocore.documents import make
 from neurocore.documents.compare import compare as compared
 from neurocore.documents.inspect import gate_documents
 from neurocore.documents.inspect import inspect as inspected
-from neurocore.documents.later import Later
 from neurocore.documents.runs import (
     DiffDocument,
     EventDocument,
@@ -24,15 +23,16 @@ from neurocore.documents.runs import (
     RunsDocument,
     StepDocument,
 )
+from neurocore.documents.streamed import Streamed
 from neurocore.errors import NotFoundError
 from neurocore.moments import TAKEN
-from neurocore.persistence.base import RunRecord
+from neurocore.persistence.records import RunRecord
 from neurocore.runtime.executor import load_run, load_summary, resolve_run_id
-from webapp import filters
 from webapp.api import waiting
 from webapp.api.operations import get, unless_seen
+from webapp.runs import filters
+from webapp.runs.run_state import token
 from webapp.services import Services
-from webapp.standing import token
 
 #: How commands begin in `next`.
 PROGRAM = "neurocore"
@@ -207,7 +207,7 @@ def list_logs(here: Services, run_id: str) -> LogsDocument:
 
 def _written_later(items: Callable[[], Iterable[Any]]) -> Any:
     """A list of a document whose items are made when they are written, so that all of them are never in memory."""
-    return Later(items)
+    return Streamed(items)
 
 
 @get("/runs/{run_id}/compare/{other_id}", 404, 409, 410)

@@ -23,8 +23,8 @@ from neurocore.errors import (
 from neurocore.forms import same
 from neurocore.gates.answer import MAX_NOTE
 from neurocore.people import MAX_NAME, person
-from neurocore.persistence.base import GateRecord, GateStatus, RunRecord, RunStatus
-from neurocore.runtime import latest
+from neurocore.persistence.records import GateRecord, GateStatus, RunRecord, RunStatus
+from neurocore.runtime import definition_upgrade
 from neurocore.runtime.decide import answer_input
 from neurocore.runtime.executor import (
     Decision,
@@ -36,11 +36,11 @@ from neurocore.runtime.executor import (
     load_summary,
     resolve_run_id,
 )
-from webapp.api.once import Begun
+from webapp.api.idempotency import Begun
 from webapp.api.operations import post
 from webapp.api.problems import with_facts
 from webapp.api.runs import PROGRAM
-from webapp.changing import refuse_resume
+from webapp.runs.run_actions import refuse_resume
 from webapp.services import Services
 
 #: How we know who it was: they say so, as on the command line, and nobody verified it.
@@ -127,7 +127,7 @@ def replay_run(here: Services, run_id: str, body: ReplayRequest, begun: Begun) -
     if _made_before(here, begun):
         return _standing(here, begun.run_id)
     run = _run(here, run_id)
-    blueprint = latest.of_file(run) if body.latest else Blueprint.from_snapshot(run.blueprint_snapshot)
+    blueprint = definition_upgrade.of_file(run) if body.latest else Blueprint.from_snapshot(run.blueprint_snapshot)
     return _make(
         here, begun, blueprint, run.blueprint_path, initial_data=run.initial_data, started_by=by,
         tags=run.tags if body.tags is None else body.tags, replay_of=run.run_id,

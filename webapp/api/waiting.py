@@ -9,7 +9,7 @@ from flask import Flask, current_app, request
 from werkzeug.exceptions import ServiceUnavailable
 
 from neurocore.errors import InputError
-from neurocore.persistence.base import RunRecord, RunStatus
+from neurocore.persistence.records import RunRecord, RunStatus
 from webapp.services import Services
 
 #: Seconds that one request may wait.

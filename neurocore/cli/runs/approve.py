@@ -41,8 +41,8 @@ def approve(
     The answer is on disk before the run goes on. Ends 0 when it took effect, a rejection too, or when you had said the
     same before; 1 when the run then failed for another reason; 4 when the answer was not taken.
     """
-    from neurocore.runtime.begin import system_user
     from neurocore.runtime.executor import decide_gate
+    from neurocore.runtime.start import system_user
 
     whole = project.run_id(run_id)
     decision = decide_gate(

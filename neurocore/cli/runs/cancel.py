@@ -28,9 +28,9 @@ def cancel(project: Project, run_id: str, note: str | None, by: str | None, as_j
     from neurocore.documents import make
     from neurocore.persistence.owners import Life
     from neurocore.runtime.actions import STOPS
-    from neurocore.runtime.begin import system_user
     from neurocore.runtime.claim import driver_of, owner_label
     from neurocore.runtime.executor import cancel_run
+    from neurocore.runtime.start import system_user
 
     whole = project.run_id(run_id)
     run = cancel_run(

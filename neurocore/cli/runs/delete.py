@@ -28,8 +28,8 @@ def delete(project: Project, run_ids: tuple[str, ...], yes: bool, by: str | None
     deleted.
     """
     from neurocore.documents import make
-    from neurocore.runtime.begin import system_user
     from neurocore.runtime.executor import delete_run
+    from neurocore.runtime.start import system_user
 
     who = person(by) if by is not None else system_user()
     runs = [project.load(prefix) for prefix in dict.fromkeys(map(project.run_id, run_ids))]

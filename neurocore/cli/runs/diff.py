@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from neurocore.documents.runs import DiffDocument, DifferenceDocument, RunSummary, StepDifferenceDocument
-    from neurocore.persistence.base import RunRecord
+    from neurocore.persistence.records import RunRecord
 
 MOST = 40
 

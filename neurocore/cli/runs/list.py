@@ -11,14 +11,14 @@ from neurocore.cli.output import MARKS, Cell, Column, emit, is_terminal, out, sa
 from neurocore.cli.project import Project, pass_project
 from neurocore.cli.text import ago, line
 from neurocore.cli.types import BLUEPRINT, SINCE, STATUSES, UNTIL, ParamType, json_option
-from neurocore.documents.standing import state
+from neurocore.documents.run_state import state
 from neurocore.errors import UsageError
 from neurocore.options import Whole
-from neurocore.persistence.base import RunFilter, RunStatus
+from neurocore.persistence.records import RunFilter, RunStatus
 from neurocore.readable import took
 
 if TYPE_CHECKING:
-    from neurocore.persistence.base import RunRecord
+    from neurocore.persistence.records import RunRecord
 
 
 class _Statuses(ParamType):

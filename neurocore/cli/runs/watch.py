@@ -17,7 +17,7 @@ from neurocore.cli.types import json_option, run_argument
 from neurocore.errors import RunNotFound
 
 if TYPE_CHECKING:
-    from neurocore.persistence.base import Event, RunRecord, StepRecord
+    from neurocore.persistence.records import Event, RunRecord, StepRecord
 
 SECONDS = 0.25
 
@@ -48,7 +48,7 @@ def watch(project: Project, run_id: str, follow: bool, quiet: bool, as_json: boo
 
 def _follow(project: Project, run_id: str, shown: View, follow: bool) -> bool:
     """Show what happens until there is nothing to wait for; True when the run's process died."""
-    from neurocore.documents.standing import state
+    from neurocore.documents.run_state import state
 
     seen = _Seen(run_id, shown)
     version, waited, now = -1, False, ""

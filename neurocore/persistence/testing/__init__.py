@@ -17,7 +17,7 @@ from neurocore.persistence.testing.held import Held
 from neurocore.persistence.testing.history import History
 from neurocore.persistence.testing.lists import Lists
 from neurocore.persistence.testing.report import ABILITIES, Report, examine
-from neurocore.persistence.testing.six import Six
+from neurocore.persistence.testing.required import Six
 
 __all__ = [
     "ABILITIES",

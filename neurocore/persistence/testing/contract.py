@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 from neurocore import codec
 from neurocore.persistence import seals
-from neurocore.persistence.base import (
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.records import (
     Answer,
     Changes,
     Commit,
@@ -21,7 +22,6 @@ from neurocore.persistence.base import (
     GateStatus,
     RunRecord,
     RunStatus,
-    RunStore,
     StepRecord,
 )
 

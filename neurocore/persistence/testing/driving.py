@@ -6,7 +6,7 @@ import threading
 
 from neurocore import codec
 from neurocore.errors import ClaimLost, RunExists
-from neurocore.persistence.base import (
+from neurocore.persistence.records import (
     CurrentNode,
     Failure,
     FailureKind,

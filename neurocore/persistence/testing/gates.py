@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import structs
 
 from neurocore.errors import InputError
-from neurocore.persistence.base import Answer, GateRecord, GateStatus, Owed, RunFilter, RunStatus, StepStatus
+from neurocore.persistence.records import Answer, GateRecord, GateStatus, Owed, RunFilter, RunStatus, StepStatus
 from neurocore.persistence.testing.contract import (
     Contract,
     answer,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from neurocore.errors import RunHeld
-from neurocore.persistence.base import Owed, RunFilter, RunStatus
+from neurocore.persistence.records import Owed, RunFilter, RunStatus
 from neurocore.persistence.testing.contract import (
     Contract,
     answer,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from neurocore.errors import RefusedError, RunExists
-from neurocore.persistence.base import RunStatus, RunStore, Tombstone
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.records import RunStatus, Tombstone
 from neurocore.persistence.testing.contract import Contract, at, found, refused, run, step
 
 

@@ -6,7 +6,9 @@ import random
 from collections import Counter
 
 from neurocore.errors import InputError
-from neurocore.persistence.base import RunFilter, RunRecord, RunStatus, RunStore, matches
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.projections import matches
+from neurocore.persistence.records import RunFilter, RunRecord, RunStatus
 from neurocore.persistence.testing.contract import Contract, at, found, gate, refused, run, step, turn
 
 STATUSES = tuple(RunStatus)

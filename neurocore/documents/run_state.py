@@ -1,0 +1,58 @@
+"""Who moves a run on, in a word, and how far it is. It imports little, since plain lists need it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from neurocore.persistence.records import RunStatus, StepStatus
+from neurocore.readable import counted
+
+if TYPE_CHECKING:
+    from neurocore.config import NeuroCoreConfig
+    from neurocore.persistence.base import RunStore
+    from neurocore.persistence.records import RunRecord, StepRecord
+
+
+def state(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> str:
+    """`driven`, `owed`, `lost`, `cannot_tell`, `held` or `idle`; only what may be moving is looked into.
+
+    A run that has ended since it was read, with its process, is not taken for lost: it is read again.
+    """
+    if run.held is not None:
+        return "held"
+    if run.status is not RunStatus.RUNNING and run.owed is None:
+        return "idle"
+    from neurocore.runtime.sweep import liveness_now
+
+    return liveness_now(run, config, store)
+
+
+#: How nodes are counted that have not completed, by the status of their last step.
+_COUNTED = {
+    StepStatus.FAILED: "failed",
+    StepStatus.CANCELLED: "cancelled",
+    StepStatus.SKIPPED: "skipped",
+    StepStatus.SUSPENDED: "waiting",
+}
+
+
+def nodes_told(run: RunRecord, steps: Iterable[StepRecord]) -> str:
+    """How far a run is: `7 of 9 nodes completed, 2 skipped`."""
+    completed: set[str] = set()
+    last: dict[str, StepRecord] = {}
+    for step in steps:
+        name = step.node_id or step.component
+        last[name] = step
+        if step.status is StepStatus.COMPLETED:
+            completed.add(name)
+    counts = dict.fromkeys(_COUNTED.values(), 0)
+    for name, step in last.items():
+        if name not in completed and not step.is_voided:
+            counts[_COUNTED[step.status]] += 1
+    of = (
+        f"{len(completed):,} of {counted(run.nodes_total, 'node')}"
+        if run.nodes_total
+        else counted(len(completed), "node")
+    )
+    return ", ".join([f"{of} completed", *(f"{count:,} {word}" for word, count in counts.items() if count)])

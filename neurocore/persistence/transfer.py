@@ -1,0 +1,300 @@
+"""Moving a history: out as JSON lines, whole and exact, and in again, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Any, TextIO
+
+import msgspec
+from msgspec import Struct, structs
+
+from neurocore import typed
+from neurocore.errors import CodecError, UsageError
+from neurocore.persistence import rows
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.projections import unfinished
+from neurocore.persistence.records import RunRecord, StepRecord, Tombstone, own_event, utcnow_iso
+from neurocore.persistence.sqlite import SQLiteRunStore
+from neurocore.persistence.sqlite_writes import insert_run, write_step
+
+_Q = rows.queries()
+_MANY = 2**31 - 1
+FORMAT = "neurocore-history"
+
+
+class Moved(Struct, kw_only=True):
+    """How many runs and steps an export wrote or an import brought in, and runs that were there already.
+
+    `held` of those that were brought in stand still.
+    """
+
+    runs: int = 0
+    steps: int = 0
+    skipped: int = 0
+    held: int = 0
+
+
+class _End(Struct, frozen=True):
+    """The last line of an export: how many runs and lines stand before it, so that one that was cut short is known."""
+
+    runs: int
+    lines: int
+
+
+def export_history(store: RunStore, file: TextIO) -> Moved:
+    """Write a history as JSON lines, whole and exact: a head, each run with its steps, the tombstones, an end."""
+    moved = Moved()
+    tombstones = 0
+    _line(file, {"format": FORMAT, "version": 1})
+    for run_id in ids(store):
+        with snapshot(store):
+            run, steps = store.load_run(run_id), store.load_steps(run_id)
+        if run is None:
+            continue  # deleted while this export went on
+        _line(file, {"run": structs.replace(run, final_context=None, completed_nodes=[]).to_dict()})
+        moved.runs += 1
+        for step in steps:
+            _line(file, {"step": step.to_dict()})
+            moved.steps += 1
+    if isinstance(store, SQLiteRunStore):
+        for row in store.database.rows(_Q["all_tombstones"]):
+            _line(file, {"tombstone": dict(row)})
+            tombstones += 1
+    _line(file, {"end": {"runs": moved.runs, "lines": 1 + moved.runs + moved.steps + tombstones}})
+    return moved
+
+
+def import_history(store: RunStore, lines: Iterable[str]) -> Moved:
+    """Bring in what `export_history` wrote, whole or not at all.
+
+    A run that is there already stays as it is, and one that was deleted here stays deleted.
+
+    Nobody drives an imported run, and what is unfinished stands still until somebody adopts it. Raises UsageError that
+    names the line that cannot be read, or says that the export was cut short.
+    """
+    if isinstance(store, SQLiteRunStore):
+        with store.database.write(sync=True) as connection:
+            return _take_all(_read(lines), _IntoSQLite(store, connection))
+    return _take_all(list(_read(lines)), _IntoAny(store))  # all is read before anything is written
+
+
+def _take_all(records: Iterable[RunRecord | StepRecord | Tombstone], target: _IntoSQLite | _IntoAny) -> Moved:
+    moved = Moved()
+    wanted = False
+    for record in records:
+        try:
+            if isinstance(record, Tombstone):
+                target.tombstone(record)
+            elif isinstance(record, RunRecord):
+                wanted = not target.has(record.run_id)
+                moved.runs += wanted
+                moved.skipped += not wanted
+                if wanted:
+                    run = _brought_in(record)
+                    moved.held += run.held is not None
+                    target.run(run)
+            elif wanted:
+                moved.steps += 1
+                target.step(record)
+        except (ValueError, OverflowError) as error:  # a time that is none, a number that no column holds
+            raise UsageError(f"Run {record.run_id[:80]} of the export cannot be kept{target.then}: {error}.") from error
+    return moved
+
+
+def _brought_in(run: RunRecord) -> RunRecord:
+    """The run as it is kept: the process that drives it, if there is one, drives it where it comes from."""
+    run = structs.replace(run, owner=None, lease_until=None)
+    if run.held is None and unfinished(run):
+        now = utcnow_iso()
+        run.held = f"it was imported on {now[:10]}"
+        run.events = [*run.events, own_event("held", {"because": run.held}, at=now)]
+    return run
+
+
+class _IntoSQLite:
+    """One transaction for a whole import."""
+
+    then = ", so nothing was imported"
+
+    def __init__(self, store: SQLiteRunStore, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._place = 0
+        self._bury = store.bury_within
+
+    def has(self, run_id: str) -> bool:
+        """Whether the run is there, or was deleted here: an id is never given again."""
+        names = ("find_run", "load_tombstone")
+        return any(self._connection.execute(_Q[name], (run_id,)).fetchone() is not None for name in names)
+
+    def run(self, run: RunRecord) -> None:
+        self._place = insert_run(self._connection, run)
+
+    def step(self, step: StepRecord) -> None:
+        write_step(self._connection, self._place, step)
+
+    def tombstone(self, tombstone: Tombstone) -> None:
+        if not self.has(tombstone.run_id):
+            self._bury(self._connection, tombstone.run_id, tombstone)
+
+
+class _IntoAny:
+    """The methods that every backend has."""
+
+    then = ""
+
+    def __init__(self, store: RunStore) -> None:
+        self._store = store
+
+    def has(self, run_id: str) -> bool:
+        return self._store.load_summary(run_id) is not None or self._store.load_tombstone(run_id) is not None
+
+    def run(self, run: RunRecord) -> None:
+        self._store.save_run(run)
+
+    def step(self, step: StepRecord) -> None:
+        self._store.save_step(step)
+
+    def tombstone(self, tombstone: Tombstone) -> None:
+        if not self.has(tombstone.run_id):
+            self._store.bury_run(tombstone.run_id, tombstone)
+
+
+def _read(lines: Iterable[str]) -> Iterator[RunRecord | StepRecord | Tombstone]:
+    checks = _Checks()
+    end: _End | None = None
+    number = 0
+    for number, text in enumerate(_texts(lines), 1):
+        try:
+            if end is not None:
+                raise ValueError("it stands after the end")
+            record = _record(json.loads(text), number)
+            if isinstance(record, _End):
+                end = record
+                continue
+            checks.check(record)
+        except (ValueError, TypeError, KeyError, RecursionError, msgspec.MsgspecError, CodecError) as error:
+            raise UsageError(
+                f"Line {number} of the export cannot be read, so nothing was imported: {error}."
+            ) from error
+        if record is not None:
+            yield record
+    if number == 0:
+        raise UsageError("The export is empty: it has not even a head.")
+    if end is None:
+        raise UsageError(f"The export was cut short after line {number}, so nothing was imported: export it again.")
+    if (end.runs, end.lines) != (checks.runs, number - 1):
+        raise UsageError(
+            f"The export was cut short: its end says {end.runs} runs in {end.lines} lines, and there are {checks.runs} "
+            f"in {number - 1}, so nothing was imported: export it again."
+        )
+
+
+class _Checks:
+    """What a line may not say after those before it: nothing stands there twice, and every id is one."""
+
+    def __init__(self) -> None:
+        self._runs: set[str] = set()
+        self._run_id: str | None = None
+        self._indexes: set[int] = set()
+
+    @property
+    def runs(self) -> int:
+        """How many runs there were."""
+        return len(self._runs)
+
+    def check(self, record: RunRecord | StepRecord | Tombstone | None) -> None:
+        """Raise ValueError with what is wrong."""
+        if isinstance(record, RunRecord):
+            self._run(record)
+        elif isinstance(record, StepRecord):
+            self._step(record)
+        elif record is not None:
+            _check_id(record.run_id)
+
+    def _run(self, run: RunRecord) -> None:
+        _check_id(run.run_id)
+        if run.replay_of is not None:
+            _check_id(run.replay_of)
+        if run.run_id in self._runs:
+            raise ValueError(f"run {run.run_id} stands in it twice")
+        self._runs.add(run.run_id)
+        self._run_id, self._indexes = run.run_id, set()
+        _check_numbers(run, "run", "nodes_done", "nodes_total", "epoch", "deaths", "version")
+        visits = set()
+        for gate in run.gates:
+            if gate.run_id != run.run_id:
+                raise ValueError("a gate stands in another run than its own")
+            if (gate.node_id, gate.visit) in visits:
+                raise ValueError(f"visit {gate.visit} of gate {gate.node_id} stands in it twice")
+            visits.add((gate.node_id, gate.visit))
+            _check_numbers(gate, "gate", "visit", "step_index")
+
+    def _step(self, step: StepRecord) -> None:
+        if step.run_id != self._run_id:
+            raise ValueError("a step stands behind another run than its own")
+        _check_numbers(step, "step", "step_index", "visit", "attempt", "commit_index")
+        if step.step_index in self._indexes:
+            raise ValueError(f"step {step.step_index} of run {step.run_id} stands in it twice")
+        self._indexes.add(step.step_index)
+
+
+#: Wider than what is given to new runs, as older versions took other ids; still one part of a path, on one line.
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+~-]{0,199}")
+
+
+def _check_id(run_id: str) -> None:
+    if not _ID.fullmatch(run_id):
+        raise ValueError(f"{run_id[:80]!r} is no run's id")
+
+
+def _check_numbers(record: Struct, what: str, *names: str) -> None:
+    for name in names:
+        if getattr(record, name) < 0:
+            raise ValueError(f"{name} is {getattr(record, name)}, which no {what} has")
+
+
+def _texts(lines: Iterable[str]) -> Iterator[str]:
+    try:
+        yield from lines
+    except UnicodeDecodeError as error:
+        raise UsageError("The export is no text in UTF-8, so nothing was imported.") from error
+
+
+def _record(document: Any, number: int) -> RunRecord | StepRecord | Tombstone | _End | None:
+    if not isinstance(document, dict) or (number > 1 and len(document) != 1):
+        raise ValueError("it is no line of an export")
+    if number == 1:
+        if document.get("format") != FORMAT or document.get("version") != 1:
+            raise ValueError("it is no export of a history, or one of a newer version")
+        return None
+    ((kind, content),) = document.items()
+    if kind == "run":
+        return RunRecord.from_dict(content, objects=False)
+    if kind == "step":
+        return StepRecord.from_dict(content, objects=False)
+    if kind == "tombstone":
+        return typed.convert(content, Tombstone)
+    if kind == "end":
+        return typed.convert(content, _End)
+    raise ValueError(f"nothing is known of {kind!r}")
+
+
+def snapshot(store: RunStore) -> contextlib.AbstractContextManager[None]:
+    """Reads within it see the history as it stood at the first of them, where the backend can do that."""
+    return store.database.snapshot() if isinstance(store, SQLiteRunStore) else contextlib.nullcontext()
+
+
+def ids(store: RunStore) -> list[str]:
+    """Every run, oldest first."""
+    if isinstance(store, SQLiteRunStore):
+        return [row[0] for row in store.database.rows(_Q["all_run_ids"])]
+    return [run.run_id for run in reversed(store.list_runs(limit=_MANY))]
+
+
+def _line(file: TextIO, document: Any) -> None:
+    file.write(json.dumps(document, separators=(",", ":")))
+    file.write("\n")

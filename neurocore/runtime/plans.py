@@ -1,0 +1,32 @@
+"""The plan that a run follows: of its stored definition, or of the file as it is now."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from neurocore.blueprint.model import Blueprint
+from neurocore.blueprint.plan import Plan, compile_plan
+from neurocore.blueprint.stored import stored_blueprint, stored_plan
+from neurocore.persistence.base import RunStore
+from neurocore.skills.registry import SkillRegistry
+
+
+def plan_of(blueprint: Blueprint, registry: SkillRegistry) -> Plan:
+    """The plan of a blueprint; where it does not say what its gates are, the registry does."""
+    return compile_plan(with_gates(blueprint, registry))
+
+
+def with_gates(blueprint: Blueprint, registry: SkillRegistry) -> Blueprint:
+    """The blueprint with its gates beside `approval`, as the registry knows them, unless it says them already."""
+    if blueprint.gates is not None:
+        return blueprint
+    types = dict.fromkeys(component.type for component in blueprint.components if component.type != "approval")
+    known = {name: registry.get(name) for name in types}
+    return structs.replace(blueprint, gates=[name for name, skill in known.items() if skill and skill.is_gate])
+
+
+def recorded_plan(run_id: str, store: RunStore, registry: SkillRegistry) -> tuple[Blueprint, Plan]:
+    """The definition that is stored with a run, and its plan. Raises BlueprintError."""
+    text = store.load_definition(run_id)
+    blueprint = stored_blueprint(text)
+    return (blueprint, stored_plan(text)) if blueprint.gates is not None else (blueprint, plan_of(blueprint, registry))

@@ -1,0 +1,38 @@
+"""Whether a run may be resumed, and what to do instead."""
+
+from __future__ import annotations
+
+from neurocore.errors import (
+    NotResumable,
+)
+from neurocore.persistence.projections import refuse_if_held
+from neurocore.persistence.records import FailureKind, RunRecord, RunStatus
+from neurocore.runtime.turn import LOOP_BOUND, OUTPUTS, RUN_TIME
+
+#: Failures that another try cannot change, by their type: why, and what to do in the blueprint's file.
+_FAILS_AGAIN = {
+    OUTPUTS: (
+        "Every step of run {run} is done, and its outputs are not what its blueprint declares",
+        "correct the outputs",
+    ),
+    LOOP_BOUND: ("A loop of run {run} has made all the rounds that it may", "raise its bound"),
+    RUN_TIME: ("Run {run} has used all the time that it may work", "raise settings.timeout_seconds"),
+}
+
+
+def refuse_unless_resumable(run: RunRecord, *, latest: bool = False) -> None:
+    """Raise NotResumable, with what to do instead, for a run that cannot go on; with `latest`, by the file as it is.
+
+    A run that stands still raises RunHeld.
+    """
+    refuse_if_held(run.run_id, run.held)
+    again = f"`neurocore runs replay {run.run_id}` starts a new run from the same inputs"
+    if run.status in (RunStatus.COMPLETED, RunStatus.CANCELLED):
+        raise NotResumable(f"Run {run.run_id} is {run.status.value} and cannot be resumed; {again}.")
+    if run.replay_only:
+        raise NotResumable(f"Run {run.run_id} cannot be resumed: {run.replay_only}; {again}.")
+    if run.status is RunStatus.FAILED and run.failure is not None and run.failure.kind is FailureKind.REJECTED:
+        raise NotResumable(f"Run {run.run_id} was rejected at gate {run.failure.node} and cannot go on; {again}.")
+    if run.status is RunStatus.FAILED and run.failure is not None and run.failure.type in _FAILS_AGAIN and not latest:
+        why, what = _FAILS_AGAIN[run.failure.type]
+        raise NotResumable(f"{why.format(run=run.run_id)}; {what} in the file and add --latest, or {again}.")

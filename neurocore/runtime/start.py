@@ -1,0 +1,179 @@
+"""Start a run: check everything that was given, record the run, and drive it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from msgspec import structs
+
+from neurocore import codec
+from neurocore.blueprint.inputs import check_inputs
+from neurocore.blueprint.lint import validate_blueprint
+from neurocore.blueprint.model import Blueprint, control_problem
+from neurocore.blueprint.title import render_title
+from neurocore.codec import SecretRef
+from neurocore.config import NeuroCoreConfig
+from neurocore.context import FlowContext
+from neurocore.errors import (
+    BlueprintError,
+    InputError,
+    UsageError,
+)
+from neurocore.people import person
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.records import Event, RunRecord, utcnow_iso
+from neurocore.runtime.claim import driving, owner_of_this_process
+from neurocore.runtime.events import OnEvent
+from neurocore.runtime.loop import RunDriver
+from neurocore.runtime.outcomes import outcome
+from neurocore.runtime.plans import plan_of, with_gates
+from neurocore.secrets import Redactor, find_references
+from neurocore.skills.registry import SkillRegistry
+from neurocore.yamlfile import Problem, read_file
+
+MAX_TAG = 200
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def system_user() -> str:
+    """The operating system's name of who runs this process."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+
+
+def new_record(
+    blueprint: Blueprint,
+    registry: SkillRegistry,
+    config: NeuroCoreConfig,
+    *,
+    initial_data: Mapping[str, Any] | None = None,
+    run_id: str | None = None,
+    blueprint_path: Path | str | None = None,
+    tags: Sequence[str] = (),
+    started_by: str | None = None,
+    known_by: str = "claimed",
+    replay_of: str | None = None,
+    nameable: Collection[str] | None = None,
+) -> RunRecord:
+    """The record of a run that has not begun; nothing is written. Raises BlueprintError, InputError or UsageError.
+
+    `nameable` are the variables that secret inputs may name (`check_inputs`); None means any.
+    """
+    if run_id is not None and not _RUN_ID.fullmatch(run_id):
+        raise UsageError(f"A run id has 1 to 64 letters, digits, - and _, not {run_id[:80]!r}.")
+    who = person(started_by) if started_by is not None else system_user()
+    problems = validate_blueprint(blueprint, registry, config, warnings=False)
+    if problems:
+        problems = _of_file(problems, blueprint, blueprint_path, config)
+        sentences = "\n".join(f"  {problem}" for problem in problems)
+        raise BlueprintError(f"The blueprint {blueprint.name} cannot run:\n{sentences}", problems)
+    blueprint = with_gates(blueprint, registry)
+    # Only secret inputs ask for the environment, and reading it takes longer than all other checks of them.
+    environ = config.environ if any(spec.secret for spec in blueprint.inputs.values()) else {}
+    data = check_inputs(blueprint, dict(initial_data or {}), environ, nameable=nameable)
+    refuse_unless_storable(data, "Input")
+    tags = _tags(tags)
+    _refuse_secrets(data, tags, config)
+    now = utcnow_iso()
+    snapshot, digest = blueprint.recorded()
+    started = Event(
+        at=now, kind="replayed" if replay_of else "started", who=who, known_by=known_by,
+        data={"from": replay_of} if replay_of else {},
+    )  # fmt: skip
+    return RunRecord(
+        run_id=run_id or uuid.uuid4().hex,
+        blueprint_name=blueprint.name,
+        blueprint_version=blueprint.version,
+        blueprint_path=str(blueprint_path) if blueprint_path else None,
+        blueprint_snapshot=snapshot,
+        blueprint_hash=digest,
+        flow_type=blueprint.flow.type,
+        title=render_title(blueprint, data),
+        initial_data=data,
+        created_at=now,
+        updated_at=now,
+        nodes_total=len(blueprint.flow.nodes or blueprint.flow.steps or ()),
+        started_by=who,
+        known_by=known_by,
+        replay_of=replay_of,
+        tags=tags,
+        events=[started],
+    )
+
+
+def _of_file(
+    problems: list[Problem], blueprint: Blueprint, path: Path | str | None, config: NeuroCoreConfig
+) -> list[Problem]:
+    """The findings with the name of the file, where it still says what their lines and columns count in."""
+    if path is None or blueprint.source is None or read_file(Path(path))[0] != blueprint.source:
+        return problems
+    resolved, root = Path(path).resolve(), config.project_root.resolve()
+    name = str(resolved.relative_to(root) if resolved.is_relative_to(root) else path)
+    return [structs.replace(problem, file=name) for problem in problems]
+
+
+def _tags(tags: Sequence[str]) -> list[str]:
+    """The tags, each once and without blanks around it. Raises InputError for what is none."""
+    fits = not isinstance(tags, str) and all(isinstance(tag, str) and 0 < len(tag.strip()) <= MAX_TAG for tag in tags)
+    sentence = f"A tag is text of 1 to {MAX_TAG} characters, and tags are a list of them." if not fits else None
+    sentence = sentence or next(filter(None, (control_problem(tag, "A tag") for tag in tags)), None)
+    if sentence:
+        raise InputError(sentence, {"tags": sentence})
+    return list(dict.fromkeys(tag.strip() for tag in tags))
+
+
+def refuse_unless_storable(data: Mapping[str, Any], what: str) -> None:
+    """Raise InputError, with a sentence per key, for values that could not be recorded."""
+    problems = {}
+    for key, value in data.items():
+        try:
+            codec.encode(value, lasting=True)
+        except codec.CodecError as error:
+            problems[key] = str(error)
+    if problems:
+        raise InputError("; ".join(f"{what} {key}: {sentence}" for key, sentence in problems.items()), problems)
+
+
+def _refuse_secrets(data: Mapping[str, Any], tags: Sequence[str], config: NeuroCoreConfig) -> None:
+    """Raise InputError where the value of a secret input stands in another input, or in a tag, which are recorded."""
+    names = {name for value in data.values() if isinstance(value, SecretRef) for name in find_references(value)}
+    redactor = Redactor(config.environ.get(name, "") for name in names) if names else Redactor()
+    if not redactor:
+        return
+    sentence = "It holds the value of a secret input; give the secret by its reference alone."
+    problems = {key: sentence for key, value in data.items() if redactor.found_in(codec.encode({key: value}))}
+    if redactor.found_in("\0".join(tags).encode("utf-8", "surrogatepass")):
+        problems["tags"] = sentence
+    if problems:
+        said = " ".join(f"{redactor.text(key)}: {sentence}" for key, sentence in problems.items())
+        raise InputError(said, {redactor.text(key): sentence for key, sentence in problems.items()})
+
+
+def drive_new(
+    run: RunRecord,
+    blueprint: Blueprint,
+    registry: SkillRegistry,
+    config: NeuroCoreConfig,
+    store: RunStore,
+    *,
+    on_event: OnEvent | None = None,
+    owner: str | None = None,
+) -> FlowContext:
+    """Create the run, claimed by this process from its first moment, and drive it."""
+    run.owner = owner or owner_of_this_process(config, store)
+    run.epoch = 1
+    with driving(run.run_id):
+        drive = RunDriver(
+            run, blueprint, plan_of(blueprint, registry), registry=registry, config=config, store=store,
+            context={key: codec.encode(value) for key, value in run.initial_data.items()}, on_event=on_event,
+        )  # fmt: skip
+        drive.secret_inputs = codec.secrets_in(drive.base.values())
+        return outcome(drive, drive.run())

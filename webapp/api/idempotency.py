@@ -1,0 +1,147 @@
+"""`Idempotency-Key`: a request that comes twice acts once, and gets the same answer again.
+
+Two things are kept under a key, each for a day: before anything happens, that the request was begun (what it asked
+for, when, and the id that a run made by it gets), and after it, the answer. A process that dies in between leaves the
+first without the second; the same request then finds by it what had been done: a start or replay its run by that id, a
+decision its answer by the digest, the rest the entry that it left in the run's activity. Refusals are not kept: they
+changed nothing, the same request is looked at anew, and a corrected one may use the key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import msgspec
+from flask import Response, request
+from msgspec import Struct
+from werkzeug.exceptions import HTTPException
+
+from neurocore import forks, typed
+from neurocore.errors import InputError, NeuroCoreError, RefusedError
+from neurocore.failpoints import failpoint
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.records import utcnow_iso
+from webapp.failures import status_of
+
+HEADER = "Idempotency-Key"
+MAX_KEY = 200
+
+_in_flight: set[tuple[int, str]] = set()
+_lock = forks.lock()
+
+
+class KeyUsed(InputError):
+    """The key came with another request before."""
+
+
+class KeyInFlight(RefusedError):
+    """A request with this key is being answered at this moment."""
+
+
+class Begun(Struct, kw_only=True):
+    """When a request was first begun, and the id of what it makes; `again` when that was not just now."""
+
+    at: str
+    run_id: str
+    again: bool = False
+
+
+class Kept(Struct, kw_only=True):
+    """An answer."""
+
+    status: int
+    location: str | None
+    body: bytes
+
+
+def answered(store: RunStore, plain: object, act: Callable[[Begun], Response]) -> Response:
+    """The answer of `act`, or the one that was kept under the request's key.
+
+    Raises InputError (no usable key), KeyUsed, KeyInFlight, and what `act` raises.
+    """
+    key = request.headers.get(HEADER)
+    if key is None:
+        return act(_fresh())
+    if not key or len(key) > MAX_KEY or not key.isascii() or not key.isprintable():
+        sentence = f"{HEADER} takes 1 to {MAX_KEY} printable ASCII characters."
+        raise InputError(sentence, {HEADER: sentence})
+    digest = _digest(plain)
+    with _alone(store, key):
+        found = store.load_request(f"answer {key}")
+        if found is not None:
+            _refuse_other(found[0], digest)
+            return _as_kept(typed.decode(found[1], Kept))
+        answer = _acted(store, key, digest, act)
+        failpoint("request.before_kept")
+        kept = Kept(status=answer.status_code, location=answer.headers.get("Location"), body=answer.get_data())
+        mine = msgspec.json.encode(kept)
+        store.keep_request(f"answer {key}", digest, mine)
+        found = store.load_request(f"answer {key}")
+    # Another process may have been asked the same at the same time: what it kept first is the answer.
+    return answer if found is None or found[1] == mine else _as_kept(typed.decode(found[1], Kept))
+
+
+def _acted(store: RunStore, key: str, digest: str, act: Callable[[Begun], Response]) -> Response:
+    """Note that the request begins, and act. A refusal takes the note back: the corrected request may use the key."""
+    begun = _begin(store, key, digest)
+    try:
+        return act(begun)
+    except (NeuroCoreError, HTTPException) as error:
+        status = status_of(error) if isinstance(error, NeuroCoreError) else error.code or 500
+        if status < 500 and not begun.again:
+            store.forget_request(f"begun {key}", digest)
+        raise
+
+
+def _fresh() -> Begun:
+    return Begun(at=utcnow_iso(), run_id=uuid.uuid4().hex)
+
+
+def _begin(store: RunStore, key: str, digest: str) -> Begun:
+    """Note that the request begins, unless it is noted already; the first note counts, in whichever process."""
+    mine = _fresh()
+    store.keep_request(f"begun {key}", digest, msgspec.json.encode(mine))
+    found = store.load_request(f"begun {key}")
+    if found is None:
+        return mine
+    _refuse_other(found[0], digest)
+    first = typed.decode(found[1], Begun)
+    return msgspec.structs.replace(first, again=first.run_id != mine.run_id)
+
+
+def _digest(plain: object) -> str:
+    """What is asked for, wherever its blanks and the order of its fields."""
+    parts = [request.method, request.path, plain]
+    return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
+
+
+def _refuse_other(digest: str, mine: str) -> None:
+    if digest != mine:
+        sentence = f"This {HEADER} was used for another request; a new request needs a new key."
+        raise KeyUsed(sentence, {HEADER: sentence})
+
+
+def _as_kept(kept: Kept) -> Response:
+    response = Response(kept.body, kept.status, content_type="application/json")
+    if kept.location is not None:
+        response.headers["Location"] = kept.location
+    response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+@contextmanager
+def _alone(store: RunStore, key: str) -> Iterator[None]:
+    """Hold the key in this process. Between processes what is noted and the stores' own checks suffice."""
+    held = (id(store), key)
+    with _lock:
+        if held in _in_flight:
+            raise KeyInFlight(f"A request with this {HEADER} is being answered; ask again when it has its answer.")
+        _in_flight.add(held)
+    try:
+        yield
+    finally:
+        with _lock:
+            _in_flight.discard(held)

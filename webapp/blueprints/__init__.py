@@ -1,0 +1,1 @@
+"""Blueprints: their runs, their picture, and starting one from a form."""

@@ -1,0 +1,376 @@
+"""Blueprints: how their runs went, their picture, and starting one from a form made of its inputs."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterable
+from statistics import quantiles
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Blueprint as Area
+from flask import make_response, redirect, render_template, request
+from msgspec import UNSET, Struct
+from werkzeug.wrappers import Response as AnyResponse
+
+from neurocore import codec
+from neurocore.blueprint.lint import validate_blueprint
+from neurocore.blueprint.model import Blueprint, InputSpec
+from neurocore.errors import BlueprintError, InputError, NotFoundError, RunExists, UsageError
+from neurocore.forms import spelled
+from neurocore.people import name_problem
+from neurocore.persistence.records import RunFilter, RunRecord, RunStatus
+from neurocore.runtime.executor import create_run
+from neurocore.runtime.masking import masked_definition
+from neurocore.runtime.plans import plan_of
+from neurocore.yamlfile import Problem, parse
+from webapp.html import diagram, live
+from webapp.html.helpers import blueprint_url, run_url
+from webapp.runs import listing
+from webapp.runs.run_actions import TYPED
+from webapp.security import form_tokens
+from webapp.security.permissions import action
+from webapp.security.sessions import remember, remembered
+from webapp.services import Services, services
+
+area = Area("blueprints", __name__)
+
+LOOKED_AT = 200
+LISTED = 100
+RUNS_SHOWN = 10
+
+#: Input types whose form field is read as the text it is; the others are YAML.
+AS_TEXT = frozenset({"string", "date", "datetime", "decimal", "path", "integer", "number", "boolean"})
+
+PLACE_OF_SECRET = re.compile(r"\$\{\w+\}")
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    """How the last runs of a blueprint went; times are milliseconds worked."""
+
+    runs: int
+    ended: int = 0
+    completed: int = 0
+    p50: float | None = None
+    p95: float | None = None
+
+    @property
+    def rate(self) -> float | None:
+        """The share of ended runs that completed."""
+        return self.completed / self.ended if self.ended else None
+
+
+class _Line(Struct, frozen=True, kw_only=True):
+    """What a line of the list tells, but for its figures; `counts` are its runs by status, `last` the newest."""
+
+    name: str
+    description: str
+    problem: str | None
+    startable: bool
+    counts: tuple[int, ...]
+    last: list[RunRecord]
+
+
+class Listed(Struct, frozen=True, kw_only=True):
+    """A line of the list of blueprints."""
+
+    name: str
+    description: str
+    url: str
+    figures: Figures
+    last: listing.Row | None
+    problem: str | None
+    startable: bool
+
+
+class Field(Struct, frozen=True, kw_only=True):
+    """A field of the start form."""
+
+    name: str
+    spec: InputSpec
+    value: str
+    problem: str | None
+
+    @property
+    def id(self) -> str:
+        """The element's id."""
+        from webapp.html.helpers import anchor
+
+        return anchor("input", self.name)
+
+    @property
+    def shape(self) -> str:
+        """Which template of a field it is."""
+        if self.spec.enum is not None:
+            return "choice"
+        if self.spec.secret:
+            return "line"
+        if self.spec.type in ("list", "mapping", "any"):
+            return "area"
+        return {"boolean": "choice", "date": "date"}.get(self.spec.type, "area" if "\n" in self.value else "line")
+
+    @property
+    def choices(self) -> list[str]:
+        """What may be chosen."""
+        if self.spec.enum is not None:
+            return [written(one) for one in self.spec.enum]
+        return ["true", "false"]
+
+
+@area.get("/blueprints")
+def index() -> AnyResponse:
+    """Every blueprint that has a file or a run, from the name that `start` gives on."""
+    here = services()
+    files = here.blueprint_files()
+    counts = _counts(here, files)
+    start = request.args.get("start", "")
+    total, left = begin_with(start, {*files, *counts})
+    lines = [_line(name, files.get(name), counts.get(name, ()), here) for name in left[:LISTED]]
+    version = _version(lines, left, total, here)
+    if live.wants_block() and request.args.get("v") == version:
+        return live.unchanged()
+    context = {
+        "listed": [_listed(one, here, again=live.wants_block()) for one in lines],
+        "total": total,
+        "left_out": here.left_out,
+        "start": start,
+        "further": urlencode({"start": left[LISTED]}, errors="replace") if len(left) > LISTED else None,
+        "question": urlencode({**({"start": start} if start else {}), "v": version}, errors="replace"),
+        "config": here.config,
+    }
+    if live.wants_block():
+        return live.blocks("blueprints/list.html", [], "list", context)
+    return live.varying(make_response(render_template("blueprints/list.html", **context)))
+
+
+def begin_with(start: str, names: set[str]) -> tuple[int, list[str]]:
+    """How many blueprints there are, and in the order of the list those from `start` on."""
+    return len(names), sorted((one for one in names if one.casefold() >= start.casefold()), key=str.casefold)
+
+
+@area.get("/blueprints/<path:name>")
+def show(name: str) -> AnyResponse:
+    """One blueprint."""
+    here = services()
+    return make_response(render_template("blueprints/show.html", **_page(name, here, {}, {})))
+
+
+@area.post("/blueprints/<path:name>/runs")
+@action("start")
+def start(name: str) -> AnyResponse:
+    """Start a run: recorded and handed to the dispatcher. The form's token is good for one run."""
+    here, form = services(), request.form
+    try:
+        path, blueprint = here.blueprint(name)
+    except BlueprintError:  # the file was changed after the form was opened; the page says what is wrong in it now
+        return make_response(render_template("blueprints/show.html", **_page(name, here, {}, {})), 422)
+    typed = {
+        key.removeprefix("input."): value.replace("\r\n", "\n")
+        for key, value in form.items()
+        if key.startswith("input.")
+    }
+    typed |= {key: form.get(key, "") for key in ("data", "by", form_tokens.FIELD)}
+    by = typed["by"].strip() or remembered()
+    problems = {"by": problem} if (problem := name_problem(by)) else {}
+    try:
+        run_id = form_tokens.run_id_of(typed[form_tokens.FIELD], f"start {name}")
+        data = read_form(blueprint, typed)
+        if not problems:
+            with contextlib.suppress(RunExists):  # the same form was sent before
+                create_run(
+                    blueprint, here.registry, here.config, initial_data=data, run_store=here.store, run_id=run_id,
+                    blueprint_path=path, started_by=by, known_by=TYPED,
+                )  # fmt: skip
+                here.dispatcher.submit(run_id)
+                remember(by)
+            return redirect(run_url(run_id), 303)
+    except InputError as error:
+        problems |= error.problems or {"data": str(error)}
+    except (BlueprintError, UsageError) as error:
+        problems["data"] = str(error)
+    return make_response(render_template("blueprints/show.html", **_page(name, here, typed, problems)), 422)
+
+
+def read_form(blueprint: Blueprint, typed: dict[str, str]) -> dict[str, Any]:
+    """The typed texts as data for `check_inputs`: empty fields are left out, structured ones are read as YAML.
+
+    Raises InputError with a sentence for each field that cannot be read.
+    """
+    data: dict[str, Any] = {}
+    problems: dict[str, str] = {}
+    if not blueprint.inputs:
+        whole = _yaml("data", typed.get("data", ""), problems)
+        if whole is not None and not isinstance(whole, dict):
+            problems["data"] = "Write the data as lines of `key: value`."
+        data = whole if isinstance(whole, dict) else {}
+    for name, spec in blueprint.inputs.items():
+        text = typed.get(name, "")
+        if not text.strip():
+            continue
+        if spec.enum is not None:
+            data[name] = next((one for one in spec.enum if written(one) == text), text)
+        elif spec.type in AS_TEXT or spec.secret:
+            data[name] = text if spec.type == "string" else text.strip()
+        else:
+            data[name] = _yaml(name, text, problems)
+    if problems:
+        raise InputError(" ".join(problems.values()), problems)
+    return data
+
+
+def _yaml(name: str, text: str, problems: dict[str, str]) -> Any:
+    if not text.strip():
+        return None
+    document = parse(text)
+    if document.problems:
+        problems[name] = document.problems[0].message
+        return None
+    return document.data
+
+
+def written(value: Any) -> str:
+    """A default or a choice as a form field takes it."""
+    if value is UNSET or value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (dict, list)):
+        import yaml
+
+        return str(yaml.safe_dump(codec.plain(value), sort_keys=False, allow_unicode=True)).rstrip()
+    return str(codec.plain(value))
+
+
+# -------------------------------------------------------------------- the page
+
+
+def _page(name: str, here: Services, typed: dict[str, str], problems: dict[str, str]) -> dict[str, Any]:
+    files = here.blueprint_files()
+    name = spelled(files, name) or name
+    path, loaded = files.get(name, (None, None))
+    runs = here.store.page_runs(RunFilter(blueprint=name), limit=LOOKED_AT).runs
+    if loaded is None and not runs:
+        raise NotFoundError(
+            f"There is no blueprint {name[:200]!r}, neither as a file in {here.config.paths.blueprints} nor with a run"
+            f"{here.left_out}."
+        )
+    blueprint = loaded if isinstance(loaded, Blueprint) else None
+    found: list[Problem] = validate_blueprint(blueprint, here.registry, here.config) if blueprint else []
+    errors = [_said(problem) for problem in found if problem.severity == "error"]
+    if isinstance(loaded, BlueprintError):
+        errors = _errors(loaded)
+    return {
+        "name": name,
+        "path": path.relative_to(here.config.project_root)
+        if path and path.is_relative_to(here.config.project_root)
+        else path,
+        "blueprint": blueprint,
+        "source": masked_definition(blueprint.snapshot(), here.schema_of)[0] if blueprint else None,
+        "errors": errors,
+        "warnings": [_said(problem) for problem in found if problem.severity != "error"],
+        "figures": figures(runs),
+        "total": sum(here.store.status_counts(blueprint=name).values()),
+        "runs": listing.rows(runs[:RUNS_SHOWN], here),
+        "flow": _flow(blueprint, here) if blueprint and not errors else None,
+        "fields": _fields(blueprint, typed, problems) if blueprint else [],
+        "typed": typed,
+        "problems": problems,
+        "once": typed.get(form_tokens.FIELD) or form_tokens.issue(f"start {name}"),
+        "by": typed.get("by") or remembered(),
+        "url": blueprint_url(name),
+    }
+
+
+def _errors(error: BlueprintError) -> list[str]:
+    return [_said(problem) for problem in error.problems] or [str(error)]
+
+
+def _said(problem: Problem) -> str:
+    """The finding with its place in the file; which file that is, the page says above."""
+    place = f"line {problem.line}" if problem.line is not None else ""
+    return ": ".join(part for part in (place, problem.path, problem.message) if part)
+
+
+def _fields(blueprint: Blueprint, typed: dict[str, str], problems: dict[str, str]) -> list[Field]:
+    return [
+        Field(name=name, spec=spec, value=_shown(spec, typed.get(name)), problem=problems.get(name))
+        for name, spec in blueprint.inputs.items()
+    ]
+
+
+def _shown(spec: InputSpec, typed: str | None) -> str:
+    """What stands in a field: what was typed, else the default; a secret that was typed in the clear is not echoed."""
+    if typed is None:
+        return written(spec.default)
+    return "" if spec.secret and not PLACE_OF_SECRET.fullmatch(typed.strip()) else typed
+
+
+def _flow(blueprint: Blueprint, here: Services) -> diagram.Flow | None:
+    try:
+        return diagram.of_blueprint(plan_of(blueprint, here.registry), blueprint.hash)
+    except BlueprintError:
+        return None
+
+
+def _counts(here: Services, files: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """How many runs each blueprint has in each status."""
+    found = [here.blueprint_counts(files, status=status) for status in RunStatus]
+    return {name: tuple(of.get(name, 0) for of in found) for name in set().union(*found)}
+
+
+def _line(
+    name: str, file: tuple[Any, Blueprint | BlueprintError] | None, counts: tuple[int, ...], here: Services
+) -> _Line:
+    loaded = file[1] if file else None
+    return _Line(
+        name=name,
+        description=(loaded.description or "") if isinstance(loaded, Blueprint) else "",
+        problem=_errors(loaded)[0] if isinstance(loaded, BlueprintError) else None,
+        startable=isinstance(loaded, Blueprint),
+        counts=counts,
+        last=here.store.page_runs(RunFilter(blueprint=name), limit=1).runs if sum(counts) else [],
+    )
+
+
+def _version(lines: list[_Line], left: list[str], total: int, here: Services) -> str:
+    """Differs when the list would look different; made without the figures, which are what costs."""
+    shown = [(one.name, one.description, one.problem, one.startable, one.counts) for one in lines]
+    runs = listing.Listing([run for one in lines for run in one.last], here).token
+    whole = repr((total, left[LISTED : LISTED + 1], shown, runs)).encode("utf-8", "surrogatepass")
+    return live.version(hashlib.blake2b(whole, digest_size=9).hexdigest())
+
+
+def _listed(line: _Line, here: Services, *, again: bool) -> Listed:
+    """With its figures; for a list that is asked for `again` those that are kept count while its runs are the same."""
+    made_of = (line.counts, [(run.run_id, run.version) for run in line.last])
+    kept = here.kept_figures.get(line.name)
+    if not again or kept is None or kept[0] != made_of:
+        runs = here.store.page_runs(RunFilter(blueprint=line.name), limit=LOOKED_AT).runs if line.last else []
+        if len(here.kept_figures) >= 10 * LISTED:
+            here.kept_figures.clear()
+        kept = here.kept_figures[line.name] = (made_of, figures(runs, sum(line.counts)))
+    return Listed(
+        name=line.name,
+        description=line.description,
+        url=blueprint_url(line.name),
+        figures=kept[1],
+        last=next(iter(listing.rows(line.last, here)), None),
+        problem=line.problem,
+        startable=line.startable,
+    )
+
+
+def figures(runs: list[Any], count: int | None = None) -> Figures:
+    """Success rate and times worked of these runs; cancelled ones say nothing about either."""
+    ended = [run for run in runs if run.status in (RunStatus.COMPLETED, RunStatus.FAILED)]
+    times = sorted(
+        run.duration_ms for run in ended if run.duration_ms is not None and run.status is RunStatus.COMPLETED
+    )
+    p50 = p95 = times[0] if times else None
+    if len(times) > 1:
+        cuts = quantiles(times, n=20, method="inclusive")
+        p50, p95 = cuts[9], cuts[18]
+    completed = sum(run.status is RunStatus.COMPLETED for run in ended)
+    return Figures(runs=len(runs) if count is None else count, ended=len(ended), completed=completed, p50=p50, p95=p95)

@@ -1,0 +1,1 @@
+"""Values, times and small pieces of pages as HTML."""

@@ -1,0 +1,121 @@
+"""Two runs side by side: what differs in inputs, definition, steps and what they set, durations."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from msgspec import Struct
+
+from neurocore.differences import Work
+from neurocore.forms import form
+from neurocore.persistence.records import RunRecord, StepRecord
+from webapp.html import diff
+from webapp.runs.run_page import RunPage
+from webapp.runs.run_state import Standing, standing
+from webapp.runs.steps import decoded
+from webapp.services import Services
+
+#: Keys whose two values are larger than this together are told by size only.
+LARGEST_COMPARED = 2_000_000
+MOST_STEPS = 500
+
+
+class Pair(Struct, kw_only=True):
+    """One visit of a node in both runs (its last attempt); None where one of them has none."""
+
+    node_id: str
+    visit: int
+    first: StepRecord | None
+    second: StepRecord | None
+    differences: list[diff.Change] = []
+
+    @property
+    def same(self) -> bool:
+        """Whether both came to the same end with the same values."""
+        if self.first is None or self.second is None:
+            return False
+        return self.first.status is self.second.status and not self.differences
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times as long the second worked; None where nothing can be said."""
+        if self.first is None or self.second is None or not self.first.duration_ms or self.second.duration_ms is None:
+            return None
+        return self.second.duration_ms / self.first.duration_ms
+
+
+class Comparing:
+    """What the page of two runs shows, each part worked out when it is asked for."""
+
+    def __init__(self, first: RunRecord, second: RunRecord, services: Services) -> None:
+        self.runs = (first, second)
+        self._services = services
+        self._store = services.store
+        self._work = Work()  # of the whole page
+
+    @property
+    def standings(self) -> list[Standing]:
+        """Where the two stand."""
+        return [standing(run, self._services) for run in self.runs]
+
+    @cached_property
+    def whole(self) -> list[RunRecord]:
+        """Both with their wide columns."""
+        return [self._store.load_run(run.run_id) or run for run in self.runs]
+
+    @cached_property
+    def inputs(self) -> list[diff.Change]:
+        """What they were given."""
+        first, second = self.whole
+        return diff.changes(first.initial_data, second.initial_data, work=self._work)
+
+    @cached_property
+    def definition(self) -> list[tuple[str, str]] | None:
+        """The lines that differ in the blueprint; None where the definition is the same."""
+        if self.runs[0].blueprint_hash == self.runs[1].blueprint_hash:
+            return None
+        before, after = (RunPage(run, self._services).source for run in self.whole)
+        change = diff.Change("blueprint", f"{before}\n", f"{after}\n")
+        return change.lines or [(" ", change.note or "Only what its text does not show differs.")]
+
+    @cached_property
+    def steps(self) -> list[Pair]:
+        """The nodes' visits of both, in the order of the first run, then what only the second has."""
+        first, second = self._last_attempts
+        return [self._pair(place, first.get(place), second.get(place)) for place in self._places[:MOST_STEPS]]
+
+    @property
+    def left_out(self) -> int:
+        """How many visits are not among the steps."""
+        return max(0, len(self._places) - MOST_STEPS)
+
+    @cached_property
+    def _places(self) -> list[tuple[str, int]]:
+        first, second = self._last_attempts
+        return list(dict.fromkeys([*first, *second]))
+
+    @cached_property
+    def _last_attempts(self) -> tuple[dict[tuple[str, int], StepRecord], dict[tuple[str, int], StepRecord]]:
+        first, second = self.runs
+        return self._last(first), self._last(second)
+
+    def _last(self, run: RunRecord) -> dict[tuple[str, int], StepRecord]:
+        steps = self._store.load_steps(run.run_id)
+        return {(form(step.node_id or step.component), step.visit): step for step in steps}
+
+    def _pair(self, place: tuple[str, int], first: StepRecord | None, second: StepRecord | None) -> Pair:
+        differences: list[diff.Change] = []
+        if first is not None and second is not None:
+            before, after = first.changes.set, second.changes.set
+            for key in dict.fromkeys([*before, *after]):
+                if before.get(key) != after.get(key) and key not in ("approval", "approvals"):
+                    differences += _of_key(key, before.get(key), after.get(key), self._work)
+        return Pair(node_id=place[0], visit=place[1], first=first, second=second, differences=differences)
+
+
+def _of_key(key: str, before: bytes | None, after: bytes | None, work: Work) -> list[diff.Change]:
+    if len(before or b"") + len(after or b"") > LARGEST_COMPARED:
+        return [diff.Change(key, f"{len(before or b''):,} bytes", f"{len(after or b''):,} bytes")]
+    old = {} if before is None else {key: decoded(before)}
+    new = {} if after is None else {key: decoded(after)}
+    return diff.changes(old, new, work=work)

@@ -1,0 +1,236 @@
+"""What a person does to a run. Each is a thing that is created by a POST; find, act, go to the page with a sentence."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint as Area
+from flask import flash, make_response, redirect, render_template, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from neurocore import numerals
+from neurocore.blueprint.model import Blueprint
+from neurocore.errors import (
+    AlreadyDecided,
+    DecisionRefused,
+    GateChanged,
+    InputError,
+    NeuroCoreError,
+    NoOpenGate,
+    NotResumable,
+    RefusedError,
+    RunExists,
+    UsageError,
+)
+from neurocore.people import name_problem
+from neurocore.persistence.records import GateStatus, RunRecord
+from neurocore.readable import moment
+from neurocore.runtime.actions import STOPS
+from neurocore.runtime.claim import refuse_if_driven
+from neurocore.runtime.executor import cancel_run, create_run, decide_gate, delete_run, load_run
+from neurocore.runtime.resumable import refuse_unless_resumable
+from webapp.html.helpers import anchor, run_url
+from webapp.runs.run_page import RunPage, Typed
+from webapp.runs.run_state import NOT_FROM_HERE
+from webapp.runs.views import whole_page
+from webapp.security import form_tokens
+from webapp.security.permissions import action
+from webapp.security.sessions import remember, remembered
+from webapp.services import Services, services
+
+area = Area("changing", __name__)
+
+#: How we know who it was: they typed it into a form, and nobody verified it.
+TYPED = "typed"
+
+MAX_DATA = 100_000
+
+CHANGED = "It changed since you looked, so nothing was decided. Look at what is different, then decide."
+
+
+@area.post("/runs/<run_id>/decision")
+@action("decide")
+def decision(run_id: str) -> AnyResponse:
+    """One answer at one gate occurrence, on the digest that was shown (promises 4 to 6)."""
+    here, form = services(), request.form
+    typed = Typed(
+        gate=form.get("gate", ""), visit=_number(form.get("visit")), digest=form.get("digest", ""),
+        by=form.get("by", "").strip(), note=_lines(form.get("note", "")), data=_lines(form.get("data", "")),
+    )  # fmt: skip
+    try:
+        typed.gate = _node_of(run_id, typed.gate, here)
+        approved = _approved(form.get("decision"))
+        done = decide_gate(
+            run_id, approved=approved, by=typed.by, note=typed.note or None, gate=typed.gate, visit=typed.visit,
+            digest=_given_digest(typed), run_store=here.store, dispatch=here.dispatcher, known_by=TYPED,
+            data=_data(typed.data),
+        )  # fmt: skip
+    except (InputError, DecisionRefused, UsageError) as error:
+        return _refused(run_id, typed, error, here)
+    remember(typed.by)
+    word = "Approved" if approved else "Rejected"
+    again = " You had said so before; nothing changed." if done.effect == "repeated" else ""
+    flash(f"{word} at {done.gate.node_id}.{again}", "ok" if approved else "rejected")
+    return redirect(f"{run_url(run_id)}#{anchor('decided', done.gate.node_id, done.gate.visit)}", 303)
+
+
+def _refused(run_id: str, typed: Typed, error: NeuroCoreError, here: Services) -> AnyResponse:
+    """The page again, the form filled in as it was sent, the sentence where the eye is."""
+    run = load_run(run_id, here.store)
+    page = RunPage(run, here)
+    typed.problems = error.problems if isinstance(error, InputError) else {}
+    if not typed.problems:
+        opened_anew = isinstance(error, NoOpenGate) and any(gate.node_id == typed.gate for gate in page.open_gates)
+        typed.refused = CHANGED if opened_anew or isinstance(error, GateChanged) else _retold(error, typed, page)
+    page.typed = typed
+    return whole_page(page, 409 if isinstance(error, DecisionRefused) else 422)
+
+
+def _node_of(run_id: str, address: str, here: Services) -> str:
+    """The node that a form means (`Panel.address`)."""
+    gates = here.store.load_gates(run_id, narrow=True) if address.startswith("gate-") else []
+    found = (gate.node_id for gate in gates if anchor("gate", gate.node_id, gate.visit) == address)
+    return next(found, address)
+
+
+def _retold(error: NeuroCoreError, typed: Typed, page: RunPage) -> str:
+    """The refusal for people: the time of the faster answer as the page writes times."""
+    faster = next((one for one in page.decided if (one.node_id, one.visit) == (typed.gate, typed.visit)), None)
+    if not isinstance(error, AlreadyDecided) or faster is None or faster.decision is None:
+        return str(error)
+    word = "approved" if faster.decision.approved else "rejected"
+    at = moment(faster.decision.at)
+    when = f" at {at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
+    return (
+        f"Somebody was faster. Gate {faster.node_id} was {word} by {faster.decision.by}{when}; "
+        "this answer changes nothing."
+    )
+
+
+def _approved(word: str | None) -> bool:
+    if word not in ("approve", "reject"):
+        raise UsageError("Press Approve or Reject; the form was sent without saying which.")
+    return word == "approve"
+
+
+def _given_digest(typed: Typed) -> str:
+    """The web must name the digest it showed (promise 6): a form without one is refused as changed."""
+    return typed.digest or "none given"
+
+
+def _data(text: str) -> dict[str, Any]:
+    """What a waiting step is given beside the answer: a YAML mapping."""
+    if not text.strip():
+        return {}
+    from neurocore.yamlfile import parse
+
+    if len(text) > MAX_DATA:
+        raise InputError("Data is too long.", {"data": f"Data has at most {MAX_DATA:,} characters."})
+    document = parse(text)
+    if document.problems or not isinstance(document.data, dict):
+        sentence = document.problems[0].message if document.problems else "Write it as lines of `key: value`."
+        raise InputError(sentence, {"data": sentence})
+    return {str(key): value for key, value in document.data.items() if key not in ("approved", "by", "note")}
+
+
+@area.post("/runs/<run_id>/resumption")
+@action("resume")
+def resumption(run_id: str) -> AnyResponse:
+    """Hand a failed, lost or owed run to the dispatcher."""
+    here = services()
+    run = load_run(run_id, here.store)
+    by = _name(run, "resume")
+    if not isinstance(by, str):
+        return by
+    refuse_resume(run, here)
+    here.dispatcher.submit(run_id, by=by, known_by=TYPED)
+    flash("The run goes on.", "ok")
+    return redirect(run_url(run_id), 303)
+
+
+def refuse_resume(run: RunRecord, here: Services) -> None:
+    """Raise NotResumable or RunBusyError where handing the run to the dispatcher would lead nowhere."""
+    refuse_unless_resumable(run)
+    if not here.drives:
+        raise NotResumable(f"Run {run.run_id} cannot be resumed from here: {NOT_FROM_HERE}.")
+    refuse_if_driven(run, here.config, here.store)
+    gates = here.store.load_gates(run.run_id, narrow=True)
+    waiting = [gate.node_id for gate in gates if gate.status is GateStatus.OPEN]
+    if waiting and run.owed is None and not run.status.ended and here.liveness(run) != "lost":
+        raise NotResumable(
+            f"Run {run.run_id} waits for a decision at {', '.join(waiting)}; decide there, and it goes on by itself."
+        )
+
+
+@area.post("/runs/<run_id>/replay")
+@action("replay")
+def replay(run_id: str) -> AnyResponse:
+    """A new run from the same inputs and definition. The form's token is good for one run."""
+    here = services()
+    run = load_run(run_id, here.store)
+    by = _name(run, "replay")
+    if not isinstance(by, str):
+        return by
+    new_id = form_tokens.run_id_of(request.form.get(form_tokens.FIELD, ""), f"replay {run_id}")
+    with contextlib.suppress(RunExists):  # the same form was sent before, and its run is there
+        create_run(
+            Blueprint.from_snapshot(run.blueprint_snapshot), here.registry, here.config, run_store=here.store,
+            initial_data=run.initial_data, run_id=new_id, blueprint_path=run.blueprint_path, tags=run.tags,
+            started_by=by, known_by=TYPED, replay_of=run_id,
+        )  # fmt: skip
+        here.dispatcher.submit(new_id)
+        flash("This is a new run from the same inputs.", "ok")
+    return redirect(run_url(new_id), 303)
+
+
+@area.post("/runs/<run_id>/cancellation")
+@action("cancel")
+def cancellation(run_id: str) -> AnyResponse:
+    """Cancel a run: at once where nobody drives it, else as `STOPS` says."""
+    here = services()
+    run = load_run(run_id, here.store)
+    by = _name(run, "cancel")
+    if not isinstance(by, str):
+        return by
+    note = _lines(request.form.get("note", "")).strip() or None
+    run = cancel_run(run_id, run_store=here.store, by=by, config=here.config, known_by=TYPED, note=note)
+    flash("Cancelled." if run.status.ended else f"It is being cancelled. {STOPS}", "ok")
+    return redirect(run_url(run_id), 303)
+
+
+@area.post("/runs/<run_id>/deletion")
+@action("delete")
+def deletion(run_id: str) -> AnyResponse:
+    """Delete an ended run; a tombstone stays."""
+    here = services()
+    run = load_run(run_id, here.store)
+    by = _name(run, "delete")
+    if not isinstance(by, str):
+        return by
+    delete_run(run_id, run_store=here.store, by=by)
+    flash(f"Run {run_id} was deleted.", "ok")
+    return redirect(f"{request.script_root}/runs", 303)
+
+
+def _name(run: RunRecord, verb: str) -> str | AnyResponse:
+    """Who does it: typed now, or last time in this browser; else the page that asks (422)."""
+    name = (request.form.get("by") or remembered()).strip()
+    problem = name_problem(name)
+    if problem is None:
+        remember(name)
+        return name
+    if run.status.ended and verb == "cancel":
+        raise RefusedError(f"Run {run.run_id} is {run.status.value} already; there is nothing to cancel.")
+    context: Mapping[str, Any] = {"run": run, "verb": verb, "problem": problem, "by": name}
+    return make_response(render_template("runs/who.html", **context), 422)
+
+
+def _lines(text: str) -> str:
+    """Browsers send line breaks as CR LF."""
+    return text.replace("\r\n", "\n")
+
+
+def _number(text: str | None) -> int:
+    return max(0, numerals.whole((text or "")[:10]) or 0)

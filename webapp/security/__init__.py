@@ -1,0 +1,1 @@
+"""What stands between a request and what it asks for."""
