@@ -28,10 +28,10 @@ _WAITING, _READY, _DEAD, _DONE = range(4)
 
 
 class Outcome(Struct, frozen=True):
-    """A recorded end of one visit of a node: the indexes of the edges it took."""
+    """A recorded end of a node in one round: the indexes of the edges it took."""
 
     node_id: str
-    visit: int
+    round: int
     edges_taken: tuple[int, ...]
 
 
@@ -39,7 +39,7 @@ class Skip(Struct, frozen=True):
     """A node that is passed over, and why."""
 
     node: PlanNode
-    visit: int
+    round: int
     reason: str
     edges_taken: list[int]
 
@@ -48,7 +48,7 @@ class Broken(Struct, frozen=True):
     """A node whose own condition cannot be evaluated: its step fails before it starts."""
 
     node: PlanNode
-    visit: int
+    round: int
     error: ConditionError
 
 
@@ -73,12 +73,12 @@ class _Loop:
 
 
 class Progress:
-    """Where one run stands in its plan. Visits count from 1."""
+    """Where one run stands in its plan. Rounds count from 1."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         count = len(plan.nodes)
-        self._visit = [1] * count
+        self._round = [1] * count
         self._state = [_WAITING] * count
         self._pending = [len(edges) for edges in plan.incoming]
         self._taken = [False] * count
@@ -97,14 +97,14 @@ class Progress:
 
     def restore(self, outcomes: Iterable[Outcome]) -> list[Outcome]:
         """Go through recorded outcomes in their order; returns those that fit nothing here and are to be ignored."""
-        stray = [one for one in outcomes if not self.take(one.node_id, one.visit, one.edges_taken)]
+        stray = [one for one in outcomes if not self.take(one.node_id, one.round, one.edges_taken)]
         self.restored()
         return stray
 
-    def take(self, node_id: str, visit: int, edges_taken: Collection[int]) -> bool:
+    def take(self, node_id: str, round_number: int, edges_taken: Collection[int]) -> bool:
         """Take in one recorded outcome; False when it fits nothing here. After the last one, call `restored`."""
         node = self.plan.by_id.get(node_id)
-        if node is None or self._visit[node.index] != visit or self._state[node.index] not in (_READY, _DEAD):
+        if node is None or self._round[node.index] != round_number or self._state[node.index] not in (_READY, _DEAD):
             return False
         if self.plan.flow_type == "conditional" and self._state[node.index] == _READY:
             self._note_choice(node, edges_taken)
@@ -117,7 +117,7 @@ class Progress:
         self.warnings.clear()  # they were recorded with the outcomes
 
     def next(self, evaluate: Evaluate, *, started: Collection[tuple[str, int]] = ()) -> Moves:
-        """What can start now. Nodes in `started` (id, visit) were found ready before: their condition has been met."""
+        """What can start now. Nodes in `started` (id, round) were found ready before: their condition has been met."""
         moves = Moves(ready=[], skipped=[], broken=[])
         while self._fresh:
             index = self._fresh.popleft()
@@ -127,15 +127,15 @@ class Progress:
         return moves
 
     def finish(self, node: PlanNode, edges_taken: Collection[int], evaluate: Evaluate) -> Moves:
-        """The node's visit ended and took these edges; returns what follows."""
+        """The node ended in its round and took these edges; returns what follows."""
         if self.plan.flow_type == "conditional":
             self._chosen = node.id
         self._apply(node, edges_taken)
         return self.next(evaluate)
 
-    def visit_of(self, node_id: str) -> int:
-        """Which visit of the node is being looked at or comes next."""
-        return self._visit[self.plan.by_id[node_id].index]
+    def round_of(self, node_id: str) -> int:
+        """Which round of the node is looked at now or comes next."""
+        return self._round[self.plan.by_id[node_id].index]
 
     @property
     def complete(self) -> bool:
@@ -164,30 +164,30 @@ class Progress:
     # ---------------------------------------------------------------- looking at one node
 
     def _look_at(self, node: PlanNode, evaluate: Evaluate, started: Collection[tuple[str, int]], moves: Moves) -> None:
-        visit = self._visit[node.index]
+        round_number = self._round[node.index]
         if self._state[node.index] == _DEAD:
             self._skip(node, self._why_dead(), [], moves)
-        elif node.condition is None or (node.id, visit) in started:
-            moves.ready.append((node, visit))
+        elif node.condition is None or (node.id, round_number) in started:
+            moves.ready.append((node, round_number))
         else:
             try:
                 holds = evaluate(node.condition)
             except ConditionError as error:
                 policy = self.plan.settings.condition_policy(self.plan.flow_type)
                 if policy == "fail":
-                    moves.broken.append(Broken(node, visit, error))
+                    moves.broken.append(Broken(node, round_number, error))
                 else:
                     if policy == "warn":
                         self.warnings.append(f"{node.id} was skipped: {error}")
                     self._skip(node, f"its condition could not be evaluated: {error}", self._missed(node), moves)
                 return
             if holds:
-                moves.ready.append((node, visit))
+                moves.ready.append((node, round_number))
             else:
                 self._skip(node, f"condition is false: {node.condition.text}", self._missed(node), moves)
 
     def _skip(self, node: PlanNode, reason: str, edges_taken: list[int], moves: Moves) -> None:
-        moves.skipped.append(Skip(node, self._visit[node.index], reason, edges_taken))
+        moves.skipped.append(Skip(node, self._round[node.index], reason, edges_taken))
         self._apply(node, edges_taken)
 
     def _missed(self, node: PlanNode) -> list[int]:
@@ -259,15 +259,15 @@ class Progress:
     def _bound(self, loop: _Loop, region: frozenset[int]) -> bool:
         if loop.round >= self.plan.settings.max_iterations:
             return True
-        limits = ((self.plan.nodes[index].max_visits, self._visit[index]) for index in region)
-        return any(limit is not None and visit >= limit for limit, visit in limits)
+        limits = ((self.plan.nodes[index].max_visits, self._round[index]) for index in region)
+        return any(limit is not None and reached >= limit for limit, reached in limits)
 
     def _begin_round(self, loop: _Loop, headers: frozenset[int], region: frozenset[int]) -> None:
         loop.round += 1
         loop.left = len(region)
         loop.back = set()
         for index in region:
-            self._visit[index] += 1
+            self._round[index] += 1
             self._state[index] = _WAITING
             self._taken[index] = index in headers
             self._pending[index] = sum(edge.source in region for edge in self.plan.incoming[index])

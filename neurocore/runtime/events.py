@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from msgspec import Struct
+
+from neurocore.persistence.records import RunRecord, utcnow_iso
+from neurocore.runtime.attempt import Attempt
+
+_log = logging.getLogger(__name__)
 
 
 class RunEvent(Struct, frozen=True, kw_only=True):
@@ -28,3 +34,47 @@ class RunEvent(Struct, frozen=True, kw_only=True):
 
 
 OnEvent = Callable[[RunEvent], None]
+
+
+class Listener:
+    """Sends a run's events to `on_event`. A listener that raised an exception is not called again."""
+
+    def __init__(self, on_event: OnEvent | None) -> None:
+        self._on_event = on_event
+
+    def run(
+        self,
+        kind: str,
+        run: RunRecord,
+        *,
+        status: str | None = None,
+        error: str | None = None,
+        total: int | None = None,
+    ) -> None:
+        """Send an event of the run."""
+        if self._on_event:
+            self._send(
+                RunEvent(
+                    kind=kind, run_id=run.run_id, at=utcnow_iso(), status=status, error=error, total=total,
+                    duration_ms=run.duration_ms,
+                )
+            )  # fmt: skip
+
+    def step(self, kind: str, attempt: Attempt, at: str | None = None) -> None:
+        """Send an event of a step."""
+        if self._on_event:
+            self._send(
+                RunEvent(
+                    kind=kind, run_id=attempt.run_id, at=at or utcnow_iso(), node_id=attempt.node.id,
+                    visit=attempt.visit, attempt=attempt.number, status=attempt.status or None, error=attempt.error,
+                    duration_ms=attempt.duration_ms if attempt.status else None,
+                )
+            )  # fmt: skip
+
+    def _send(self, event: RunEvent) -> None:
+        try:
+            if self._on_event:
+                self._on_event(event)
+        except Exception:
+            _log.exception("Run %s continues without sending its events: their listener failed.", event.run_id)
+            self._on_event = None

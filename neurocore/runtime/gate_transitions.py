@@ -1,8 +1,6 @@
-"""What a turn of the loop does at gates: open them, ask anew where what they show has changed, take answers in."""
+"""What a transition does at gates: open them, ask again where what they show has changed, take decisions in."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from msgspec import structs
 
@@ -18,164 +16,202 @@ from neurocore.persistence.records import (
     GateRecord,
     GateStatus,
     RunStatus,
+    StepRecord,
     StepStatus,
 )
+from neurocore.runtime.state import RunState, Visit
+from neurocore.runtime.step_transitions import attempt_of, failed, follow
+from neurocore.runtime.transition import Replaced, Transition
 
-if TYPE_CHECKING:
-    from neurocore.runtime.loop import RunDriver
-    from neurocore.runtime.turn import Turn
 
-
-def open_gate(turn: Turn, node: PlanNode, visit: int) -> None:
+def open_gate(transition: Transition, node: PlanNode, number: int) -> None:
     """Open an occurrence, in a row of its own that waits; one whose message cannot be made fails the node's step."""
-    drive = turn.drive
-    attempt = turn.attempt(node, visit)
+    state = transition.state
+    attempt = attempt_of(transition, node, number)
     try:
         gate = occurrence.open_gate(
-            attempt.run_id, node, visit, drive.base, _outputs_before(drive, node), at=turn.ledger.now
+            attempt.run_id, node, number, state.context, _outputs_before(state, node), at=transition.now
         )  # fmt: skip
     except Exception as error:  # whatever a template or a value raises is the gate's own failure
-        attempt.fail(error, drive.instances)
-        turn.failed(attempt)
+        attempt.fail(error, transition.resources.instances)
+        failed(transition, attempt)
         return
     attempt.duration_ms = 0.0
-    row = turn.ledger.step(attempt, StepStatus.SUSPENDED, reason=gate.message)
+    row = transition.step(attempt, StepStatus.SUSPENDED, reason=gate.message)
     gate.step_index = row.step_index
-    turn.ledger.gates[node.id, visit] = drive.gates[node.id, visit] = gate
-    drive.tell_step("gate_opened", attempt, turn.ledger.now)
+    transition.gates[node.id, number] = gate
+    state.open_gate(gate)
+    transition.resources.listener.step("gate_opened", attempt, transition.now)
 
 
-def _outputs_before(drive: RunDriver, node: PlanNode) -> list[str]:
-    """What the completed steps directly before a node have set; one that was skipped is looked past."""
+def _outputs_before(state: RunState, node: PlanNode) -> list[str]:
+    """The keys that the completed steps directly before a node have set; a skipped step counts as those before it."""
     keys, seen = dict[str, None](), {node.id}
-    todo = drive.plan.before(node.id)
+    todo = state.plan.before(node.id)
     while todo:
         before = todo.pop(0)
-        if before.id in drive.last_step:
-            keys.update(dict.fromkeys(drive.last_step[before.id]))
+        if before.id in state.last_outputs:
+            keys.update(dict.fromkeys(state.last_outputs[before.id]))
         elif before.id not in seen:
-            todo.extend(drive.plan.before(before.id))
+            todo.extend(state.plan.before(before.id))
         seen.add(before.id)
     return list(keys)
 
 
-def reopen_changed(turn: Turn) -> None:
-    """Promise 6: an open gate whose values have changed is voided, and another opens over the new ones."""
-    drive = turn.drive
-    for (node_id, _), gate in list(drive.gates.items()):
-        node = drive.plan.by_id[node_id]
-        if gate.kind == "gate" and not occurrence.still_shows(gate, node, drive.base):
-            _ask_anew(turn, gate, node, "what it shows has changed")
+def reopen_changed(transition: Transition) -> None:
+    """Void each open gate whose values have changed, and open another over the new ones (promise 6)."""
+    state = transition.state
+    for gate in state.open_gates():
+        node = state.plan.by_id[gate.node_id]
+        if gate.kind == "gate" and not occurrence.still_shows(gate, node, state.context):
+            _ask_again(transition, gate, node, "what it shows has changed")
 
 
-def reopen_redefined(turn: Turn) -> None:
-    """Ask anew at each open gate that another definition would open with another message, values or rules."""
-    drive = turn.drive
-    for (node_id, visit), gate in list(drive.gates.items()):
-        node = drive.plan.by_id[node_id]
+def reopen_redefined(transition: Transition) -> None:
+    """Ask again at each open gate that another definition would open with another message, values or rules."""
+    state = transition.state
+    for gate in state.open_gates():
+        node = state.plan.by_id[gate.node_id]
         if gate.kind != "gate":
             continue
         try:
             now = occurrence.open_gate(
-                gate.run_id, node, visit, drive.base, _outputs_before(drive, node), at=gate.opened_at
+                gate.run_id, node, gate.visit, state.context, _outputs_before(state, node), at=gate.opened_at
             )  # fmt: skip
-        except Exception:  # asking anew says why, as the failure of the gate's step
+        except Exception:  # asking again says why, as the failure of the gate's step
             now = None
         if now is None or not occurrence.asks_the_same(gate, now):
-            _ask_anew(turn, gate, node, "the blueprint has changed")
+            _ask_again(transition, gate, node, "the blueprint has changed")
 
 
-def _ask_anew(turn: Turn, gate: GateRecord, node: PlanNode, reason: str) -> None:
-    void(turn, gate, reason)
-    open_gate(turn, node, gate.visit + 1)
+def _ask_again(transition: Transition, gate: GateRecord, node: PlanNode, reason: str) -> None:
+    void(transition, gate, reason)
+    open_gate(transition, node, gate.visit + 1)
 
 
-def void(turn: Turn, gate: GateRecord, reason: str) -> None:
-    """Nobody is asked any more."""
-    drive, key = turn.drive, (gate.node_id, gate.visit)
-    voided = structs.replace(gate, status=GateStatus.VOIDED, closed_at=turn.ledger.now, void_reason=reason)
-    turn.ledger.gates[key] = voided
-    drive.gates.pop(key, None)
-    row = drive.step_of.pop(key, None)
+def void(transition: Transition, gate: GateRecord, reason: str) -> None:
+    """End an occurrence without a decision."""
+    state, key = transition.state, (gate.node_id, gate.visit)
+    visit = state.close_gate(gate)
+    transition.gates[key] = structs.replace(
+        gate, status=GateStatus.VOIDED, closed_at=transition.now, void_reason=reason
+    )  # fmt: skip
+    row, visit.row = visit.row, None
     if row is not None:
-        turn.ledger.steps[row.step_index] = occurrence.voided_step(row, reason)
+        transition.steps[row.step_index] = occurrence.voided_step(row, reason)
     if gate.kind == "gate":
-        drive.voided.setdefault(gate.node_id, []).append(gate.visit)
-        drive.attempts.pop(key, None)
+        state.voided.setdefault(gate.node_id, []).append(gate.visit)
+        state.visits.pop(key, None)
 
 
-def consume_decisions(turn: Turn, recorded: list[GateRecord]) -> bool:
+class Voiding:
+    """The end of all open gates with their run, which an answer that comes first takes back."""
+
+    def __init__(self, transition: Transition, status: RunStatus) -> None:
+        self._transition = transition
+        self._before: list[tuple[GateRecord, Visit, StepRecord | None, GateRecord | None, StepRecord | None]] = []
+        state = transition.state
+        reason = "the run was cancelled" if status is RunStatus.CANCELLED else "the run failed"
+        if state.rejection is not None:
+            reason = f"gate {state.rejection.node_id} was rejected"
+        for key, visit in list(state.waiting.items()):
+            gate, row = visit.gate, visit.row
+            if gate is not None:
+                written = transition.steps.get(row.step_index) if row is not None else None
+                self._before.append((gate, visit, row, transition.gates.get(key), written))
+                void(transition, gate, reason)
+
+    def undo(self) -> None:
+        """Let the gates wait again, and write of them what was to be written before."""
+        transition = self._transition
+        state = transition.state
+        for gate, visit, row, gate_row, step_row in self._before:
+            key = (gate.node_id, gate.visit)
+            visit.row = row
+            state.visits[key] = visit
+            state.open_gate(gate)
+            if gate.kind == "gate":
+                state.voided[gate.node_id].remove(gate.visit)
+                if not state.voided[gate.node_id]:
+                    del state.voided[gate.node_id]
+            if gate_row is None:
+                del transition.gates[key]
+            else:
+                transition.gates[key] = gate_row
+            if row is not None and step_row is None:
+                del transition.steps[row.step_index]
+            elif row is not None and step_row is not None:
+                transition.steps[row.step_index] = step_row
+
+
+def consume_decisions(transition: Transition, recorded: list[GateRecord]) -> bool:
     """Complete the gates that were decided, and hand the given data to the steps that wait for it.
 
     `recorded` are the run's gates as they are stored. Returns whether there was any such gate.
     """
-    drive, found = turn.drive, False
-    drive.decided = False
+    state, found = transition.state, False
+    state.is_decided = False
     for stored in recorded:
-        key = (stored.node_id, stored.visit)
-        if stored.status is GateStatus.DECIDED and key in drive.gates and stored.decision is not None:
-            node, found = drive.plan.by_id[stored.node_id], True
+        waits = state.is_waiting(stored.node_id, stored.visit)
+        if stored.status is GateStatus.DECIDED and waits and stored.decision is not None:
+            node, found = state.plan.by_id[stored.node_id], True
             if stored.kind == "input":
-                _take_input(turn, stored, node, stored.decision)
-            elif drive.redefined:
-                _ask_anew(turn, stored, node, "the blueprint has changed since it was approved")
-            elif not occurrence.still_shows(stored, node, drive.base):
-                _ask_anew(turn, stored, node, "what was approved is not what would happen now")
+                _take_input(transition, stored, node, stored.decision)
+            elif state.is_redefined:
+                _ask_again(transition, stored, node, "the blueprint has changed since it was approved")
+            elif not occurrence.still_shows(stored, node, state.context):
+                _ask_again(transition, stored, node, "what was approved is not what would happen now")
             else:
-                _complete(turn, stored, node, stored.decision, [*recorded, *turn.ledger.gates.values()])
+                _complete(transition, stored, node, stored.decision, [*recorded, *transition.gates.values()])
     return found
 
 
-def _take_input(turn: Turn, gate: GateRecord, node: PlanNode, answer: Answer) -> None:
-    drive, key = turn.drive, (gate.node_id, gate.visit)
-    drive.gates.pop(key)
-    drive.continuing.add(key)
-    drive.given[key] = answer.data
-    turn.ledger.gates[key] = structs.replace(gate, status=GateStatus.DONE)
-    drive.queue(node, drive.plan_visit(node.id, gate.visit))
+def _take_input(transition: Transition, gate: GateRecord, node: PlanNode, answer: Answer) -> None:
+    state = transition.state
+    visit = state.close_gate(gate)
+    visit.continues, visit.given = True, answer.data
+    transition.gates[gate.node_id, gate.visit] = structs.replace(gate, status=GateStatus.DONE)
+    state.queue(node, state.round_of(node.id, gate.visit))
 
 
-def _complete(turn: Turn, gate: GateRecord, node: PlanNode, answer: Answer, recorded: list[GateRecord]) -> None:
-    drive, key = turn.drive, (gate.node_id, gate.visit)
-    row = drive.step_of[key]
+def _complete(
+    transition: Transition, gate: GateRecord, node: PlanNode, answer: Answer, recorded: list[GateRecord]
+) -> None:
+    state, key = transition.state, (gate.node_id, gate.visit)
+    row = state.row_of(*key)
+    assert row is not None, "an open gate has a row that waits"
     changed, port = occurrence.consumed(gate, answer, recorded)
-    drive.gates.pop(key)
-    turn.ledger.gates[key] = structs.replace(gate, status=GateStatus.DONE)
-    drive.commit_index += 1
-    row = structs.replace(row, port=port, commit_index=drive.commit_index, duration_ms=0.0)
+    visit = state.close_gate(gate)
+    transition.gates[key] = structs.replace(gate, status=GateStatus.DONE)
+    state.commit_index += 1
+    row = structs.replace(row, port=port, commit_index=state.commit_index, duration_ms=0.0)
     if occurrence.ends_the_run(gate, answer):
         failure = occurrence.rejection(answer)
         row = structs.replace(
             row, status=StepStatus.FAILED, error=failure.message, error_type=failure.type, reason=None
-        )
-        turn.ledger.steps[row.step_index] = drive.step_of[key] = row
-        turn.fail(failure)
-        drive.rejection = drive.rejection or answer
+        )  # fmt: skip
+        transition.steps[row.step_index] = visit.row = row
+        transition.fail(failure)
+        state.rejection = state.rejection or answer
         return
-    before, drive.base = drive.base, {**drive.base, **changed}
+    replaced = Replaced({name: state.context.get(name) for name in changed})
+    if state.running:  # the others go on looking at the context as it was when they started
+        state.context = dict(state.context)
+    state.context.update(changed)
     try:
-        taken = route(drive.plan, node, drive.evaluate, port=port, warnings=drive.progress.warnings)
+        taken = route(state.plan, node, transition.evaluate, port=port, warnings=state.progress.warnings)
     except ConditionError as error:  # the answer stays in the history; who resumes the run is asked again
-        drive.base = before
+        replaced.restore(state.context)
         message = f"Where gate {node.id} leads to cannot be said: {error}"
-        void(turn, gate, message)
-        turn.fail(Failure(kind=FailureKind.ERROR, node=node.id, type="ConditionError", message=message), error)
+        void(transition, gate, message)
+        transition.fail(Failure(kind=FailureKind.ERROR, node=node.id, type="ConditionError", message=message), error)
         return
     row = structs.replace(
         row, status=StepStatus.COMPLETED, changes=Changes(set=changed), output_keys=list(changed),
         edges_taken=taken, reason="approved" if answer.approved else "rejected",
     )  # fmt: skip
-    turn.ledger.steps[row.step_index] = row
-    turn.completed_one = True
-    turn.ledger.done(node, row)
-    turn.follow(drive.progress.finish(node, taken, drive.evaluate))
-    reopen_changed(turn)
-
-
-def void_all(turn: Turn, status: RunStatus) -> None:
-    """The run ends so, and asks nobody any more."""
-    reason = "the run was cancelled" if status is RunStatus.CANCELLED else "the run failed"
-    if turn.drive.rejection is not None:
-        reason = f"gate {turn.drive.rejection.node_id} was rejected"
-    for gate in list(turn.drive.gates.values()):
-        void(turn, gate, reason)
+    transition.steps[row.step_index] = row
+    transition.completed_one = True
+    transition.done(node, row)
+    follow(transition, state.progress.finish(node, taken, transition.evaluate))
+    reopen_changed(transition)

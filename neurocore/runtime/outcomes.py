@@ -8,19 +8,19 @@ from neurocore.errors import (
     GateRejected,
 )
 from neurocore.persistence.records import FailureKind, RunStatus
-from neurocore.runtime.loop import RunDriver
+from neurocore.runtime.state import RunState
 
 
-def outcome(drive: RunDriver, context: FlowContext) -> FlowContext:
+def outcome(state: RunState, context: FlowContext) -> FlowContext:
     """The context of a run that completed or waits; the error of one that did not (promise: after its commit)."""
-    run = drive.run_record
+    run = state.run
     if run.status is RunStatus.CANCELLED:
         why = (run.error or "Cancelled.").removeprefix("Cancelled")
         raise ExecutionError(f"Run {run.run_id} was cancelled{why}", run_id=run.run_id, kind="cancelled")
-    if run.status is not RunStatus.FAILED or drive.failure is None:
+    if run.status is not RunStatus.FAILED or state.failure is None:
         return context
-    failure, answer = drive.failure, drive.rejection
+    failure, answer = state.failure, state.rejection
     if failure.kind is FailureKind.REJECTED and answer is not None:
         raise GateRejected(failure.message, run_id=run.run_id, node=answer.node_id, by=answer.by, note=answer.note)
     error = ExecutionError(failure.message, run_id=run.run_id, node=failure.node, kind=failure.kind.value)
-    raise error from drive.cause
+    raise error from state.cause

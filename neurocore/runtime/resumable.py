@@ -7,7 +7,7 @@ from neurocore.errors import (
 )
 from neurocore.persistence.projections import refuse_if_held
 from neurocore.persistence.records import FailureKind, RunRecord, RunStatus
-from neurocore.runtime.turn import LOOP_BOUND, OUTPUTS, RUN_TIME
+from neurocore.runtime.step_transitions import LOOP_BOUND, OUTPUTS, RUN_TIME
 
 #: Failures that another try cannot change, by their type: why, and what to do in the blueprint's file.
 _FAILS_AGAIN = {

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 
 from neurocore.blueprint.model import Blueprint
+from neurocore.blueprint.plan import Plan
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
 from neurocore.errors import (
@@ -15,14 +16,24 @@ from neurocore.errors import (
 from neurocore.failpoints import failpoint
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.owners import Life
-from neurocore.persistence.records import Event, Failure, FailureKind, RunRecord, RunStatus, own_event, utcnow_iso
+from neurocore.persistence.records import (
+    CurrentNode,
+    Event,
+    Failure,
+    FailureKind,
+    RunRecord,
+    RunStatus,
+    own_event,
+    utcnow_iso,
+)
 from neurocore.runtime.claim import busy, driver_of, driving, owner_label, owner_of_this_process, refuse_if_driven
+from neurocore.runtime.driver import RunDriver
 from neurocore.runtime.events import OnEvent
-from neurocore.runtime.loop import RunDriver
 from neurocore.runtime.outcomes import outcome
 from neurocore.runtime.plans import plan_of, recorded_plan, with_gates
-from neurocore.runtime.restore import FAILED_STEPS, give_again, go_on_waiting, let_stand, restore
+from neurocore.runtime.restore import FAILED_STEPS, Restoration
 from neurocore.runtime.resumable import refuse_unless_resumable
+from neurocore.runtime.state import RunState, new_state
 from neurocore.skills.registry import SkillRegistry
 
 #: A visit in which the process died this often is not tried again.
@@ -63,22 +74,21 @@ def drive_on(
         redefined = blueprint is not None and definition.hash != run.blueprint_hash
         if redefined:
             events.append(_redefine(run, definition))
-        drive = RunDriver(
-            run, definition, plan_of(definition, registry) if redefined else recorded_in, registry=registry,
-            config=config, store=store, context={}, on_event=on_event, resume_data=resume_data, stop=stop,
-        )  # fmt: skip
-        drive.cancelled_by, drive.redefined = cancelled_by, redefined
-        unended = restore(drive, recorded_in)
+        state = new_state(run, definition, plan_of(definition, registry) if redefined else recorded_in, context={})
+        state.cancelled_by, state.is_redefined, state.resume_data = cancelled_by, redefined, resume_data
+        driver = RunDriver(state, registry=registry, config=config, store=store, on_event=on_event, stop=stop)
+        restored = Restoration(state, store, driver.instances, recorded_in)
+        driver.recorded_gates, driver.translated = restored.gates, restored.translated
         if resume_data is None and (not was_failed or (was_owed and event is None)):
-            give_again(drive, unended)
+            restored.give_again()
         if event is None:
-            go_on_waiting(drive, unended)
+            restored.keep_waiting()
             if not was_failed:
-                let_stand(drive)
-        if run.deaths >= MAX_DEATHS and drive.rejection is None:
-            _give_up(drive)
-        events.extend(_version_warnings(drive, registry))
-        return outcome(drive, drive.run(events))
+                restored.keep_failed()
+        if run.deaths >= MAX_DEATHS and state.rejection is None:
+            driver.died_in = _give_up(state)
+        events.extend(_version_warnings(state.plan, restored.versions, registry))
+        return outcome(state, driver.run(events))
 
 
 def _resumable(
@@ -144,21 +154,23 @@ def _as_left(run: RunRecord, store: RunStore) -> RunRecord:
     return now
 
 
-def _give_up(drive: RunDriver) -> None:
-    names = ", ".join(node.node_id for node in drive.run_record.current_nodes) or "its start"
-    drive.failure = Failure(
+def _give_up(state: RunState) -> list[CurrentNode]:
+    """Let a run fail whose process died too often; returns the steps in which it died."""
+    run, died_in = state.run, list(state.run.current_nodes)
+    names = ", ".join(node.node_id for node in died_in) or "its start"
+    state.failure = Failure(
         kind=FailureKind.LOST,
-        node=drive.run_record.current_nodes[0].node_id if drive.run_record.current_nodes else None,
-        message=f"The process died {drive.run_record.deaths} times at {names}; look into that step, then resume.",
+        node=died_in[0].node_id if died_in else None,
+        message=f"The process died {run.deaths} times at {names}; look into that step, then resume.",
     )
-    drive.died_in = list(drive.run_record.current_nodes)
-    drive.run_record.deaths = 0
+    run.deaths = 0
+    return died_in
 
 
-def _version_warnings(drive: RunDriver, registry: SkillRegistry) -> list[Event]:
+def _version_warnings(plan: Plan, recorded: Mapping[str, str], registry: SkillRegistry) -> list[Event]:
     warnings = []
-    for node_id, version in sorted(drive.recorded_versions.items()):
-        node = drive.plan.by_id.get(node_id)
+    for node_id, version in sorted(recorded.items()):
+        node = plan.by_id.get(node_id)
         skill_class = registry.get(node.type) if node is not None else None
         if node is not None and skill_class is not None and skill_class.skill_meta.version != version:
             message = f"{node_id} ran with {node.type} {version} before; it is {skill_class.skill_meta.version} now."

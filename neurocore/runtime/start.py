@@ -29,10 +29,11 @@ from neurocore.people import person
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.records import Event, RunRecord, utcnow_iso
 from neurocore.runtime.claim import driving, owner_of_this_process
+from neurocore.runtime.driver import RunDriver
 from neurocore.runtime.events import OnEvent
-from neurocore.runtime.loop import RunDriver
 from neurocore.runtime.outcomes import outcome
 from neurocore.runtime.plans import plan_of, with_gates
+from neurocore.runtime.state import new_state
 from neurocore.secrets import Redactor, find_references
 from neurocore.skills.registry import SkillRegistry
 from neurocore.yamlfile import Problem, read_file
@@ -171,9 +172,7 @@ def drive_new(
     run.owner = owner or owner_of_this_process(config, store)
     run.epoch = 1
     with driving(run.run_id):
-        drive = RunDriver(
-            run, blueprint, plan_of(blueprint, registry), registry=registry, config=config, store=store,
-            context={key: codec.encode(value) for key, value in run.initial_data.items()}, on_event=on_event,
-        )  # fmt: skip
-        drive.secret_inputs = codec.secrets_in(drive.base.values())
-        return outcome(drive, drive.run())
+        context = {key: codec.encode(value) for key, value in run.initial_data.items()}
+        state = new_state(run, blueprint, plan_of(blueprint, registry), context=context)
+        state.secret_inputs = codec.secrets_in(context.values())
+        return outcome(state, RunDriver(state, registry=registry, config=config, store=store, on_event=on_event).run())

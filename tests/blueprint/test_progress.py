@@ -55,8 +55,8 @@ def walk(plan: Plan, seed: int, order: Random, recorded: Sequence[Outcome] = (),
     def follow(moves: Moves) -> None:
         nonlocal exhausted
         for skip in moves.skipped:
-            outcomes.append(Outcome(skip.node.id, skip.visit, tuple(skip.edges_taken)))
-            skipped.add((skip.node.id, skip.visit))
+            outcomes.append(Outcome(skip.node.id, skip.round, tuple(skip.edges_taken)))
+            skipped.add((skip.node.id, skip.round))
         ready.extend(moves.ready)
         exhausted = exhausted or moves.exhausted
         ready_after[len(outcomes)] = {(node.id, visit) for node, visit in ready}
@@ -71,7 +71,7 @@ def walk(plan: Plan, seed: int, order: Random, recorded: Sequence[Outcome] = (),
 
 
 def result(walked: Walk) -> tuple[Any, ...]:
-    ended = sorted((one.node_id, one.visit, one.edges_taken) for one in walked.outcomes)
+    ended = sorted((one.node_id, one.round, one.edges_taken) for one in walked.outcomes)
     return ended, walked.exhausted, walked.complete
 
 
@@ -81,7 +81,7 @@ def test_any_order_of_ends_comes_to_the_same(case: Case, seed: int) -> None:
     plan = plan_of(case)
     first = walk(plan, seed, Random(0))
     assert first.complete or first.exhausted
-    assert len({(one.node_id, one.visit) for one in first.outcomes}) == len(first.outcomes), "a visit ended twice"
+    assert len({(one.node_id, one.round) for one in first.outcomes}) == len(first.outcomes), "a visit ended twice"
     for number in range(1, 4):
         assert result(walk(plan, seed, Random(number))) == result(first)
 

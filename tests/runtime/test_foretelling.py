@@ -58,7 +58,7 @@ class Player:
 
     def _follow(self, moves: Moves) -> None:
         self.ready += moves.ready
-        self.outcomes += [Outcome(skip.node.id, skip.visit, tuple(skip.edges_taken)) for skip in moves.skipped]
+        self.outcomes += [Outcome(skip.node.id, skip.round, tuple(skip.edges_taken)) for skip in moves.skipped]
         self.exhausted = self.exhausted or moves.exhausted is not None
 
     def _holds(self, condition: Condition) -> bool:

@@ -28,7 +28,7 @@ from neurocore.errors import (
 )
 from neurocore.persistence.admin import check
 from neurocore.persistence.records import Commit, Signals
-from neurocore.runtime import executor, loop, workers
+from neurocore.runtime import driver, executor, workers
 from neurocore.runtime.attempt import (
     MAX_ERROR_CHARACTERS,
     MAX_LOG_CHARACTERS,
@@ -542,7 +542,7 @@ def test_a_step_may_take_all_the_time_that_it_has(
     async def waits(context: FlowContext) -> None:
         await asyncio.to_thread(looked[1].wait, 20)
 
-    monkeypatch.setattr(loop, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(driver, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(world.store, "signals", look)
     world.async_skill("work", waits) if is_async else world.skill("work", lambda context: looked[1].wait(20))
     context = world.run(chain("a: timeout: 60"))

@@ -12,8 +12,8 @@ from neurocore import Skill, SkillMeta, register_codec
 from neurocore.errors import ExecutionError, GateChanged
 from neurocore.gates import occurrence
 from neurocore.persistence import RunStatus, StepStatus
+from neurocore.runtime import advance
 from neurocore.runtime.executor import decide_gate
-from neurocore.runtime.turn import Turn
 from neurocore.skills import templates
 from tests.runtime.worlds import World, chain
 
@@ -152,14 +152,14 @@ def test_whatever_is_raised_in_any_part_of_a_skill_is_no_death(world: World, whe
 
 def test_an_error_that_belongs_to_no_step_fails_the_run_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.skill("work", lambda context: context.set("n", (context.get("n") or 0) + 1))
-    record = Turn.record
+    record = advance.record
 
     def broken(turn: Any, attempt: Any) -> None:
         record(turn, attempt)
         if attempt.node.id == "b":
             raise ZeroDivisionError("nobody expected this")
 
-    monkeypatch.setattr(Turn, "record", broken)
+    monkeypatch.setattr("neurocore.runtime.driver.record", broken)
     with pytest.raises(ExecutionError, match="broken off by an error outside of its steps: ZeroDivisionError: nobody"):
         world.run(chain("a", "b", "c"))
     run = world.only_run()

@@ -1,0 +1,213 @@
+"""What follows from the end of an attempt: its row, its changes, another attempt, the nodes that come next."""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import UTC, datetime
+
+from neurocore.blueprint.plan import PlanNode
+from neurocore.blueprint.progress import Broken, Moves, route
+from neurocore.errors import ConditionError, ExecutionError
+from neurocore.gates import occurrence
+from neurocore.persistence.records import CurrentNode, Failure, FailureKind, StepRecord, StepStatus, iso
+from neurocore.runtime.attempt import Attempt
+from neurocore.runtime.retry import RetryPolicy
+from neurocore.runtime.transition import Transition
+
+#: Types of failures that the definition calls for: outputs that are not what it declares, a loop that has made all its
+#: rounds, a run that has used all its time.
+OUTPUTS, LOOP_BOUND, RUN_TIME = "OutputError", "LoopBoundError", "RunTimeoutError"
+
+#: How the reasons begin of failed rows that do not end their visit.
+TRIED_AGAIN, BROKEN_OFF = "tried again", "broken off"
+
+
+def attempt_of(transition: Transition, node: PlanNode, number: int) -> Attempt:
+    """The next attempt of a node's visit, under its number and with what it is given."""
+    state = transition.state
+    visit = state.visit(node.id, number)
+    visit.attempts += not visit.continues
+    attempt = Attempt(state.run.run_id, node, number, visit.attempts, transition.now, state.commit_index)
+    attempt.first_started_at = visit.first_started_at
+    if visit.continues and visit.row is not None:
+        attempt.step_index, attempt.started_at = visit.row.step_index, visit.row.started_at
+    visit.continues = False
+    attempt.resume_data = visit.given
+    if state.resume_data is not None and visit.is_tried_again:  # it may mend what was given before
+        attempt.resume_data = state.resume_data
+    return attempt
+
+
+def completed(transition: Transition, attempt: Attempt) -> None:
+    """Take in a completed attempt; one whose changes or way on cannot be taken becomes a failed one."""
+    state, instances = transition.state, transition.resources.instances
+    try:
+        replaced = transition.apply(attempt)
+    except ExecutionError as error:
+        attempt.fail(error, instances)
+        return
+    try:
+        taken = route(
+            state.plan, attempt.node, transition.evaluate, port=attempt.port, warnings=state.progress.warnings
+        )  # fmt: skip
+    except ConditionError as error:
+        if replaced is not None:
+            replaced.restore(state.context)
+        attempt.fail(error, instances)
+        return
+    transition.completed_one = True
+    transition.note_writes(attempt)
+    row = transition.step(attempt, StepStatus.COMPLETED, edges_taken=taken)
+    transition.done(attempt.node, row)
+    follow(transition, state.progress.finish(attempt.node, taken, transition.evaluate))
+
+
+def suspended(transition: Transition, attempt: Attempt) -> None:
+    """Let a step that waits for data wait, with its changes so far."""
+    state = transition.state
+    try:
+        transition.apply(attempt)
+    except ExecutionError as error:
+        attempt.fail(error, transition.resources.instances)
+        return
+    transition.note_writes(attempt)
+    row = transition.step(attempt, StepStatus.SUSPENDED)
+    reason = attempt.reason or ""
+    gate = occurrence.open_input(attempt.run_id, attempt.node, attempt.visit, reason, at=transition.now)
+    gate.step_index = row.step_index
+    transition.gates[attempt.node.id, attempt.visit] = gate
+    state.open_gate(gate)
+    transition.resources.listener.step("gate_opened", attempt, transition.now)
+
+
+def failed(transition: Transition, attempt: Attempt) -> None:
+    """Take in a failed attempt: try again, tolerate the failure, or let the run fail."""
+    state = transition.state
+    is_late = state.is_out_of_time(attempt)
+    delay = None if is_late else _retry_delay(transition, attempt)
+    if delay is not None:
+        when = "when the run goes on" if transition.is_stopping else f"after {delay:.2g} s"
+        transition.step(attempt, StepStatus.FAILED, reason=f"{TRIED_AGAIN} {when}")
+        _try_again(transition, attempt, delay)
+        transition.resources.listener.step("step_retrying", attempt, transition.now)
+    elif attempt.node.on_error != "fail" and not is_late:
+        _tolerated(transition, attempt)
+    else:
+        row = transition.step(attempt, StepStatus.FAILED, reason=attempt.reason)
+        transition.fail(time_is_up(transition, attempt.node) if is_late else failure_of(row), attempt.exception)
+
+
+def _tolerated(transition: Transition, attempt: Attempt) -> None:
+    state, node = transition.state, attempt.node
+    try:
+        taken = route(
+            state.plan, node, transition.evaluate, port=None, tolerated=True, warnings=state.progress.warnings
+        )  # fmt: skip
+    except ConditionError as error:
+        transition.step(attempt, StepStatus.FAILED)
+        failure = Failure(kind=FailureKind.ERROR, node=node.id, type="ConditionError", message=str(error))
+        transition.fail(failure, error)
+        return
+    skipped = node.on_error == "skip"
+    status = StepStatus.SKIPPED if skipped else StepStatus.FAILED
+    reason = "its failure is skipped (on_error: skip)" if skipped else "the run goes on (on_error: continue)"
+    row = transition.step(attempt, status, edges_taken=taken, reason=reason)
+    transition.done(node, row)
+    follow(transition, state.progress.finish(node, taken, transition.evaluate))
+
+
+def _retry_delay(transition: Transition, attempt: Attempt) -> float | None:
+    """Seconds until this failed attempt is tried again (0 while nothing may start), or None when it is not."""
+    if attempt.exception is None:
+        return None
+    policy = RetryPolicy.of(attempt)
+    visit = transition.state.visit(attempt.node.id, attempt.visit)
+    used = visit.retries
+    if used >= policy.max or not policy.covers(attempt.exception) or attempt.still_works():
+        return None
+    visit.retries = used + 1
+    if transition.is_stopping:
+        return 0.0
+    return float(min(policy.delay * 2**used, policy.max_delay) * (0.5 + random.random() / 2))  # noqa: S311 - jitter, no secret
+
+
+def _try_again(transition: Transition, attempt: Attempt, seconds: float) -> None:
+    """Let a failed attempt be tried again after so many seconds. The instant is recorded with the run."""
+    visit = transition.state.visit(attempt.node.id, attempt.visit)
+    visit.first_started_at = visit.first_started_at or attempt.first_started_at or attempt.started_at
+    due = iso(time.time_ns() // 1000 + int(seconds * 1_000_000))
+    pause = CurrentNode(
+        node_id=attempt.node.id, visit=attempt.visit, attempt=attempt.number + 1, started_at=due, not_before=due,
+        first_started_at=visit.first_started_at,
+    )  # fmt: skip
+    transition.state.delay(pause, attempt.node, seconds)
+
+
+def broken_off(transition: Transition, attempt: Attempt, error: BaseException) -> None:
+    """The row of an attempt that did not come to its end, so that the next one is known to be another."""
+    attempt.fail(error, transition.resources.instances)
+    transition.step(attempt, StepStatus.FAILED, reason=BROKEN_OFF)
+
+
+def lost(transition: Transition, current: CurrentNode, error: BaseException) -> None:
+    """The row of an attempt of which nothing is known but that it began."""
+    state = transition.state
+    node = state.plan.by_id.get(current.node_id)
+    if node is None:
+        return
+    attempt = Attempt(state.run.run_id, node, current.visit, current.attempt, current.started_at)
+    row = state.row_of(current.node_id, current.visit)
+    if row is not None and row.status is StepStatus.SUSPENDED:  # it went on with the data that it waited for
+        attempt.step_index = row.step_index
+    broken_off(transition, attempt, error)
+
+
+def failure_of(row: StepRecord) -> Failure:
+    """Why a run fails with the step of this row; one that timed out has no traceback of its own."""
+    timed_out = row.error_type == TimeoutError.__name__ and row.traceback is None
+    kind = FailureKind.TIMEOUT if timed_out else FailureKind.ERROR
+    return Failure(kind=kind, node=row.node_id, type=row.error_type, message=f"Step {row.node_id} failed: {row.error}")
+
+
+def time_is_up(transition: Transition, node: PlanNode) -> Failure:
+    """Why a run fails that has worked for as long as it may."""
+    seconds = transition.state.plan.settings.timeout_seconds
+    message = f"The run did not end within its {seconds:g} s of work; it was at {node.id}."
+    return Failure(kind=FailureKind.TIMEOUT, node=node.id, type=RUN_TIME, message=message)
+
+
+# -------------------------------------------------------------------- what comes next
+
+
+def follow(transition: Transition, moves: Moves) -> None:
+    """Take in what the progress says: skipped nodes get their rows, ready ones wait for their start."""
+    state = transition.state
+    for skip in moves.skipped:
+        transition.skip(skip.node, skip.round, skip.reason, skip.edges_taken)
+    for node, round_number in moves.ready:
+        visit = state.visits.get((node.id, state.number_of(node.id, round_number)))
+        if visit is not None and visit.pause is not None:
+            pause, visit.pause = visit.pause, None
+            state.delay(pause, node, _seconds_until(pause.not_before or ""))
+        elif visit is None or (visit.gate is None and not visit.is_given_up):
+            state.queue(node, round_number)
+    for broken in moves.broken:
+        _follow_broken(transition, broken)
+    if moves.exhausted:
+        transition.fail(Failure(kind=FailureKind.ERROR, type=LOOP_BOUND, message=moves.exhausted))
+    while state.progress.warnings:
+        message = transition.resources.instances.redactor.text(state.progress.warnings.pop(0))
+        transition.event("warning", {"message": message})
+
+
+def _follow_broken(transition: Transition, broken: Broken) -> None:
+    node = broken.node
+    attempt = attempt_of(transition, node, transition.state.number_of(node.id, broken.round))
+    attempt.fail(broken.error, transition.resources.instances)
+    failed(transition, attempt)
+
+
+def _seconds_until(moment: str) -> float:
+    """How long until an ISO time, in seconds; 0 for one that is over."""
+    return max(0.0, (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds())
