@@ -136,6 +136,14 @@ class RunExists(RefusedError, ValueError):
     """
 
 
+class Forbidden(RefusedError):
+    """The actor may not do this. `who_can` names at most five people who may."""
+
+    def __init__(self, message: str, *, who_can: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.who_can = tuple(who_can)
+
+
 class NotResumable(RefusedError):
     """The run is in a state that does not go on (or waits for a decision that was not given)."""
 

@@ -124,11 +124,11 @@ def serve(
 
 
 def _adopt(store: RunStore) -> None:
+    from neurocore.access.actor import Face, this_user
     from neurocore.readable import counted
-    from neurocore.runtime.executor import adopt_runs
-    from neurocore.runtime.start import system_user
+    from neurocore.runs.adopt import adopt_runs
 
-    adopted = adopt_runs(None, run_store=store, by=system_user())
+    adopted = adopt_runs(None, run_store=store, actor=this_user(Face.CLI))
     if adopted:
         click.echo(f"{counted(adopted, 'run')} that stood still may go on here.", err=True)
 

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from neurocore.errors import (
     BlueprintError,
+    Forbidden,
     NeuroCoreError,
     NotFoundError,
     RefusedError,
@@ -45,7 +46,13 @@ def status_of(error: NeuroCoreError) -> int:
         return 300
     if isinstance(error, RunNotFound) and error.tombstone is not None:
         return 410
-    for family, status in ((NotFoundError, 404), (RefusedError, 409), (StoreError, 503), (UsageError, 422)):
+    for family, status in (
+        (NotFoundError, 404),
+        (Forbidden, 403),
+        (RefusedError, 409),
+        (StoreError, 503),
+        (UsageError, 422),
+    ):
         if isinstance(error, family):
             return status
     return 500
@@ -119,6 +126,8 @@ def _more(error: NeuroCoreError) -> dict[str, Any]:
         return {"candidates": rows(runs, services())}
     if isinstance(error, RunNotFound):
         return {"tombstone": error.tombstone}
+    if isinstance(error, Forbidden):
+        return {"who_can": error.who_can}
     if isinstance(error, BlueprintError):
         return {"problems": [str(problem) for problem in error.problems]}
     return {}

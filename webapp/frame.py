@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Flask, request
 
-from neurocore.runtime.actions import STOPS
+from neurocore.runs.actions import STOPS
 from webapp.html import live
 from webapp.previews import Preview, of_run
 from webapp.runs import activity

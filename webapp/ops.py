@@ -20,12 +20,14 @@ from neurocore import __version__
 from neurocore.errors import NeuroCoreError
 from neurocore.persistence.records import RunStatus
 from webapp.html.assets import Assets
+from webapp.security.permissions import public
 from webapp.services import Services, services
 
 area = Blueprint("ops", __name__)
 
 
 @area.get("/healthz")
+@public
 def healthz() -> AnyResponse:
     """200 while the history can be read, else 503 with the sentence."""
     try:

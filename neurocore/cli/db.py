@@ -174,11 +174,10 @@ def adopt(project: Project, run_ids: tuple[str, ...], by: str | None, as_json: b
     In a copy of a history (a restored backup, a copied file) and after an import, what was unfinished stands still, so
     that nothing is done twice. Make sure first that these runs do not go on where they come from.
     """
-    from neurocore.runtime.executor import adopt_runs
-    from neurocore.runtime.start import system_user
+    from neurocore.runs.adopt import adopt_runs
 
     whole = [project.run_id(one) for one in run_ids] if run_ids else None
-    adopted = adopt_runs(whole, run_store=project.store, by=by if by is not None else system_user())
+    adopted = adopt_runs(whole, run_store=project.store, actor=project.actor(by))
     if as_json:
         from neurocore.cli.reports import AdoptDocument
 
@@ -204,7 +203,7 @@ def prune(
     Each leaves who deleted it, and when. One of --keep and --keep-last is needed.
     """
     from neurocore.persistence import admin
-    from neurocore.runtime.start import system_user
+    from neurocore.runs.delete import prune_runs
 
     if keep is None and not keep_last:
         raise UsageError("Say what to keep: --keep 90d, --keep-last 1000, or both.")
@@ -212,8 +211,8 @@ def prune(
         before = (datetime.now(UTC) - (keep or timedelta())).isoformat(timespec="microseconds")
     except OverflowError as error:
         raise UsageError("--keep reaches back before the calendar begins; name a shorter time.") from error
-    found = admin.prune(
-        project.store, before=before, keep_last=keep_last, by=by if by is not None else system_user(), dry_run=dry_run,
+    found = prune_runs(
+        project.store, before=before, keep_last=keep_last, actor=project.actor(by), dry_run=dry_run,
         on_batch=(lambda count: say(f"{count:,} deleted …")) if is_terminal(sys.stderr) and not dry_run else None,
     )  # fmt: skip
     if as_json:

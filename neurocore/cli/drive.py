@@ -22,7 +22,7 @@ from neurocore.errors import ExecutionError, Interruption, NeuroCoreError
 
 if TYPE_CHECKING:
     from neurocore.persistence.records import RunRecord
-    from neurocore.runtime.executor import Decision
+    from neurocore.runs.decide import Decision
 
 
 class Terminated(Interruption):
@@ -62,7 +62,7 @@ def report(project: Project, run_id: str, *, as_json: bool, decision: Decision |
     """Say where the run stands now: on stdout the result, on stderr why it failed."""
     from neurocore.cli import story
     from neurocore.documents import make
-    from neurocore.runtime.lookup import load_run
+    from neurocore.runs.find import load_run
 
     run = load_run(run_id, project.store)
     rejected = run.failure is not None and run.failure.kind == "rejected" and decision is not None

@@ -15,6 +15,7 @@ from neurocore.errors import NotFoundError, UsageError
 from neurocore.forms import same
 
 if TYPE_CHECKING:
+    from neurocore.access.actor import Actor
     from neurocore.blueprint.model import Blueprint
     from neurocore.config import NeuroCoreConfig
     from neurocore.persistence.base import RunStore
@@ -135,15 +136,21 @@ class Project:
         if store is not None:
             store.close()
 
+    def actor(self, by: str | None) -> Actor:
+        """Who acts: the name that `--by` claims, which the verbs check, else the operating system's user."""
+        from neurocore.access.actor import Face, called, this_user
+
+        return called(by, face=Face.CLI) if by is not None else this_user(Face.CLI)
+
     def run_id(self, prefix: str) -> str:
         """The whole id of a run. Raises RunNotFound or RunAmbiguous."""
-        from neurocore.runtime.lookup import resolve_run_id
+        from neurocore.runs.find import resolve_run_id
 
         return resolve_run_id(prefix, self.store)
 
     def load(self, prefix: str) -> RunRecord:
         """The whole run that a prefix names. Raises RunNotFound or RunAmbiguous."""
-        from neurocore.runtime.lookup import load_run
+        from neurocore.runs.find import load_run
 
         return load_run(self.run_id(prefix), self.store)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,8 +18,8 @@ from neurocore.cli.values import named
 from neurocore.errors import ExecutionError
 
 if TYPE_CHECKING:
-    from neurocore.blueprint.model import Blueprint
     from neurocore.persistence.records import RunRecord
+    from neurocore.runtime.start import NewRun
 
 
 @click.command()
@@ -41,43 +41,40 @@ def run(
     Ends 0 when the run is completed or waits for somebody (5 with --exit-code), 1 when it failed.
     """
     from neurocore.blueprint.inputs import read_data_option
-    from neurocore.runtime.executor import execute_blueprint_tracked
-    from neurocore.runtime.start import new_record
+    from neurocore.runs.start import run_here
+    from neurocore.runtime.start import NewRun
 
     definition, path = project.load_blueprint(blueprint)
     data = read_data_option(pairs, definition, project.config.environ)
-    details: dict[str, Any] = {
-        "initial_data": data, "run_id": run_id, "blueprint_path": path.resolve(), "tags": tags, "started_by": by,
-    }  # fmt: skip
+    new = NewRun(
+        blueprint=definition, actor=project.actor(by), initial_data=data, run_id=run_id, blueprint_path=path.resolve(),
+        tags=tags,
+    )  # fmt: skip
 
     def start(shown: View) -> object:
-        return execute_blueprint_tracked(
-            definition, project.registry, project.config, run_store=project.make_store(), on_event=shown, **details
-        )
+        return run_here(new, project.registry, project.config, run_store=project.make_store(), on_event=shown)
 
     persistence = project.config.persistence
     if persistence.enabled and persistence.backend != "memory":
         ended = report(project, drive(project, start, quiet=quiet), as_json=as_json)
     else:
-        record = new_record(definition, project.registry, project.config, **details)
-        ended = _untracked(project, record, definition, quiet=quiet, as_json=as_json)
+        ended = _untracked(project, new, quiet=quiet, as_json=as_json)
     return SUSPENDED if exit_code and ended.status.value == "suspended" else ended_well(ended)
 
 
-def _untracked(project: Project, run: RunRecord, blueprint: Blueprint, *, quiet: bool, as_json: bool) -> RunRecord:
+def _untracked(project: Project, new: NewRun, *, quiet: bool, as_json: bool) -> RunRecord:
     """Drive a run that nothing is kept of: how it ended is all there is to show, and nothing can be typed next."""
     from msgspec import structs
 
     from neurocore.cli import story
     from neurocore.documents import make
     from neurocore.persistence.memory import InMemoryRunStore
-    from neurocore.runtime.lookup import load_run
-    from neurocore.runtime.start import drive_new
+    from neurocore.runs.start import execute_untracked
 
     store = InMemoryRunStore()
     with view(quiet=quiet) as shown, contextlib.suppress(ExecutionError):  # how it failed is in its record
-        drive_new(run, blueprint, project.registry, project.config, store, on_event=shown, owner="kept-nowhere")
-    ended = load_run(run.run_id, store)
+        execute_untracked(new, project.registry, project.config, run_store=store, on_event=shown)
+    (ended,) = store.list_runs()
     if ended.status.value == "failed":
         complain(ended.error or "The run failed.")
     if as_json:
@@ -85,6 +82,6 @@ def _untracked(project: Project, run: RunRecord, blueprint: Blueprint, *, quiet:
         return ended
     sign, words = story.standing(ended, "idle")
     why = "persistence.backend is memory" if project.config.persistence.enabled else "persistence is disabled"
-    out(f"{mark(sign)} {words} · {line(blueprint.name)} · not kept, as {why}")
+    out(f"{mark(sign)} {words} · {line(new.blueprint.name)} · not kept, as {why}")
     out("\n".join(named(make.context_of(ended, store), indent="  ", room=columns(), most=4)))
     return ended

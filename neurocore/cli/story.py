@@ -22,7 +22,7 @@ from neurocore.runtime.masking import masked, masked_definition
 
 if TYPE_CHECKING:
     from neurocore.persistence.records import CurrentNode, Event, GateRecord, LogLine, RunRecord, StepRecord
-    from neurocore.runtime.executor import Decision
+    from neurocore.runs.decide import Decision
 
 #: Without `--full`, the first and the last of a long history are shown.
 FIRST, LAST = 5, 30

@@ -14,7 +14,7 @@ from neurocore.errors import NeuroCoreError
 from neurocore.gates import compare
 from neurocore.gates import preview as previews
 from neurocore.persistence.projections import completed_nodes
-from neurocore.runtime.actions import actions
+from neurocore.runs.actions import actions
 from neurocore.runtime.masking import masked_definition
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from neurocore.gates.preview import Outlook, Preview
     from neurocore.persistence.base import RunStore
     from neurocore.persistence.records import Answer, Event, GateRecord, RunRecord, StepRecord, Tombstone
-    from neurocore.runtime.executor import Decision
+    from neurocore.runs.decide import Decision
 
 
 def summary(run: RunRecord, store: RunStore, config: NeuroCoreConfig) -> RunSummary:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
+from neurocore.access.actor import Actor, name_problem
 from neurocore.blueprint.stored import stored_plan
 from neurocore.errors import AlreadyDecided, GateAmbiguous, GateChanged, InputError, NoOpenGate, said
 from neurocore.forms import same
 from neurocore.gates import occurrence
-from neurocore.people import name_problem
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.records import GateRecord, GateStatus, RunRecord, own_event, utcnow_iso
 from neurocore.readable import visible
@@ -39,8 +39,7 @@ def late_answer(
     visit: int | None,
     *,
     approved: bool,
-    by: str,
-    known_by: str,
+    actor: Actor,
 ) -> GateRecord:
     """The decided occurrence when the same person said the same before: a success that changes nothing (promise 4).
 
@@ -54,7 +53,7 @@ def late_answer(
     answer = last.decision
     if answer is None or last.status is GateStatus.VOIDED:
         raise NoOpenGate(f"Gate {last.node_id} of run {run.run_id} was voided: {last.void_reason or 'it is closed'}.")
-    if same(answer.by, by) and (answer.known_by, answer.approved) == (known_by, approved):
+    if same(answer.by, actor.label) and (answer.known_by, answer.approved) == (actor.known_by, approved):
         return last
     word = "approved" if answer.approved else "rejected"
     raise AlreadyDecided(
@@ -70,12 +69,11 @@ def note_problem(note: object) -> str | None:
     return None if len(note) <= MAX_NOTE else f"A note has at most {MAX_NOTE:,} characters; this one has {len(note):,}."
 
 
-def check_form(gate: GateRecord, *, approved: bool, by: object, note: object) -> tuple[str, str | None]:
-    """The name and the note, trimmed. Raises InputError with a sentence per field."""
-    by = by.strip() if isinstance(by, str) else ""
+def check_form(gate: GateRecord, *, approved: bool, actor: Actor, note: object) -> str | None:
+    """The note, trimmed. Raises InputError with a sentence per field, the person's name included."""
     note = note.strip() if isinstance(note, str) else note
     problems = {}
-    if (problem := name_problem(by)) is not None:
+    if (problem := name_problem(actor.label)) is not None:
         problems["by"] = problem
     if note is not None and (problem := note_problem(note)) is not None:
         problems["note"] = problem
@@ -84,7 +82,7 @@ def check_form(gate: GateRecord, *, approved: bool, by: object, note: object) ->
         problems["note"] = "This gate asks for a note." if approved else "A rejection here needs a note: say why."
     if problems:
         raise InputError(" ".join(problems.values()), problems)
-    return by, note if isinstance(note, str) and note else None
+    return note if isinstance(note, str) and note else None
 
 
 def refuse_if_changed(run: RunRecord, gate: GateRecord, digest: str | None, store: RunStore) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from neurocore import files
+from neurocore.access.actor import person
 from neurocore.errors import StoreError, UsageError
-from neurocore.people import person
 from neurocore.persistence import migrate, rows
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.database import refuse_stale

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from neurocore import codec, typed
+from neurocore.access.actor import Actor
 from neurocore.persistence import seals
 
 
@@ -153,6 +154,13 @@ class Event(Struct, frozen=True, kw_only=True):
     who: str | None = None
     known_by: str | None = None
     data: dict[str, Any] = {}
+
+
+def event_of(actor: Actor, kind: str, data: dict[str, Any] | None = None, *, at: str | None = None) -> Event:
+    """An entry of what somebody did."""
+    return Event(
+        at=at or utcnow_iso(), kind=kind, who=actor.label, known_by=actor.known_by.value, data=data or {}
+    )  # fmt: skip
 
 
 def own_event(kind: str, data: dict[str, Any], *, at: str | None = None) -> Event:

@@ -16,10 +16,10 @@ from concurrent.futures import wait as wait_for_futures
 from typing import Protocol
 
 from neurocore import forks, log
+from neurocore.access.actor import person
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
 from neurocore.errors import NeuroCoreError, NotResumable
-from neurocore.people import person
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.records import Event, Owed, RunStatus
 from neurocore.runtime import output_redaction

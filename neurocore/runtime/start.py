@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import re
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from neurocore import codec
+from neurocore.access.actor import Actor
 from neurocore.blueprint.inputs import check_inputs
 from neurocore.blueprint.lint import validate_blueprint
 from neurocore.blueprint.model import Blueprint, control_problem
@@ -25,9 +24,8 @@ from neurocore.errors import (
     InputError,
     UsageError,
 )
-from neurocore.people import person
 from neurocore.persistence.base import RunStore
-from neurocore.persistence.records import Event, RunRecord, utcnow_iso
+from neurocore.persistence.records import RunRecord, event_of, utcnow_iso
 from neurocore.runtime.claim import driving, owner_of_this_process
 from neurocore.runtime.driver import RunDriver
 from neurocore.runtime.events import OnEvent
@@ -42,35 +40,27 @@ MAX_TAG = 200
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
-def system_user() -> str:
-    """The operating system's name of who runs this process."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
-
-
-def new_record(
-    blueprint: Blueprint,
-    registry: SkillRegistry,
-    config: NeuroCoreConfig,
-    *,
-    initial_data: Mapping[str, Any] | None = None,
-    run_id: str | None = None,
-    blueprint_path: Path | str | None = None,
-    tags: Sequence[str] = (),
-    started_by: str | None = None,
-    known_by: str = "claimed",
-    replay_of: str | None = None,
-    nameable: Collection[str] | None = None,
-) -> RunRecord:
-    """The record of a run that has not begun; nothing is written. Raises BlueprintError, InputError or UsageError.
+class NewRun(Struct, kw_only=True):
+    """A run to start: what of, from which inputs, and by whom.
 
     `nameable` are the variables that secret inputs may name (`check_inputs`); None means any.
     """
+
+    blueprint: Blueprint
+    actor: Actor
+    initial_data: Mapping[str, Any] | None = None
+    run_id: str | None = None
+    blueprint_path: Path | str | None = None
+    tags: Sequence[str] = ()
+    replay_of: str | None = None
+    nameable: Collection[str] | None = None
+
+
+def new_record(new: NewRun, registry: SkillRegistry, config: NeuroCoreConfig) -> RunRecord:
+    """The record of a run that has not begun; nothing is written. Raises BlueprintError, InputError or UsageError."""
+    run_id, blueprint, blueprint_path = new.run_id, new.blueprint, new.blueprint_path
     if run_id is not None and not _RUN_ID.fullmatch(run_id):
         raise UsageError(f"A run id has 1 to 64 letters, digits, - and _, not {run_id[:80]!r}.")
-    who = person(started_by) if started_by is not None else system_user()
     problems = validate_blueprint(blueprint, registry, config, warnings=False)
     if problems:
         problems = _of_file(problems, blueprint, blueprint_path, config)
@@ -79,16 +69,14 @@ def new_record(
     blueprint = with_gates(blueprint, registry)
     # Only secret inputs ask for the environment, and reading it takes longer than all other checks of them.
     environ = config.environ if any(spec.secret for spec in blueprint.inputs.values()) else {}
-    data = check_inputs(blueprint, dict(initial_data or {}), environ, nameable=nameable)
+    data = check_inputs(blueprint, dict(new.initial_data or {}), environ, nameable=new.nameable)
     refuse_unless_storable(data, "Input")
-    tags = _tags(tags)
+    tags = _tags(new.tags)
     _refuse_secrets(data, tags, config)
     now = utcnow_iso()
     snapshot, digest = blueprint.recorded()
-    started = Event(
-        at=now, kind="replayed" if replay_of else "started", who=who, known_by=known_by,
-        data={"from": replay_of} if replay_of else {},
-    )  # fmt: skip
+    replayed = {"from": new.replay_of} if new.replay_of else {}
+    started = event_of(new.actor, "replayed" if replayed else "started", replayed, at=now)
     return RunRecord(
         run_id=run_id or uuid.uuid4().hex,
         blueprint_name=blueprint.name,
@@ -102,9 +90,9 @@ def new_record(
         created_at=now,
         updated_at=now,
         nodes_total=len(blueprint.flow.nodes or blueprint.flow.steps or ()),
-        started_by=who,
-        known_by=known_by,
-        replay_of=replay_of,
+        started_by=new.actor.label,
+        known_by=new.actor.known_by.value,
+        replay_of=new.replay_of,
         tags=tags,
         events=[started],
     )

@@ -11,11 +11,13 @@ from collections.abc import Callable
 import pytest
 
 from neurocore import FlowContext, forks
+from neurocore.access.actor import this_user
 from neurocore.errors import ExecutionError
 from neurocore.persistence import RunStatus
 from neurocore.runtime.blueprint import parse_blueprint
 from neurocore.runtime.dispatch import ThreadDispatcher
 from neurocore.runtime.executor import create_run
+from neurocore.runtime.start import NewRun
 from tests.runtime.test_kept_threads import wide
 from tests.runtime.worlds import World, chain
 
@@ -133,4 +135,6 @@ def test_a_step_that_was_left_behind_in_the_parent_is_none_in_the_child(world: W
 
 def new_run(world: World, text: str) -> str:
     """A run that nobody drives yet."""
-    return create_run(parse_blueprint(text), world.registry, world.config, run_store=world.store).run_id
+    return create_run(
+        NewRun(blueprint=parse_blueprint(text), actor=this_user()), world.registry, world.config, run_store=world.store
+    ).run_id

@@ -11,6 +11,7 @@ import pytest
 from msgspec import structs
 
 from neurocore import FlowContext, codec, failpoints
+from neurocore.access.actor import Face, KnownBy, called
 from neurocore.differences import compare as differences
 from neurocore.errors import (
     AlreadyDecided,
@@ -142,7 +143,10 @@ def test_the_same_answer_again_is_a_success_that_changes_nothing(world: World) -
     assert len(gate.answers) == 1
 
 
-@pytest.mark.parametrize("late", [{"approved": False, "note": "no"}, {"by": "bob"}, {"known_by": "typed"}])
+@pytest.mark.parametrize(
+    "late",
+    [{"approved": False, "note": "no"}, {"by": "bob"}, {"actor": called("ann", face=Face.WEB, known_by=KnownBy.TYPED)}],
+)
 def test_any_other_late_answer_is_refused_naming_who_decided(world: World, late: dict[str, Any]) -> None:
     run_id = at_gate(world)
     decide(world, run_id)

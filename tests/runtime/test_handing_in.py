@@ -20,7 +20,8 @@ from neurocore.errors import (
 )
 from neurocore.persistence import RunStatus
 from neurocore.persistence.owners import Life, Probe
-from neurocore.runtime import claim, executor, sweep
+from neurocore.runs import cancel
+from neurocore.runtime import claim, sweep
 from neurocore.runtime.dispatch import InlineDispatcher, ThreadDispatcher
 from neurocore.runtime.events import RunEvent
 from neurocore.runtime.executor import cancel_run, decide_gate, delete_run
@@ -300,7 +301,7 @@ def test_a_run_that_somebody_claims_right_before_it_is_cancelled_is_not_taken_fr
         world.store.claim(run_id, owner="other@here:1", expected_epoch=run.epoch)
         return Probe(Life.DEAD)
 
-    monkeypatch.setattr(executor, "driver_of", claimed_right_after)
+    monkeypatch.setattr(cancel, "driver_of", claimed_right_after)
     run = cancel_run(run_id, run_store=world.store, by="ann", config=world.config)
     assert (run.status, run.owner, run.cancel_requested) == ("running", "other@here:1", "ann")
 
@@ -321,7 +322,7 @@ def test_a_run_is_not_taken_for_lost_while_it_is_cancelled(world: World, monkeyp
 
 
 def test_a_run_that_ends_while_it_is_cancelled_has_ended(world: World, monkeypatch: Any) -> None:
-    run = just_ended(world, monkeypatch, executor)
+    run = just_ended(world, monkeypatch, cancel)
     with pytest.raises(RefusedError, match="is completed already"):
         cancel_run(run.run_id, run_store=world.store, config=world.config, by="ann")
     assert world.record(run.run_id).status == "completed"

@@ -19,7 +19,7 @@ from neurocore import FlowContext
 from neurocore.errors import DriverUnknown, Interruption, StoreError
 from neurocore.persistence import SQLiteRunStore
 from neurocore.persistence.records import Owed
-from neurocore.runtime.actions import actions
+from neurocore.runs.actions import actions
 from neurocore.runtime.dispatch import InlineDispatcher
 from neurocore.runtime.executor import cancel_run
 from neurocore.runtime.sweep import SweepReport, liveness, sweep_once

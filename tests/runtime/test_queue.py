@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from neurocore import FlowContext
+from neurocore.access.actor import this_user
 from neurocore.runtime.blueprint import parse_blueprint
 from neurocore.runtime.dispatch import InlineDispatcher, ThreadDispatcher
 from neurocore.runtime.executor import create_run, decide_gate
+from neurocore.runtime.start import NewRun
 from neurocore.runtime.sweep import sweep_once
 from tests.runtime.worlds import World, chain
 
@@ -36,14 +38,24 @@ class Crowd:
 
     def decided(self, name: str) -> None:
         """A run that waited at its gate and was decided, handed in."""
-        create_run(self.gated, self.world.registry, self.world.config, run_store=self.world.store, run_id=name)
+        create_run(
+            NewRun(blueprint=self.gated, actor=this_user(), run_id=name),
+            self.world.registry,
+            self.world.config,
+            run_store=self.world.store,
+        )
         InlineDispatcher(self.world.registry, self.world.config, self.world.store).submit(name)
         decide_gate(name, approved=True, by="ann", run_store=self.world.store, dispatch=self.dispatch)
 
     def started(self, *names: str, submit: bool = True) -> None:
         """Runs that were started, handed in one after the other."""
         for name in names:
-            create_run(self.plain, self.world.registry, self.world.config, run_store=self.world.store, run_id=name)
+            create_run(
+                NewRun(blueprint=self.plain, actor=this_user(), run_id=name),
+                self.world.registry,
+                self.world.config,
+                run_store=self.world.store,
+            )
             if submit:
                 self.dispatch.submit(name)
 
@@ -112,7 +124,12 @@ def test_what_the_sweep_finds_waits_behind_decisions_and_a_decision_that_it_find
     here.started("long")
     here.holding(1)
     here.started("s0", "s1", submit=False)
-    create_run(here.gated, here.world.registry, here.world.config, run_store=here.world.store, run_id="d0")
+    create_run(
+        NewRun(blueprint=here.gated, actor=this_user(), run_id="d0"),
+        here.world.registry,
+        here.world.config,
+        run_store=here.world.store,
+    )
     InlineDispatcher(here.world.registry, here.world.config, here.world.store).submit("d0")
     decide_gate("d0", approved=True, by="ann", run_store=here.world.store)  # and nobody was told of it
     sweep_once(here.world.config, run_store=here.world.store, dispatch=here.dispatch)

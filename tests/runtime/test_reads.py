@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from neurocore.persistence import SQLiteRunStore
-from neurocore.runtime.decide import decide_gate
+from neurocore.runs.decide import decide_gate
 from neurocore.runtime.dispatch import ThreadDispatcher
 from tests.runtime.worlds import World, chain
 

@@ -8,9 +8,11 @@ import pytest
 from msgspec import structs
 
 from neurocore import FlowContext
+from neurocore.access.actor import this_user
 from neurocore.errors import BlueprintError, ExecutionError, InputError
 from neurocore.runtime.blueprint import parse_blueprint, validate_blueprint
 from neurocore.runtime.executor import create_replay, create_run, decide_gate, execute_blueprint, replay_run
+from neurocore.runtime.start import NewRun
 from tests.runtime.worlds import World, chain
 
 KEYS = ["approval", "approvals", "resume_data"]
@@ -24,7 +26,12 @@ def test_no_run_starts_with_such_a_key(world: World, key: str) -> None:
     with pytest.raises(InputError, match=f"NeuroCore alone sets {key}, to .*; choose another name"):
         world.run(chain("a"), initial_data={key: FORGED})
     with pytest.raises(InputError, match=key):
-        create_run(blueprint, world.registry, world.config, run_store=world.store, initial_data={key: FORGED})
+        create_run(
+            NewRun(blueprint=blueprint, actor=this_user(), initial_data={key: FORGED}),
+            world.registry,
+            world.config,
+            run_store=world.store,
+        )
     with pytest.raises(InputError, match=key):
         execute_blueprint(blueprint, world.registry, world.config, initial_data={key: FORGED})
     assert world.store.list_runs() == []

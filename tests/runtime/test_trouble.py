@@ -13,6 +13,7 @@ import pytest
 from msgspec import structs
 
 from neurocore import AsyncSkill, FlowContext, Skill, SkillMeta, codec, failpoints
+from neurocore.access.actor import this_user
 from neurocore.errors import (
     ClaimLost,
     CodecError,
@@ -28,7 +29,8 @@ from neurocore.errors import (
 )
 from neurocore.persistence.admin import check
 from neurocore.persistence.records import Commit, Signals
-from neurocore.runtime import driver, executor, workers
+from neurocore.runs import cancel
+from neurocore.runtime import driver, workers
 from neurocore.runtime.attempt import (
     MAX_ERROR_CHARACTERS,
     MAX_LOG_CHARACTERS,
@@ -49,6 +51,7 @@ from neurocore.runtime.executor import (
     resolve_run_id,
 )
 from neurocore.runtime.resume import drive_on
+from neurocore.runtime.start import NewRun
 from neurocore.runtime.sweep import sweep_once
 from neurocore.skills.loader import discover_skills
 from tests.runtime.test_flows import graph
@@ -691,7 +694,9 @@ def test_a_step_that_fails_while_its_process_stops_keeps_its_further_tries(world
     world.skill("work", work)
     text = chain("a: retry: {max: 1, delay: 0}", "b")
     blueprint = parse_blueprint(text)
-    run = create_run(blueprint, world.registry, world.config, run_store=world.store)
+    run = create_run(
+        NewRun(blueprint=blueprint, actor=this_user()), world.registry, world.config, run_store=world.store
+    )
     drive_on(run.run_id, world.registry, world.config, world.store, stop=stop)
     assert (world.only_run().status, world.only_run().owed) == ("running", "resume")
     world.resume(run.run_id)
@@ -836,7 +841,7 @@ def test_a_run_that_somebody_begins_to_drive_while_it_is_cancelled_is_cancelled_
 
     # The one who resumes has read the row before the request, and the one who cancels finds it claimed.
     monkeypatch.setattr(world.store, "claim", after_the_request)
-    monkeypatch.setattr(executor, "_cancel_idle", lambda *_: None)
+    monkeypatch.setattr(cancel, "_cancel_idle", lambda *_: None)
     with pytest.raises(ExecutionError, match="cancelled by ann"):
         world.resume(run_id)
     assert "c" not in world.calls
@@ -1234,7 +1239,12 @@ def test_an_id_that_is_taken_is_refused(world: World) -> None:
     with pytest.raises(RunExists, match="A run with the id mine exists already"):
         world.run(chain("a"), run_id="mine")
     with pytest.raises(RunExists, match="exists already"):
-        create_run(parse_blueprint(chain("a")), world.registry, world.config, run_store=world.store, run_id="mine")
+        create_run(
+            NewRun(blueprint=parse_blueprint(chain("a")), actor=this_user(), run_id="mine"),
+            world.registry,
+            world.config,
+            run_store=world.store,
+        )
     assert world.calls == ["a"]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from neurocore import AsyncSkill, FlowContext, Skill, SkillMeta, failpoints
+from neurocore.access.actor import this_user
 from neurocore.config import NeuroCoreConfig, load_config
 from neurocore.context import idempotency_key
 from neurocore.errors import NeuroCoreError
@@ -21,6 +22,7 @@ from neurocore.persistence import RunRecord, RunStore, build_run_store
 from neurocore.runtime.blueprint import parse_blueprint
 from neurocore.runtime.dispatch import InlineDispatcher
 from neurocore.runtime.executor import create_run, decide_gate, execute_blueprint_tracked, resume_blueprint
+from neurocore.runtime.start import NewRun
 from neurocore.runtime.sweep import sweep_once
 from neurocore.skills.loader import discover_skills
 from neurocore.skills.registry import SkillRegistry
@@ -153,7 +155,12 @@ def starts(count: str) -> dict[str, Any]:
 
     def start(number: int) -> None:
         run_id = f"s{number}"
-        create_run(blueprint, registry, config, run_store=store, run_id=run_id, tags=["seen"])
+        create_run(
+            NewRun(blueprint=blueprint, actor=this_user(), run_id=run_id, tags=["seen"]),
+            registry,
+            config,
+            run_store=store,
+        )
         os.write(written, f"{run_id}\n".encode())
 
     with ThreadPoolExecutor(4) as threads:

@@ -11,12 +11,13 @@ import msgspec
 import pytest
 
 from neurocore import typed
+from neurocore.access import permission
 from neurocore.documents import make
 from neurocore.documents.runs import InspectDocument, OutcomeDocument, RunsDocument
 from neurocore.persistence.records import RunStatus
 from neurocore.runtime.executor import delete_run
+from tests.webapp.rights import all_but
 from webapp.api import operations
-from webapp.security import permissions
 
 API = "/api/v1"
 
@@ -295,13 +296,20 @@ def test_names_that_are_not_ours_and_pages_of_other_sites_are_refused_as_problem
 
 def test_what_is_not_allowed_is_refused_as_a_problem(site, monkeypatch):
     run_id = site.run()
-    monkeypatch.setattr(permissions, "allowed", lambda name: name != "cancel")
-    assert tell(site, f"/runs/{run_id}/cancellation", {"by": "eve"}, 403)["title"] == "Forbidden"
+    monkeypatch.setattr(permission, "may", all_but(permission.Action.CANCEL))
+    problem = tell(site, f"/runs/{run_id}/cancellation", {"by": "eve"}, 403)
+    assert (problem["title"], problem["detail"], problem["who_can"]) == ("Forbidden", "Not here.", ["ann"])
+    assert problem["type"].endswith("#forbidden")
+    monkeypatch.setattr(permission, "may", all_but(permission.Action.VIEW))
+    assert ask(site, f"/runs/{run_id}", 403)["detail"] == "Not here."
 
 
 def test_every_operation_that_changes_something_names_its_action():
     changing = [one for one in operations.OPERATIONS if one.method == "POST"]
-    assert {one.action for one in changing} == permissions.ACTIONS
+    assert {one.action for one in changing} == set(permission.Action) - {
+        permission.Action.VIEW,
+        permission.Action.ADOPT,
+    }
     assert all(one.body is not None for one in changing)
 
 

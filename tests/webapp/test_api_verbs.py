@@ -298,8 +298,8 @@ def test_two_servers_that_get_the_same_request_at_once_make_one_run(site, monkey
 
 
 def test_an_id_that_is_taken_by_a_run_that_is_gone_in_that_moment_is_a_refusal(site, monkeypatch):
-    def taken(*_arguments, run_id, **_options):
-        raise RunExists(f"A run with the id {run_id} exists already.")
+    def taken(new, *_arguments, **_options):
+        raise RunExists(f"A run with the id {new.run_id} exists already.")
 
     monkeypatch.setattr("webapp.api.verbs.create_run", taken)
     problem = tell(site, "/blueprints/payout/runs", {"by": "ann"}, 409)

@@ -14,9 +14,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from neurocore.access.actor import this_user
 from neurocore.blueprint.load import load_blueprint
 from neurocore.persistence.records import Owed
 from neurocore.runtime.executor import create_run
+from neurocore.runtime.start import NewRun
 from webapp.api import waiting
 
 API = "/api/v1"
@@ -175,10 +177,8 @@ def test_a_start_whose_server_was_killed_before_it_was_recorded_makes_one_run(si
 
 @pytest.mark.system
 def test_a_script_decides_and_waits_for_the_end(site, serve, call):
-    run = create_run(
-        load_blueprint(site.root / "blueprints" / "payout.yaml"), site.registry, site.config, run_store=site.store,
-        run_id="r1",
-    )  # fmt: skip
+    new = NewRun(blueprint=load_blueprint(site.root / "blueprints" / "payout.yaml"), actor=this_user(), run_id="r1")
+    run = create_run(new, site.registry, site.config, run_store=site.store)
     _, address = serve()
     _, found, _ = call(address).ask(f"/runs/{run.run_id}?wait=30").answer()
     body = {"approved": True, "by": "bot", "digest": found["waits"][0]["digest"]}

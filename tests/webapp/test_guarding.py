@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
+from neurocore.access import permission
 from neurocore.errors import ConfigError, UsageError
+from tests.webapp.rights import all_but
 from webapp import create_app
 from webapp.cli import refuse_unless_safe
 from webapp.security import permissions
@@ -143,7 +145,9 @@ def test_every_route_that_changes_something_names_its_action(site):
     changing = [rule for rule in site.app.url_map.iter_rules() if (rule.methods or set()) - permissions.SAFE_METHODS]
     assert len(changing) >= 6
     for rule in changing:
-        assert permissions.action_of(site.app.view_functions[rule.endpoint]) in permissions.ACTIONS, rule.rule
+        assert permissions.action_of(site.app.view_functions[rule.endpoint]) in set(permission.Action) - {
+            permission.Action.VIEW
+        }, rule.rule
 
 
 def test_the_factory_refuses_to_start_over_a_route_that_names_none(site):
@@ -161,9 +165,17 @@ def test_a_visit_that_is_none_decides_nothing(site, visit):
 
 def test_an_action_that_is_not_allowed_is_refused(site, monkeypatch):
     run_id = site.run()
-    monkeypatch.setattr(permissions, "allowed", lambda name: name != "cancel")
+    monkeypatch.setattr(permission, "may", all_but(permission.Action.CANCEL))
     assert site.post(f"/runs/{run_id}/cancellation", {"by": "ann"}).status_code == 403
     assert site.post(f"/runs/{run_id}/replay", {"by": "ann"}).status_code == 303
+
+
+@pytest.mark.parametrize("path", ["/", "/runs", "/runs/{run}", "/approvals", "/blueprints", "/api/v1/runs", "/metrics"])
+def test_reading_is_a_right_too(site, path, monkeypatch):
+    run_id = site.run()
+    monkeypatch.setattr(permission, "may", all_but(permission.Action.VIEW))
+    assert site.client.get(path.format(run=run_id)).status_code == 403
+    assert site.client.get("/healthz").status_code == 200
 
 
 def test_what_is_too_large_is_refused_before_it_is_read(site):

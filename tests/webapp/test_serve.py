@@ -12,9 +12,11 @@ import urllib.request
 
 import pytest
 
+from neurocore.access.actor import this_user
 from neurocore.blueprint.load import load_blueprint
 from neurocore.persistence.records import RunStatus
 from neurocore.runtime.executor import create_run
+from neurocore.runtime.start import NewRun
 from neurocore.runtime.sweep import liveness
 
 
@@ -129,13 +131,8 @@ def test_listening_beyond_this_machine_is_refused(serve):
 
 
 def test_a_step_that_does_not_end_in_time_does_not_hold_the_server_and_its_run_is_found_again(site, serve):
-    run = create_run(
-        load_blueprint(site.root / "blueprints" / "nap.yaml"),
-        site.registry,
-        site.config,
-        run_store=site.store,
-        run_id="nap1",
-    )
+    new = NewRun(blueprint=load_blueprint(site.root / "blueprints" / "nap.yaml"), actor=this_user(), run_id="nap1")
+    run = create_run(new, site.registry, site.config, run_store=site.store)
     process, _ = serve("--grace", "0.1")
     while not site.store.load_summary(run.run_id).current_nodes:
         pass  # bounded by the test's time limit

@@ -11,10 +11,11 @@ from flask import Blueprint, Response, abort, g, request
 from msgspec import Struct
 
 from neurocore import typed
+from neurocore.access.permission import Action
 from neurocore.errors import InputError
 from webapp.api import idempotency
 from webapp.security.limits import MAX_JSON_DEPTH, too_deep
-from webapp.security.permissions import Action, action
+from webapp.security.permissions import action
 from webapp.services import services
 from webapp.streaming import pieces, written
 

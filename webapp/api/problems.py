@@ -33,7 +33,7 @@ class Problem(Struct, kw_only=True, omit_defaults=True):
 
     `errors` are the fields that are wrong. `candidates` are the ids that an ambiguous beginning fits, `gates` the open
     gates of which one must be named, `gate` what the gate shows now, `decision` the answer that was faster, `deleted`
-    what is left of a deleted run, `driven_by` the process that holds it.
+    what is left of a deleted run, `driven_by` the process that holds it, `who_can` people who may do what is forbidden.
     """
 
     type: str = msgspec.field()
@@ -48,6 +48,7 @@ class Problem(Struct, kw_only=True, omit_defaults=True):
     decision: AnswerDocument | None = None
     deleted: DeletedDocument | None = None
     driven_by: str | None = None
+    who_can: list[str] = []
 
 
 class Kind(Struct, frozen=True):
@@ -68,6 +69,7 @@ KINDS = {
     "no-open-gate": Kind(409, "No open gate", "The run has no open gate of this name and visit."),
     "busy": Kind(409, "Somebody drives this run", "`driven_by` names the process; wait until it stops."),
     "not-resumable": Kind(409, "The run does not go on", "The sentence says what does instead."),
+    "forbidden": Kind(403, "Forbidden", "`detail` says why; `who_can` names people who may do it."),
     "refused": Kind(409, "Not in this state", "Understood, and not done in the state in which the run is."),
     "in-flight": Kind(409, "Being answered", "A request with this Idempotency-Key is not done yet; ask again."),
     "key-used": Kind(422, "The key was used", "This Idempotency-Key came with another request; take a new one."),
@@ -87,6 +89,7 @@ _KIND_OF: tuple[tuple[type[errors.NeuroCoreError], str], ...] = (
     (errors.RunBusyError, "busy"),
     (errors.NotResumable, "not-resumable"),
     (KeyInFlight, "in-flight"),
+    (errors.Forbidden, "forbidden"),
     (errors.RefusedError, "refused"),
     (KeyUsed, "key-used"),
     (errors.BlueprintError, "blueprint"),
@@ -139,6 +142,8 @@ def _facts(error: errors.NeuroCoreError) -> dict[str, Any]:
         facts["deleted"] = make.deleted(error.tombstone)
     elif isinstance(error, errors.GateAmbiguous):
         facts["gates"] = error.gates
+    elif isinstance(error, errors.Forbidden):
+        facts["who_can"] = list(error.who_can)
     elif isinstance(error, errors.RunBusyError):
         facts["driven_by"] = error.owner or None
     return facts

@@ -27,7 +27,7 @@ from neurocore.documents.streamed import Streamed
 from neurocore.errors import NotFoundError
 from neurocore.moments import TAKEN
 from neurocore.persistence.records import RunRecord
-from neurocore.runtime.executor import load_run, load_summary, resolve_run_id
+from neurocore.runs.find import load_run, load_summary, resolve_run_id
 from webapp.api import waiting
 from webapp.api.operations import get, unless_seen
 from webapp.runs import filters

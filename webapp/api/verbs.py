@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from neurocore.blueprint.model import Blueprint
+from neurocore.access.actor import MAX_NAME, person
+from neurocore.access.permission import Action
 from neurocore.documents import make
 from neurocore.documents.runs import DeletedDocument, StandingDocument
 from neurocore.errors import (
@@ -22,29 +23,21 @@ from neurocore.errors import (
 )
 from neurocore.forms import same
 from neurocore.gates.answer import MAX_NOTE
-from neurocore.people import MAX_NAME, person
 from neurocore.persistence.records import GateRecord, GateStatus, RunRecord, RunStatus
-from neurocore.runtime import definition_upgrade
-from neurocore.runtime.decide import answer_input
-from neurocore.runtime.executor import (
-    Decision,
-    cancel_run,
-    create_run,
-    decide_gate,
-    delete_run,
-    load_run,
-    load_summary,
-    resolve_run_id,
-)
+from neurocore.runs.cancel import cancel_run
+from neurocore.runs.decide import Decision, answer_input, decide_gate
+from neurocore.runs.delete import delete_run
+from neurocore.runs.find import load_run, load_summary, resolve_run_id
+from neurocore.runs.replay import create_replay
+from neurocore.runs.start import create_run
+from neurocore.runtime.start import NewRun
 from webapp.api.idempotency import Begun
 from webapp.api.operations import post
 from webapp.api.problems import with_facts
 from webapp.api.runs import PROGRAM
 from webapp.runs.run_actions import refuse_resume
+from webapp.security.actors import claimed
 from webapp.services import Services
-
-#: How we know who it was: they say so, as on the command line, and nobody verified it.
-CLAIMED = "claimed"
 
 By = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, description="Who asks for it: claimed, not verified.")]
 Note = Annotated[str, Meta(max_length=MAX_NOTE, description="Why.")]
@@ -110,28 +103,35 @@ class DeleteRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     by: By
 
 
-@post("/blueprints/{name}/runs", "start", 201, 404)
+@post("/blueprints/{name}/runs", Action.START, 201, 404)
 def start_run(here: Services, name: str, body: StartRequest, begun: Begun) -> StandingDocument:
     """Start a run: recorded, and handed to the dispatcher."""
     by = person(body.by)
     if _made_before(here, begun):
         return _standing(here, begun.run_id)
     path, blueprint = here.blueprint(name)
-    return _make(here, begun, blueprint, path, initial_data=body.data, tags=body.tags, started_by=by)
+    new = NewRun(
+        blueprint=blueprint, actor=claimed(by), run_id=begun.run_id, blueprint_path=path, initial_data=body.data,
+        tags=body.tags,
+    )  # fmt: skip
+    return _make(here, begun, lambda: create_run(new, here.registry, here.config, run_store=here.store))
 
 
-@post("/runs/{run_id}/replay", "replay", 201, 404, 410)
+@post("/runs/{run_id}/replay", Action.REPLAY, 201, 404, 410)
 def replay_run(here: Services, run_id: str, body: ReplayRequest, begun: Begun) -> StandingDocument:
     """Start a new run from another's inputs. No answer is taken along."""
     by = person(body.by)
     if _made_before(here, begun):
         return _standing(here, begun.run_id)
     run = _run(here, run_id)
-    blueprint = definition_upgrade.of_file(run) if body.latest else Blueprint.from_snapshot(run.blueprint_snapshot)
-    return _make(
-        here, begun, blueprint, run.blueprint_path, initial_data=run.initial_data, started_by=by,
-        tags=run.tags if body.tags is None else body.tags, replay_of=run.run_id,
-    )  # fmt: skip
+
+    def make_replay() -> object:
+        return create_replay(
+            run.run_id, here.registry, here.config, run_store=here.store, new_id=begun.run_id, latest=body.latest,
+            tags=body.tags, actor=claimed(by),
+        )  # fmt: skip
+
+    return _make(here, begun, make_replay)
 
 
 def _made_before(here: Services, begun: Begun) -> bool:
@@ -142,12 +142,9 @@ def _made_before(here: Services, begun: Begun) -> bool:
     return run is not None
 
 
-def _make(here: Services, begun: Begun, blueprint: Blueprint, path: Path | str | None, **more: Any) -> StandingDocument:
+def _make(here: Services, begun: Begun, create: Callable[[], object]) -> StandingDocument:
     try:
-        create_run(
-            blueprint, here.registry, here.config, run_store=here.store, run_id=begun.run_id, blueprint_path=path,
-            known_by=CLAIMED, **more,
-        )  # fmt: skip
+        create()
     except RunExists:  # the id is taken: the same request came to another process in the same moment
         if here.store.load_summary(begun.run_id) is None:
             raise
@@ -156,7 +153,7 @@ def _make(here: Services, begun: Begun, blueprint: Blueprint, path: Path | str |
     return _standing(here, begun.run_id)
 
 
-@post("/runs/{run_id}/decision", "decide", 200, 404, 410)
+@post("/runs/{run_id}/decision", Action.ANSWER, 200, 404, 410)
 def decide(here: Services, run_id: str, body: DecisionRequest) -> StandingDocument:
     """Answer at an open gate, over what was looked at; the run then goes on by itself.
 
@@ -173,8 +170,8 @@ def decide(here: Services, run_id: str, body: DecisionRequest) -> StandingDocume
     visit = body.visit if body.visit is not None or meant is None else meant.visit
     try:
         decision = decide_gate(
-            whole, approved=body.approved, by=body.by, note=body.note, gate=gate, visit=visit, digest=body.digest,
-            run_store=here.store, dispatch=here.dispatcher, known_by=CLAIMED, data=body.data,
+            whole, approved=body.approved, actor=claimed(body.by), note=body.note, gate=gate, visit=visit,
+            digest=body.digest, run_store=here.store, dispatch=here.dispatcher, data=body.data,
         )  # fmt: skip
     except DecisionRefused as error:
         raise with_facts(error, **_what_stands(here, whole, gate, visit, error)) from error
@@ -200,7 +197,7 @@ def _what_stands(
     return {}
 
 
-@post("/runs/{run_id}/resumption", "resume", 200, 404, 410)
+@post("/runs/{run_id}/resumption", Action.RESUME, 200, 404, 410)
 def resume_run(here: Services, run_id: str, body: ResumeRequest, begun: Begun) -> StandingDocument:
     """Hand a failed, lost or owed run to the dispatcher, or give a waiting step its data."""
     by = person(body.by)
@@ -208,7 +205,7 @@ def resume_run(here: Services, run_id: str, body: ResumeRequest, begun: Begun) -
     waiting = [gate for gate in here.store.load_gates(run.run_id, narrow=True) if gate.status is GateStatus.OPEN]
     try:
         if body.data is not None and run.status is RunStatus.SUSPENDED and [one.kind for one in waiting] == ["input"]:
-            answer_input(run, waiting[0], body.data, here.store, by=by, known_by=CLAIMED)
+            answer_input(run, waiting[0], body.data, here.store, actor=claimed(by))
             here.dispatcher.submit(run.run_id)
             return _standing(here, run.run_id)
         refuse_resume(run, here)
@@ -223,7 +220,7 @@ def resume_run(here: Services, run_id: str, body: ResumeRequest, begun: Begun) -
     return _standing(here, run.run_id)
 
 
-@post("/runs/{run_id}/cancellation", "cancel", 200, 404, 410)
+@post("/runs/{run_id}/cancellation", Action.CANCEL, 200, 404, 410)
 def cancel(here: Services, run_id: str, body: CancelRequest, begun: Begun) -> StandingDocument:
     """Stop a run: at once where nobody drives it, else with or after the step that runs now.
 
@@ -233,11 +230,11 @@ def cancel(here: Services, run_id: str, body: CancelRequest, begun: Begun) -> St
     by = person(body.by)
     run = _run(here, run_id)
     if not _done_before(here, run, ("cancelled",), by, begun):
-        cancel_run(run.run_id, run_store=here.store, by=by, config=here.config, known_by=CLAIMED, note=body.note)
+        cancel_run(run.run_id, run_store=here.store, actor=claimed(by), config=here.config, note=body.note)
     return _standing(here, run.run_id)
 
 
-@post("/runs/{run_id}/deletion", "delete", 200, 404, 410)
+@post("/runs/{run_id}/deletion", Action.DELETE, 200, 404, 410)
 def delete(here: Services, run_id: str, body: DeleteRequest, begun: Begun) -> DeletedDocument:
     """Delete an ended run with its steps, answers and logs. What is left is who deleted it, and when."""
     by = person(body.by)
@@ -248,7 +245,7 @@ def delete(here: Services, run_id: str, body: DeleteRequest, begun: Begun) -> De
         if begun.again and left is not None and same(left.deleted_by, by) and left.deleted_at >= begun.at:
             return make.deleted(left)
         raise
-    return make.deleted(delete_run(whole, run_store=here.store, by=by))
+    return make.deleted(delete_run(whole, run_store=here.store, actor=claimed(by)))
 
 
 # -------------------------------------------------------------------- what they share

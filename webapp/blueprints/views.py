@@ -16,21 +16,22 @@ from msgspec import UNSET, Struct
 from werkzeug.wrappers import Response as AnyResponse
 
 from neurocore import codec
+from neurocore.access.actor import name_problem
+from neurocore.access.permission import Action
 from neurocore.blueprint.lint import validate_blueprint
 from neurocore.blueprint.model import Blueprint, InputSpec
 from neurocore.errors import BlueprintError, InputError, NotFoundError, RunExists, UsageError
 from neurocore.forms import spelled
-from neurocore.people import name_problem
 from neurocore.persistence.records import RunFilter, RunRecord, RunStatus
-from neurocore.runtime.executor import create_run
+from neurocore.runs.start import create_run
 from neurocore.runtime.masking import masked_definition
 from neurocore.runtime.plans import plan_of
+from neurocore.runtime.start import NewRun
 from neurocore.yamlfile import Problem, parse
 from webapp.html import diagram, live
 from webapp.html.helpers import blueprint_url, run_url
 from webapp.runs import listing
-from webapp.runs.run_actions import TYPED
-from webapp.security import form_tokens
+from webapp.security import actors, form_tokens
 from webapp.security.permissions import action
 from webapp.security.sessions import remember, remembered
 from webapp.services import Services, services
@@ -158,7 +159,7 @@ def show(name: str) -> AnyResponse:
 
 
 @area.post("/blueprints/<path:name>/runs")
-@action("start")
+@action(Action.START)
 def start(name: str) -> AnyResponse:
     """Start a run: recorded and handed to the dispatcher. The form's token is good for one run."""
     here, form = services(), request.form
@@ -179,10 +180,10 @@ def start(name: str) -> AnyResponse:
         data = read_form(blueprint, typed)
         if not problems:
             with contextlib.suppress(RunExists):  # the same form was sent before
-                create_run(
-                    blueprint, here.registry, here.config, initial_data=data, run_store=here.store, run_id=run_id,
-                    blueprint_path=path, started_by=by, known_by=TYPED,
+                new = NewRun(
+                    blueprint=blueprint, actor=actors.typed(by), initial_data=data, run_id=run_id, blueprint_path=path
                 )  # fmt: skip
+                create_run(new, here.registry, here.config, run_store=here.store)
                 here.dispatcher.submit(run_id)
                 remember(by)
             return redirect(run_url(run_id), 303)

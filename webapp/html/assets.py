@@ -20,6 +20,7 @@ from typing import Any
 from flask import Flask, Response, abort, request, send_file
 
 from webapp.kept_files import KeptFiles
+from webapp.security.permissions import public
 
 STATIC = Path(__file__).parents[1] / "static"
 LOOK_AGAIN = 1.0  # seconds between two looks at the files of a work tree
@@ -42,7 +43,7 @@ def init_app(app: Flask) -> None:
     def asset(name: str) -> str:
         return f"{request.script_root}/static/{assets.url_name(name)}"
 
-    app.add_url_rule("/static/<path:filename>", "static", static)
+    app.add_url_rule("/static/<path:filename>", "static", public(static))
     app.jinja_env.globals["asset"] = asset
 
 

@@ -11,7 +11,8 @@ from flask import flash, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from neurocore import numerals
-from neurocore.blueprint.model import Blueprint
+from neurocore.access.actor import name_problem
+from neurocore.access.permission import Action
 from neurocore.errors import (
     AlreadyDecided,
     DecisionRefused,
@@ -24,26 +25,26 @@ from neurocore.errors import (
     RunExists,
     UsageError,
 )
-from neurocore.people import name_problem
 from neurocore.persistence.records import GateStatus, RunRecord
 from neurocore.readable import moment
-from neurocore.runtime.actions import STOPS
+from neurocore.runs.actions import STOPS
+from neurocore.runs.cancel import cancel_run
+from neurocore.runs.decide import decide_gate
+from neurocore.runs.delete import delete_run
+from neurocore.runs.find import load_run
+from neurocore.runs.replay import create_replay
 from neurocore.runtime.claim import refuse_if_driven
-from neurocore.runtime.executor import cancel_run, create_run, decide_gate, delete_run, load_run
 from neurocore.runtime.resumable import refuse_unless_resumable
 from webapp.html.helpers import anchor, run_url
 from webapp.runs.run_page import RunPage, Typed
 from webapp.runs.run_state import NOT_FROM_HERE
 from webapp.runs.views import whole_page
-from webapp.security import form_tokens
+from webapp.security import actors, form_tokens
 from webapp.security.permissions import action
 from webapp.security.sessions import remember, remembered
 from webapp.services import Services, services
 
 area = Area("changing", __name__)
-
-#: How we know who it was: they typed it into a form, and nobody verified it.
-TYPED = "typed"
 
 MAX_DATA = 100_000
 
@@ -51,7 +52,7 @@ CHANGED = "It changed since you looked, so nothing was decided. Look at what is 
 
 
 @area.post("/runs/<run_id>/decision")
-@action("decide")
+@action(Action.ANSWER)
 def decision(run_id: str) -> AnyResponse:
     """One answer at one gate occurrence, on the digest that was shown (promises 4 to 6)."""
     here, form = services(), request.form
@@ -63,8 +64,8 @@ def decision(run_id: str) -> AnyResponse:
         typed.gate = _node_of(run_id, typed.gate, here)
         approved = _approved(form.get("decision"))
         done = decide_gate(
-            run_id, approved=approved, by=typed.by, note=typed.note or None, gate=typed.gate, visit=typed.visit,
-            digest=_given_digest(typed), run_store=here.store, dispatch=here.dispatcher, known_by=TYPED,
+            run_id, approved=approved, actor=actors.typed(typed.by), note=typed.note or None, gate=typed.gate,
+            visit=typed.visit, digest=_given_digest(typed), run_store=here.store, dispatch=here.dispatcher,
             data=_data(typed.data),
         )  # fmt: skip
     except (InputError, DecisionRefused, UsageError) as error:
@@ -136,7 +137,7 @@ def _data(text: str) -> dict[str, Any]:
 
 
 @area.post("/runs/<run_id>/resumption")
-@action("resume")
+@action(Action.RESUME)
 def resumption(run_id: str) -> AnyResponse:
     """Hand a failed, lost or owed run to the dispatcher."""
     here = services()
@@ -145,7 +146,7 @@ def resumption(run_id: str) -> AnyResponse:
     if not isinstance(by, str):
         return by
     refuse_resume(run, here)
-    here.dispatcher.submit(run_id, by=by, known_by=TYPED)
+    here.dispatcher.submit(run_id, by=by, known_by="typed")
     flash("The run goes on.", "ok")
     return redirect(run_url(run_id), 303)
 
@@ -165,7 +166,7 @@ def refuse_resume(run: RunRecord, here: Services) -> None:
 
 
 @area.post("/runs/<run_id>/replay")
-@action("replay")
+@action(Action.REPLAY)
 def replay(run_id: str) -> AnyResponse:
     """A new run from the same inputs and definition. The form's token is good for one run."""
     here = services()
@@ -175,10 +176,8 @@ def replay(run_id: str) -> AnyResponse:
         return by
     new_id = form_tokens.run_id_of(request.form.get(form_tokens.FIELD, ""), f"replay {run_id}")
     with contextlib.suppress(RunExists):  # the same form was sent before, and its run is there
-        create_run(
-            Blueprint.from_snapshot(run.blueprint_snapshot), here.registry, here.config, run_store=here.store,
-            initial_data=run.initial_data, run_id=new_id, blueprint_path=run.blueprint_path, tags=run.tags,
-            started_by=by, known_by=TYPED, replay_of=run_id,
+        create_replay(
+            run_id, here.registry, here.config, run_store=here.store, new_id=new_id, actor=actors.typed(by)
         )  # fmt: skip
         here.dispatcher.submit(new_id)
         flash("This is a new run from the same inputs.", "ok")
@@ -186,7 +185,7 @@ def replay(run_id: str) -> AnyResponse:
 
 
 @area.post("/runs/<run_id>/cancellation")
-@action("cancel")
+@action(Action.CANCEL)
 def cancellation(run_id: str) -> AnyResponse:
     """Cancel a run: at once where nobody drives it, else as `STOPS` says."""
     here = services()
@@ -195,13 +194,13 @@ def cancellation(run_id: str) -> AnyResponse:
     if not isinstance(by, str):
         return by
     note = _lines(request.form.get("note", "")).strip() or None
-    run = cancel_run(run_id, run_store=here.store, by=by, config=here.config, known_by=TYPED, note=note)
+    run = cancel_run(run_id, run_store=here.store, actor=actors.typed(by), config=here.config, note=note)
     flash("Cancelled." if run.status.ended else f"It is being cancelled. {STOPS}", "ok")
     return redirect(run_url(run_id), 303)
 
 
 @area.post("/runs/<run_id>/deletion")
-@action("delete")
+@action(Action.DELETE)
 def deletion(run_id: str) -> AnyResponse:
     """Delete an ended run; a tombstone stays."""
     here = services()
@@ -209,7 +208,7 @@ def deletion(run_id: str) -> AnyResponse:
     by = _name(run, "delete")
     if not isinstance(by, str):
         return by
-    delete_run(run_id, run_store=here.store, by=by)
+    delete_run(run_id, run_store=here.store, actor=actors.typed(by))
     flash(f"Run {run_id} was deleted.", "ok")
     return redirect(f"{request.script_root}/runs", 303)
 

@@ -25,8 +25,8 @@ from neurocore.gates.preview import Preview, preview
 from neurocore.persistence.projections import last_hash
 from neurocore.persistence.records import Event, FailureKind, GateRecord, GateStatus, RunRecord, RunStatus, StepRecord
 from neurocore.readable import safe
+from neurocore.runs.find import run_before
 from neurocore.runtime.claim import driver_of
-from neurocore.runtime.lookup import run_before
 from neurocore.runtime.masking import masked_definition
 from neurocore.runtime.plans import plan_of
 from webapp.html import diff, live, rendering

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from neurocore.errors import InputError
 from neurocore.forms import folded
 from neurocore.persistence.records import RunRecord, RunStatus, utcnow_iso
-from neurocore.runtime.executor import load_run, resolve_run_id
+from neurocore.runs.find import load_run, resolve_run_id
 from webapp.html import live
 from webapp.html.helpers import run_url
 from webapp.html.rendering import Page

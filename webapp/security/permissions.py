@@ -1,18 +1,20 @@
-"""Who may do what: one function, asked in one place; the factory refuses to start over a route that names no action.
+"""Rights are asked in one place, before every view; the factory refuses to start over a route that names no action.
 
-A view that changes something declares its action (`@action("decide")`). Until sign-in comes everybody who reaches the
-dashboard may do everything; `neurocore serve` therefore binds to this machine only.
+A view declares its action (`@action(Action.ANSWER)`). One that declares none may only be read, and its action is to
+view. What belongs to nobody (static files, the health check) is declared `public`. Until people sign in, everybody who
+reaches the dashboard may do everything; `neurocore serve` therefore binds to this machine only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar
 
-from flask import Flask, abort, request
+from flask import Flask, request
 
-Action = Literal["decide", "resume", "replay", "cancel", "delete", "start"]
-ACTIONS = frozenset(get_args(Action))
+from neurocore.access.permission import Action, Resource, require
+from webapp.security.actors import sender
+
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -28,38 +30,48 @@ def action(name: Action) -> Callable[[View], View]:
     return declare
 
 
-def allowed(name: str) -> bool:
-    """Whether whoever asks may carry out this action."""
-    return name in ACTIONS
+def public(view: View) -> View:
+    """Declare that a view may be read by whoever reaches the server."""
+    view.__dict__["neurocore_public"] = True
+    return view
 
 
 def init_app(app: Flask) -> None:
-    """Ask before every view that changes something."""
+    """Ask before every view, the reading ones included."""
 
     @app.before_request
     def ask() -> None:
-        if request.method in SAFE_METHODS or request.endpoint is None:
+        if request.endpoint is None:
             return
-        name = action_of(app.view_functions[request.endpoint])
-        if name is None or not allowed(name):
-            abort(403)
+        view = app.view_functions[request.endpoint]
+        if getattr(view, "neurocore_public", False) and request.method in SAFE_METHODS:
+            return
+        require(sender(), action_of(view) or Action.VIEW, _resource())
 
 
-def action_of(view: Callable[..., Any]) -> str | None:
+def _resource() -> Resource:
+    """What the request is about, as its address says."""
+    given = request.view_args or {}
+    return Resource(blueprint=given.get("name"), run_id=given.get("run_id"))
+
+
+def action_of(view: Callable[..., Any]) -> Action | None:
     """The action that a view declares, or None."""
     found = getattr(view, "neurocore_action", None)
-    return found if isinstance(found, str) else None
+    return found if isinstance(found, Action) else None
 
 
 def check(app: Flask) -> None:
-    """Raise RuntimeError naming every route that takes another method than GET or HEAD and declares no known action."""
+    """Raise RuntimeError naming every route that takes another method than GET or HEAD and declares no such action."""
     nameless = sorted(
         f"{' '.join(sorted((rule.methods or set()) - SAFE_METHODS))} {rule.rule}"
         for rule in app.url_map.iter_rules()
-        if (rule.methods or set()) - SAFE_METHODS and action_of(app.view_functions[rule.endpoint]) not in ACTIONS
+        if (rule.methods or set()) - SAFE_METHODS
+        and action_of(app.view_functions[rule.endpoint]) in (None, Action.VIEW)
     )
     if nameless:
         raise RuntimeError(
             f"These routes change something and declare no action for the permission function: {', '.join(nameless)}; "
-            f"decorate their views with @action(…), one of {', '.join(sorted(ACTIONS))}."
+            "decorate their views with @action(…), one of "
+            f"{', '.join(sorted(one.value for one in Action if one is not Action.VIEW))}."
         )

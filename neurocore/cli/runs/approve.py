@@ -17,7 +17,7 @@ from neurocore.errors import DriverUnknown, NotResumable, RunBusyError
 from neurocore.options import Whole
 
 if TYPE_CHECKING:
-    from neurocore.runtime.executor import Decision
+    from neurocore.runs.decide import Decision
 
 
 @click.command()
@@ -41,12 +41,11 @@ def approve(
     The answer is on disk before the run goes on. Ends 0 when it took effect, a rejection too, or when you had said the
     same before; 1 when the run then failed for another reason; 4 when the answer was not taken.
     """
-    from neurocore.runtime.executor import decide_gate
-    from neurocore.runtime.start import system_user
+    from neurocore.runs.decide import decide_gate
 
     whole = project.run_id(run_id)
     decision = decide_gate(
-        whole, approved=not reject, by=by if by is not None else system_user(), note=note, gate=gate, visit=visit,
+        whole, approved=not reject, actor=project.actor(by), note=note, gate=gate, visit=visit,
         digest=digest, run_store=project.store,
     )  # fmt: skip
     if not no_resume:

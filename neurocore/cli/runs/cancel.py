@@ -27,15 +27,12 @@ def cancel(project: Project, run_id: str, note: str | None, by: str | None, as_j
     from neurocore.cli import story
     from neurocore.documents import make
     from neurocore.persistence.owners import Life
-    from neurocore.runtime.actions import STOPS
+    from neurocore.runs.actions import STOPS
+    from neurocore.runs.cancel import cancel_run
     from neurocore.runtime.claim import driver_of, owner_label
-    from neurocore.runtime.executor import cancel_run
-    from neurocore.runtime.start import system_user
 
     whole = project.run_id(run_id)
-    run = cancel_run(
-        whole, run_store=project.store, by=by if by is not None else system_user(), config=project.config, note=note
-    )
+    run = cancel_run(whole, run_store=project.store, actor=project.actor(by), config=project.config, note=note)
     if as_json:
         emit(make.outcome(run, project.store, project.config, project.called))
         return

@@ -11,7 +11,6 @@ from neurocore.cli.project import Project, pass_project
 from neurocore.cli.text import ago, line, wrapped
 from neurocore.cli.types import RUN_ID, by_option, json_option
 from neurocore.errors import RefusedError, UsageError
-from neurocore.people import person
 from neurocore.readable import counted
 
 
@@ -28,10 +27,9 @@ def delete(project: Project, run_ids: tuple[str, ...], yes: bool, by: str | None
     deleted.
     """
     from neurocore.documents import make
-    from neurocore.runtime.executor import delete_run
-    from neurocore.runtime.start import system_user
+    from neurocore.runs.delete import delete_run
 
-    who = person(by) if by is not None else system_user()
+    who = project.actor(by)
     runs = [project.load(prefix) for prefix in dict.fromkeys(map(project.run_id, run_ids))]
     for run in runs:
         if not run.status.ended:
@@ -49,7 +47,7 @@ def delete(project: Project, run_ids: tuple[str, ...], yes: bool, by: str | None
         if not click.confirm(f"Delete {'it' if len(runs) == 1 else counted(len(runs), 'run')} for good?", err=True):
             say("Nothing was deleted.")
             return
-    buried = [delete_run(run.run_id, run_store=project.store, by=who) for run in runs]
+    buried = [delete_run(run.run_id, run_store=project.store, actor=who) for run in runs]
     if as_json:
         emit([make.deleted(one) for one in buried])
         return

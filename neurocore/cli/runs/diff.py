@@ -54,7 +54,7 @@ def _both(project: Project, one: str, other: str | None) -> tuple[RunRecord, Run
     run = project.load(one)
     if other is not None:
         return run, project.load(other)
-    from neurocore.runtime.lookup import load_run, run_before
+    from neurocore.runs.find import load_run, run_before
 
     before = run_before(run, project.store)
     if before is None:

@@ -25,14 +25,14 @@ def replay(
 
     Ends 0 when the new run is completed or waits for somebody, 1 when it failed.
     """
-    from neurocore.runtime.executor import replay_run
+    from neurocore.runs.replay import replay_run
 
     whole = project.run_id(run_id)
 
     def again(shown: View) -> object:
         return replay_run(
-            whole, project.registry, project.config, run_store=project.store, latest=latest, tags=tags, started_by=by,
-            on_event=shown,
+            whole, project.registry, project.config, run_store=project.store, latest=latest, tags=tags,
+            actor=project.actor(by), on_event=shown,
         )  # fmt: skip
 
     return ended_well(report(project, drive(project, again, quiet=quiet), as_json=as_json))

@@ -31,7 +31,7 @@ def resume(
     cannot be resumed.
     """
     from neurocore.blueprint.inputs import read_data_option
-    from neurocore.runtime.executor import resume_blueprint
+    from neurocore.runs.resume import resume_blueprint
 
     data = read_data_option(pairs) if pairs else None
     whole = project.run_id(run_id)
@@ -39,7 +39,7 @@ def resume(
     def go_on(shown: View) -> object:
         return resume_blueprint(
             whole, project.registry, project.config, resume_data=data, run_store=project.store, latest=latest,
-            take_over=take_over, gate=gate, by=by, on_event=shown,
+            take_over=take_over, gate=gate, actor=project.actor(by), on_event=shown,
         )  # fmt: skip
 
     return ended_well(report(project, drive(project, go_on, run_id=whole, quiet=quiet), as_json=as_json))

@@ -6,15 +6,16 @@ from typing import Any, Protocol
 
 from msgspec import Struct, structs
 
+from neurocore.access.actor import Actor, Face, acting, called
+from neurocore.access.permission import Action, Resource, require
 from neurocore.errors import NoOpenGate
 from neurocore.failpoints import failpoint
 from neurocore.gates.answer import check_form, choose, late_answer, refuse_if_changed
-from neurocore.people import person
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.projections import refuse_if_held
-from neurocore.persistence.records import Answer, Event, GateRecord, GateStatus, RunRecord, RunStatus, utcnow_iso
+from neurocore.persistence.records import Answer, GateRecord, GateStatus, RunRecord, RunStatus, event_of, utcnow_iso
+from neurocore.runs.find import load_summary
 from neurocore.runtime.claim import owner_label
-from neurocore.runtime.lookup import load_summary
 
 
 class Submits(Protocol):
@@ -42,14 +43,14 @@ def decide_gate(
     run_id: str,
     *,
     approved: bool,
-    by: str,
+    by: str | None = None,
+    actor: Actor | None = None,
     note: str | None = None,
     gate: str | None = None,
     visit: int | None = None,
     digest: str | None = None,
     run_store: RunStore,
     dispatch: Submits | None = None,
-    known_by: str = "claimed",
     data: dict[str, Any] | None = None,
 ) -> Decision:
     """Record one person's answer at an open gate, durably, and only then hand the run to `dispatch`.
@@ -61,16 +62,18 @@ def decide_gate(
     """
     if not isinstance(approved, bool):
         raise TypeError("approved must be True or False.")
+    if actor is None:
+        actor = called(by, face=Face.LIBRARY)
     while True:
         run = load_summary(run_id, run_store)
         refuse_if_held(run_id, run.held)
+        require(actor, Action.ANSWER, Resource(blueprint=run.blueprint_name, run_id=run_id, gate=gate))
         gates = run_store.load_gates(run_id)
         found = choose(run, gates, gate, visit)
         if found is not None:
-            decision = _answer(run, found, approved, by, note, digest, known_by, data or {}, run_store)
+            decision = _answer(run, found, approved, actor, note, digest, data or {}, run_store)
         else:
-            name = by.strip() if isinstance(by, str) else ""
-            late = late_answer(run, gates, gate, visit, approved=approved, by=name, known_by=known_by)
+            late = late_answer(run, gates, gate, visit, approved=approved, actor=actor)
             decision = Decision(answer=late.answers[-1], gate=late, effect="repeated")
         if decision is not None:
             break
@@ -81,50 +84,46 @@ def _answer(
     run: RunRecord,
     gate: GateRecord,
     approved: bool,
-    by: str,
+    actor: Actor,
     note: str | None,
     digest: str | None,
-    known_by: str,
     data: dict[str, Any],
     store: RunStore,
 ) -> Decision | None:
     """Try to make the answer take effect; None when the occurrence was decided or voided in the same moment."""
-    by, note = check_form(gate, approved=approved, by=by, note=note)
+    note = check_form(gate, approved=approved, actor=actor, note=note)
     refuse_if_changed(run, gate, digest, store)
-    given = {"approved": approved, "by": by, "note": note, **data} if gate.kind == "input" else data
+    given = {"approved": approved, "by": actor.label, "note": note, **data} if gate.kind == "input" else data
     answer = Answer(
-        node_id=gate.node_id, visit=gate.visit, approved=approved, by=by, known_by=known_by, at=utcnow_iso(),
-        note=note, digest=digest, data=given,
+        node_id=gate.node_id, visit=gate.visit, approved=approved, by=actor.label, known_by=actor.known_by.value,
+        at=utcnow_iso(), note=note, digest=digest, data=given,
     )  # fmt: skip
-    return _record(run, gate, answer, store)
+    return _record(run, gate, answer, actor, store)
 
 
 def answer_input(
-    run: RunRecord, gate: GateRecord, data: dict[str, Any], store: RunStore, *, by: str, known_by: str
-) -> Decision:
+    run: RunRecord, gate: GateRecord, data: dict[str, Any], store: RunStore, *, actor: Actor
+) -> Decision:  # fmt: skip
     """Record what a waiting step was given. Raises NoOpenGate when somebody else gave it something first."""
-    by, approved = person(by), data.get("approved")
+    actor = acting(None, actor)
+    require(actor, Action.ANSWER, Resource(blueprint=run.blueprint_name, run_id=run.run_id, gate=gate.node_id))
+    approved = data.get("approved")
     answer = Answer(
-        node_id=gate.node_id, visit=gate.visit, approved=approved if isinstance(approved, bool) else None, by=by,
-        known_by=known_by, at=utcnow_iso(), data=data,
+        node_id=gate.node_id, visit=gate.visit, approved=approved if isinstance(approved, bool) else None,
+        by=actor.label, known_by=actor.known_by.value, at=utcnow_iso(), data=data,
     )  # fmt: skip
-    decision = _record(run, gate, answer, store)
+    decision = _record(run, gate, answer, actor, store)
     if decision is None:
         raise NoOpenGate(f"Run {run.run_id} was given its data at {gate.node_id} by somebody else just now.")
     return decision
 
 
-def _record(run: RunRecord, gate: GateRecord, answer: Answer, store: RunStore) -> Decision | None:
-    event = Event(
-        at=answer.at,
-        kind="answered",
-        who=answer.by,
-        known_by=answer.known_by,
-        data={
-            "gate": answer.node_id, "visit": answer.visit, "approved": answer.approved, "note": answer.note,
-            "digest": answer.digest or "as it stood",
-        },
-    )  # fmt: skip
+def _record(run: RunRecord, gate: GateRecord, answer: Answer, actor: Actor, store: RunStore) -> Decision | None:
+    facts = {
+        "gate": answer.node_id, "visit": answer.visit, "approved": answer.approved, "note": answer.note,
+        "digest": answer.digest or "as it stood",
+    }  # fmt: skip
+    event = event_of(actor, "answered", facts, at=answer.at)
     failpoint("answer.before_commit")
     recorded = store.answer_gate(run.run_id, answer, event=event, digest=gate.digest)
     failpoint("answer.after_commit")

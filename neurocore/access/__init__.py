@@ -1,0 +1,1 @@
+"""Who acts (`actor`), and what they may do (`permission`)."""

@@ -1,0 +1,26 @@
+"""Adopt runs that came with a copy of a history, or by an import."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from neurocore.access.actor import Actor, acting
+from neurocore.access.permission import Action, require
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.records import event_of
+from neurocore.runs.find import load_summary
+
+
+def adopt_runs(
+    run_ids: Sequence[str] | None, *, run_store: RunStore, by: str | None = None, actor: Actor | None = None
+) -> int:
+    """Let runs that stand still go on here, those that are named or all; returns how many did stand still.
+
+    They stand still because they came with a copy of a history, or by an import. Whoever adopts them answers for it:
+    they must not go on elsewhere as well. Raises RunNotFound.
+    """
+    who = acting(by, actor)
+    require(who, Action.ADOPT)
+    for run_id in run_ids or ():
+        load_summary(run_id, run_store)
+    return run_store.adopt_runs(run_ids, event=event_of(who, "adopted"))
