@@ -71,10 +71,8 @@ def check(project: Project, mend: bool, as_json: bool) -> int:
 @pass_project
 def stats(project: Project, as_json: bool) -> None:
     """Say how large the history is, and of what it is made."""
-    from neurocore.persistence import admin
-
     store = project.store
-    found = admin.stats(store)
+    found = store.stats()
     steps = found.steps if project.has_history else 0
     held = store.count_held_runs()
     by_status = {status.value: count for status, count in store.status_counts().items() if count}
@@ -114,13 +112,11 @@ def stats(project: Project, as_json: bool) -> None:
 @pass_project
 def backup(project: Project, file: Path, as_json: bool) -> None:
     """Copy the database to FILE while it is in use, whole as of one moment; no file is overwritten."""
-    from neurocore.persistence import admin
-
     store = project.store
     if not project.has_history:
         raise NotFoundError("There is no history yet that could be copied; the first run makes one.")
-    _insist_on_sqlite(project, "backup", "use `neurocore db export` instead")
-    length = admin.backup(store, file)
+    _refuse_unable(store, "backup", "backup", "use `neurocore db export` instead")
+    length = store.backup(file)
     if as_json:
         from neurocore.cli.reports import BackupDocument
 
@@ -143,7 +139,7 @@ def restore(project: Project, file: Path, as_json: bool) -> None:
 
     config = project.config
     if not config.persistence.enabled or config.persistence.backend != "sqlite":
-        _insist_on_sqlite(project, "restore", "use `neurocore db import` instead")
+        _refuse_unable(project.store, "backup", "restore", "use `neurocore db import` instead")
     before = bring_back(config.runs_db_path, file, older=[config.data_dir / "owners"], mode=config.file_mode)
     store = project.make_store()
     runs, held = sum(store.status_counts().values()), store.count_held_runs()
@@ -222,7 +218,7 @@ def prune(
         return
     span = f", started {when(found.oldest)} to {when(found.newest)}" if found.runs else ""
     out(f"{'Would delete' if dry_run else 'Deleted'} {counted(found.runs, 'ended run')}{span}.")
-    if found.runs and not dry_run and (unused := admin.stats(project.store).unused or 0) >= _WORTH_TELLING:
+    if found.runs and not dry_run and (unused := project.store.stats().unused or 0) >= _WORTH_TELLING:
         say(f"The file is as large as it was; `{project.called} db vacuum` gives {size(unused)} back to the disk.")
 
 
@@ -236,11 +232,11 @@ def vacuum(project: Project, as_json: bool) -> None:
     files (SQLITE_TMPDIR). Others may go on: they read, and wait with what they write. A history of more than 4 GiB is
     refused while others drive runs.
     """
-    from neurocore.persistence.vacuum import Vacuumed
-    from neurocore.persistence.vacuum import vacuum as made_smaller
+    from neurocore.persistence.contract.maintenance import Vacuumed
 
     if project.has_history:
-        found = made_smaller(_insist_on_sqlite(project, "vacuum", "there is no file to make smaller"))
+        _refuse_unable(project.store, "vacuum", "vacuum", "there is no file to make smaller")
+        found = project.store.vacuum()
     else:
         found = Vacuumed(before=0, after=0)
     freed = max(0, found.before - found.after)
@@ -329,7 +325,7 @@ def migrate(project: Project, as_json: bool) -> None:
     was_there = is_sqlite and path.exists()
     before = admin.schema_version(path) if was_there else None
     project.make_store()
-    _insist_on_sqlite(project, "migrate", "nothing needs to be brought up to date")
+    _refuse_unable(project.store, "schema_version", "migrate", "nothing needs to be brought up to date")
     after = admin.schema_version(path)
     copy = copy_path(path) if before == 0 and copy_path(path).exists() else None
     if as_json:
@@ -353,15 +349,12 @@ def _tell_held(held: int) -> None:
         out(f"{counted(held, 'unfinished run')} {are} still until `neurocore db adopt`.")
 
 
-def _insist_on_sqlite(project: Project, what: str, instead: str) -> RunStore:
-    from neurocore.persistence.sqlite import SQLiteRunStore
-
-    store = project.store
-    if not isinstance(store, SQLiteRunStore):
+def _refuse_unable(store: RunStore, ability: str, command: str, instead: str) -> None:
+    """Raise UsageError, with what to do instead, where the store has not this ability."""
+    if not store.abilities()[ability]:
         raise UsageError(
-            f"`db {what}` is for SQLite files, and this history is kept by {type(store).__name__}; {instead}."
+            f"`db {command}` is for SQLite files, and this history is kept by {type(store).__name__}; {instead}."
         )
-    return store
 
 
 def _name(project: Project) -> str:

@@ -276,7 +276,7 @@ def _current(path: Path) -> Generator[FindingDocument, None, bool]:
 def _limits(store: RunStore, name: str) -> Iterator[FindingDocument]:
     """What a backend of the six methods cannot keep, said where people look."""
     abilities = store.abilities()
-    if name == "InMemoryRunStore":
+    if not store.durable:
         yield _warning(
             "history", "Runs are kept in memory and gone with the process.", "Set persistence.backend: sqlite."
         )

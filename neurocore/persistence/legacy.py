@@ -17,6 +17,7 @@ from msgspec import Struct
 from neurocore import codec
 from neurocore.errors import StoreError
 from neurocore.persistence import legacy_flow, schema, seals
+from neurocore.persistence.inserts import insert_run, write_step
 from neurocore.persistence.legacy_flow import Flow
 from neurocore.persistence.projections import fold
 from neurocore.persistence.records import (
@@ -33,7 +34,6 @@ from neurocore.persistence.records import (
     StepStatus,
     utcnow_iso,
 )
-from neurocore.persistence.sqlite_writes import insert_run, write_step
 from neurocore.secrets import looks_secret
 
 KEPT_AS_JSON = "NeuroCore 0.4 recorded this run; values that JSON has no word for were kept as text."

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec import Struct, structs
 
 from neurocore import codec
 from neurocore.errors import RunNotFound
 from neurocore.forms import same
-from neurocore.persistence.base import RunStore, defaults_lock
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.contract.runs import defaults_lock
 from neurocore.persistence.projections import complete, fold, goes_on, merged, without_shown
 from neurocore.persistence.records import (
     Commit,
@@ -26,6 +27,8 @@ from neurocore.persistence.records import (
 
 class InMemoryRunStore(RunStore):
     """Everything in dicts. What goes in and what comes out are copies, as they are with a database."""
+
+    durable: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._lock = defaults_lock  # a commit must not come between a default's look at a run and its writing

@@ -49,8 +49,9 @@ _unpack_initial = msgspec.msgpack.Decoder(dict[str, bytes]).decode
 
 @lru_cache(maxsize=1)
 def queries() -> dict[str, str]:
-    """The named queries of sql/queries.sql; those that begin with `narrow` are lists of columns that others name."""
-    text = (Path(__file__).parent / "sql" / "queries.sql").read_text("utf-8")  # importlib.resources is slow to start
+    """The named queries of sql/queries; those that begin with `narrow` are lists of columns that others name."""
+    folder = Path(__file__).parent / "sql" / "queries"  # importlib.resources is slow to start
+    text = "".join(file.read_text("utf-8") for file in sorted(folder.iterdir()))
     found: dict[str, list[str]] = {}
     name = None
     for line in text.splitlines():

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
@@ -14,15 +12,11 @@ from msgspec import Struct, structs
 
 from neurocore import typed
 from neurocore.errors import CodecError, UsageError
-from neurocore.persistence import rows
 from neurocore.persistence.base import RunStore
+from neurocore.persistence.contract.maintenance import Importer
 from neurocore.persistence.projections import unfinished
 from neurocore.persistence.records import RunRecord, StepRecord, Tombstone, own_event, utcnow_iso
-from neurocore.persistence.sqlite import SQLiteRunStore
-from neurocore.persistence.sqlite_writes import insert_run, write_step
 
-_Q = rows.queries()
-_MANY = 2**31 - 1
 FORMAT = "neurocore-history"
 
 
@@ -50,8 +44,8 @@ def export_history(store: RunStore, file: TextIO) -> Moved:
     moved = Moved()
     tombstones = 0
     _line(file, {"format": FORMAT, "version": 1})
-    for run_id in ids(store):
-        with snapshot(store):
+    for run_id in store.all_run_ids():
+        with store.snapshot():
             run, steps = store.load_run(run_id), store.load_steps(run_id)
         if run is None:
             continue  # deleted while this export went on
@@ -60,10 +54,9 @@ def export_history(store: RunStore, file: TextIO) -> Moved:
         for step in steps:
             _line(file, {"step": step.to_dict()})
             moved.steps += 1
-    if isinstance(store, SQLiteRunStore):
-        for row in store.database.rows(_Q["all_tombstones"]):
-            _line(file, {"tombstone": dict(row)})
-            tombstones += 1
+    for tombstone in store.all_tombstones():
+        _line(file, {"tombstone": structs.asdict(tombstone)})
+        tombstones += 1
     _line(file, {"end": {"runs": moved.runs, "lines": 1 + moved.runs + moved.steps + tombstones}})
     return moved
 
@@ -76,32 +69,32 @@ def import_history(store: RunStore, lines: Iterable[str]) -> Moved:
     Nobody drives an imported run, and what is unfinished stands still until somebody adopts it. Raises UsageError that
     names the line that cannot be read, or says that the export was cut short.
     """
-    if isinstance(store, SQLiteRunStore):
-        with store.database.write(sync=True) as connection:
-            return _take_all(_read(lines), _IntoSQLite(store, connection))
-    return _take_all(list(_read(lines)), _IntoAny(store))  # all is read before anything is written
+    with store.importer() as importer:
+        # Where nothing can be taken back, all is read before anything is written.
+        return _add_all(_read(lines) if importer.atomic else list(_read(lines)), importer)
 
 
-def _take_all(records: Iterable[RunRecord | StepRecord | Tombstone], target: _IntoSQLite | _IntoAny) -> Moved:
+def _add_all(records: Iterable[RunRecord | StepRecord | Tombstone], importer: Importer) -> Moved:
     moved = Moved()
     wanted = False
     for record in records:
         try:
             if isinstance(record, Tombstone):
-                target.tombstone(record)
+                importer.add_tombstone(record)
             elif isinstance(record, RunRecord):
-                wanted = not target.has(record.run_id)
+                wanted = not importer.has(record.run_id)
                 moved.runs += wanted
                 moved.skipped += not wanted
                 if wanted:
                     run = _brought_in(record)
                     moved.held += run.held is not None
-                    target.run(run)
+                    importer.add_run(run)
             elif wanted:
                 moved.steps += 1
-                target.step(record)
+                importer.add_step(record)
         except (ValueError, OverflowError) as error:  # a time that is none, a number that no column holds
-            raise UsageError(f"Run {record.run_id[:80]} of the export cannot be kept{target.then}: {error}.") from error
+            then = ", so nothing was imported" if importer.atomic else ""
+            raise UsageError(f"Run {record.run_id[:80]} of the export cannot be kept{then}: {error}.") from error
     return moved
 
 
@@ -113,54 +106,6 @@ def _brought_in(run: RunRecord) -> RunRecord:
         run.held = f"it was imported on {now[:10]}"
         run.events = [*run.events, own_event("held", {"because": run.held}, at=now)]
     return run
-
-
-class _IntoSQLite:
-    """One transaction for a whole import."""
-
-    then = ", so nothing was imported"
-
-    def __init__(self, store: SQLiteRunStore, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._place = 0
-        self._bury = store.bury_within
-
-    def has(self, run_id: str) -> bool:
-        """Whether the run is there, or was deleted here: an id is never given again."""
-        names = ("find_run", "load_tombstone")
-        return any(self._connection.execute(_Q[name], (run_id,)).fetchone() is not None for name in names)
-
-    def run(self, run: RunRecord) -> None:
-        self._place = insert_run(self._connection, run)
-
-    def step(self, step: StepRecord) -> None:
-        write_step(self._connection, self._place, step)
-
-    def tombstone(self, tombstone: Tombstone) -> None:
-        if not self.has(tombstone.run_id):
-            self._bury(self._connection, tombstone.run_id, tombstone)
-
-
-class _IntoAny:
-    """The methods that every backend has."""
-
-    then = ""
-
-    def __init__(self, store: RunStore) -> None:
-        self._store = store
-
-    def has(self, run_id: str) -> bool:
-        return self._store.load_summary(run_id) is not None or self._store.load_tombstone(run_id) is not None
-
-    def run(self, run: RunRecord) -> None:
-        self._store.save_run(run)
-
-    def step(self, step: StepRecord) -> None:
-        self._store.save_step(step)
-
-    def tombstone(self, tombstone: Tombstone) -> None:
-        if not self.has(tombstone.run_id):
-            self._store.bury_run(tombstone.run_id, tombstone)
 
 
 def _read(lines: Iterable[str]) -> Iterator[RunRecord | StepRecord | Tombstone]:
@@ -281,18 +226,6 @@ def _record(document: Any, number: int) -> RunRecord | StepRecord | Tombstone | 
     if kind == "end":
         return typed.convert(content, _End)
     raise ValueError(f"nothing is known of {kind!r}")
-
-
-def snapshot(store: RunStore) -> contextlib.AbstractContextManager[None]:
-    """Reads within it see the history as it stood at the first of them, where the backend can do that."""
-    return store.database.snapshot() if isinstance(store, SQLiteRunStore) else contextlib.nullcontext()
-
-
-def ids(store: RunStore) -> list[str]:
-    """Every run, oldest first."""
-    if isinstance(store, SQLiteRunStore):
-        return [row[0] for row in store.database.rows(_Q["all_run_ids"])]
-    return [run.run_id for run in reversed(store.list_runs(limit=_MANY))]
 
 
 def _line(file: TextIO, document: Any) -> None:

@@ -9,29 +9,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from msgspec import Struct
-
-from neurocore.errors import StoreError, UsageError
+from neurocore.errors import StoreError
 from neurocore.failpoints import failpoint
 from neurocore.persistence import living
-from neurocore.persistence.base import RunStore
+from neurocore.persistence.contract.maintenance import Vacuumed
+from neurocore.persistence.database import Database
 from neurocore.persistence.sidecars import beside
-from neurocore.persistence.sqlite import SQLiteRunStore
 from neurocore.persistence.troubles import translate
 from neurocore.readable import size
 
-#: How long to wait for others who write or read just now, in seconds.
-PATIENCE = 30.0
 #: From how many bytes on it takes so long that who drives runs meanwhile would give up waiting to write.
 MUCH = 4 * 1024**3
-
-
-class Vacuumed(Struct, kw_only=True):
-    """How many bytes a history took on the disk before and after. `waits` says that others still read the old file."""
-
-    before: int
-    after: int
-    waits: bool = False
 
 
 def size_on_disk(path: Path) -> int:
@@ -39,22 +27,15 @@ def size_on_disk(path: Path) -> int:
     return sum(one.stat().st_size for one in (path, *beside(path)) if one.exists())
 
 
-def unused(store: SQLiteRunStore) -> int:
+def unused(database: Database) -> int:
     """How many bytes of the file are left by what was deleted."""
-    (row,) = store.database.rows("SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size")
-    return int(row[0])
+    (row,) = database.rows("SELECT freelist_count * page_size AS unused FROM pragma_freelist_count, pragma_page_size")
+    return int(row["unused"])
 
 
-def vacuum(store: RunStore, *, patience: float = PATIENCE) -> Vacuumed:
-    """Write the file of a SQLite history anew without the room that is unused in it.
-
-    Others may read meanwhile, and wait with what they write. Raises UsageError for another backend, StoreInUse where
-    much is to be written while others drive runs, and StoreError where there is no room for that, or where others
-    write all the time; the history is then as it was.
-    """
-    if not isinstance(store, SQLiteRunStore):
-        raise UsageError("Only SQLite histories are files that can be made smaller.")
-    database, path = store.database, store.path
+def make_smaller(database: Database, patience: float) -> Vacuumed:
+    """Write the file of a history anew without the room that is unused in it; see `Maintenance.vacuum`."""
+    path = database.path
     until = time.monotonic() + patience
     with database.lock:
         try:

@@ -91,7 +91,7 @@ def test_the_wheel_has_the_code_its_types_templates_and_built_files_and_nothing_
     with zipfile.ZipFile(built[1]) as wheel:
         names = wheel.namelist()
     assert {name.split("/")[0] for name in names} == {"neurocore", "webapp", f"neurocore_ai-{OURS.version}.dist-info"}
-    for name in ("neurocore/py.typed", "neurocore/persistence/sql/queries.sql", "webapp/templates/base.html"):
+    for name in ("neurocore/py.typed", "neurocore/persistence/sql/queries/runs.sql", "webapp/templates/base.html"):
         assert name in names
     static = [name for name in names if name.startswith("webapp/static/")]
     assert static

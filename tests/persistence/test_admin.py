@@ -10,8 +10,8 @@ import threading
 import pytest
 
 from neurocore.errors import StoreError, UsageError
-from neurocore.persistence import InMemoryRunStore, RunStatus, SQLiteRunStore, admin, schema
-from neurocore.persistence.admin import backup, check, prune, schema_version, stats
+from neurocore.persistence import InMemoryRunStore, RunStatus, SQLiteRunStore, schema
+from neurocore.persistence.admin import check, prune, schema_version
 from neurocore.persistence.projections import unfinished
 from neurocore.persistence.records import LogLine
 from neurocore.persistence.testing.contract import answer, at, event, give, run, step, waiting
@@ -101,14 +101,14 @@ def test_counts_are_mended_and_nothing_else(store):
 
 def test_stats_say_how_much_there_is(store):
     filled(store)
-    found = stats(store)
+    found = store.stats()
     assert (found.runs, found.steps, found.open_gates, found.schema_version) == (12, 24, 1, schema.VERSION)
     assert (found.oldest, found.newest) == (at(0), at(11))
     assert found.bytes is not None
     assert found.bytes > 10_000
     memory = filled(InMemoryRunStore())
-    assert (stats(memory).runs, stats(memory).steps, stats(memory).oldest) == (12, None, at(0))
-    empty = stats(InMemoryRunStore())
+    assert (memory.stats().runs, memory.stats().steps, memory.stats().oldest) == (12, None, at(0))
+    empty = InMemoryRunStore().stats()
     assert (empty.runs, empty.oldest, empty.newest) == (0, None, None)
 
 
@@ -126,7 +126,7 @@ def test_a_backup_is_whole_while_others_write(store, tmp_path):
 
     writer = threading.Thread(target=write)
     writer.start()
-    size = backup(store, tmp_path / "copy.db")
+    size = store.backup(tmp_path / "copy.db")
     stop.set()
     writer.join()
     assert size == (tmp_path / "copy.db").stat().st_size
@@ -138,7 +138,7 @@ def test_a_backup_is_whole_while_others_write(store, tmp_path):
 
 def test_a_backup_that_took_the_place_of_its_history_is_written_while_others_read(store, tmp_path):
     filled(store)
-    backup(store, tmp_path / "copy.db")
+    store.backup(tmp_path / "copy.db")
     copy, other = SQLiteRunStore(tmp_path / "copy.db"), SQLiteRunStore(tmp_path / "copy.db")
     copy.create_run(run("new"))
     with other.database.snapshot():
@@ -154,12 +154,12 @@ def test_a_backup_overwrites_nothing_and_leaves_nothing_half_written(store, tmp_
     target = tmp_path / "copy.db"
     target.write_text("mine")
     with pytest.raises(UsageError, match="exists; choose another name"):
-        backup(store, target)
+        store.backup(target)
     assert target.read_text() == "mine"
     with pytest.raises(StoreError, match="cannot be written"):
-        backup(store, tmp_path / "no" / "such" / "folder.db")
+        store.backup(tmp_path / "no" / "such" / "folder.db")
     with pytest.raises(UsageError, match="db export"):
-        backup(InMemoryRunStore(), tmp_path / "other.db")
+        InMemoryRunStore().backup(tmp_path / "other.db")
     assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
 
 
@@ -170,7 +170,7 @@ def test_a_backup_overwrites_nothing_and_leaves_nothing_half_written(store, tmp_
 def test_a_backup_is_not_written_beside_what_is_left_of_another_file_of_its_name(store, tmp_path, suffix):
     (tmp_path / f"copy.db{suffix}").write_bytes(b"x" * 5000)
     with pytest.raises(UsageError, match=f"copy.db{suffix} is there"):
-        backup(store, tmp_path / "copy.db")
+        store.backup(tmp_path / "copy.db")
     assert not (tmp_path / "copy.db").exists()
 
 
@@ -220,13 +220,14 @@ def test_pruning_goes_in_small_batches_between_which_others_write(store, monkeyp
 
 def test_a_run_that_is_resumed_while_a_prune_goes_on_stays(store, monkeypatch):
     filled(store)
-    listed = admin._ended
+    listed = store.ended_runs
 
-    def then_resumed(*given, **more):
-        yield from list(listed(*given, **more))
+    def then_resumed(**given):
+        found = listed(**given)
         store.claim("r01", owner="me@here:1", expected_epoch=0)
+        return found
 
-    monkeypatch.setattr(admin, "_ended", then_resumed)
+    monkeypatch.setattr(store, "ended_runs", then_resumed)
     assert prune(store, before=at(1000), by="ada").runs == 8
     assert store.load_run("r01") is not None
 

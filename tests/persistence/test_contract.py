@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import threading
+from pathlib import Path
 
+from neurocore import persistence
 from neurocore.persistence import InMemoryRunStore, RunRecord, RunStatus, RunStore, SQLiteRunStore
-from neurocore.persistence.testing import RunStoreContract, examine
+from neurocore.persistence.base import REQUIRED
+from neurocore.persistence.testing import ABILITIES, RunStoreContract, examine
 from neurocore.persistence.testing.contract import event, run, turn
 from tests.persistence.json_store import JsonFolderStore
 
@@ -73,3 +77,27 @@ def test_the_report_names_what_a_backend_does_wrong():
     assert not report.passes
     assert "test_a_deleted_run_is_gone_with_all_that_was_its" in report.failed
     assert "✗ test_a_deleted_run_is_gone_with_all_that_was_its" in str(report)
+
+
+def test_further_abilities_are_the_methods_of_the_roles_beyond_the_six():
+    assert sorted(REQUIRED) == sorted(RunStore.__abstractmethods__)
+    assert len(REQUIRED) == 6
+    public = {name for name in vars(RunStore) if not name.startswith("_")}
+    assert public == {"abilities"}, "a method belongs to a role"
+    abilities = RunStore.abilities()
+    assert not any(abilities.values())
+    assert not set(abilities) & set(REQUIRED)
+    assert {method for methods in ABILITIES.values() for method in methods} <= set(abilities)
+    names = {name for name in dir(RunStore) if callable(getattr(RunStore, name)) and not name.startswith("_")}
+    assert names - {*REQUIRED, "abilities", "close"} == set(abilities)
+
+
+def test_no_class_of_a_store_has_more_than_300_lines_and_nobody_asks_for_it():
+    folder = Path(persistence.__file__).parent
+    for file in (*folder.rglob("*.py"), *(folder.parent / "cli").rglob("*.py")):
+        tree = ast.parse(file.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                assert (node.end_lineno or 0) - node.lineno < 300, f"{file}: {node.name}"
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
+                assert not ast.unparse(node.args[1]).endswith(("SQLiteRunStore", "InMemoryRunStore")), file

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from neurocore.persistence import RunFilter, RunRecord, RunStatus, SQLiteRunStore, sqlite_reads
+from neurocore.persistence import RunFilter, RunRecord, RunStatus, SQLiteRunStore
+from neurocore.persistence.sqlite import lists
 
 COUNT = 60
 
@@ -29,7 +30,7 @@ def store(tmp_path):
 @pytest.mark.parametrize("more", [{}, {"status": (RunStatus.FAILED,)}, {"tag": "even"}, {"blueprint": "pay"}])
 def test_a_search_finds_what_begins_so_newest_first_page_by_page(store, monkeypatch, few, window, text, more):
     for name, value in (("_FEW", few), ("_MANY", few), ("_WINDOW", window), ("_WIDE_WINDOW", window)):
-        monkeypatch.setattr(sqlite_reads, name, value)
+        monkeypatch.setattr(lists, name, value)
     everything = store.page_runs(RunFilter(**more), limit=COUNT).runs
     expected = [run.run_id for run in everything if run.title.lower().startswith(text) or run.run_id.startswith(text)]
 

@@ -329,8 +329,9 @@ def test_a_definition_is_stored_once(store):
 
 
 def test_every_query_has_a_name_a_sentence_and_a_use():
-    text = (Path(rows.__file__).parent / "sql" / "queries.sql").read_text()
-    code = "".join(file.read_text() for file in Path(rows.__file__).parent.glob("*.py"))
+    folder = Path(rows.__file__).parent
+    text = "".join(file.read_text() for file in (folder / "sql" / "queries").iterdir())
+    code = "".join(file.read_text() for file in folder.rglob("*.py"))
     for name, sql in rows.queries().items():
         assert sql.strip(), name
         assert f"-- {name}: " in text

@@ -16,7 +16,7 @@ import pytest
 from neurocore import failpoints
 from neurocore.errors import StoreError, StoreInUse, UsageError
 from neurocore.persistence import InMemoryRunStore, RunStatus, SQLiteRunStore, vacuum
-from neurocore.persistence.admin import check, prune, stats
+from neurocore.persistence.admin import check, prune
 from neurocore.persistence.testing.contract import at, run, step
 
 MEGABYTE = 1024 * 1024
@@ -41,13 +41,13 @@ def there(store):
 
 
 def test_the_file_becomes_smaller_and_the_history_stays(store):
-    before, was = there(store), stats(store)
+    before, was = there(store), store.stats()
     assert was.unused > 7 * MEGABYTE
-    done = vacuum.vacuum(store)
-    assert (done.before, done.after, done.waits) == (was.bytes, stats(store).bytes, False)
+    done = store.vacuum()
+    assert (done.before, done.after, done.waits) == (was.bytes, store.stats().bytes, False)
     assert store.path.stat().st_size < 2 * MEGABYTE
     assert done.after < 2 * MEGABYTE
-    assert stats(store).unused == 0
+    assert store.stats().unused == 0
     assert there(store) == before
     assert check(store).problems == []
     with contextlib.closing(SQLiteRunStore(store.path)) as again:
@@ -56,21 +56,21 @@ def test_the_file_becomes_smaller_and_the_history_stays(store):
 
 
 def test_a_second_time_changes_nothing(store):
-    vacuum.vacuum(store)
-    done = vacuum.vacuum(store)
+    store.vacuum()
+    done = store.vacuum()
     assert done.before == done.after
 
 
 def test_other_backends_have_no_file(tmp_path):
     with pytest.raises(UsageError, match="Only SQLite"):
-        vacuum.vacuum(InMemoryRunStore())
+        InMemoryRunStore().vacuum()
 
 
 def test_it_waits_for_one_who_writes(store):
     with contextlib.closing(sqlite3.connect(store.path, isolation_level=None, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")
         done = []
-        waiting = threading.Thread(target=lambda: done.append(vacuum.vacuum(store)))
+        waiting = threading.Thread(target=lambda: done.append(store.vacuum()))
         waiting.start()
         waiting.join(0.2)
         assert done == []
@@ -85,7 +85,7 @@ def test_where_others_write_all_the_time_it_is_refused_and_all_is_as_it_was(stor
     with contextlib.closing(sqlite3.connect(store.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="others write to it all the time; try again when less is going on"):
-            vacuum.vacuum(store, patience=0.1)
+            store.vacuum(patience=0.1)
         other.execute("ROLLBACK")
     assert (there(store), store.path.stat().st_size) == (before, length)
     store.create_run(run("another"))
@@ -96,9 +96,9 @@ def test_it_says_that_others_still_read_what_was_there_before(store):
     with contextlib.closing(sqlite3.connect(store.path, isolation_level=None)) as other:
         other.execute("BEGIN")
         other.execute("SELECT count(*) FROM runs").fetchone()
-        assert vacuum.vacuum(store, patience=0.1).waits
+        assert store.vacuum(patience=0.1).waits
         other.execute("ROLLBACK")
-    assert not vacuum.vacuum(store).waits
+    assert not store.vacuum().waits
     assert store.path.stat().st_size < 2 * MEGABYTE
 
 
@@ -108,7 +108,7 @@ def test_a_disk_without_room_is_said_before_anything_is_written(store, monkeypat
     with pytest.raises(
         StoreError, match=r"[23]\.\d MiB are needed for a while on the disk of .*, and 1\.0 MiB are free"
     ):
-        vacuum.vacuum(store)
+        store.vacuum()
     assert store.path.stat().st_size == length
 
 
@@ -117,11 +117,11 @@ def test_a_disk_that_fills_up_meanwhile_leaves_the_history_as_it_was(store, most
     before = there(store)
     script = (
         "import resource, signal, sys; from pathlib import Path\n"
-        "from neurocore.errors import StoreError; from neurocore.persistence import SQLiteRunStore, vacuum\n"
+        "from neurocore.errors import StoreError; from neurocore.persistence import SQLiteRunStore\n"
         "store = SQLiteRunStore(Path(sys.argv[1]))\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))\n"
-        "try:\n    vacuum.vacuum(store)\nexcept StoreError as error:\n    print(error)\n"
+        "try:\n    store.vacuum()\nexcept StoreError as error:\n    print(error)\n"
         "store.close()\n"
     )
     told = subprocess.run(
@@ -151,20 +151,20 @@ def test_a_large_history_is_left_alone_while_others_drive_runs_of_it(store, monk
         with pytest.raises(
             StoreInUse, match=f"cannot be made smaller while others drive runs of it: stop process {driver.pid}"
         ):
-            vacuum.vacuum(store)
+            store.vacuum()
     finally:
         driver.communicate("")
-    assert vacuum.vacuum(store).after < 2 * MEGABYTE
+    assert store.vacuum().after < 2 * MEGABYTE
 
 
 KILLED = (
-    "import os, signal, sys; from neurocore.persistence import SQLiteRunStore, vacuum\n"
+    "import os, signal, sys; from neurocore.persistence import SQLiteRunStore\n"
     "store = SQLiteRunStore(sys.argv[1]); connection = store.database.writer(sync=True); left = [int(sys.argv[2])]\n"
     "def step():\n"
     "    left[0] -= 1\n"
     "    if left[0] == 0: os.kill(os.getpid(), signal.SIGKILL)\n"
     "connection.set_progress_handler(step, 100)\n"
-    "vacuum.vacuum(store)\n"
+    "store.vacuum()\n"
 )
 
 
@@ -179,4 +179,4 @@ def test_killed_at_any_moment_the_history_is_as_it_was(store, steps):
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert there(store) == before
     assert check(store).problems == []
-    assert vacuum.vacuum(store).after < 2 * MEGABYTE
+    assert store.vacuum().after < 2 * MEGABYTE

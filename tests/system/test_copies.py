@@ -72,7 +72,7 @@ def held_in(path: Path) -> dict[str, str]:
 
 def backup(original: Path, target: Path) -> Path:
     store = SQLiteRunStore(original)
-    admin.backup(store, target)
+    store.backup(target)
     store.close()
     return target
 
@@ -223,7 +223,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     with contextlib.suppress(Exception):
         first.run(chain("fails"), run_id="failed")
     (tmp_path / "here" / "data").mkdir(parents=True)
-    admin.backup(first.store, tmp_path / "here" / "data" / "runs.db")
+    first.store.backup(tmp_path / "here" / "data" / "runs.db")
     first.store.close()
     made = World(tmp_path / "here")
     made.skill("work", lambda context: None)

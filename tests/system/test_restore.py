@@ -51,7 +51,7 @@ def path(tmp_path: Path) -> Path:
 def good(path: Path, tmp_path: Path) -> Path:
     """A backup of it."""
     store = SQLiteRunStore(path)
-    admin.backup(store, tmp_path / "good.db")
+    store.backup(tmp_path / "good.db")
     store.close()
     return tmp_path / "good.db"
 

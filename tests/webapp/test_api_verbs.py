@@ -365,8 +365,7 @@ def test_a_key_that_cannot_be_kept_is_refused(site, key):
 
 def test_keys_are_forgotten_after_a_day_and_mean_a_new_request_then(site, monkeypatch):
     first = tell(site, "/blueprints/payout/runs", {"by": "ann"}, 201, key="k")
-    for module in ("neurocore.persistence.sqlite", "neurocore.persistence.sqlite_reads"):
-        monkeypatch.setattr(f"{module}.a_day_ago", lambda: "2999-01-01T00:00:00+00:00")
+    monkeypatch.setattr("neurocore.persistence.sqlite.runs.a_day_ago", lambda: "2999-01-01T00:00:00+00:00")
     second = tell(site, "/blueprints/payout/runs", {"by": "ann"}, 201, key="k")
     assert second["run_id"] != first["run_id"]
     assert isinstance(site.store, SQLiteRunStore)

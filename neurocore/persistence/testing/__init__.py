@@ -11,28 +11,28 @@ fresh folder. The contract is what NeuroCore relies on, so a backend that passes
 """
 
 from neurocore.persistence.testing.contract import Contract
+from neurocore.persistence.testing.decisions import Decisions
 from neurocore.persistence.testing.driving import Driving
-from neurocore.persistence.testing.gates import Gates
-from neurocore.persistence.testing.held import Held
-from neurocore.persistence.testing.history import History
 from neurocore.persistence.testing.lists import Lists
+from neurocore.persistence.testing.maintenance import Maintenance
 from neurocore.persistence.testing.report import ABILITIES, Report, examine
-from neurocore.persistence.testing.required import Six
+from neurocore.persistence.testing.required import Required
+from neurocore.persistence.testing.runs import Runs
 
 __all__ = [
     "ABILITIES",
     "Contract",
+    "Decisions",
     "Driving",
-    "Gates",
-    "Held",
-    "History",
     "Lists",
+    "Maintenance",
     "Report",
+    "Required",
     "RunStoreContract",
-    "Six",
+    "Runs",
     "examine",
 ]
 
 
-class RunStoreContract(Six, Driving, Gates, Held, Lists, History):
-    """All of the contract: the six methods, and everything that is built on them or done better."""
+class RunStoreContract(Required, Runs, Driving, Decisions, Lists, Maintenance):
+    """All of the contract: the six methods, and for each role what is built on them or done better."""

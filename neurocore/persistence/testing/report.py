@@ -11,7 +11,7 @@ from msgspec import Struct
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.testing.contract import Contract
 
-#: Further abilities in the words of people, each with the methods that make it.
+#: Further abilities in the words of people, each with the methods of the roles that make it.
 ABILITIES: dict[str, tuple[str, ...]] = {
     "a step and its run in one transaction": ("commit",),
     "claiming by compare-and-set": ("create_run", "claim"),

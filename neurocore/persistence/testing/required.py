@@ -54,7 +54,7 @@ VALUES: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Six(Contract):
+class Required(Contract):
     """`save_run`, `save_step`, `load_run`, `load_steps`, `list_runs`, `delete_run`."""
 
     def test_a_run_comes_back_with_every_field(self) -> None:

@@ -26,7 +26,7 @@ from neurocore.persistence.testing.contract import (
 from neurocore.persistence.testing.driving import in_threads
 
 
-class Gates(Contract):
+class Decisions(Contract):
     """`answer_gate`, `replace_gate`, `load_gates`, `load_gate`, `list_gates`, `count_open_gates`."""
 
     def test_an_answer_decides_the_gate_and_owes_the_run(self) -> None:

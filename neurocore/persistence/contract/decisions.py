@@ -1,0 +1,85 @@
+"""Gates and answers of one run."""
+
+from __future__ import annotations
+
+import msgspec
+
+from neurocore.persistence.contract.runs import Runs, defaults_lock
+from neurocore.persistence.projections import last_hash, merge_gates, refuse_if_held, without_shown
+from neurocore.persistence.records import (
+    Answer,
+    Event,
+    GateRecord,
+    GateStatus,
+    Owed,
+    RunStatus,
+    StepRecord,
+)
+
+
+class Decisions(Runs):
+    """Let one answer to a gate take effect, and read the gates of a run."""
+
+    def answer_gate(self, run_id: str, answer: Answer, *, event: Event, digest: str) -> Answer | None:
+        """Let one answer take effect: compare-and-set of its occurrence from open to decided (promise 4).
+
+        `digest` is that of the occurrence that was checked; `answer.digest` only records what the person named. In one
+        synced transaction the answer is sealed into the run's chain, the gate is decided, the run is owed and the event
+        is added. Returns the answer as it is recorded, or None, and changes nothing, when the occurrence is not open
+        any more or has another digest.
+        """
+        with defaults_lock:
+            run = self.load_run(run_id)
+            if run is None:
+                return None
+            refuse_if_held(run_id, run.held)
+            for place, gate in enumerate(run.gates):
+                if (gate.node_id, gate.visit) == (answer.node_id, answer.visit) and gate.status == GateStatus.OPEN:
+                    if digest != gate.digest:
+                        return None
+                    sealed = answer.sealed(run_id, last_hash(run.gates))
+                    run.gates = list(run.gates)
+                    run.gates[place] = msgspec.structs.replace(
+                        gate, status=GateStatus.DECIDED, closed_at=answer.at, answers=[*gate.answers, sealed]
+                    )
+                    run.owed = Owed.DECISION
+                    run.events = [*run.events, event]
+                    run.version += 1
+                    run.updated_at = answer.at
+                    self.save_run(run)
+                    return sealed
+            return None
+
+    def replace_gate(
+        self, run_id: str, old: GateRecord, new: GateRecord, *steps: StepRecord, event: Event, expected_epoch: int
+    ) -> bool:
+        """Void an open occurrence and open another in its place, outside the loop (promise 6).
+
+        `steps` are the rows of both visits: of the old one, which waits no more, and of the new one. Returns False, and
+        changes nothing, when the occurrence is not open any more, or when the run is not suspended at this epoch: who
+        drives a run numbers its steps, and replaces its gates.
+        """
+        with defaults_lock:
+            run = self.load_run(run_id)
+            if run is None or (run.status, run.epoch) != (RunStatus.SUSPENDED, expected_epoch):
+                return False
+            key = (old.node_id, old.visit, GateStatus.OPEN)
+            if all((gate.node_id, gate.visit, gate.status) != key for gate in run.gates):
+                return False
+            for step in steps:
+                self.save_step(step)
+            run.gates = merge_gates(run.gates, [old, new])
+            run.events = [*run.events, event]
+            run.version += 1
+            self.save_run(run)
+            return True
+
+    def load_gates(self, run_id: str, *, narrow: bool = False) -> list[GateRecord]:
+        """Every gate occurrence of a run with its answers, in the order they opened; `narrow`: without its values."""
+        run = self.load_run(run_id)
+        return [without_shown(gate) if narrow else gate for gate in run.gates] if run else []
+
+    def load_gate(self, run_id: str, node_id: str, visit: int) -> GateRecord | None:
+        """One gate occurrence with its answers, or None."""
+        gates = self.load_gates(run_id)
+        return next((gate for gate in gates if (gate.node_id, gate.visit) == (node_id, visit)), None)

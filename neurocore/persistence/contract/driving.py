@@ -1,0 +1,133 @@
+"""Driving a run: who has the right to, what is committed, and what others ask of the driver."""
+
+from __future__ import annotations
+
+from neurocore.persistence.contract.runs import MANY, Runs, defaults_lock
+from neurocore.persistence.projections import complete, fold, merged, progress_of, refuse_if_held
+from neurocore.persistence.records import (
+    Commit,
+    Ended,
+    Event,
+    Owed,
+    Recorded,
+    RunRecord,
+    RunStatus,
+    Signals,
+    signals_of,
+    utcnow_iso,
+)
+
+
+class Driving(Runs):
+    """Claim a run, commit its progress, and tell its driver what others ask for."""
+
+    def claim(self, run_id: str, *, owner: str, expected_epoch: int, expected_owner: str | None = None) -> int | None:
+        """Take the right to drive the run: compare-and-set on its epoch and owner, raising the epoch by one.
+
+        Also sets `status` to running and `owner`, and clears `owed` and what a failure left (`error`, `failure`,
+        `finished_at`, and a `cancel_requested` that came too late; that of a run that has not ended stands). Returns
+        the new epoch, or None when somebody else claimed first. Whether an owner still lives is the caller's question
+        (`neurocore.runtime.claim`). Raises RunHeld for a run that stands still, as whatever else moves a run does.
+        """
+        with defaults_lock:
+            run = self.load_run(run_id)
+            if run is None or (run.epoch, run.owner) != (expected_epoch, expected_owner):
+                return None
+            refuse_if_held(run_id, run.held)
+            run.epoch += 1
+            run.owner = owner
+            run.owed = None
+            run.cancel_requested = None if run.status.ended else run.cancel_requested
+            run.status = RunStatus.RUNNING
+            run.finished_at = run.error = run.failure = None
+            run.updated_at = utcnow_iso()
+            run.version += 1
+            self.save_run(run)
+            return run.epoch
+
+    def commit(self, commit: Commit) -> Signals:
+        """Write one turn of the loop. Raises `ClaimLost` when the run's epoch or owner is no longer the commit's.
+
+        Steps are saved before the run row, later ones first, so that a death in between leaves rows that do not fit
+        the run yet and are ignored, never a run that claims a step it has not.
+        """
+        with defaults_lock:
+            stored = self.load_run(commit.run.run_id)
+            run = merged(stored, commit)
+            if run is None:
+                return Signals(
+                    epoch=commit.run.epoch,
+                    owner=commit.owner,
+                    cancel_requested=stored.cancel_requested if stored else None,
+                    owed=Owed.DECISION,
+                    version=stored.version if stored else 0,
+                )
+            for step in sorted(commit.steps, key=lambda step: -step.step_index):
+                self.save_step(step)
+            if run.status is not RunStatus.RUNNING:
+                complete(run, self.load_steps(run.run_id))
+            self.save_run(run)
+            return signals_of(run)
+
+    def signals(self, run_id: str) -> Signals | None:
+        """What the driver must notice, as cheaply as the backend can; None when the run is gone."""
+        run = self.load_run(run_id)
+        if run is None:
+            return None
+        return signals_of(run)
+
+    def request_cancel(self, run_id: str, *, event: Event) -> bool:
+        """Ask whoever drives the run to stop; `event.who` stands in `cancel_requested`.
+
+        Returns False, and changes nothing, when the run has ended.
+        """
+        with defaults_lock:
+            run = self.load_run(run_id)
+            if run is None or run.status.ended:
+                return False
+            refuse_if_held(run_id, run.held)
+            run.cancel_requested = event.who or "?"
+            run.events = [*run.events, event]
+            run.version += 1
+            self.save_run(run)
+            return True
+
+    def set_owed(
+        self,
+        run_id: str,
+        owed: Owed | None,
+        *,
+        event: Event | None = None,
+        claim: tuple[int, str | None] | None = None,
+    ) -> None:
+        """Mark a run as owed (or not), outside the loop; one that is completed or cancelled is left alone.
+
+        With `claim` (an epoch and an owner) the run is left alone as well when it is no longer under that claim.
+        """
+        with defaults_lock:
+            run = self.load_run(run_id)
+            if (
+                run is not None
+                and run.status not in (RunStatus.COMPLETED, RunStatus.CANCELLED)
+                and claim in (None, (run.epoch, run.owner))
+            ):
+                refuse_if_held(run_id, run.held)
+                run.owed = owed
+                run.events = [*run.events, event] if event else run.events
+                run.version += 1
+                self.save_run(run)
+
+    def active_runs(self) -> list[RunRecord]:
+        """Runs that are running or owed (narrow) and do not stand still: what a sweep looks through."""
+        runs = self.list_runs(limit=MANY)
+        return [run for run in runs if (run.status == RunStatus.RUNNING or run.owed) and run.held is None]
+
+    def load_ended(self, run_id: str) -> list[Ended]:
+        """The steps that ended their visit, in the order of commits: where a run stands in its plan."""
+        return progress_of(self.load_steps(run_id))[0]
+
+    def load_recorded(self, run_id: str) -> Recorded:
+        """All that a driver goes on from; empty for a run that is not there."""
+        inputs, steps = self.load_inputs(run_id), self.load_steps(run_id)
+        ended, others = progress_of(steps)
+        return Recorded(inputs=inputs, context=fold(inputs, steps), ended=ended, others=others)

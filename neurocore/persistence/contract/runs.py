@@ -1,0 +1,158 @@
+"""Runs and their steps: the six methods that a backend must have, and what is built on them alone."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from typing import TYPE_CHECKING, ClassVar
+
+from neurocore import codec, forks
+from neurocore.persistence.projections import fold, goes_on, is_there, was_deleted
+from neurocore.persistence.records import Event, RunRecord, RunStatus, StepRecord, Tombstone, a_day_ago, utcnow_iso
+
+if TYPE_CHECKING:
+    from neurocore.persistence.owners import Owners
+
+#: The defaults of the contract keep the writers of one process apart with this lock; a transaction does it better. A
+#: backend that does only some of what writes better writes with it too.
+defaults_lock = forks.rlock()
+
+#: A limit that limits nothing.
+MANY = 2**31 - 1
+
+
+class Runs(ABC):
+    """Keep runs with their steps, and read a run whole or in part."""
+
+    #: True when two processes that write to one store are kept apart (promises 3 to 5 across processes).
+    multi_process: ClassVar[bool] = False
+
+    #: False when what is kept is gone with the process.
+    durable: ClassVar[bool] = True
+
+    #: The locks of those who drive runs of this store, where they lie beside its file; None: below `paths.data`.
+    owners: Owners | None = None
+
+    # ---------------------------------------------------------------- the six
+
+    @abstractmethod
+    def save_run(self, run: RunRecord) -> str:
+        """Insert or replace a run by `run_id`; returns it."""
+
+    @abstractmethod
+    def save_step(self, step: StepRecord) -> None:
+        """Insert or replace a step by (`run_id`, `step_index`)."""
+
+    @abstractmethod
+    def load_run(self, run_id: str) -> RunRecord | None:
+        """The whole run, or None."""
+
+    @abstractmethod
+    def load_steps(self, run_id: str) -> list[StepRecord]:
+        """Every step of a run in the order of `step_index`."""
+
+    @abstractmethod
+    def list_runs(
+        self, *, status: RunStatus | None = None, blueprint: str | None = None, limit: int = 50
+    ) -> list[RunRecord]:
+        """Runs, newest first."""
+
+    @abstractmethod
+    def delete_run(self, run_id: str) -> None:
+        """Remove a run and its steps; a run that is not there is no error."""
+
+    # ---------------------------------------------------------------- the beginning and the end of a run
+
+    def create_run(self, run: RunRecord) -> None:
+        """Add a new run, synced to disk; raises `RunExists` when the id is taken, or a deleted run had it."""
+        with defaults_lock:
+            if self.load_run(run.run_id) is not None:
+                raise is_there(run.run_id)
+            if self.load_tombstone(run.run_id) is not None:
+                raise was_deleted(run.run_id)
+            self.save_run(run)
+
+    def bury_run(self, run_id: str, tombstone: Tombstone) -> None:
+        """Delete a run and, where the backend can, leave `tombstone`. Raises RefusedError when it has not ended."""
+        with defaults_lock:
+            run = self.load_summary(run_id)
+            if run is not None and not run.status.ended:
+                raise goes_on(run_id)
+            self.delete_run(run_id)
+
+    def load_tombstone(self, run_id: str) -> Tombstone | None:
+        """What is left of a deleted run (its whole id is needed), or None."""
+        return None
+
+    # ---------------------------------------------------------------- parts of a run
+
+    def load_summary(self, run_id: str) -> RunRecord | None:
+        """The run without its wide columns (snapshot, data, context, gates, events): what a refresh needs."""
+        return self.load_run(run_id)
+
+    def load_step(self, run_id: str, step_index: int) -> StepRecord | None:
+        """One step, or None."""
+        return next((step for step in self.load_steps(run_id) if step.step_index == step_index), None)
+
+    def step_summaries(self, run_id: str, *, after: int = -1, limit: int | None = None) -> list[StepRecord]:
+        """Steps beyond index `after` without their wide columns (changes' values, traceback, config, snapshot, logs).
+
+        `output_keys` says what each changed.
+        """
+        steps = [step for step in self.load_steps(run_id) if step.step_index > after]
+        return steps if limit is None else steps[:limit]
+
+    def load_events(self, run_id: str) -> list[Event]:
+        """The run's activity, oldest first."""
+        run = self.load_run(run_id)
+        return list(run.events) if run else []
+
+    def load_context(self, run_id: str) -> dict[str, bytes]:
+        """The committed context: initial data with every step's changes folded in, encoded values by key."""
+        return fold(self.load_inputs(run_id), self.load_steps(run_id))
+
+    def load_values(self, run_id: str, keys: Collection[str]) -> dict[str, bytes]:
+        """The encoded values of the committed context at these keys; keys that are not set are left out."""
+        context = self.load_context(run_id)
+        return {key: context[key] for key in keys if key in context}
+
+    def load_inputs(self, run_id: str) -> dict[str, bytes]:
+        """What a run was given, encoded values by key; empty for a run that is not there."""
+        run = self.load_run(run_id)
+        return {} if run is None else {key: codec.encode(value) for key, value in run.initial_data.items()}
+
+    def load_definition(self, run_id: str) -> str:
+        """The stored definition of a run as JSON text (`codec.to_jsonable`); empty for a run that is not there."""
+        run = self.load_run(run_id)
+        return "" if run is None else json.dumps(codec.to_jsonable(run.blueprint_snapshot))
+
+    # ---------------------------------------------------------------- requests that may come twice
+
+    def load_request(self, key: str) -> tuple[str, bytes] | None:
+        """The digest and the answer that an idempotency key was kept with within the last day, or None."""
+        with defaults_lock:
+            kept = self._requests().get(key)
+            return None if kept is None or kept[0] < a_day_ago() else kept[1:]
+
+    def keep_request(self, key: str, digest: str, answer: bytes) -> None:
+        """Remember for a day how a request was answered; the first answer under a key counts."""
+        with defaults_lock:
+            kept = self._requests()
+            for old in [one for one, (at, _, _) in kept.items() if at < a_day_ago()]:
+                del kept[old]
+            kept.setdefault(key, (utcnow_iso(), digest, answer))
+
+    def forget_request(self, key: str, digest: str) -> None:
+        """Forget what is kept under `key`, if it is of the request with this digest."""
+        with defaults_lock:
+            kept = self._requests()
+            if key in kept and kept[key][1] == digest:
+                del kept[key]
+
+    def _requests(self) -> dict[str, tuple[str, str, bytes]]:
+        kept: dict[str, tuple[str, str, bytes]] = self.__dict__.setdefault("_kept_requests", {})
+        return kept
+
+    def close(self) -> None:  # noqa: B027 (most backends have nothing to close)
+        """Release files and connections; calling it twice is no error."""

@@ -1,0 +1,88 @@
+"""What the roles of the SQLite store share: the file, and how its rows become records."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from neurocore import files
+from neurocore.persistence import rows
+from neurocore.persistence.database import Database
+from neurocore.persistence.inserts import execute
+from neurocore.persistence.owners import Owners
+from neurocore.persistence.projections import claim_lost, refuse_if_held, unfinished
+from neurocore.persistence.records import GateRecord, RunRecord
+from neurocore.persistence.troubles import Damaged, TranslateErrors
+
+_Q = rows.queries()
+_Made = TypeVar("_Made")
+
+
+class SQLiteBase:
+    """The file of a store."""
+
+    def __init__(
+        self, path: Path | str, *, durability: str = "normal", data_dir: Path | None = None, mode: int = files.PRIVATE
+    ) -> None:
+        self.path = Path(path)
+        self.mode = mode
+        beside = Path(os.path.realpath(path)).parent
+        older = [folder / "owners" for folder in (data_dir or beside, beside)]
+        self._db = Database(self.path, durability=durability, older=older, mode=mode)
+        self.owners: Owners | None = Owners.beside(self.path)
+        self._places: dict[str, int] = {}
+
+    @property
+    def database(self) -> Database:
+        """The file, for those who look after it."""
+        return self._db
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _made(self, make: Callable[..., _Made], *given: Any) -> _Made:
+        """What `make` makes of rows. Raises StoreError for one that nothing of ours has written."""
+        with TranslateErrors(self._db.path):
+            try:
+                return make(*given)
+            except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, msgspec.MsgspecError) as error:
+                raise Damaged(str(error)) from error
+
+    def _runs(self, found: list[sqlite3.Row]) -> list[RunRecord]:
+        return self._made(lambda: list(map(self._run_of, found)))
+
+    def _run_of(self, row: sqlite3.Row) -> RunRecord:
+        """A narrow run; where nothing can be written into a copy, what is unfinished stands still all the same."""
+        run = rows.run_of(row)
+        if self._db.copy is not None and run.held is None and unfinished(run):
+            run.held = self._db.copy
+        return run
+
+    def _gates(self, run_id: str, *, narrow: bool = False) -> list[GateRecord]:
+        found = self._db.rows(_Q["load_gates_narrow" if narrow else "load_gates"], (run_id,))
+        return self._made(rows.gates_of, found)
+
+    def _place(self, connection: sqlite3.Connection, run: RunRecord) -> int:
+        """The row number of a run that is being driven; every use of it names the run's id as well."""
+        place = self._places.get(run.run_id)
+        if place is None:
+            found = connection.execute(_Q["find_run"], (run.run_id,)).fetchone()
+            if found is None:
+                raise claim_lost(run.run_id)
+            if len(self._places) > 10_000:
+                self._places.clear()
+            place = self._places[run.run_id] = found["run"]
+        return place
+
+
+def refuse_held(connection: sqlite3.Connection, run_id: str) -> None:
+    """Raise RunHeld for a run that stands still; call it within a transaction."""
+    found = execute(connection, "find_run", (run_id,)).fetchone()
+    if found is not None:
+        refuse_if_held(run_id, found["held"])

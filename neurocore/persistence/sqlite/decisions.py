@@ -1,0 +1,72 @@
+"""Gates and answers of a run in SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from neurocore.persistence import rows
+from neurocore.persistence.contract.decisions import Decisions
+from neurocore.persistence.inserts import execute, write_step
+from neurocore.persistence.projections import refuse_if_held
+from neurocore.persistence.records import Answer, Event, GateRecord, StepRecord, utcnow_iso
+from neurocore.persistence.sqlite.base import SQLiteBase
+
+_Q = rows.queries()
+
+
+class SQLiteDecisions(SQLiteBase, Decisions):
+    """Decide gates, each in one transaction."""
+
+    def answer_gate(self, run_id: str, answer: Answer, *, event: Event, digest: str) -> Answer | None:
+        """Let one answer take effect (promise 4); None, and nothing changed, when the occurrence is not open so."""
+        at = rows.micros(answer.at)
+        with self._db.write(sync=True) as connection:
+            found = execute(connection, "find_run", (run_id,)).fetchone()
+            if found is None:
+                return None
+            refuse_if_held(run_id, found["held"])
+            place = found["run"]
+            key = (place, answer.node_id, answer.visit)
+            if execute(connection, "decide_gate", (at, answer.by, *key, digest)).rowcount != 1:
+                return None
+            last = connection.execute(_Q["last_answer"], (place,)).fetchone()
+            sealed = answer.sealed(run_id, last["hash"] if last is not None else "")
+            execute(connection, "insert_answer", rows.answer_row(place, sealed))
+            execute(connection, "owe_decision", (at, place))
+            execute(connection, "insert_event", rows.event_row(place, event))
+            return sealed
+
+    def replace_gate(
+        self, run_id: str, old: GateRecord, new: GateRecord, *steps: StepRecord, event: Event, expected_epoch: int
+    ) -> bool:
+        """Void an open occurrence of a suspended run and open another; False when it, or the run, has changed."""
+        with self._db.write(sync=True) as connection:
+            found = execute(connection, "find_suspended_run", (run_id, expected_epoch)).fetchone()
+            if found is None:
+                return False
+            place = found["run"]
+            at = rows.micros(old.closed_at or utcnow_iso())
+            if execute(connection, "void_gate", (at, old.void_reason, place, old.node_id, old.visit)).rowcount != 1:
+                return False
+            execute(connection, "upsert_gate", rows.gate_row(place, new))
+            for step in steps:
+                write_step(connection, place, step)
+            execute(connection, "insert_event", rows.event_row(place, event))
+            execute(connection, "touch", (place,))
+            return True
+
+    def load_gates(self, run_id: str, *, narrow: bool = False) -> list[GateRecord]:
+        """The run's gate occurrences with their answers."""
+        return self._gates(run_id, narrow=narrow)
+
+    def load_gate(self, run_id: str, node_id: str, visit: int) -> GateRecord | None:
+        """One gate occurrence with its answers."""
+        with self._db.snapshot():
+            row = self._db.row(_Q["load_gate"], (run_id, node_id, visit))
+            return None if row is None else self._gate(row)
+
+    def _gate(self, row: sqlite3.Row) -> GateRecord:
+        gate = self._made(rows.gate_of, row)
+        answers = self._db.rows(_Q["gate_answers"], (row["run"], row["node_id"], row["visit"]))
+        gate.answers = [self._made(rows.answer_of, answer) for answer in answers]
+        return gate

@@ -1,0 +1,245 @@
+"""Lists over all runs in SQLite: pages by key, searches, gates, counts."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import product
+from typing import Any
+
+from neurocore.forms import spellings
+from neurocore.persistence import rows
+from neurocore.persistence.contract.lists import Lists
+from neurocore.persistence.projections import search_key, single_filters, summed
+from neurocore.persistence.records import (
+    DayCount,
+    GateEntry,
+    GateStatus,
+    RunFilter,
+    RunPage,
+    RunRecord,
+    RunStatus,
+)
+from neurocore.persistence.sqlite.cursors import cursor, gate_key, gate_place, key, place
+from neurocore.persistence.sqlite.decisions import SQLiteDecisions
+
+_Q = rows.queries()
+_DAY = 86_400_000_000
+_END = "\U0010ffff"
+#: How many runs of a list a search looks at before it asks the indexes of titles and ids, and how few titles are found
+#: and sorted as quickly by these; first where other filters ask for the whole rows, then where the indexes have all.
+_WINDOW, _WIDE_WINDOW = 1_500, 8_000
+_FEW, _MANY = 500, 4_000
+
+#: What a filter says in SQL; the only pieces a WHERE is put together from.
+_FILTERS: dict[str, str] = {
+    "status": "r.status = :status",
+    "blueprint": "r.blueprint_name = :blueprint",
+    "since": "r.created_at >= :since",
+    "until": "r.created_at < :until",
+    "tag": "t.tag = :tag",
+    "tag_of_run": "EXISTS (SELECT 1 FROM run_tags AS t WHERE t.run = r.run AND t.tag = :tag)",
+    "started_by": "r.started_by = :started_by",
+    "waiting": "r.open_gates > 0 AND r.held IS NULL",
+    "before": "(r.created_at, r.run) < (:created_at, :run)",
+    "after": "(r.created_at, r.run) > (:created_at, :run)",
+    "before_tagged": "(t.created_at, t.run) < (:created_at, :run)",
+    "after_tagged": "(t.created_at, t.run) > (:created_at, :run)",
+}
+_GATE_FILTERS: dict[str, str] = {
+    "open": "g.status = 'open' AND r.held IS NULL",
+    "closed": "g.closed_at IS NOT NULL AND g.status = :status",
+    "blueprint": "g.blueprint_name = :blueprint",
+    "by": "g.decided_by = :by",
+    "before": "g.closed_at < :before",
+    "after_open": "(g.opened_at, g.run, g.node_id, g.visit) > (:at, :run, :node_id, :visit)",
+    "after_closed": "(g.closed_at, g.run, g.node_id, g.visit) < (:at, :run, :node_id, :visit)",
+}
+_GATE_ORDERS = {
+    "open": "g.opened_at, g.run, g.node_id, g.visit",
+    "closed": "g.closed_at DESC, g.run DESC, g.node_id DESC, g.visit DESC",
+}
+
+
+class SQLiteLists(SQLiteDecisions, Lists):
+    """List, find and count, each by an index."""
+
+    def list_runs(
+        self, *, status: RunStatus | None = None, blueprint: str | None = None, limit: int = 50
+    ) -> list[RunRecord]:
+        """Narrow runs, newest first."""
+        wanted = RunFilter(status=(status,) if status else (), blueprint=blueprint)
+        return self.page_runs(wanted, limit=limit).runs
+
+    def page_runs(
+        self, filter: RunFilter | None = None, *, before: str | None = None, after: str | None = None, limit: int = 50
+    ) -> RunPage:
+        """One page by key: (created_at, run), newest first. Raises InputError for a cursor that no page gave."""
+        wanted = filter or RunFilter()
+        if after is not None:
+            before = None
+        found: list[sqlite3.Row] = []
+        singles = single_filters(wanted)
+        for one in singles:  # each by its own index, then merged: an IN would have to sort all that it finds
+            found += self._keyed(one, before, after, limit + 1)
+        if len(singles) > 1:  # a run may have a tag in two forms
+            found = list({place(row): row for row in found}.values())
+        found.sort(key=place, reverse=after is None)
+        more = len(found) > limit
+        found = found[:limit]
+        if after is not None:
+            found.reverse()
+        if not found:
+            return RunPage(runs=[])
+        first, last = cursor(found[0]), cursor(found[-1])
+        older = more if after is None else True
+        newer = more if after is not None else before is not None
+        return RunPage(
+            runs=self._runs(found),
+            older=last if older else None,
+            newer=first if newer else None,
+        )
+
+    def _keyed(self, wanted: RunFilter, before: str | None, after: str | None, limit: int) -> list[sqlite3.Row]:
+        """Rows of one list (one status at most) from a key on, in the order of reading."""
+        if wanted.waiting and self._db.copy is not None:
+            return []
+        asked = _asked(wanted)
+        order = "DESC"
+        values: dict[str, Any] = {**asked, "limit": limit}
+        cursor = after if after is not None else before
+        if cursor is not None:
+            name = "after" if after is not None else "before"
+            values |= key(name, cursor)
+            asked[name] = None
+            order = "ASC" if after is not None else "DESC"
+        if wanted.text:
+            return self._search(wanted.text, asked, values, order)
+        if wanted.tag is not None:
+            names = [f"{name}_tagged" if name in ("before", "after") else name for name in asked]
+            return self._db.rows(_filled("page_tagged", [_FILTERS[name] for name in names], order), values)
+        return self._db.rows(_filled("page_runs", [_FILTERS[name] for name in asked], order), values)
+
+    def _search(self, text: str, asked: dict[str, Any], values: dict[str, Any], order: str) -> list[sqlite3.Row]:
+        """Titles and ids that begin with `text`: a common beginning is near, a rare one has few; both are quick."""
+        title = search_key(text)
+        filtered = bool(asked.keys() - {"before", "after"})
+        few = _FEW if filtered else _MANY
+        values = {
+            **values, "title": title, "title_end": title + _END, "id": text, "id_end": text + _END, "few": few,
+            "window": _WINDOW if filtered else _WIDE_WINDOW,
+        }  # fmt: skip
+        clauses = [_FILTERS["tag_of_run" if name == "tag" else name] for name in asked]
+        counted = self._db.row(_Q["begin_so"], values)
+        if counted is not None and counted[0] == few:
+            found = self._db.rows(_filled("search_near", clauses, order), values)
+            if len(found) == values["limit"]:
+                return found
+            looked_at = self._db.row(_filled("window", clauses, order), values)
+            if looked_at is not None and looked_at[0] < values["window"]:
+                return found  # that was the whole list
+        return self._db.rows(_filled("search_all", clauses, order), values)
+
+    def find_runs(self, prefix: str, *, limit: int = 10) -> list[str]:
+        """Ids that begin with `prefix`, by the index over ids."""
+        return [row["run_id"] for row in self._db.rows(_Q["find_runs"], (prefix, prefix + _END, limit))]
+
+    def failed_runs(self, *, since: str, limit: int = 50) -> list[RunRecord]:
+        """What failed last, by the index of when it ended."""
+        return self._runs(self._db.rows(_Q["failed_runs"], (rows.micros(since), limit)))
+
+    def list_gates(
+        self,
+        *,
+        status: tuple[GateStatus, ...] = (GateStatus.OPEN,),
+        blueprint: str | None = None,
+        by: str | None = None,
+        before: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
+        narrow: bool = False,
+    ) -> list[GateEntry]:
+        """Gate occurrences over all runs, by the index of their order."""
+        order = "open" if GateStatus.OPEN in status else "closed"
+        values: dict[str, Any] = {
+            "blueprint": blueprint, "by": by, "before": None if before is None else rows.micros(before), "limit": limit,
+        }  # fmt: skip
+        asked = [_GATE_FILTERS[name] for name in ("blueprint", "by", "before") if values[name] is not None]
+        if after is not None:
+            values |= gate_key(after)
+            asked.append(_GATE_FILTERS[f"after_{order}"])
+        found: list[sqlite3.Row] = []
+        for one in dict.fromkeys(status):
+            if one is GateStatus.OPEN and self._db.copy is not None:
+                continue
+            kind = _GATE_FILTERS["open" if one is GateStatus.OPEN else "closed"]
+            sql = _filled("list_gates_narrow" if narrow else "list_gates", [kind, *asked], _GATE_ORDERS[order])
+            for name, who in product(spellings(blueprint), spellings(by)):
+                found += self._db.rows(sql, {**values, "status": one.value, "blueprint": name, "by": who})
+        found.sort(key=lambda row: gate_place(row, order), reverse=order == "closed")
+        return [entry for row in found[:limit] if (entry := self._entry(row, order)) is not None]
+
+    def _entry(self, row: sqlite3.Row, order: str) -> GateEntry | None:
+        run = self.load_summary(row["run_id"])
+        gate, at = self._gate(row), row["opened_at" if order == "open" else "closed_at"]
+        cursor = f"{at:x}-{row['run']:x}-{row['visit']:x}-{row['node_id']}"
+        return None if run is None else GateEntry(run=run, gate=gate, cursor=cursor)
+
+    def count_open_gates(self) -> int:
+        """How many gates and inputs wait for a person."""
+        row = self._db.row(_Q["count_open_gates"]) if self._db.copy is None else None
+        return int(row[0]) if row is not None else 0
+
+    def count_held_runs(self) -> int:
+        """How many runs stand still, by their index."""
+        row = self._db.row(_Q["count_held_runs"], (self._db.copy is not None,))
+        return int(row[0]) if row is not None else 0
+
+    def status_counts(self, *, blueprint: str | None = None) -> dict[RunStatus, int]:
+        """How many runs are in each status."""
+        if blueprint is None:
+            found = self._db.rows(_Q["status_counts"])
+        else:
+            names = spellings(blueprint)
+            found = [row for one in names for row in self._db.rows(_Q["status_counts_of_blueprint"], (one,))]
+        counts = Counter[RunStatus]()
+        for status, count in found:
+            counts[self._made(RunStatus, status)] += count
+        return dict(counts)
+
+    def blueprint_counts(self, *, status: RunStatus | None = None) -> dict[str, int]:
+        """How many runs each blueprint has."""
+        return {row[0]: row[1] for row in self._db.rows(_Q["blueprint_counts"], (status, status))}
+
+    def day_counts(self, *, since: str, blueprint: str | None = None) -> list[DayCount]:
+        """Runs by the day they started and by status."""
+        first = rows.micros(f"{since[:10]}T00:00:00+00:00") // _DAY
+        names = spellings(blueprint)
+        found = [row for one in names for row in self._db.rows(_Q["day_counts"], (first, one, one))]
+        return summed(self._made(lambda: list(map(rows.day_of, found))))
+
+
+def _asked(wanted: RunFilter) -> dict[str, Any]:
+    """The filters that are given, by name, with their values."""
+    given = {
+        "status": wanted.status[0].value if wanted.status else None,
+        "blueprint": wanted.blueprint,
+        "since": None if wanted.since is None else rows.micros(wanted.since),
+        "until": None if wanted.until is None else rows.micros(wanted.until),
+        "tag": wanted.tag,
+        "started_by": wanted.started_by,
+        "waiting": wanted.waiting or None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+@lru_cache(maxsize=256)
+def _sql(name: str, clauses: tuple[str, ...], order: str) -> str:
+    return _Q[name].replace("{filters}", " AND ".join(clauses) or "TRUE").replace("{order}", order)
+
+
+def _filled(name: str, clauses: Sequence[str], order: str) -> str:
+    """A named query with pieces of the tables above in its places."""
+    return _sql(name, tuple(clauses), order)

@@ -1,0 +1,190 @@
+"""Runs and their steps in SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection
+
+from neurocore.errors import RunNotFound
+from neurocore.persistence import rows
+from neurocore.persistence.contract.runs import Runs
+from neurocore.persistence.folding import changes
+from neurocore.persistence.inserts import blueprint_of, execute, insert_belongings, insert_run, write_step
+from neurocore.persistence.projections import complete, goes_on, is_there, was_deleted
+from neurocore.persistence.records import (
+    Event,
+    LogLine,
+    RunRecord,
+    StepRecord,
+    Tombstone,
+    a_day_ago,
+    utcnow_iso,
+)
+from neurocore.persistence.sqlite.base import SQLiteBase
+
+_Q = rows.queries()
+
+
+class SQLiteRuns(SQLiteBase, Runs):
+    """Keep runs with their steps."""
+
+    def save_run(self, run: RunRecord) -> str:
+        """Insert or replace a run with its gates, answers and activity; its version is raised."""
+        with self._db.write(sync=True) as connection:
+            found = connection.execute(_Q["find_run"], (run.run_id,)).fetchone()
+            if found is None:
+                insert_run(connection, run)
+            else:
+                place = found["run"]
+                execute(connection, "update_run", (*rows.run_row(run, blueprint_of(connection, run)), place))
+                execute(connection, "delete_tags", (place,))
+                execute(connection, "delete_events", (place,))
+                insert_belongings(connection, place, run)
+        return run.run_id
+
+    def save_step(self, step: StepRecord) -> None:
+        """Insert or replace a step. Raises RunNotFound when there is no such run."""
+        with self._db.write() as connection:
+            found = execute(connection, "find_run", (step.run_id,)).fetchone()
+            if found is None:
+                raise RunNotFound(f"There is no run {step.run_id} that a step could belong to.", run_id=step.run_id)
+            write_step(connection, found["run"], step)
+
+    def delete_run(self, run_id: str) -> None:
+        """Remove a run and all that belongs to it."""
+        with self._db.write(sync=True) as connection:
+            execute(connection, "delete_run", (run_id,))
+            self._places.pop(run_id, None)
+
+    def load_run(self, run_id: str) -> RunRecord | None:
+        """The whole run: definition, data, folded context, gates with answers, activity."""
+        with self._db.snapshot():
+            row = self._db.row(_Q["load_run"], (run_id,))
+            if row is None:
+                return None
+            run = self._made(rows.widen, self._made(self._run_of, row), row)
+            run.gates, run.events = self._gates(run_id), self.load_events(run_id)
+            return complete(run, self._load_steps(run_id))
+
+    def load_steps(self, run_id: str) -> list[StepRecord]:
+        """Every step with what it logged."""
+        with self._db.snapshot():
+            steps = self._load_steps(run_id)
+            by_index = {step.step_index: step for step in steps}
+            for row in self._db.rows(_Q["load_logs"], (run_id,)):
+                by_index[row["step_index"]].logs.append(self._made(rows.log_of, row))
+            return steps
+
+    def _load_steps(self, run_id: str) -> list[StepRecord]:
+        found = self._db.rows(_Q["load_steps"], (run_id,))
+        return self._made(lambda: [rows.widen_step(rows.step_of(run_id, row), row) for row in found])
+
+    # ---------------------------------------------------------------- the beginning and the end of a run
+
+    def create_run(self, run: RunRecord) -> None:
+        """Add a new run, synced to disk, in one commit with others that begin at the same time.
+
+        Raises RunExists when the id is taken, or a deleted run had it.
+        """
+
+        def create(connection: sqlite3.Connection) -> None:
+            if execute(connection, "find_run", (run.run_id,)).fetchone() is not None:
+                raise is_there(run.run_id)
+            if execute(connection, "load_tombstone", (run.run_id,)).fetchone() is not None:
+                raise was_deleted(run.run_id)
+            insert_run(connection, run)
+
+        self._db.together.write(create)
+
+    def bury_run(self, run_id: str, tombstone: Tombstone) -> None:
+        """Delete a run that has ended and leave its tombstone, in one transaction."""
+        with self._db.write(sync=True) as connection:
+            found = connection.execute(_Q["find_run"], (run_id,)).fetchone()
+            if found is not None and connection.execute(_Q["ended_run"], (run_id,)).fetchone() is None:
+                raise goes_on(run_id)
+            self.bury_within(connection, run_id, tombstone)
+
+    def bury_within(self, connection: sqlite3.Connection, run_id: str, tombstone: Tombstone) -> None:
+        """`bury_run` as a part of the caller's transaction, which may bury many."""
+        values = (run_id, tombstone.blueprint_name, tombstone.deleted_at, tombstone.deleted_by, tombstone.last_hash)
+        execute(connection, "insert_tombstone", values)
+        execute(connection, "delete_run", (run_id,))
+        self._places.pop(run_id, None)
+
+    def load_tombstone(self, run_id: str) -> Tombstone | None:
+        """What is left of a deleted run."""
+        row = self._db.row(_Q["load_tombstone"], (run_id,))
+        return None if row is None else Tombstone(**dict(row))
+
+    # ---------------------------------------------------------------- parts of a run
+
+    def load_summary(self, run_id: str) -> RunRecord | None:
+        """The run's row alone."""
+        row = self._db.row(_Q["load_summary"], (run_id,))
+        return None if row is None else self._made(self._run_of, row)
+
+    def load_step(self, run_id: str, step_index: int) -> StepRecord | None:
+        """One step with what it logged."""
+        with self._db.snapshot():
+            row = self._db.row(_Q["load_step"], (run_id, step_index))
+            if row is None:
+                return None
+            step = self._made(rows.widen_step, self._made(rows.step_of, run_id, row), row)
+            step.logs = self.load_logs(run_id, step_index)
+            return step
+
+    def load_logs(self, run_id: str, step_index: int) -> list[LogLine]:
+        """What one step logged."""
+        return [self._made(rows.log_of, row) for row in self._db.rows(_Q["load_step_logs"], (run_id, step_index))]
+
+    def step_summaries(self, run_id: str, *, after: int = -1, limit: int | None = None) -> list[StepRecord]:
+        """Steps beyond an index without their wide columns."""
+        found = self._db.rows(_Q["step_summaries"], (run_id, after, -1 if limit is None else limit))
+        return self._made(lambda: [rows.step_of(run_id, row) for row in found])
+
+    def load_events(self, run_id: str) -> list[Event]:
+        """The run's activity."""
+        found = self._db.rows(_Q["load_events"], (run_id,))
+        return self._made(lambda: [rows.event_of(row) for row in found])
+
+    def load_context(self, run_id: str) -> dict[str, bytes]:
+        """The committed context, encoded values by key; nothing is decoded on the way."""
+        return self._made(rows.fold_changes, changes(self._db, run_id))
+
+    def load_values(self, run_id: str, keys: Collection[str]) -> dict[str, bytes]:
+        """Some values of the committed context; changes in which no key's name stands are not even unpacked."""
+        wanted = frozenset(keys)
+        if not wanted:
+            return {}
+        names = [key.encode("utf-8", "surrogatepass") for key in wanted]
+        touching = (row for row in changes(self._db, run_id) if any(name in row[1] for name in names))
+        context = self._made(rows.fold_changes, touching)
+        return {key: data for key, data in context.items() if key in wanted}
+
+    def load_inputs(self, run_id: str) -> dict[str, bytes]:
+        """What a run was given, encoded values by key."""
+        row = self._db.row(_Q["load_initial_data"], (run_id,))
+        return {} if row is None else dict(self._made(rows.initial_of, row["initial_data"]))
+
+    def load_definition(self, run_id: str) -> str:
+        """The stored definition of a run."""
+        row = self._db.row(_Q["load_definition"], (run_id,))
+        return "" if row is None else str(row["definition"])
+
+    # ---------------------------------------------------------------- requests that may come twice
+
+    def load_request(self, key: str) -> tuple[str, bytes] | None:
+        """What an idempotency key was answered with, within the last day."""
+        row = self._db.row(_Q["load_request"], (key, rows.micros(a_day_ago())))
+        return None if row is None else (row["digest"], row["answer"])
+
+    def keep_request(self, key: str, digest: str, answer: bytes) -> None:
+        """Remember for a day how a request was answered; the first answer under a key counts."""
+        with self._db.write() as connection:
+            execute(connection, "forget_requests", (rows.micros(a_day_ago()),))
+            execute(connection, "keep_request", (key, rows.micros(utcnow_iso()), digest, answer))
+
+    def forget_request(self, key: str, digest: str) -> None:
+        """Forget what is kept under `key`, if it is of the request with this digest."""
+        with self._db.write() as connection:
+            execute(connection, "forget_request", (key, digest))
