@@ -44,7 +44,7 @@ def test_the_extras_are_there():
 
 def test_the_core_needs_neither_flask_nor_anything_of_the_examples():
     core = {Requirement(line).name.lower() for line in OURS.requires or () if "extra ==" not in line}
-    assert core == {"click", "jinja2", "jsonschema", "msgspec", "pyyaml", "rich"}
+    assert core == {"click", "jinja2", "jsonschema", "msgspec", "python-dotenv", "pyyaml", "rich"}
 
 
 def test_every_entry_point_can_be_loaded():
