@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -97,15 +97,22 @@ def compare_runs(
     )
 
 
+NodeVisit = tuple[str, int]
+
+
+def paired(
+    first: Iterable[StepRecord], second: Iterable[StepRecord]
+) -> dict[NodeVisit, tuple[StepRecord | None, StepRecord | None]]:
+    """Return the last attempt of each visit in both runs, by (node, visit), in the order of the first run."""
+    one, other = ({(form(step.node_id or step.component), step.visit): step for step in run} for run in (first, second))
+    return {visit: (one.get(visit), other.get(visit)) for visit in [*one, *(key for key in other if key not in one)]}
+
+
 def _pairs(work: Work, most: int, first: list[StepRecord], second: list[StepRecord]) -> list[StepPair]:
-    """The last attempt of each visit in both runs, in the order of the first run."""
-    mine = {(form(step.node_id), step.visit): step for step in first}
-    theirs = {(form(step.node_id), step.visit): step for step in second}
     pairs = []
-    for key in [*mine, *(key for key in theirs if key not in mine)]:
-        one, other = mine.get(key), theirs.get(key)
+    for (node, visit), (one, other) in paired(first, second).items():
         found = compare(*_outputs(one, other), work=work, most=most) if one is not None and other is not None else []
-        pairs.append(StepPair(node_id=key[0], visit=key[1], first=one, second=other, differences=found))
+        pairs.append(StepPair(node_id=node, visit=visit, first=one, second=other, differences=found))
     return pairs
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import islice
 
 from msgspec import Struct
 
 from neurocore.differences import Work
-from neurocore.forms import form
+from neurocore.gates.compare import NodeVisit, paired
 from neurocore.persistence.records import RunRecord, StepRecord
 from webapp.html import diff
 from webapp.runs.run_page import RunPage
 from webapp.runs.run_state import Standing, standing
-from webapp.runs.steps import decoded
+from webapp.runs.steps import LARGEST_COMPARED, decoded
 from webapp.services import Services
 
-#: Keys whose two values are larger than this together are told by size only.
-LARGEST_COMPARED = 2_000_000
 MOST_STEPS = 500
 
 
@@ -81,36 +80,25 @@ class Comparing:
     @cached_property
     def steps(self) -> list[Pair]:
         """The nodes' visits of both, in the order of the first run, then what only the second has."""
-        first, second = self._last_attempts
-        return [self._pair(place, first.get(place), second.get(place)) for place in self._places[:MOST_STEPS]]
+        return [self._pair(*visit, *steps) for visit, steps in islice(self._visits.items(), MOST_STEPS)]
 
     @property
     def left_out(self) -> int:
         """How many visits are not among the steps."""
-        return max(0, len(self._places) - MOST_STEPS)
+        return max(0, len(self._visits) - MOST_STEPS)
 
     @cached_property
-    def _places(self) -> list[tuple[str, int]]:
-        first, second = self._last_attempts
-        return list(dict.fromkeys([*first, *second]))
+    def _visits(self) -> dict[NodeVisit, tuple[StepRecord | None, StepRecord | None]]:
+        return paired(*(self._store.load_steps(run.run_id) for run in self.runs))
 
-    @cached_property
-    def _last_attempts(self) -> tuple[dict[tuple[str, int], StepRecord], dict[tuple[str, int], StepRecord]]:
-        first, second = self.runs
-        return self._last(first), self._last(second)
-
-    def _last(self, run: RunRecord) -> dict[tuple[str, int], StepRecord]:
-        steps = self._store.load_steps(run.run_id)
-        return {(form(step.node_id or step.component), step.visit): step for step in steps}
-
-    def _pair(self, place: tuple[str, int], first: StepRecord | None, second: StepRecord | None) -> Pair:
+    def _pair(self, node: str, visit: int, first: StepRecord | None, second: StepRecord | None) -> Pair:
         differences: list[diff.Change] = []
         if first is not None and second is not None:
             before, after = first.changes.set, second.changes.set
             for key in dict.fromkeys([*before, *after]):
                 if before.get(key) != after.get(key) and key not in ("approval", "approvals"):
                     differences += _of_key(key, before.get(key), after.get(key), self._work)
-        return Pair(node_id=place[0], visit=place[1], first=first, second=second, differences=differences)
+        return Pair(node_id=node, visit=visit, first=first, second=second, differences=differences)
 
 
 def _of_key(key: str, before: bytes | None, after: bytes | None, work: Work) -> list[diff.Change]:
