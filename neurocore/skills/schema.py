@@ -87,6 +87,7 @@ def _plainly_fits(schema: Any, value: Any) -> bool:
             isinstance(properties, Mapping)
             and isinstance(required, list)
             and all(name in value for name in required)
+            and (others is not False or all(key in properties for key in value))  # a reference makes no key known
             and all(
                 isinstance(key, str) and _plainly_fits(properties.get(key, others), one) for key, one in value.items()
             )
