@@ -198,7 +198,6 @@ def prune(
 
     Each leaves who deleted it, and when. One of --keep and --keep-last is needed.
     """
-    from neurocore.persistence import admin
     from neurocore.runs.delete import prune_runs
 
     if keep is None and not keep_last:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from neurocore.errors import StoreError
 from neurocore.access.actor import person
+from neurocore.errors import StoreError
 from neurocore.persistence import migrate
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.database import refuse_stale
