@@ -268,11 +268,11 @@ class _Reading:
         self.problems: list[Any] = []
 
     def dotenv(self, path: Path) -> dict[str, str]:
-        from neurocore.dotenv import parse_dotenv
-        from neurocore.yamlfile import Problem, read_file
-
         if not path.exists():
             return {}
+        from neurocore.dotenv import parse_dotenv  # python-dotenv takes some 8 ms to import
+        from neurocore.yamlfile import Problem, read_file
+
         text, problem = read_file(path)
         values, wrong = parse_dotenv(text or "")
         self.problems += [problem] if problem else []
