@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
-import tempfile
 import time
 from pathlib import Path
 
@@ -83,6 +81,8 @@ def _has_shrunk(connection: sqlite3.Connection, until: float) -> bool:
 
 def _refuse_without_room(path: Path, needed: int) -> None:
     """SQLite writes the whole file twice: into a temporary one, and from there into the log beside the history."""
+    import shutil
+
     needs: dict[int, tuple[Path, int]] = {}
     for folder in (Path(os.path.realpath(path)).parent, temporary_folder()):
         disk = folder.stat().st_dev
@@ -98,6 +98,8 @@ def _refuse_without_room(path: Path, needed: int) -> None:
 
 def temporary_folder() -> Path:
     """Where SQLite puts temporary files."""
+    import tempfile
+
     names = (os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"), "/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108
     for name in names:
         if name and Path(name).is_dir() and os.access(name, os.W_OK | os.X_OK):
