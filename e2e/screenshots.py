@@ -14,22 +14,19 @@ import shutil
 import struct
 import sys
 import tempfile
-import time
 import uuid
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from playwright.sync_api import sync_playwright
 
 from e2e.people import People, launch
 from e2e.site import Site
+from neurocore.clock import SYSTEM_CLOCK, Clock, Ids
 from neurocore.config import load_config
-from neurocore.persistence import RunStatus, build_run_store, records
+from neurocore.persistence import RunStatus, build_run_store
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 IMAGES = REPOSITORY / "docs" / "images"
@@ -74,15 +71,25 @@ PALETTE = """async (picture) => {
 }"""
 
 
-class Clock:
-    """The clock of the history (it stands in for `time` where records are written): slow by `behind`."""
+class SlowClock(Clock):
+    """A clock that is slow by `behind`: the time at which a batch was worked on."""
 
     behind = timedelta()
 
-    @classmethod
-    def time_ns(cls) -> int:
-        """Nanoseconds since 1970, as they were when a batch was worked on."""
-        return time.time_ns() - cls.behind // timedelta(microseconds=1) * 1000
+    def micros(self) -> int:
+        """The time as it was then."""
+        return super().micros() - self.behind // timedelta(microseconds=1)
+
+
+class SeededIds(Ids):
+    """Ids that are the same every time."""
+
+    def __init__(self) -> None:
+        self._random = random.Random(5)
+
+    def new(self) -> str:
+        """The next id."""
+        return uuid.UUID(int=self._random.getrandbits(128), version=4).hex
 
 
 def lay_out(project: Path) -> None:
@@ -102,34 +109,24 @@ def make_history(project: Path) -> None:
     spec.loader.exec_module(demo)
     demo.say = lambda text: None
 
-    class Spread(demo.Demo):  # type: ignore[misc]
-        def _start(self, batch: Any) -> None:
-            Clock.behind = STARTED[batch.name]
-            super()._start(batch)
-
-        def _answer(self, batch: Any, *, approved: bool) -> None:
-            Clock.behind = STARTED[batch.name] - ANSWERED_AFTER
-            super()._answer(batch, approved=approved)
-
     config = load_config(project)
     store = build_run_store(config)
     assert store is not None
-    with _made_to_measure():
-        Spread(config, store).make_history()
+    store.clock, store.ids = clock, _ = SlowClock(), SeededIds()
+
+    class Spread(demo.Demo):  # type: ignore[misc]
+        def _start(self, batch: Any) -> None:
+            clock.behind = STARTED[batch.name]
+            super()._start(batch)
+
+        def _answer(self, batch: Any, *, approved: bool) -> None:
+            clock.behind = STARTED[batch.name] - ANSWERED_AFTER
+            super()._answer(batch, approved=approved)
+
+    Spread(config, store).make_history()
     first = min(run.created_at for run in store.list_runs(limit=100))
     store.close()
-    assert first < records.a_day_ago(), "the history's clock was not asked"
-
-
-@contextmanager
-def _made_to_measure() -> Iterator[None]:
-    """The history's clock, and ids from a seed."""
-    seeded = random.Random(5)
-    with (
-        mock.patch.object(uuid, "uuid4", side_effect=lambda: uuid.UUID(int=seeded.getrandbits(128), version=4)),
-        mock.patch.object(records, "time", Clock),
-    ):
-        yield
+    assert first < SYSTEM_CLOCK.after(-86_400), "the history's clock was not asked"
 
 
 class Camera:

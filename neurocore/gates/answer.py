@@ -12,7 +12,7 @@ from neurocore.errors import AlreadyDecided, GateAmbiguous, GateChanged, InputEr
 from neurocore.forms import same
 from neurocore.gates import occurrence
 from neurocore.persistence.base import RunStore
-from neurocore.persistence.records import GateRecord, GateStatus, RunRecord, own_event, utcnow_iso
+from neurocore.persistence.records import GateRecord, GateStatus, RunRecord, own_event
 from neurocore.readable import visible
 
 MAX_NOTE = 10_000
@@ -113,7 +113,7 @@ def refuse_if_changed(run: RunRecord, gate: GateRecord, digest: str | None, stor
 
 def _replace(run: RunRecord, gate: GateRecord, now: GateRecord, store: RunStore) -> None:
     """Let a gate of a run that nobody drives ask anew; who drives a run does that with the next step."""
-    at = utcnow_iso()
+    at = store.clock.now()
     step = store.load_step(gate.run_id, gate.step_index)
     if step is None:
         return

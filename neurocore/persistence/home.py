@@ -9,8 +9,9 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from neurocore.clock import iso, utcnow_iso
 from neurocore.persistence import rows
-from neurocore.persistence.records import iso, own_event, utcnow_iso
+from neurocore.persistence.records import own_event
 
 _Q = rows.queries()
 
@@ -27,7 +28,7 @@ def settle(connection: sqlite3.Connection, path: Path) -> None:
     """Make this file the home of its history, within a transaction; in a copy, let what is unfinished stand still."""
     held = copy_of(connection, path)
     if held is not None:
-        event = own_event("held", {"because": held})
+        event = own_event("held", {"because": held}, at=utcnow_iso())
         places = connection.execute(_Q["hold_unfinished"], (held,)).fetchall()
         connection.executemany(_Q["insert_event"], [rows.event_row(place, event) for (place,) in places])
     connection.execute(_Q["set_home"], (_number(path),))

@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from neurocore import codec
+from neurocore.clock import utcnow_iso
 from neurocore.errors import StoreError
 from neurocore.persistence import legacy_flow, schema, seals
 from neurocore.persistence.inserts import insert_run, write_step
@@ -32,7 +33,6 @@ from neurocore.persistence.records import (
     RunStatus,
     StepRecord,
     StepStatus,
-    utcnow_iso,
 )
 from neurocore.secrets import looks_secret
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any, Self
 
 import msgspec
@@ -14,33 +11,13 @@ from msgspec import Struct, field
 
 from neurocore import codec, typed
 from neurocore.access.actor import Actor
+from neurocore.clock import utcnow_iso
 from neurocore.persistence import seals
 
 
 def storable(text: str) -> str:
     """The text with lone surrogates, which UTF-8 cannot hold, written as escapes; for words, never for values."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
-
-
-def utcnow_iso() -> str:
-    """The current time in UTC, ISO 8601 with microseconds, so that text sorts as time does."""
-    return iso(time.time_ns() // 1000)
-
-
-def iso(value: int) -> str:
-    """The ISO time of microseconds since 1970."""
-    second, rest = divmod(value, 1_000_000)
-    return f"{_to_the_second(second)}.{rest:06d}+00:00"
-
-
-@lru_cache(maxsize=4096)  # to write a date costs more than to read the row it stands in
-def _to_the_second(value: int) -> str:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=value)).isoformat()[:19]
-
-
-def a_day_ago() -> str:
-    """The time 24 hours back, as `utcnow_iso` writes it."""
-    return (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="microseconds")
 
 
 class RunStatus(StrEnum):
@@ -156,16 +133,16 @@ class Event(Struct, frozen=True, kw_only=True):
     data: dict[str, Any] = {}
 
 
-def event_of(actor: Actor, kind: str, data: dict[str, Any] | None = None, *, at: str | None = None) -> Event:
+def event_of(actor: Actor, kind: str, data: dict[str, Any] | None = None, *, at: str) -> Event:
     """An entry of what somebody did."""
     return Event(
-        at=at or utcnow_iso(), kind=kind, who=actor.label, known_by=actor.known_by.value, data=data or {}
+        at=at, kind=kind, who=actor.label, known_by=actor.known_by.value, data=data or {}
     )  # fmt: skip
 
 
-def own_event(kind: str, data: dict[str, Any], *, at: str | None = None) -> Event:
+def own_event(kind: str, data: dict[str, Any], *, at: str) -> Event:
     """An entry of the activity that nobody but NeuroCore itself made."""
-    return Event(at=at or utcnow_iso(), kind=kind, who="NeuroCore", known_by="system", data=data)
+    return Event(at=at, kind=kind, who="NeuroCore", known_by="system", data=data)
 
 
 class GatePolicy(Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from neurocore import codec, typed
+from neurocore.clock import iso
 from neurocore.persistence.projections import search_key
 from neurocore.persistence.records import (
     Answer,
@@ -31,7 +32,6 @@ from neurocore.persistence.records import (
     RunStatus,
     StepRecord,
     StepStatus,
-    iso,
     storable,
 )
 

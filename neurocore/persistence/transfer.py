@@ -11,11 +11,12 @@ import msgspec
 from msgspec import Struct, structs
 
 from neurocore import typed
+from neurocore.clock import utcnow_iso
 from neurocore.errors import CodecError, UsageError
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.contract.maintenance import Importer
 from neurocore.persistence.projections import unfinished
-from neurocore.persistence.records import RunRecord, StepRecord, Tombstone, own_event, utcnow_iso
+from neurocore.persistence.records import RunRecord, StepRecord, Tombstone, own_event
 
 FORMAT = "neurocore-history"
 

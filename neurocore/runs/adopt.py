@@ -23,4 +23,4 @@ def adopt_runs(
     require(who, Action.ADOPT)
     for run_id in run_ids or ():
         load_summary(run_id, run_store)
-    return run_store.adopt_runs(run_ids, event=event_of(who, "adopted"))
+    return run_store.adopt_runs(run_ids, event=event_of(who, "adopted", at=run_store.clock.now()))

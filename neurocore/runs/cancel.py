@@ -13,7 +13,7 @@ from neurocore.gates.answer import note_problem
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.owners import Life
 from neurocore.persistence.projections import cancelled, refuse_if_held
-from neurocore.persistence.records import Commit, GateStatus, RunRecord, RunStatus, event_of, utcnow_iso
+from neurocore.persistence.records import Commit, GateStatus, RunRecord, RunStatus, event_of
 from neurocore.runs.find import load_run, load_summary
 from neurocore.runtime.claim import driver_of, driving, owner_of_this_process
 
@@ -43,7 +43,7 @@ def cancel_run(
     if run.status.ended:
         raise _ended_already(run)
     require(who, Action.CANCEL, Resource(blueprint=run.blueprint_name, run_id=run_id))
-    event = event_of(who, "cancelled", {"note": note} if note else {})
+    event = event_of(who, "cancelled", {"note": note} if note else {}, at=run_store.clock.now())
     if not run_store.request_cancel(run_id, event=event):
         raise _ended_already(load_summary(run_id, run_store))
     configuration = config or load_config()
@@ -63,7 +63,7 @@ def _cancel_idle(seen: RunRecord, by: str, config: NeuroCoreConfig, store: RunSt
     epoch = store.claim(run_id, owner=owner, expected_epoch=seen.epoch, expected_owner=seen.owner)
     if epoch is None:
         return  # somebody began to drive it in this very moment, and will see the request
-    now = utcnow_iso()
+    now = store.clock.now()
     run.epoch, run.owner, run.owed, run.status = epoch, None, None, RunStatus.CANCELLED
     run.error, run.finished_at, run.updated_at = cancelled(by, store.load_events(run_id)), now, now
     run.current_nodes, run.suspended_at_node, run.suspension_reason = [], None, None

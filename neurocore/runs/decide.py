@@ -13,7 +13,7 @@ from neurocore.failpoints import failpoint
 from neurocore.gates.answer import check_form, choose, late_answer, refuse_if_changed
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.projections import refuse_if_held
-from neurocore.persistence.records import Answer, GateRecord, GateStatus, RunRecord, RunStatus, event_of, utcnow_iso
+from neurocore.persistence.records import Answer, GateRecord, GateStatus, RunRecord, RunStatus, event_of
 from neurocore.runs.find import load_summary
 from neurocore.runtime.claim import owner_label
 
@@ -96,7 +96,7 @@ def _answer(
     given = {"approved": approved, "by": actor.label, "note": note, **data} if gate.kind == "input" else data
     answer = Answer(
         node_id=gate.node_id, visit=gate.visit, approved=approved, by=actor.label, known_by=actor.known_by.value,
-        at=utcnow_iso(), note=note, digest=digest, data=given,
+        at=store.clock.now(), note=note, digest=digest, data=given,
     )  # fmt: skip
     return _record(run, gate, answer, actor, store)
 
@@ -110,7 +110,7 @@ def answer_input(
     approved = data.get("approved")
     answer = Answer(
         node_id=gate.node_id, visit=gate.visit, approved=approved if isinstance(approved, bool) else None,
-        by=actor.label, known_by=actor.known_by.value, at=utcnow_iso(), data=data,
+        by=actor.label, known_by=actor.known_by.value, at=store.clock.now(), data=data,
     )  # fmt: skip
     decision = _record(run, gate, answer, actor, store)
     if decision is None:

@@ -10,7 +10,7 @@ from neurocore.errors import RefusedError
 from neurocore.persistence import admin
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.projections import last_hash
-from neurocore.persistence.records import Tombstone, utcnow_iso
+from neurocore.persistence.records import Tombstone
 from neurocore.runs.find import load_summary
 
 
@@ -27,7 +27,7 @@ def delete_run(run_id: str, *, run_store: RunStore, by: str | None = None, actor
     tombstone = Tombstone(
         run_id=run_id,
         blueprint_name=run.blueprint_name,
-        deleted_at=utcnow_iso(),
+        deleted_at=run_store.clock.now(),
         deleted_by=who.label,
         last_hash=last_hash(run_store.load_gates(run_id)),
     )

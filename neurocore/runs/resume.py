@@ -69,7 +69,9 @@ def resume_blueprint(
         _answer_late(run, decided, resume_data, store, who)
     elif resume_data is not None:
         raise NotResumable(f"Run {run_id} does not wait for data; resume it without.")
-    event = resumed(who.label, who.known_by.value, resume_data, failed=run.status is RunStatus.FAILED)
+    event = resumed(
+        who.label, who.known_by.value, resume_data, failed=run.status is RunStatus.FAILED, at=store.clock.now()
+    )
     return drive_on(
         run_id, registry, neurocore_config, store, event=event, resume_data=data, blueprint=blueprint,
         take_over=take_over, on_event=on_event,

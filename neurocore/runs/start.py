@@ -97,7 +97,7 @@ def run_here(
 ) -> FlowContext:
     """Record a run and drive it on this thread. Raises what `execute_blueprint_tracked` raises."""
     _require(new)
-    run = new_record(new, registry, config)
+    run = new_record(new, registry, config, clock=run_store.clock, ids=run_store.ids)
     if new.run_id is not None:  # before anything is told of a run that will not be
         if run_store.load_summary(new.run_id) is not None:
             raise is_there(new.run_id)
@@ -113,7 +113,9 @@ def create_run(new: NewRun, registry: SkillRegistry, config: NeuroCoreConfig, *,
     `secrets.inputs` of the configuration lists. Raises as `execute_blueprint_tracked` does.
     """
     _require(new)
-    run = new_record(structs.replace(new, nameable=config.secrets.inputs), registry, config)
+    run = new_record(
+        structs.replace(new, nameable=config.secrets.inputs), registry, config, clock=run_store.clock, ids=run_store.ids
+    )
     run.owed = Owed.START
     run_store.create_run(run)
     return run

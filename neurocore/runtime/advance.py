@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from neurocore import codec
@@ -38,9 +37,9 @@ def record(transition: Transition, attempt: Attempt) -> None:
 def choose_starts(transition: Transition) -> None:
     """Choose what is ready and has room; open the gates that are ready."""
     state = transition.state
-    for node, round_number in state.due() if state.delayed else ():
+    for node, round_number in state.due(transition.resources.clock.monotonic()) if state.delayed else ():
         state.queue(node, round_number)
-    if state.deadline is not None and not state.running and state.time_is_up(time.perf_counter()):
+    if state.deadline is not None and not state.running and state.time_is_up(transition.resources.clock.monotonic()):
         work = state.work_left()
         if work:
             transition.fail(steps.time_is_up(transition, work[0]))
@@ -155,7 +154,7 @@ def _fill_run(transition: Transition, status: RunStatus) -> None:
     state, run = transition.state, transition.state.run
     run.status = status
     run.updated_at = transition.now
-    run.duration_ms = state.worked_ms()
+    run.duration_ms = state.worked_ms(transition.resources.clock.monotonic())
     run.current_nodes = state.current_nodes(transition.starts) if status is RunStatus.RUNNING else []
     run.nodes_done = len(state.done_nodes)
     first = min(state.open_gates(), key=lambda gate: gate.opened_at) if state.waiting else None

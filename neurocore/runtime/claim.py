@@ -80,7 +80,7 @@ def hand_back(run_id: str, store: RunStore, why: str) -> None:
     """Mark a run that this process drives as owed before the process ends, so that its end is no death of a step."""
     run = store.load_summary(run_id)
     if run is not None and run.status is RunStatus.RUNNING and _is_own(run.owner):
-        event = own_event("stopped", {"because": why})
+        event = own_event("stopped", {"because": why}, at=store.clock.now())
         store.set_owed(run_id, Owed.RESUME, event=event, claim=(run.epoch, run.owner))
 
 

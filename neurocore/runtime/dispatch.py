@@ -68,7 +68,11 @@ class InlineDispatcher:
         """Drive the run on and keep its `context`. Raises what `resume_blueprint` raises."""
         run = self._store.load_summary(run_id) if by else None
         failed = run is not None and run.status is RunStatus.FAILED
-        event = resumed(person(by), known_by, resume_data, failed=failed) if by is not None else None
+        event = (
+            resumed(person(by), known_by, resume_data, failed=failed, at=self._store.clock.now())
+            if by is not None
+            else None
+        )
         self.context = drive_on(
             run_id, self._registry, self._config, self._store, event=event, resume_data=resume_data,
             on_event=self._on_event,
@@ -144,7 +148,11 @@ class ThreadDispatcher:
         That somebody wants a failed run to go on is recorded here, so that it outlives this process (promise 5).
         """
         failed = self._failed(run_id) if by else False
-        event = resumed(person(by), known_by, resume_data, failed=failed) if by is not None else None
+        event = (
+            resumed(person(by), known_by, resume_data, failed=failed, at=self._store.clock.now())
+            if by is not None
+            else None
+        )
         if event is not None and failed:
             self._store.set_owed(run_id, Owed.RESUME, event=event)
             event = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
@@ -17,15 +16,7 @@ from neurocore.errors import ClaimLost, ConditionError, ExecutionError, StoreErr
 from neurocore.failpoints import failpoint
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.projections import claim_lost
-from neurocore.persistence.records import (
-    CurrentNode,
-    Event,
-    Failure,
-    FailureKind,
-    GateRecord,
-    RunStatus,
-    StepRecord,
-)
+from neurocore.persistence.records import CurrentNode, Event, Failure, FailureKind, GateRecord, RunStatus, StepRecord
 from neurocore.runtime import breakdown, output_redaction, step_transitions
 from neurocore.runtime import gate_transitions as gates
 from neurocore.runtime.advance import apply_signals, choose_starts, commit, record
@@ -64,7 +55,7 @@ class RunDriver:
         self.state = state
         self.instances = Instances(registry, config)
         self.instances.load(state.plan.nodes)
-        self.listener = Listener(on_event)
+        self.listener = Listener(on_event, store.clock)
         self.resources = Resources(config, store, self.instances, self.listener, stop)
         self.workers = Workers(self.instances)
         self.recorded_gates: list[GateRecord] = []
@@ -162,7 +153,7 @@ class RunDriver:
         """Wait for an attempt to end; None when something else is to be done (an attempt is due, a signal came)."""
         state = self.state
         while True:
-            now = time.perf_counter()
+            now = self.resources.clock.monotonic()
             own = [state.deadline] if state.deadline is not None and not state.running else []
             until = min([now + POLL_SECONDS, *(item[0] for item in state.delayed[:1]), *self._patience(), *own])
             ended = self.workers.next(max(0.0, until - now))
@@ -170,7 +161,7 @@ class RunDriver:
                 if not ended.abandoned:
                     return ended
                 continue
-            now = time.perf_counter()
+            now = self.resources.clock.monotonic()
             late = self._late(now)
             if late is not None:
                 return late
@@ -210,7 +201,7 @@ class RunDriver:
 
     def _deadline_of(self, attempt: Attempt) -> float | None:
         deadline = self.state.deadline
-        own = None if attempt.node.timeout is None else time.perf_counter() + attempt.node.timeout
+        own = None if attempt.node.timeout is None else self.resources.clock.monotonic() + attempt.node.timeout
         if own is None or deadline is None:
             return own if deadline is None else deadline
         return min(own, deadline)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from neurocore.persistence.records import RunRecord, utcnow_iso
+from neurocore.clock import Clock
+from neurocore.persistence.records import RunRecord
 from neurocore.runtime.attempt import Attempt
 
 _log = logging.getLogger(__name__)
@@ -39,8 +40,9 @@ OnEvent = Callable[[RunEvent], None]
 class Listener:
     """Sends a run's events to `on_event`. A listener that raised an exception is not called again."""
 
-    def __init__(self, on_event: OnEvent | None) -> None:
+    def __init__(self, on_event: OnEvent | None, clock: Clock) -> None:
         self._on_event = on_event
+        self._clock = clock
 
     def run(
         self,
@@ -55,7 +57,7 @@ class Listener:
         if self._on_event:
             self._send(
                 RunEvent(
-                    kind=kind, run_id=run.run_id, at=utcnow_iso(), status=status, error=error, total=total,
+                    kind=kind, run_id=run.run_id, at=self._clock.now(), status=status, error=error, total=total,
                     duration_ms=run.duration_ms,
                 )
             )  # fmt: skip
@@ -65,7 +67,7 @@ class Listener:
         if self._on_event:
             self._send(
                 RunEvent(
-                    kind=kind, run_id=attempt.run_id, at=at or utcnow_iso(), node_id=attempt.node.id,
+                    kind=kind, run_id=attempt.run_id, at=at or self._clock.now(), node_id=attempt.node.id,
                     visit=attempt.visit, attempt=attempt.number, status=attempt.status or None, error=attempt.error,
                     duration_ms=attempt.duration_ms if attempt.status else None,
                 )

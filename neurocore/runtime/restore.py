@@ -13,15 +13,7 @@ from neurocore.gates import occurrence
 from neurocore.gates.history import voided_visits
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.projections import fold, progress_of
-from neurocore.persistence.records import (
-    Ended,
-    Event,
-    GateRecord,
-    GateStatus,
-    Recorded,
-    StepRecord,
-    StepStatus,
-)
+from neurocore.persistence.records import Ended, Event, GateRecord, GateStatus, Recorded, StepRecord, StepStatus
 from neurocore.runtime.definition_upgrade import translated
 from neurocore.runtime.skills import Instances
 from neurocore.runtime.state import Key, RunState

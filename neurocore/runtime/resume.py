@@ -16,16 +16,7 @@ from neurocore.errors import (
 from neurocore.failpoints import failpoint
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.owners import Life
-from neurocore.persistence.records import (
-    CurrentNode,
-    Event,
-    Failure,
-    FailureKind,
-    RunRecord,
-    RunStatus,
-    own_event,
-    utcnow_iso,
-)
+from neurocore.persistence.records import CurrentNode, Event, Failure, FailureKind, RunRecord, RunStatus, own_event
 from neurocore.runtime.claim import busy, driver_of, driving, owner_label, owner_of_this_process, refuse_if_driven
 from neurocore.runtime.driver import RunDriver
 from neurocore.runtime.events import OnEvent
@@ -73,8 +64,14 @@ def drive_on(
         run.cancel_requested = cancelled_by
         redefined = blueprint is not None and definition.hash != run.blueprint_hash
         if redefined:
-            events.append(_redefine(run, definition))
-        state = new_state(run, definition, plan_of(definition, registry) if redefined else recorded_in, context={})
+            events.append(_redefine(run, definition, store.clock.now()))
+        state = new_state(
+            run,
+            definition,
+            plan_of(definition, registry) if redefined else recorded_in,
+            context={},
+            now=store.clock.monotonic(),
+        )
         state.cancelled_by, state.is_redefined, state.resume_data = cancelled_by, redefined, resume_data
         driver = RunDriver(state, registry=registry, config=config, store=store, on_event=on_event, stop=stop)
         restored = Restoration(state, store, driver.instances, recorded_in)
@@ -87,7 +84,7 @@ def drive_on(
                 restored.keep_failed()
         if run.deaths >= MAX_DEATHS and state.rejection is None:
             driver.died_in = _give_up(state)
-        events.extend(_version_warnings(state.plan, restored.versions, registry))
+        events.extend(_version_warnings(state.plan, restored.versions, registry, store.clock.now()))
         return outcome(state, driver.run(events))
 
 
@@ -122,23 +119,23 @@ def _claim(run: RunRecord, owner: str, store: RunStore, *, dead: bool) -> list[E
     taken = {"from": owner_label(run.owner), "because": "it died" if died else "take-over"}
     run.epoch, run.owner, run.owed, run.status = epoch, owner, None, RunStatus.RUNNING
     run.deaths += died and at_work
-    return [own_event("taken_over", taken)] if died or not dead else []
+    return [own_event("taken_over", taken, at=store.clock.now())] if died or not dead else []
 
 
-def _redefine(run: RunRecord, blueprint: Blueprint) -> Event:
+def _redefine(run: RunRecord, blueprint: Blueprint, at: str) -> Event:
     """Let the run go on with another definition; what is to be told of that."""
     hashes = {"from": run.blueprint_hash, "to": blueprint.hash}
     run.blueprint_snapshot, run.blueprint_hash = blueprint.snapshot(), blueprint.hash
     run.blueprint_version = blueprint.version
     run.nodes_total = len(blueprint.flow.nodes or blueprint.flow.steps or ())
-    return own_event("redefined", hashes)
+    return own_event("redefined", hashes, at=at)
 
 
-def resumed(who: str, known_by: str, data: object, *, failed: bool) -> Event:
+def resumed(who: str, known_by: str, data: object, *, failed: bool, at: str) -> Event:
     """The event of a resume. What it brings for steps that `failed` outlives the process that tries them again."""
     given = {"data": data if not isinstance(data, Mapping) else dict(data)} if data else {}
     to = {"to": FAILED_STEPS} if given and failed else {}
-    return Event(at=utcnow_iso(), kind="resumed", who=who, known_by=known_by, data={**given, **to})
+    return Event(at=at, kind="resumed", who=who, known_by=known_by, data={**given, **to})
 
 
 def _as_left(run: RunRecord, store: RunStore) -> RunRecord:
@@ -167,12 +164,12 @@ def _give_up(state: RunState) -> list[CurrentNode]:
     return died_in
 
 
-def _version_warnings(plan: Plan, recorded: Mapping[str, str], registry: SkillRegistry) -> list[Event]:
+def _version_warnings(plan: Plan, recorded: Mapping[str, str], registry: SkillRegistry, at: str) -> list[Event]:
     warnings = []
     for node_id, version in sorted(recorded.items()):
         node = plan.by_id.get(node_id)
         skill_class = registry.get(node.type) if node is not None else None
         if node is not None and skill_class is not None and skill_class.skill_meta.version != version:
             message = f"{node_id} ran with {node.type} {version} before; it is {skill_class.skill_meta.version} now."
-            warnings.append(own_event("warning", {"message": message}))
+            warnings.append(own_event("warning", {"message": message}, at=at))
     return warnings

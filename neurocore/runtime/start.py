@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from neurocore.blueprint.inputs import check_inputs
 from neurocore.blueprint.lint import validate_blueprint
 from neurocore.blueprint.model import Blueprint, control_problem
 from neurocore.blueprint.title import render_title
+from neurocore.clock import RANDOM_IDS, SYSTEM_CLOCK, Clock, Ids
 from neurocore.codec import SecretRef
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
@@ -25,7 +25,7 @@ from neurocore.errors import (
     UsageError,
 )
 from neurocore.persistence.base import RunStore
-from neurocore.persistence.records import RunRecord, event_of, utcnow_iso
+from neurocore.persistence.records import RunRecord, event_of
 from neurocore.runtime.claim import driving, owner_of_this_process
 from neurocore.runtime.driver import RunDriver
 from neurocore.runtime.events import OnEvent
@@ -56,7 +56,9 @@ class NewRun(Struct, kw_only=True):
     nameable: Collection[str] | None = None
 
 
-def new_record(new: NewRun, registry: SkillRegistry, config: NeuroCoreConfig) -> RunRecord:
+def new_record(
+    new: NewRun, registry: SkillRegistry, config: NeuroCoreConfig, *, clock: Clock = SYSTEM_CLOCK, ids: Ids = RANDOM_IDS
+) -> RunRecord:
     """The record of a run that has not begun; nothing is written. Raises BlueprintError, InputError or UsageError."""
     run_id, blueprint, blueprint_path = new.run_id, new.blueprint, new.blueprint_path
     if run_id is not None and not _RUN_ID.fullmatch(run_id):
@@ -73,12 +75,12 @@ def new_record(new: NewRun, registry: SkillRegistry, config: NeuroCoreConfig) ->
     refuse_unless_storable(data, "Input")
     tags = _tags(new.tags)
     _refuse_secrets(data, tags, config)
-    now = utcnow_iso()
+    now = clock.now()
     snapshot, digest = blueprint.recorded()
     replayed = {"from": new.replay_of} if new.replay_of else {}
     started = event_of(new.actor, "replayed" if replayed else "started", replayed, at=now)
     return RunRecord(
-        run_id=run_id or uuid.uuid4().hex,
+        run_id=run_id or ids.new(),
         blueprint_name=blueprint.name,
         blueprint_version=blueprint.version,
         blueprint_path=str(blueprint_path) if blueprint_path else None,
@@ -161,6 +163,6 @@ def drive_new(
     run.epoch = 1
     with driving(run.run_id):
         context = {key: codec.encode(value) for key, value in run.initial_data.items()}
-        state = new_state(run, blueprint, plan_of(blueprint, registry), context=context)
+        state = new_state(run, blueprint, plan_of(blueprint, registry), context=context, now=store.clock.monotonic())
         state.secret_inputs = codec.secrets_in(context.values())
         return outcome(state, RunDriver(state, registry=registry, config=config, store=store, on_event=on_event).run())

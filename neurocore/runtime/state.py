@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import time
 from collections import deque
 
 from msgspec import Struct, field
@@ -66,7 +65,7 @@ class RunState(Struct, kw_only=True, eq=False):
     ready: deque[tuple[PlanNode, int]] = field(default_factory=deque)
     ready_gates: deque[tuple[PlanNode, int]] = field(default_factory=deque)
     running: dict[Key, Attempt] = field(default_factory=dict)
-    #: Attempts that wait for their time: when by `time.perf_counter`, a tie-breaker, the recorded pause, the node.
+    #: Attempts that wait for their time: when by the monotonic time, a tie-breaker, the recorded pause, the node.
     delayed: list[tuple[float, int, CurrentNode, PlanNode]] = field(default_factory=list)
     #: The keys that each node's last completed step set.
     last_outputs: dict[str, list[str]] = field(default_factory=dict)
@@ -137,13 +136,13 @@ class RunState(Struct, kw_only=True, eq=False):
         """Start a node as soon as there is room for it; a gate opens at once."""
         (self.ready_gates if node.is_gate else self.ready).append((node, round_number))
 
-    def delay(self, pause: CurrentNode, node: PlanNode, seconds: float) -> None:
-        """Start the next attempt of a node after so many seconds."""
-        heapq.heappush(self.delayed, (time.perf_counter() + seconds, self.commit_index, pause, node))
+    def delay(self, pause: CurrentNode, node: PlanNode, due: float) -> None:
+        """Start the next attempt of a node at a monotonic time."""
+        heapq.heappush(self.delayed, (due, self.commit_index, pause, node))
 
-    def due(self) -> list[tuple[PlanNode, int]]:
+    def due(self, now: float) -> list[tuple[PlanNode, int]]:
         """Take the attempts whose pause is over: each node with its round."""
-        now, due = time.perf_counter(), []
+        due = []
         while self.delayed and self.delayed[0][0] <= now:
             _, _, pause, node = heapq.heappop(self.delayed)
             due.append((node, self.round_of(node.id, pause.visit)))
@@ -168,9 +167,9 @@ class RunState(Struct, kw_only=True, eq=False):
 
     # ---------------------------------------------------------------- time worked
 
-    def worked_ms(self) -> float:
+    def worked_ms(self, now: float) -> float:
         """Time worked, in milliseconds, over all drives of this run."""
-        return self.worked_before_ms + (time.perf_counter() - self.started) * 1000
+        return self.worked_before_ms + (now - self.started) * 1000
 
     def time_is_up(self, now: float) -> bool:
         """Return whether the run has worked for as long as it may."""
@@ -181,9 +180,9 @@ class RunState(Struct, kw_only=True, eq=False):
         return attempt.timed_out and self.deadline is not None and attempt.deadline == self.deadline
 
 
-def new_state(run: RunRecord, blueprint: Blueprint, plan: Plan, *, context: dict[str, bytes]) -> RunState:
-    """The state of a claimed run of which nothing is done yet."""
-    worked, now, limit = run.duration_ms or 0.0, time.perf_counter(), plan.settings.timeout_seconds
+def new_state(run: RunRecord, blueprint: Blueprint, plan: Plan, *, context: dict[str, bytes], now: float) -> RunState:
+    """The state of a claimed run of which nothing is done yet; `now` is the monotonic time."""
+    worked, limit = run.duration_ms or 0.0, plan.settings.timeout_seconds
     return RunState(
         run=run, blueprint=blueprint, plan=plan, progress=Progress(plan), context=context,
         owner=run.owner, recorded_owner=run.owner, worked_before_ms=worked, started=now,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import random
-import time
-from datetime import UTC, datetime
 
 from neurocore.blueprint.plan import PlanNode
 from neurocore.blueprint.progress import Broken, Moves, route
 from neurocore.errors import ConditionError, ExecutionError
 from neurocore.gates import occurrence
-from neurocore.persistence.records import CurrentNode, Failure, FailureKind, StepRecord, StepStatus, iso
+from neurocore.persistence.records import CurrentNode, Failure, FailureKind, StepRecord, StepStatus
 from neurocore.runtime.attempt import Attempt
 from neurocore.runtime.retry import RetryPolicy
 from neurocore.runtime.transition import Transition
@@ -136,12 +134,13 @@ def _try_again(transition: Transition, attempt: Attempt, seconds: float) -> None
     """Let a failed attempt be tried again after so many seconds. The instant is recorded with the run."""
     visit = transition.state.visit(attempt.node.id, attempt.visit)
     visit.first_started_at = visit.first_started_at or attempt.first_started_at or attempt.started_at
-    due = iso(time.time_ns() // 1000 + int(seconds * 1_000_000))
+    clock = transition.resources.clock
+    due = clock.after(seconds)
     pause = CurrentNode(
         node_id=attempt.node.id, visit=attempt.visit, attempt=attempt.number + 1, started_at=due, not_before=due,
         first_started_at=visit.first_started_at,
     )  # fmt: skip
-    transition.state.delay(pause, attempt.node, seconds)
+    transition.state.delay(pause, attempt.node, clock.monotonic() + seconds)
 
 
 def broken_off(transition: Transition, attempt: Attempt, error: BaseException) -> None:
@@ -189,7 +188,8 @@ def follow(transition: Transition, moves: Moves) -> None:
         visit = state.visits.get((node.id, state.number_of(node.id, round_number)))
         if visit is not None and visit.pause is not None:
             pause, visit.pause = visit.pause, None
-            state.delay(pause, node, _seconds_until(pause.not_before or ""))
+            clock = transition.resources.clock
+            state.delay(pause, node, clock.monotonic() + clock.seconds_until(pause.not_before or transition.now))
         elif visit is None or (visit.gate is None and not visit.is_given_up):
             state.queue(node, round_number)
     for broken in moves.broken:
@@ -206,8 +206,3 @@ def _follow_broken(transition: Transition, broken: Broken) -> None:
     attempt = attempt_of(transition, node, transition.state.number_of(node.id, broken.round))
     attempt.fail(broken.error, transition.resources.instances)
     failed(transition, attempt)
-
-
-def _seconds_until(moment: str) -> float:
-    """How long until an ISO time, in seconds; 0 for one that is over."""
-    return max(0.0, (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds())

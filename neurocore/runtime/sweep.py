@@ -21,7 +21,6 @@ from neurocore.persistence.records import (
     RunRecord,
     RunStatus,
     own_event,
-    utcnow_iso,
 )
 from neurocore.runtime.claim import driver_of, owner_label, owner_of_this_process, owners_of
 from neurocore.runtime.dispatch import Dispatcher
@@ -109,7 +108,7 @@ def _fail(run_id: str, config: NeuroCoreConfig, store: RunStore) -> bool:
     failpoint("claim.after")
     if epoch is None:
         return False
-    now = utcnow_iso()
+    now = store.clock.now()
     names = ", ".join(node.node_id for node in run.current_nodes) or "its start"
     failure = Failure(
         kind=FailureKind.LOST,

@@ -10,6 +10,7 @@ from msgspec import Struct
 from neurocore import codec
 from neurocore.blueprint.conditions import Condition
 from neurocore.blueprint.plan import PlanNode
+from neurocore.clock import Clock
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
 from neurocore.errors import ExecutionError
@@ -23,7 +24,6 @@ from neurocore.persistence.records import (
     StepRecord,
     StepStatus,
     own_event,
-    utcnow_iso,
 )
 from neurocore.runtime.attempt import Attempt
 from neurocore.runtime.events import Listener
@@ -39,6 +39,11 @@ class Resources(Struct, eq=False):
     instances: Instances
     listener: Listener
     stop: threading.Event | None = None
+
+    @property
+    def clock(self) -> Clock:
+        """What tells the time."""
+        return self.store.clock
 
     @property
     def is_stopped(self) -> bool:
@@ -69,7 +74,7 @@ class Transition:
     def __init__(self, state: RunState, resources: Resources) -> None:
         self.state = state
         self.resources = resources
-        self.now = utcnow_iso()
+        self.now = resources.clock.now()
         self.steps: dict[int, StepRecord] = {}
         self.gates: dict[tuple[str, int], GateRecord] = {}
         self.events: list[Event] = []

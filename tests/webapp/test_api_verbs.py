@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from neurocore import failpoints
+from neurocore.clock import Clock
 from neurocore.errors import RunExists, StoreError
 from neurocore.persistence import SQLiteRunStore
 from neurocore.persistence.records import GateStatus, RunStatus
@@ -363,9 +364,14 @@ def test_a_key_that_cannot_be_kept_is_refused(site, key):
     assert site.store.list_runs() == []
 
 
-def test_keys_are_forgotten_after_a_day_and_mean_a_new_request_then(site, monkeypatch):
+class Tomorrow(Clock):
+    def micros(self):
+        return super().micros() + 25 * 3600 * 1_000_000
+
+
+def test_keys_are_forgotten_after_a_day_and_mean_a_new_request_then(site):
     first = tell(site, "/blueprints/payout/runs", {"by": "ann"}, 201, key="k")
-    monkeypatch.setattr("neurocore.persistence.sqlite.runs.a_day_ago", lambda: "2999-01-01T00:00:00+00:00")
+    site.store.clock = Tomorrow()
     second = tell(site, "/blueprints/payout/runs", {"by": "ann"}, 201, key="k")
     assert second["run_id"] != first["run_id"]
     assert isinstance(site.store, SQLiteRunStore)

@@ -100,8 +100,9 @@ def test_what_is_different_since_the_form_was_opened_is_shown(site):
     from msgspec import structs
 
     from neurocore import codec
+    from neurocore.clock import utcnow_iso
     from neurocore.persistence import seals
-    from neurocore.persistence.records import Event, utcnow_iso
+    from neurocore.persistence.records import Event
 
     at = utcnow_iso()
     voided = structs.replace(old, status=GateStatus.VOIDED, closed_at=at, void_reason="what it shows has changed")

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from neurocore.blueprint.load import parse_blueprint
+from neurocore.clock import iso
 from neurocore.errors import ExecutionError
-from neurocore.persistence.records import iso
 from neurocore.readable import moment
 from neurocore.runtime.executor import execute_blueprint_tracked
 

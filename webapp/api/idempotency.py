@@ -10,7 +10,6 @@ changed nothing, the same request is looked at anew, and a corrected one may use
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -23,7 +22,6 @@ from neurocore import forks, typed
 from neurocore.errors import InputError, NeuroCoreError, RefusedError
 from neurocore.failpoints import failpoint
 from neurocore.persistence.base import RunStore
-from neurocore.persistence.records import utcnow_iso
 from webapp.failures import status_of
 
 HEADER = "Idempotency-Key"
@@ -64,7 +62,7 @@ def answered(store: RunStore, plain: object, act: Callable[[Begun], Response]) -
     """
     key = request.headers.get(HEADER)
     if key is None:
-        return act(_fresh())
+        return act(_fresh(store))
     if not key or len(key) > MAX_KEY or not key.isascii() or not key.isprintable():
         sentence = f"{HEADER} takes 1 to {MAX_KEY} printable ASCII characters."
         raise InputError(sentence, {HEADER: sentence})
@@ -96,13 +94,13 @@ def _acted(store: RunStore, key: str, digest: str, act: Callable[[Begun], Respon
         raise
 
 
-def _fresh() -> Begun:
-    return Begun(at=utcnow_iso(), run_id=uuid.uuid4().hex)
+def _fresh(store: RunStore) -> Begun:
+    return Begun(at=store.clock.now(), run_id=store.ids.new())
 
 
 def _begin(store: RunStore, key: str, digest: str) -> Begun:
     """Note that the request begins, unless it is noted already; the first note counts, in whichever process."""
-    mine = _fresh()
+    mine = _fresh(store)
     store.keep_request(f"begun {key}", digest, msgspec.json.encode(mine))
     found = store.load_request(f"begun {key}")
     if found is None:

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from neurocore.errors import InputError
 from neurocore.forms import folded
-from neurocore.persistence.records import RunRecord, RunStatus, utcnow_iso
+from neurocore.persistence.records import RunRecord, RunStatus
 from neurocore.runs.find import load_run, resolve_run_id
 from webapp.html import live
 from webapp.html.helpers import run_url
@@ -176,7 +176,7 @@ def whole_record(run_id: str) -> AnyResponse:
     found = here.store.load_steps(run.run_id)
     values = Page(budget=PRINTED_VALUES, more=run_url(run.run_id, "download", "context"))
     views = steps.views(run, found, here, limit=PRINTED_STEPS, page=values)
-    context = {"page": page, "views": views, "left_out": len(found) - len(views), "now": utcnow_iso()}
+    context = {"page": page, "views": views, "left_out": len(found) - len(views), "now": here.store.clock.now()}
     return make_response(render_template("runs/print.html", **context))
 
 

@@ -113,8 +113,8 @@ def _leave_at_once(project: Project, count: int) -> NoReturn:
 
 
 def _sweep(project: Project, dispatch: Dispatcher) -> SweepDocument:
+    from neurocore.clock import utcnow_iso
     from neurocore.documents.runs import SweepDocument
-    from neurocore.persistence.records import utcnow_iso
     from neurocore.runtime.sweep import sweep_once
 
     found = sweep_once(project.config, run_store=project.store, dispatch=dispatch)

@@ -6,15 +6,7 @@ import msgspec
 
 from neurocore.persistence.contract.runs import Runs, defaults_lock
 from neurocore.persistence.projections import last_hash, merge_gates, refuse_if_held, without_shown
-from neurocore.persistence.records import (
-    Answer,
-    Event,
-    GateRecord,
-    GateStatus,
-    Owed,
-    RunStatus,
-    StepRecord,
-)
+from neurocore.persistence.records import Answer, Event, GateRecord, GateStatus, Owed, RunStatus, StepRecord
 
 
 class Decisions(Runs):

@@ -14,7 +14,6 @@ from neurocore.persistence.records import (
     RunStatus,
     Signals,
     signals_of,
-    utcnow_iso,
 )
 
 
@@ -40,7 +39,7 @@ class Driving(Runs):
             run.cancel_requested = None if run.status.ended else run.cancel_requested
             run.status = RunStatus.RUNNING
             run.finished_at = run.error = run.failure = None
-            run.updated_at = utcnow_iso()
+            run.updated_at = self.clock.now()
             run.version += 1
             self.save_run(run)
             return run.epoch

@@ -6,15 +6,7 @@ from neurocore.forms import same, spellings
 from neurocore.persistence.contract.decisions import Decisions
 from neurocore.persistence.contract.runs import MANY
 from neurocore.persistence.projections import check_cursor, cursor, gate_entries, matches
-from neurocore.persistence.records import (
-    DayCount,
-    GateEntry,
-    GateStatus,
-    RunFilter,
-    RunPage,
-    RunRecord,
-    RunStatus,
-)
+from neurocore.persistence.records import DayCount, GateEntry, GateStatus, RunFilter, RunPage, RunRecord, RunStatus
 
 
 class Lists(Decisions):

@@ -13,7 +13,7 @@ from neurocore.errors import UsageError
 from neurocore.persistence.contract.lists import Lists
 from neurocore.persistence.contract.runs import MANY, Runs, defaults_lock
 from neurocore.persistence.projections import last_hash
-from neurocore.persistence.records import Event, RunRecord, StepRecord, Tombstone, utcnow_iso
+from neurocore.persistence.records import Event, RunRecord, StepRecord, Tombstone
 
 #: How long `vacuum` waits for others who write or read at the moment, in seconds.
 PATIENCE = 30.0
@@ -154,7 +154,7 @@ class Maintenance(Lists):
 
     def _tombstone(self, run_id: str, blueprint_name: str, by: str) -> Tombstone:
         return Tombstone(
-            run_id=run_id, blueprint_name=blueprint_name, deleted_at=utcnow_iso(), deleted_by=by,
+            run_id=run_id, blueprint_name=blueprint_name, deleted_at=self.clock.now(), deleted_by=by,
             last_hash=last_hash(self.load_gates(run_id)),
         )  # fmt: skip
 

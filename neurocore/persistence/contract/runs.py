@@ -8,8 +8,9 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, ClassVar
 
 from neurocore import codec, forks
+from neurocore.clock import RANDOM_IDS, SYSTEM_CLOCK, Clock, Ids
 from neurocore.persistence.projections import fold, goes_on, is_there, was_deleted
-from neurocore.persistence.records import Event, RunRecord, RunStatus, StepRecord, Tombstone, a_day_ago, utcnow_iso
+from neurocore.persistence.records import Event, RunRecord, RunStatus, StepRecord, Tombstone
 
 if TYPE_CHECKING:
     from neurocore.persistence.owners import Owners
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 #: The defaults of the contract keep the writers of one process apart with this lock; a transaction does it better. A
 #: backend that does only some of what writes better writes with it too.
 defaults_lock = forks.rlock()
+
+#: How long an idempotency key is kept, in seconds.
+A_DAY = 24 * 3600
 
 #: A limit that limits nothing.
 MANY = 2**31 - 1
@@ -30,6 +34,10 @@ class Runs(ABC):
 
     #: False when what is kept is gone with the process.
     durable: ClassVar[bool] = True
+
+    #: What tells the time and makes ids for all who work on this store.
+    clock: Clock = SYSTEM_CLOCK
+    ids: Ids = RANDOM_IDS
 
     #: The locks of those who drive runs of this store, where they lie beside its file; None: below `paths.data`.
     owners: Owners | None = None
@@ -133,15 +141,15 @@ class Runs(ABC):
         """The digest and the answer that an idempotency key was kept with within the last day, or None."""
         with defaults_lock:
             kept = self._requests().get(key)
-            return None if kept is None or kept[0] < a_day_ago() else kept[1:]
+            return None if kept is None or kept[0] < self.clock.after(-A_DAY) else kept[1:]
 
     def keep_request(self, key: str, digest: str, answer: bytes) -> None:
         """Remember for a day how a request was answered; the first answer under a key counts."""
         with defaults_lock:
             kept = self._requests()
-            for old in [one for one, (at, _, _) in kept.items() if at < a_day_ago()]:
+            for old in [one for one, (at, _, _) in kept.items() if at < self.clock.after(-A_DAY)]:
                 del kept[old]
-            kept.setdefault(key, (utcnow_iso(), digest, answer))
+            kept.setdefault(key, (self.clock.now(), digest, answer))
 
     def forget_request(self, key: str, digest: str) -> None:
         """Forget what is kept under `key`, if it is of the request with this digest."""

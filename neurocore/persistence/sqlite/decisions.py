@@ -8,7 +8,7 @@ from neurocore.persistence import rows
 from neurocore.persistence.contract.decisions import Decisions
 from neurocore.persistence.inserts import execute, write_step
 from neurocore.persistence.projections import refuse_if_held
-from neurocore.persistence.records import Answer, Event, GateRecord, StepRecord, utcnow_iso
+from neurocore.persistence.records import Answer, Event, GateRecord, StepRecord
 from neurocore.persistence.sqlite.base import SQLiteBase
 
 _Q = rows.queries()
@@ -45,7 +45,7 @@ class SQLiteDecisions(SQLiteBase, Decisions):
             if found is None:
                 return False
             place = found["run"]
-            at = rows.micros(old.closed_at or utcnow_iso())
+            at = rows.micros(old.closed_at) if old.closed_at else self.clock.micros()
             if execute(connection, "void_gate", (at, old.void_reason, place, old.node_id, old.visit)).rowcount != 1:
                 return False
             execute(connection, "upsert_gate", rows.gate_row(place, new))

@@ -8,17 +8,7 @@ from neurocore.persistence import rows
 from neurocore.persistence.contract.driving import Driving
 from neurocore.persistence.inserts import blueprint_of, execute, write_step
 from neurocore.persistence.projections import claim_lost
-from neurocore.persistence.records import (
-    Commit,
-    Ended,
-    Event,
-    Owed,
-    Recorded,
-    RunRecord,
-    RunStatus,
-    Signals,
-    utcnow_iso,
-)
+from neurocore.persistence.records import Commit, Ended, Event, Owed, Recorded, RunRecord, RunStatus, Signals
 from neurocore.persistence.sqlite.base import SQLiteBase, refuse_held
 
 _Q = rows.queries()
@@ -30,7 +20,7 @@ class SQLiteDriving(SQLiteBase, Driving):
     def claim(self, run_id: str, *, owner: str, expected_epoch: int, expected_owner: str | None = None) -> int | None:
         """Compare-and-set of epoch and owner; the new epoch, or None when somebody else was first."""
         with self._db.write() as connection:
-            now = rows.micros(utcnow_iso())
+            now = self.clock.micros()
             found = execute(connection, "claim", (owner, now, run_id, expected_epoch, expected_owner)).fetchone()
             if found is None:
                 refuse_held(connection, run_id)

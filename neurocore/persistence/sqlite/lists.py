@@ -13,15 +13,7 @@ from neurocore.forms import spellings
 from neurocore.persistence import rows
 from neurocore.persistence.contract.lists import Lists
 from neurocore.persistence.projections import search_key, single_filters, summed
-from neurocore.persistence.records import (
-    DayCount,
-    GateEntry,
-    GateStatus,
-    RunFilter,
-    RunPage,
-    RunRecord,
-    RunStatus,
-)
+from neurocore.persistence.records import DayCount, GateEntry, GateStatus, RunFilter, RunPage, RunRecord, RunStatus
 from neurocore.persistence.sqlite.cursors import cursor, gate_key, gate_place, key, place
 from neurocore.persistence.sqlite.decisions import SQLiteDecisions
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from neurocore import files
+from neurocore.clock import iso
 from neurocore.errors import StoreError, UsageError
 from neurocore.persistence import rows, vacuum
 from neurocore.persistence.contract.maintenance import PATIENCE, Importer, Maintenance, Stats, Vacuumed
 from neurocore.persistence.home import finish_copy
 from neurocore.persistence.inserts import execute, insert_run, write_step
-from neurocore.persistence.records import Event, RunRecord, StepRecord, Tombstone, iso
+from neurocore.persistence.records import Event, RunRecord, StepRecord, Tombstone
 from neurocore.persistence.sidecars import address, beside
 from neurocore.persistence.sqlite.runs import SQLiteRuns
 

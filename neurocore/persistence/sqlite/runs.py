@@ -7,19 +7,11 @@ from collections.abc import Collection
 
 from neurocore.errors import RunNotFound
 from neurocore.persistence import rows
-from neurocore.persistence.contract.runs import Runs
+from neurocore.persistence.contract.runs import A_DAY, Runs
 from neurocore.persistence.folding import changes
 from neurocore.persistence.inserts import blueprint_of, execute, insert_belongings, insert_run, write_step
 from neurocore.persistence.projections import complete, goes_on, is_there, was_deleted
-from neurocore.persistence.records import (
-    Event,
-    LogLine,
-    RunRecord,
-    StepRecord,
-    Tombstone,
-    a_day_ago,
-    utcnow_iso,
-)
+from neurocore.persistence.records import Event, LogLine, RunRecord, StepRecord, Tombstone
 from neurocore.persistence.sqlite.base import SQLiteBase
 
 _Q = rows.queries()
@@ -175,14 +167,14 @@ class SQLiteRuns(SQLiteBase, Runs):
 
     def load_request(self, key: str) -> tuple[str, bytes] | None:
         """What an idempotency key was answered with, within the last day."""
-        row = self._db.row(_Q["load_request"], (key, rows.micros(a_day_ago())))
+        row = self._db.row(_Q["load_request"], (key, self.clock.micros() - A_DAY * 1_000_000))
         return None if row is None else (row["digest"], row["answer"])
 
     def keep_request(self, key: str, digest: str, answer: bytes) -> None:
         """Remember for a day how a request was answered; the first answer under a key counts."""
         with self._db.write() as connection:
-            execute(connection, "forget_requests", (rows.micros(a_day_ago()),))
-            execute(connection, "keep_request", (key, rows.micros(utcnow_iso()), digest, answer))
+            execute(connection, "forget_requests", (self.clock.micros() - A_DAY * 1_000_000,))
+            execute(connection, "keep_request", (key, self.clock.micros(), digest, answer))
 
     def forget_request(self, key: str, digest: str) -> None:
         """Forget what is kept under `key`, if it is of the request with this digest."""
