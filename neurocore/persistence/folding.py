@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from neurocore.persistence import rows
+from neurocore.persistence.queries import queries
 
 if TYPE_CHECKING:
     from neurocore.persistence.database import Database
@@ -13,16 +14,16 @@ if TYPE_CHECKING:
 #: So many bytes of changes are read at once.
 MUCH = 8 * 1024 * 1024
 
-_Q = rows.queries()
+_Q = queries()
 
 
-def changes(database: Database, run_id: str) -> Iterable[Any]:
+def changes(database: Database, run_id: str) -> Iterable[tuple[int, bytes]]:
     """Return what a run was given, at -1, and what each step did to that, in the order of commits, as it is stored."""
     found, size = [], 0
     with database.read() as connection:
-        for row in connection.execute(_Q["load_changes"], {"run_id": run_id}):
-            found.append(row)
-            size += len(row[1])
+        for row in connection.execute(*_Q["load_changes"].bind({"run_id": run_id})):
+            found.append((row["commit_index"], changed := row["changes"]))
+            size += len(changed)
             if size > MUCH:
                 break
         else:
@@ -33,11 +34,11 @@ def changes(database: Database, run_id: str) -> Iterable[Any]:
 
 def _one_by_one(database: Database, run_id: str) -> Iterator[tuple[int, bytes]]:
     with database.snapshot():
-        given = database.row(_Q["load_initial_data"], (run_id,))
+        given = database.row(*_Q["load_initial_data"].bind({"run_id": run_id}))
         if given is not None:
             yield -1, given["initial_data"]
         del given
-        for index, commit in database.rows(_Q["order_of_changes"], (run_id,)):
-            row = database.row(_Q["load_step_changes"], (run_id, index))
+        for changed in database.rows(*_Q["order_of_changes"].bind({"run_id": run_id})):
+            row = database.row(*_Q["load_step_changes"].bind({"run_id": run_id, "step_index": changed["step_index"]}))
             if row is not None:
-                yield commit, row[0]
+                yield changed["commit_index"], row["changes"]

@@ -11,14 +11,15 @@ from pathlib import Path
 
 from neurocore.clock import iso, utcnow_iso
 from neurocore.persistence import rows
+from neurocore.persistence.queries import queries
 from neurocore.persistence.records import own_event
 
-_Q = rows.queries()
+_Q = queries()
 
 
 def copy_of(connection: sqlite3.Connection, path: Path) -> str | None:
     """Why this file is not the home of the history in it, as runs say it; None where it is."""
-    home, copied_at, how = connection.execute(_Q["home"]).fetchone()
+    home, copied_at, how = connection.execute(*_Q["home"].bind({})).fetchone()
     if home is None:
         return f"this is a copy of a history ({how or 'a copy'} of {_day(copied_at)})"
     return None if home == _number(path) else f"this is a copy of a history (found on {utcnow_iso()[:10]})"
@@ -29,9 +30,10 @@ def settle(connection: sqlite3.Connection, path: Path) -> None:
     held = copy_of(connection, path)
     if held is not None:
         event = own_event("held", {"because": held}, at=utcnow_iso())
-        places = connection.execute(_Q["hold_unfinished"], (held,)).fetchall()
-        connection.executemany(_Q["insert_event"], [rows.event_row(place, event) for (place,) in places])
-    connection.execute(_Q["set_home"], (_number(path),))
+        held_runs = connection.execute(*_Q["hold_unfinished"].bind({"held": held})).fetchall()
+        for (run_pk,) in held_runs:
+            connection.execute(*_Q["insert_event"].bind(rows.event_row(run_pk, event)))
+    connection.execute(*_Q["set_home"].bind({"home": _number(path)}))
 
 
 def finish_copy(connection: sqlite3.Connection, how: str) -> None:
@@ -39,7 +41,7 @@ def finish_copy(connection: sqlite3.Connection, how: str) -> None:
 
     What it says of an earlier copy stays.
     """
-    connection.execute(_Q["mark_copy"], (rows.micros(utcnow_iso()), how))
+    connection.execute(*_Q["mark_copy"].bind({"copied_at": rows.micros(utcnow_iso()), "copied_how": how}))
     connection.commit()
     connection.execute("PRAGMA journal_mode = DELETE")
 

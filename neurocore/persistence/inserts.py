@@ -7,60 +7,72 @@ from collections.abc import Sequence
 from typing import Any
 
 from neurocore.persistence import rows
+from neurocore.persistence.queries import queries
 from neurocore.persistence.records import Answer, RunRecord, StepRecord
 
-_Q = rows.queries()
+_Q = queries()
+_UPSERT_STEP = _Q["upsert_step"].sql
 
 
 def insert_run(connection: sqlite3.Connection, run: RunRecord) -> int:
     """Add a run with its definition, tags, activity, gates and answers; returns its row number."""
-    place = execute(connection, "insert_run", rows.run_row(run, blueprint_of(connection, run))).lastrowid or 0
-    insert_belongings(connection, place, run)
-    return place
+    run_pk = execute(connection, "insert_run", **rows.run_row(run, blueprint_of(connection, run))).lastrowid or 0
+    insert_belongings(connection, run_pk, run)
+    return run_pk
 
 
-def insert_belongings(connection: sqlite3.Connection, place: int, run: RunRecord) -> None:
+def insert_belongings(connection: sqlite3.Connection, run_pk: int, run: RunRecord) -> None:
     """What a run that is saved whole was given, its tags, activity, gates and answers."""
-    execute(connection, "keep_inputs", (place, rows.inputs_of(run)))
+    execute(connection, "keep_inputs", run=run_pk, initial_data=rows.inputs_of(run))
     created = rows.micros(run.created_at)
     for tag in run.tags:
-        execute(connection, "insert_tag", (tag, created, place))
+        execute(connection, "insert_tag", tag=tag, created_at=created, run=run_pk)
     for event in run.events:
-        execute(connection, "insert_event", rows.event_row(place, event))
+        execute(connection, "insert_event", **rows.event_row(run_pk, event))
     if not run.gates:
         return
-    kept = {row["hash"] for row in connection.execute(_Q["answer_hashes"], (run.run_id,))}
+    kept = {row["hash"] for row in execute(connection, "answer_hashes", run_id=run.run_id)}
     for gate in run.gates:
-        execute(connection, "upsert_gate", rows.gate_row(place, gate))
+        execute(connection, "upsert_gate", **rows.gate_row(run_pk, gate))
     new = [answer for gate in run.gates for answer in gate.answers if answer.hash not in kept]
     for answer in in_chain(new):
-        execute(connection, "insert_answer", rows.answer_row(place, answer))
+        execute(connection, "insert_answer", **rows.answer_row(run_pk, answer))
 
 
 def blueprint_of(connection: sqlite3.Connection, run: RunRecord) -> int:
     """The row number of the run's definition, which is kept once."""
     digest, text = rows.definition_of(run)
-    found = connection.execute(_Q["find_blueprint"], (digest,)).fetchone()
+    found = execute(connection, "find_blueprint", hash=digest).fetchone()
     if found is not None:
         return int(found["id"])
-    values = (digest, run.blueprint_name, run.blueprint_version, run.flow_type, text)
-    return int(execute(connection, "insert_blueprint", values).lastrowid or 0)
+    added = execute(
+        connection, "insert_blueprint", hash=digest, name=run.blueprint_name, version=run.blueprint_version,
+        flow_type=run.flow_type, definition=text,
+    )  # fmt: skip
+    return int(added.lastrowid or 0)
 
 
-def write_step(connection: sqlite3.Connection, place: int, step: StepRecord) -> None:
+def write_step(connection: sqlite3.Connection, run_pk: int, step: StepRecord) -> None:
     """Add a step, or put it in the place of the one with its index."""
-    execute(connection, "upsert_step", rows.step_row(place, step))
+    _execute(connection, _UPSERT_STEP, rows.step_row(run_pk, step))
     for number, line in enumerate(step.logs):
-        values = (place, step.step_index, number, rows.micros(line.at), line.level, line.message)
-        execute(connection, "insert_log", values)
+        execute(
+            connection, "insert_log", run=run_pk, step_index=step.step_index, line=number, at=rows.micros(line.at),
+            level=line.level, message=line.message,
+        )  # fmt: skip
 
 
-def execute(connection: sqlite3.Connection, name: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
-    """Execute a named query. Words with lone surrogates, which no database holds, are written with escapes."""
+def execute(connection: sqlite3.Connection, name: str, /, **values: Any) -> sqlite3.Cursor:
+    """Execute a named query with a value for each of its parameters."""
+    return _execute(connection, *_Q[name].bind(values))
+
+
+def _execute(connection: sqlite3.Connection, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:
+    """Execute a statement. Words with lone surrogates, which no database holds, are written with escapes."""
     try:
-        return connection.execute(_Q[name], parameters)
+        return connection.execute(sql, values)
     except UnicodeEncodeError:
-        return connection.execute(_Q[name], rows.words(parameters))
+        return connection.execute(sql, rows.words(values))
 
 
 def in_chain(answers: list[Answer]) -> list[Answer]:

@@ -15,8 +15,9 @@ from pathlib import Path
 from neurocore import files
 from neurocore.errors import StoreError, StoreTooNew
 from neurocore.failpoints import failpoint
-from neurocore.persistence import home, rows, schema
+from neurocore.persistence import home, schema
 from neurocore.persistence.living import refuse_while_driven
+from neurocore.persistence.queries import queries
 from neurocore.persistence.schema import APPLICATION_ID, VERSION
 from neurocore.persistence.sidecars import address, real
 
@@ -136,7 +137,7 @@ def _bring_up(connection: sqlite3.Connection, path: Path, *, is_legacy: bool, ol
             schema.bring_up(connection, version)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
-        connection.execute(rows.queries()["set_home"], (str(path.stat().st_ino),))
+        connection.execute(*queries()["set_home"].bind({"home": str(path.stat().st_ino)}))
         failpoint("migrate.before_commit")
     failpoint("migrate.after_commit")
 

@@ -8,7 +8,6 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ import msgspec
 from neurocore import codec, typed
 from neurocore.clock import iso
 from neurocore.persistence.projections import search_key
+from neurocore.persistence.queries import by_column, picker, takes
 from neurocore.persistence.records import (
     Answer,
     Changes,
@@ -45,25 +45,6 @@ _RUN_STATUS = {status.value: status for status in RunStatus}
 _STEP_STATUS = {status.value: status for status in StepStatus}
 _NAMES = {status: name for name, status in _STEP_STATUS.items()}
 _unpack_initial = msgspec.msgpack.Decoder(dict[str, bytes]).decode
-
-
-@lru_cache(maxsize=1)
-def queries() -> dict[str, str]:
-    """The named queries of sql/queries; those that begin with `narrow` are lists of columns that others name."""
-    folder = Path(__file__).parent / "sql" / "queries"  # importlib.resources is slow to start
-    text = "".join(file.read_text("utf-8") for file in sorted(folder.iterdir()))
-    found: dict[str, list[str]] = {}
-    name = None
-    for line in text.splitlines():
-        if line.startswith("-- ") and ": " in line and " " not in line[3 : line.index(": ")]:
-            name = line[3 : line.index(": ")]
-            found[name] = []
-        elif name is not None and line.strip() and not line.startswith("--"):
-            found[name].append(line)
-    texts = {name: "\n".join(lines) for name, lines in found.items()}
-    for columns in [name for name in texts if name.startswith("narrow")]:
-        texts = {name: text.replace(f"{{{columns}}}", texts[columns]) for name, text in texts.items()}
-    return texts
 
 
 @lru_cache(maxsize=256)  # a step starts at the moment its run was written before
@@ -119,17 +100,43 @@ def definition_of(run: RunRecord) -> tuple[str, str]:
     return hashlib.sha256(whole.encode("utf-8", "backslashreplace")).hexdigest(), text
 
 
-def run_row(run: RunRecord, blueprint: int) -> tuple[Any, ...]:
-    """The columns of `insert_run`."""
-    return (
-        run.run_id, blueprint, run.blueprint_name, run.title or None, search_key(run.title) if run.title else None,
-        str(run.status), micros(run.created_at), micros(run.updated_at), _maybe(micros, run.finished_at),
-        run.duration_ms, run.suspended_at_node, run.suspension_reason, nodes_text(run.current_nodes), run.nodes_done,
-        run.nodes_total, run.started_by, run.known_by, run.replay_of, json_text(run.tags) if run.tags else None,
-        run.epoch, run.owner, _maybe(micros, run.lease_until), run.owed, run.deaths, run.cancel_requested, run.legacy,
-        run.replay_only, run.held, run.error, failure_text(run.failure), run.blueprint_hash or None, run.blueprint_path,
-        run.version,
-    )  # fmt: skip
+def run_row(run: RunRecord, blueprint: int) -> dict[str, Any]:
+    """The columns of a run, by name."""
+    return {
+        "run_id": run.run_id,
+        "blueprint": blueprint,
+        "blueprint_name": run.blueprint_name,
+        "title": run.title or None,
+        "title_key": search_key(run.title) if run.title else None,
+        "status": str(run.status),
+        "created_at": micros(run.created_at),
+        "updated_at": micros(run.updated_at),
+        "finished_at": _maybe(micros, run.finished_at),
+        "duration_ms": run.duration_ms,
+        "suspended_at_node": run.suspended_at_node,
+        "suspension_reason": run.suspension_reason,
+        "current_nodes": nodes_text(run.current_nodes),
+        "nodes_done": run.nodes_done,
+        "nodes_total": run.nodes_total,
+        "started_by": run.started_by,
+        "known_by": run.known_by,
+        "replay_of": run.replay_of,
+        "tags": json_text(run.tags) if run.tags else None,
+        "epoch": run.epoch,
+        "owner": run.owner,
+        "lease_until": _maybe(micros, run.lease_until),
+        "owed": run.owed,
+        "deaths": run.deaths,
+        "cancel_requested": run.cancel_requested,
+        "legacy": run.legacy,
+        "replay_only": run.replay_only,
+        "held": run.held,
+        "error": run.error,
+        "failure": failure_text(run.failure),
+        "blueprint_hash": run.blueprint_hash or None,
+        "blueprint_path": run.blueprint_path,
+        "version": run.version,
+    }
 
 
 def inputs_of(run: RunRecord) -> bytes:
@@ -137,22 +144,40 @@ def inputs_of(run: RunRecord) -> bytes:
     return _packed({key: codec.encode(value) for key, value in run.initial_data.items()})
 
 
-def progress_row(run: RunRecord, place: int, owner: str | None) -> tuple[Any, ...]:
-    """The parameters of `commit_step`."""
+@takes(
+    "commit_step", "updated_at", "duration_ms", "current_nodes", "nodes_done", "deaths", "run", "run_id", "epoch",
+    "owner",
+)  # fmt: skip
+def progress_row(run: RunRecord, run_pk: int, owner: str | None) -> tuple[Any, ...]:
+    """The progress of a run that continues."""
     return (
-        micros(run.updated_at), run.duration_ms, nodes_text(run.current_nodes), run.nodes_done, run.deaths, place,
+        micros(run.updated_at), run.duration_ms, nodes_text(run.current_nodes), run.nodes_done, run.deaths, run_pk,
         run.run_id, run.epoch, owner,
     )  # fmt: skip
 
 
-def state_row(run: RunRecord, place: int, owed: str | None, owner: str | None) -> tuple[Any, ...]:
-    """The parameters of `commit_run`."""
-    return (
-        run.status.value, micros(run.updated_at), _maybe(micros, run.finished_at), run.duration_ms,
-        run.suspended_at_node, run.suspension_reason, nodes_text(run.current_nodes), run.nodes_done, run.owner,
-        _maybe(micros, run.lease_until), owed, run.deaths, run.error, failure_text(run.failure), place, run.run_id,
-        run.epoch, owner,
-    )  # fmt: skip
+def state_row(run: RunRecord, run_pk: int, owed: str | None, owner: str | None) -> dict[str, Any]:
+    """The state of a run that is written under the claim of `owner`, by name."""
+    return {
+        "status": run.status.value,
+        "updated_at": micros(run.updated_at),
+        "finished_at": _maybe(micros, run.finished_at),
+        "duration_ms": run.duration_ms,
+        "suspended_at_node": run.suspended_at_node,
+        "suspension_reason": run.suspension_reason,
+        "current_nodes": nodes_text(run.current_nodes),
+        "nodes_done": run.nodes_done,
+        "new_owner": run.owner,
+        "lease_until": _maybe(micros, run.lease_until),
+        "owed": owed,
+        "deaths": run.deaths,
+        "error": run.error,
+        "failure": failure_text(run.failure),
+        "run": run_pk,
+        "run_id": run.run_id,
+        "epoch": run.epoch,
+        "owner": owner,
+    }
 
 
 def nodes_text(nodes: list[CurrentNode]) -> str | None:
@@ -173,14 +198,43 @@ def _failure_of(text: str) -> Failure:
     return typed.convert(json_value(text), Failure)
 
 
-def run_of(row: sqlite3.Row) -> RunRecord:
-    """A narrow run; `widen` adds the rest. The row begins with the columns of `narrow`, read by their place."""
-    (
-        _, run_id, blueprint_name, title, status, created_at, updated_at, finished_at,
-        duration_ms, suspended_at_node, suspension_reason, current_nodes, nodes_done, nodes_total, started_by,
-        known_by, replay_of, tags, epoch, owner, lease_until, owed, deaths, cancel_requested, version,
-        legacy, replay_only, held, error, failure, blueprint_hash, blueprint_path, blueprint_version, flow_type, *_,
-    ) = row  # fmt: skip
+@by_column("narrow")
+def run_of(
+    run_id: str,
+    blueprint_name: str,
+    title: str | None,
+    status: str,
+    created_at: int,
+    updated_at: int,
+    finished_at: int | None,
+    duration_ms: float,
+    suspended_at_node: str | None,
+    suspension_reason: str | None,
+    current_nodes: str | None,
+    nodes_done: int,
+    nodes_total: int,
+    started_by: str | None,
+    known_by: str | None,
+    replay_of: str | None,
+    tags: str | None,
+    epoch: int,
+    owner: str | None,
+    lease_until: int | None,
+    owed: str | None,
+    deaths: int,
+    cancel_requested: str | None,
+    version: int,
+    legacy: str | None,
+    replay_only: str | None,
+    held: str | None,
+    error: str | None,
+    failure: str | None,
+    blueprint_hash: str | None,
+    blueprint_path: str | None,
+    blueprint_version: str,
+    flow_type: str,
+) -> RunRecord:
+    """A narrow run from the columns of `narrow`; `widen` adds the rest."""
     return RunRecord(
         run_id=run_id,
         blueprint_name=blueprint_name,
@@ -234,8 +288,13 @@ def initial_of(data: bytes) -> dict[str, bytes]:
         return values
 
 
+@takes(
+    "upsert_step", "run", "step_index", "component", "node_id", "visit", "attempt", "skill_type", "skill_version",
+    "status", "reason", "port", "edges_taken", "started_at", "duration_ms", "error", "error_type", "output_keys",
+    "commit_index", "config", "changes", "traceback", "context_snapshot",
+)  # fmt: skip
 def step_row(run: int, step: StepRecord) -> tuple[Any, ...]:
-    """The columns of `upsert_step`."""
+    """The columns of a step."""
     changes = step.changes
     return (
         run, step.step_index, step.component, step.node_id if step.node_id != step.component else None, step.visit,
@@ -248,12 +307,28 @@ def step_row(run: int, step: StepRecord) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def step_of(run_id: str, row: sqlite3.Row) -> StepRecord:
-    """A step without its wide columns; `widen_step` adds them. The row begins with the columns of `narrow_step`."""
-    (
-        _, step_index, component, node_id, visit, attempt, skill_type, skill_version, status, reason, port, edges_taken,
-        started_at, duration_ms, error, error_type, output_keys, commit_index, *_,
-    ) = row  # fmt: skip
+@by_column("narrow_step", first="run_id")
+def step_of(
+    run_id: str,
+    step_index: int,
+    component: str,
+    node_id: str | None,
+    visit: int,
+    attempt: int,
+    skill_type: str,
+    skill_version: str,
+    status: str,
+    reason: str | None,
+    port: str | None,
+    edges_taken: str | None,
+    started_at: int,
+    duration_ms: float,
+    error: str | None,
+    error_type: str | None,
+    output_keys: str | None,
+    commit_index: int,
+) -> StepRecord:
+    """A step from the columns of `narrow_step`; `widen_step` adds the wide ones."""
     return StepRecord(
         run_id=run_id,
         step_index=step_index,
@@ -292,12 +367,16 @@ def ended_of(found: Iterable[sqlite3.Row]) -> list[Ended]:
             index, commit, component if node_id is None else node_id, visit, status == "completed",
             _edges(edges), json_value(keys) if keys else [], version,
         )
-        for index, commit, component, node_id, visit, status, edges, keys, version, *_ in found
+        for index, commit, component, node_id, visit, status, edges, keys, version in map(_pick_ended, found)
     ]  # fmt: skip
     ended.sort(key=_by_commit)
     return ended
 
 
+_pick_ended = picker(
+    "narrow_ended", "step_index", "commit_index", "component", "node_id", "visit", "status", "edges_taken",
+    "output_keys", "skill_version",
+)  # fmt: skip
 _by_commit = operator.attrgetter("commit_index")
 _edges = msgspec.json.Decoder(tuple[int, ...]).decode
 
@@ -332,14 +411,19 @@ def changes_of(data: bytes | None) -> Changes:
 
 def day_of(row: sqlite3.Row) -> DayCount:
     """How many runs of a day are in a status."""
-    day, status, count = row
-    return DayCount(day=iso(day * 86_400_000_000)[:10], status=RunStatus(status), count=count)
+    return DayCount(day=iso(row["day"] * 86_400_000_000)[:10], status=RunStatus(row["status"]), count=row["n"])
 
 
-def event_row(run: int, event: Event) -> tuple[Any, ...]:
-    """The columns of `insert_event`."""
-    data = codec.encode(event.data) if event.data else None
-    return (run, micros(event.at), event.kind, event.who, event.known_by, data)
+def event_row(run: int, event: Event) -> dict[str, Any]:
+    """The columns of an entry of the activity, by name."""
+    return {
+        "run": run,
+        "at": micros(event.at),
+        "kind": event.kind,
+        "who": event.who,
+        "known_by": event.known_by,
+        "data": codec.encode(event.data) if event.data else None,
+    }
 
 
 def event_of(row: sqlite3.Row) -> Event:
@@ -362,14 +446,26 @@ def open_step_of(run_id: str, row: sqlite3.Row) -> StepRecord:
     return step
 
 
-def gate_row(run: int, gate: GateRecord) -> tuple[Any, ...]:
-    """The parameters of `upsert_gate`."""
-    decision = gate.decision
-    return (
-        run, gate.node_id, gate.visit, gate.kind, gate.name, gate.step_index, micros(gate.opened_at), gate.message,
-        gate.shown, gate.digest, json_text(gate.policy), _maybe(micros, gate.deadline), gate.status.value,
-        _maybe(micros, gate.closed_at), gate.void_reason, None if decision is None else decision.by, run,
-    )  # fmt: skip
+def gate_row(run: int, gate: GateRecord) -> dict[str, Any]:
+    """The columns of a gate occurrence, by name."""
+    return {
+        "run": run,
+        "node_id": gate.node_id,
+        "visit": gate.visit,
+        "kind": gate.kind,
+        "name": gate.name,
+        "step_index": gate.step_index,
+        "opened_at": micros(gate.opened_at),
+        "message": gate.message,
+        "shown": gate.shown,
+        "digest": gate.digest,
+        "policy": json_text(gate.policy),
+        "deadline": _maybe(micros, gate.deadline),
+        "status": gate.status.value,
+        "closed_at": _maybe(micros, gate.closed_at),
+        "void_reason": gate.void_reason,
+        "decided_by": None if gate.decision is None else gate.decision.by,
+    }
 
 
 def gates_of(rows: Iterable[sqlite3.Row]) -> list[GateRecord]:
@@ -394,12 +490,22 @@ def gate_of(row: sqlite3.Row) -> GateRecord:
     )  # fmt: skip
 
 
-def answer_row(run: int, answer: Answer) -> tuple[Any, ...]:
-    """The columns of `insert_answer`."""
-    return (
-        run, answer.node_id, answer.visit, answer.approved, answer.by, answer.known_by, answer.at, answer.note,
-        answer.digest, codec.encode(answer.data) if answer.data else None, answer.prev_hash, answer.hash,
-    )  # fmt: skip
+def answer_row(run: int, answer: Answer) -> dict[str, Any]:
+    """The columns of an answer, by name."""
+    return {
+        "run": run,
+        "node_id": answer.node_id,
+        "visit": answer.visit,
+        "approved": answer.approved,
+        "by": answer.by,
+        "known_by": answer.known_by,
+        "at": answer.at,
+        "note": answer.note,
+        "digest": answer.digest,
+        "data": codec.encode(answer.data) if answer.data else None,
+        "prev_hash": answer.prev_hash,
+        "hash": answer.hash,
+    }
 
 
 def answer_of(row: sqlite3.Row) -> Answer:

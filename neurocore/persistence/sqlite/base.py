@@ -16,10 +16,11 @@ from neurocore.persistence.database import Database
 from neurocore.persistence.inserts import execute
 from neurocore.persistence.owners import Owners
 from neurocore.persistence.projections import claim_lost, refuse_if_held, unfinished
+from neurocore.persistence.queries import queries
 from neurocore.persistence.records import GateRecord, RunRecord
 from neurocore.persistence.troubles import Damaged, TranslateErrors
 
-_Q = rows.queries()
+_Q = queries()
 _Made = TypeVar("_Made")
 
 
@@ -35,7 +36,7 @@ class SQLiteBase:
         older = [folder / "owners" for folder in (data_dir or beside, beside)]
         self._db = Database(self.path, durability=durability, older=older, mode=mode)
         self.owners: Owners | None = Owners.beside(self.path)
-        self._places: dict[str, int] = {}
+        self._run_pks: dict[str, int] = {}
 
     @property
     def database(self) -> Database:
@@ -64,25 +65,33 @@ class SQLiteBase:
             run.held = self._db.copy
         return run
 
+    def _rows(self, name: str, /, **values: Any) -> list[sqlite3.Row]:
+        """Every row of a named query."""
+        return self._db.rows(*_Q[name].bind(values))
+
+    def _row(self, name: str, /, **values: Any) -> sqlite3.Row | None:
+        """The first row of a named query."""
+        return self._db.row(*_Q[name].bind(values))
+
     def _gates(self, run_id: str, *, narrow: bool = False) -> list[GateRecord]:
-        found = self._db.rows(_Q["load_gates_narrow" if narrow else "load_gates"], (run_id,))
+        found = self._rows("load_gates_narrow" if narrow else "load_gates", run_id=run_id)
         return self._made(rows.gates_of, found)
 
-    def _place(self, connection: sqlite3.Connection, run: RunRecord) -> int:
+    def _run_pk(self, connection: sqlite3.Connection, run: RunRecord) -> int:
         """The row number of a run that is being driven; every use of it names the run's id as well."""
-        place = self._places.get(run.run_id)
-        if place is None:
-            found = connection.execute(_Q["find_run"], (run.run_id,)).fetchone()
+        run_pk = self._run_pks.get(run.run_id)
+        if run_pk is None:
+            found = execute(connection, "find_run", run_id=run.run_id).fetchone()
             if found is None:
                 raise claim_lost(run.run_id)
-            if len(self._places) > 10_000:
-                self._places.clear()
-            place = self._places[run.run_id] = found["run"]
-        return place
+            if len(self._run_pks) > 10_000:
+                self._run_pks.clear()
+            run_pk = self._run_pks[run.run_id] = found["run"]
+        return run_pk
 
 
 def refuse_held(connection: sqlite3.Connection, run_id: str) -> None:
     """Raise RunHeld for a run that stands still; call it within a transaction."""
-    found = execute(connection, "find_run", (run_id,)).fetchone()
+    found = execute(connection, "find_run", run_id=run_id).fetchone()
     if found is not None:
         refuse_if_held(run_id, found["held"])

@@ -11,8 +11,6 @@ from neurocore.persistence.projections import refuse_if_held
 from neurocore.persistence.records import Answer, Event, GateRecord, StepRecord
 from neurocore.persistence.sqlite.base import SQLiteBase
 
-_Q = rows.queries()
-
 
 class SQLiteDecisions(SQLiteBase, Decisions):
     """Decide gates, each in one transaction."""
@@ -21,19 +19,22 @@ class SQLiteDecisions(SQLiteBase, Decisions):
         """Let one answer take effect (promise 4); None, and nothing changed, when the occurrence is not open so."""
         at = rows.micros(answer.at)
         with self._db.write(sync=True) as connection:
-            found = execute(connection, "find_run", (run_id,)).fetchone()
+            found = execute(connection, "find_run", run_id=run_id).fetchone()
             if found is None:
                 return None
             refuse_if_held(run_id, found["held"])
-            place = found["run"]
-            key = (place, answer.node_id, answer.visit)
-            if execute(connection, "decide_gate", (at, answer.by, *key, digest)).rowcount != 1:
+            run_pk = found["run"]
+            decided = execute(
+                connection, "decide_gate", closed_at=at, decided_by=answer.by, run=run_pk, node_id=answer.node_id,
+                visit=answer.visit, digest=digest,
+            )  # fmt: skip
+            if decided.rowcount != 1:
                 return None
-            last = connection.execute(_Q["last_answer"], (place,)).fetchone()
+            last = execute(connection, "last_answer", run=run_pk).fetchone()
             sealed = answer.sealed(run_id, last["hash"] if last is not None else "")
-            execute(connection, "insert_answer", rows.answer_row(place, sealed))
-            execute(connection, "owe_decision", (at, place))
-            execute(connection, "insert_event", rows.event_row(place, event))
+            execute(connection, "insert_answer", **rows.answer_row(run_pk, sealed))
+            execute(connection, "owe_decision", updated_at=at, run=run_pk)
+            execute(connection, "insert_event", **rows.event_row(run_pk, event))
             return sealed
 
     def replace_gate(
@@ -41,18 +42,22 @@ class SQLiteDecisions(SQLiteBase, Decisions):
     ) -> bool:
         """Void an open occurrence of a suspended run and open another; False when it, or the run, has changed."""
         with self._db.write(sync=True) as connection:
-            found = execute(connection, "find_suspended_run", (run_id, expected_epoch)).fetchone()
+            found = execute(connection, "find_suspended_run", run_id=run_id, epoch=expected_epoch).fetchone()
             if found is None:
                 return False
-            place = found["run"]
+            run_pk = found["run"]
             at = rows.micros(old.closed_at) if old.closed_at else self.clock.micros()
-            if execute(connection, "void_gate", (at, old.void_reason, place, old.node_id, old.visit)).rowcount != 1:
+            voided = execute(
+                connection, "void_gate", closed_at=at, void_reason=old.void_reason, run=run_pk, node_id=old.node_id,
+                visit=old.visit,
+            )  # fmt: skip
+            if voided.rowcount != 1:
                 return False
-            execute(connection, "upsert_gate", rows.gate_row(place, new))
+            execute(connection, "upsert_gate", **rows.gate_row(run_pk, new))
             for step in steps:
-                write_step(connection, place, step)
-            execute(connection, "insert_event", rows.event_row(place, event))
-            execute(connection, "touch", (place,))
+                write_step(connection, run_pk, step)
+            execute(connection, "insert_event", **rows.event_row(run_pk, event))
+            execute(connection, "touch", run=run_pk)
             return True
 
     def load_gates(self, run_id: str, *, narrow: bool = False) -> list[GateRecord]:
@@ -62,11 +67,11 @@ class SQLiteDecisions(SQLiteBase, Decisions):
     def load_gate(self, run_id: str, node_id: str, visit: int) -> GateRecord | None:
         """One gate occurrence with its answers."""
         with self._db.snapshot():
-            row = self._db.row(_Q["load_gate"], (run_id, node_id, visit))
+            row = self._row("load_gate", run_id=run_id, node_id=node_id, visit=visit)
             return None if row is None else self._gate(row)
 
     def _gate(self, row: sqlite3.Row) -> GateRecord:
         gate = self._made(rows.gate_of, row)
-        answers = self._db.rows(_Q["gate_answers"], (row["run"], row["node_id"], row["visit"]))
+        answers = self._rows("gate_answers", run=row["run"], node_id=row["node_id"], visit=row["visit"])
         gate.answers = [self._made(rows.answer_of, answer) for answer in answers]
         return gate

@@ -8,10 +8,20 @@ from neurocore.persistence import rows
 from neurocore.persistence.contract.driving import Driving
 from neurocore.persistence.inserts import blueprint_of, execute, write_step
 from neurocore.persistence.projections import claim_lost
-from neurocore.persistence.records import Commit, Ended, Event, Owed, Recorded, RunRecord, RunStatus, Signals
+from neurocore.persistence.queries import queries
+from neurocore.persistence.records import (
+    Commit,
+    Ended,
+    Event,
+    Owed,
+    Recorded,
+    RunRecord,
+    RunStatus,
+    Signals,
+)
 from neurocore.persistence.sqlite.base import SQLiteBase, refuse_held
 
-_Q = rows.queries()
+_COMMIT_STEP = queries()["commit_step"].sql
 
 
 class SQLiteDriving(SQLiteBase, Driving):
@@ -20,8 +30,11 @@ class SQLiteDriving(SQLiteBase, Driving):
     def claim(self, run_id: str, *, owner: str, expected_epoch: int, expected_owner: str | None = None) -> int | None:
         """Compare-and-set of epoch and owner; the new epoch, or None when somebody else was first."""
         with self._db.write() as connection:
-            now = self.clock.micros()
-            found = execute(connection, "claim", (owner, now, run_id, expected_epoch, expected_owner)).fetchone()
+            claimed = execute(
+                connection, "claim", owner=owner, updated_at=self.clock.micros(), run_id=run_id,
+                epoch=expected_epoch, expected_owner=expected_owner,
+            )  # fmt: skip
+            found = claimed.fetchone()
             if found is None:
                 refuse_held(connection, run_id)
                 return None
@@ -36,33 +49,37 @@ class SQLiteDriving(SQLiteBase, Driving):
 
     def _commit(self, connection: sqlite3.Connection, commit: Commit) -> Signals:
         run = commit.run
-        place = self._place(connection, run)
+        run_pk = self._run_pk(connection, run)
         if commit.unless_decided:
-            decided = connection.execute(_Q["decided_gates"], (place,)).fetchall()
-            if commit.is_held_back_by(map(tuple, decided)):
+            decided = execute(connection, "decided_gates", run=run_pk).fetchall()
+            if commit.is_held_back_by((row["node_id"], row["visit"]) for row in decided):
                 return self._held_back(connection, commit)
         for step in commit.steps:
-            write_step(connection, place, step)
+            write_step(connection, run_pk, step)
         for gate in commit.gates:
-            execute(connection, "upsert_gate", rows.gate_row(place, gate))
+            execute(connection, "upsert_gate", **rows.gate_row(run_pk, gate))
         for event in commit.events:
-            execute(connection, "insert_event", rows.event_row(place, event))
+            execute(connection, "insert_event", **rows.event_row(run_pk, event))
         if run.status is RunStatus.RUNNING and run.owner is not None and not commit.gates:
-            found = connection.execute(_Q["commit_step"], rows.progress_row(run, place, commit.owner)).fetchone()
+            found = connection.execute(_COMMIT_STEP, rows.progress_row(run, run_pk, commit.owner)).fetchone()
         else:
-            decided = connection.execute(_Q["is_decided"], (place,)).fetchone()[0]
+            decided = execute(connection, "is_decided", run=run_pk).fetchone()["decided"]
             owing = Owed.DECISION.value if decided and not run.status.ended else run.owed
-            found = execute(connection, "commit_run", rows.state_row(run, place, owing, commit.owner)).fetchone()
+            found = execute(connection, "commit_run", **rows.state_row(run, run_pk, owing, commit.owner)).fetchone()
         if found is None:
             raise claim_lost(run.run_id)
-        cancel_requested, owed, version, blueprint_hash = found
-        if blueprint_hash != (run.blueprint_hash or None):
-            values = (blueprint_of(connection, run), run.blueprint_hash, run.nodes_total, place)
-            execute(connection, "redefine_run", values)
-        return Signals(epoch=run.epoch, owner=run.owner, cancel_requested=cancel_requested, owed=owed, version=version)
+        if found["blueprint_hash"] != (run.blueprint_hash or None):
+            execute(
+                connection, "redefine_run", blueprint=blueprint_of(connection, run), blueprint_hash=run.blueprint_hash,
+                nodes_total=run.nodes_total, run=run_pk,
+            )  # fmt: skip
+        return Signals(
+            epoch=run.epoch, owner=run.owner, cancel_requested=found["cancel_requested"], owed=found["owed"],
+            version=found["version"],
+        )  # fmt: skip
 
     def _held_back(self, connection: sqlite3.Connection, commit: Commit) -> Signals:
-        row = connection.execute(_Q["signals"], (commit.run.run_id,)).fetchone()
+        row = execute(connection, "signals", run_id=commit.run.run_id).fetchone()
         if row is None or (row["epoch"], row["owner"]) != (commit.run.epoch, commit.owner):
             raise claim_lost(commit.run.run_id)
         return Signals(
@@ -72,7 +89,7 @@ class SQLiteDriving(SQLiteBase, Driving):
 
     def signals(self, run_id: str) -> Signals | None:
         """What the driver must notice: one row by its key."""
-        row = self._db.row(_Q["signals"], (run_id,))
+        row = self._row("signals", run_id=run_id)
         if row is None:
             return None
         return Signals(
@@ -83,11 +100,11 @@ class SQLiteDriving(SQLiteBase, Driving):
     def request_cancel(self, run_id: str, *, event: Event) -> bool:
         """Ask whoever drives the run to stop between steps; False when it has ended."""
         with self._db.write(sync=True) as connection:
-            found = execute(connection, "request_cancel", (event.who or "?", run_id)).fetchone()
+            found = execute(connection, "request_cancel", who=event.who or "?", run_id=run_id).fetchone()
             if found is None:
                 refuse_held(connection, run_id)
             else:
-                execute(connection, "insert_event", rows.event_row(found["run"], event))
+                execute(connection, "insert_event", **rows.event_row(found["run"], event))
             return found is not None
 
     def set_owed(
@@ -101,28 +118,28 @@ class SQLiteDriving(SQLiteBase, Driving):
         """Mark a run as owed, or not, unless it is over for good or under another claim."""
         with self._db.write(sync=True) as connection:
             epoch, owner = claim or (None, None)
-            found = execute(connection, "set_owed", (owed, run_id, epoch, epoch, owner)).fetchone()
+            found = execute(connection, "set_owed", owed=owed, run_id=run_id, epoch=epoch, owner=owner).fetchone()
             if found is None:
                 refuse_held(connection, run_id)
             elif event is not None:
-                execute(connection, "insert_event", rows.event_row(found["run"], event))
+                execute(connection, "insert_event", **rows.event_row(found["run"], event))
 
     def active_runs(self) -> list[RunRecord]:
         """Runs that are running or owed and do not stand still."""
-        return self._runs(self._db.rows(_Q["active_runs"])) if self._db.copy is None else []
+        return self._runs(self._rows("active_runs")) if self._db.copy is None else []
 
     def load_ended(self, run_id: str) -> list[Ended]:
         """The steps that ended their visit, read narrow."""
-        return self._made(rows.ended_of, self._db.rows(_Q["load_ended"], (run_id,)))
+        return self._made(rows.ended_of, self._rows("load_ended", run_id=run_id))
 
     def load_recorded(self, run_id: str) -> Recorded:
         """All that a driver goes on from, in one walk over the steps; what has ended no visit is read whole."""
         with self._db.snapshot():
-            found = self._db.rows(_Q["load_recorded"], {"run_id": run_id})
+            found = self._rows("load_recorded", run_id=run_id)
             steps = [row for row in found if row["step_index"] >= 0]
             inputs = next((row["changes"] for row in found if row["step_index"] < 0), None)
             ended = [row for row in steps if row["edges_taken"] is not None]
-            others = self._db.rows(_Q["open_steps"], (run_id,)) if len(ended) < len(steps) else []
+            others = self._rows("open_steps", run_id=run_id) if len(ended) < len(steps) else []
         changes = [(row["commit_index"], row["changes"]) for row in found if row["changes"] is not None]
         return Recorded(
             inputs={} if inputs is None else dict(self._made(rows.initial_of, inputs)),

@@ -13,11 +13,20 @@ from neurocore.forms import spellings
 from neurocore.persistence import rows
 from neurocore.persistence.contract.lists import Lists
 from neurocore.persistence.projections import search_key, single_filters, summed
-from neurocore.persistence.records import DayCount, GateEntry, GateStatus, RunFilter, RunPage, RunRecord, RunStatus
+from neurocore.persistence.queries import Query, queries
+from neurocore.persistence.records import (
+    DayCount,
+    GateEntry,
+    GateStatus,
+    RunFilter,
+    RunPage,
+    RunRecord,
+    RunStatus,
+)
 from neurocore.persistence.sqlite.cursors import cursor, gate_key, gate_place, key, place
 from neurocore.persistence.sqlite.decisions import SQLiteDecisions
 
-_Q = rows.queries()
+_Q = queries()
 _DAY = 86_400_000_000
 _END = "\U0010ffff"
 #: How many runs of a list a search looks at before it asks the indexes of titles and ids, and how few titles are found
@@ -111,8 +120,8 @@ class SQLiteLists(SQLiteDecisions, Lists):
             return self._search(wanted.text, asked, values, order)
         if wanted.tag is not None:
             names = [f"{name}_tagged" if name in ("before", "after") else name for name in asked]
-            return self._db.rows(_filled("page_tagged", [_FILTERS[name] for name in names], order), values)
-        return self._db.rows(_filled("page_runs", [_FILTERS[name] for name in asked], order), values)
+            return self._filled("page_tagged", [_FILTERS[name] for name in names], order, values)
+        return self._filled("page_runs", [_FILTERS[name] for name in asked], order, values)
 
     def _search(self, text: str, asked: dict[str, Any], values: dict[str, Any], order: str) -> list[sqlite3.Row]:
         """Titles and ids that begin with `text`: a common beginning is near, a rare one has few; both are quick."""
@@ -124,23 +133,26 @@ class SQLiteLists(SQLiteDecisions, Lists):
             "window": _WINDOW if filtered else _WIDE_WINDOW,
         }  # fmt: skip
         clauses = [_FILTERS["tag_of_run" if name == "tag" else name] for name in asked]
-        counted = self._db.row(_Q["begin_so"], values)
-        if counted is not None and counted[0] == few:
-            found = self._db.rows(_filled("search_near", clauses, order), values)
+        counted = self._db.row(*_Q["begin_so"].bind_some(values))
+        if counted is not None and counted["n"] == few:
+            found = self._filled("search_near", clauses, order, values)
             if len(found) == values["limit"]:
                 return found
-            looked_at = self._db.row(_filled("window", clauses, order), values)
-            if looked_at is not None and looked_at[0] < values["window"]:
+            looked_at = self._filled("window", clauses, order, values)
+            if looked_at and looked_at[0]["n"] < values["window"]:
                 return found  # that was the whole list
-        return self._db.rows(_filled("search_all", clauses, order), values)
+        return self._filled("search_all", clauses, order, values)
+
+    def _filled(self, name: str, clauses: Sequence[str], order: str, values: dict[str, Any]) -> list[sqlite3.Row]:
+        return self._db.rows(*_filled(name, tuple(clauses), order).bind_some(values))
 
     def find_runs(self, prefix: str, *, limit: int = 10) -> list[str]:
         """Ids that begin with `prefix`, by the index over ids."""
-        return [row["run_id"] for row in self._db.rows(_Q["find_runs"], (prefix, prefix + _END, limit))]
+        return [row["run_id"] for row in self._rows("find_runs", first=prefix, end=prefix + _END, limit=limit)]
 
     def failed_runs(self, *, since: str, limit: int = 50) -> list[RunRecord]:
         """What failed last, by the index of when it ended."""
-        return self._runs(self._db.rows(_Q["failed_runs"], (rows.micros(since), limit)))
+        return self._runs(self._rows("failed_runs", since=rows.micros(since), limit=limit))
 
     def list_gates(
         self,
@@ -167,9 +179,10 @@ class SQLiteLists(SQLiteDecisions, Lists):
             if one is GateStatus.OPEN and self._db.copy is not None:
                 continue
             kind = _GATE_FILTERS["open" if one is GateStatus.OPEN else "closed"]
-            sql = _filled("list_gates_narrow" if narrow else "list_gates", [kind, *asked], _GATE_ORDERS[order])
-            for name, who in product(spellings(blueprint), spellings(by)):
-                found += self._db.rows(sql, {**values, "status": one.value, "blueprint": name, "by": who})
+            name = "list_gates_narrow" if narrow else "list_gates"
+            for written, who in product(spellings(blueprint), spellings(by)):
+                given = {**values, "status": one.value, "blueprint": written, "by": who}
+                found += self._filled(name, [kind, *asked], _GATE_ORDERS[order], given)
         found.sort(key=lambda row: gate_place(row, order), reverse=order == "closed")
         return [entry for row in found[:limit] if (entry := self._entry(row, order)) is not None]
 
@@ -181,35 +194,35 @@ class SQLiteLists(SQLiteDecisions, Lists):
 
     def count_open_gates(self) -> int:
         """How many gates and inputs wait for a person."""
-        row = self._db.row(_Q["count_open_gates"]) if self._db.copy is None else None
-        return int(row[0]) if row is not None else 0
+        row = self._row("count_open_gates") if self._db.copy is None else None
+        return int(row["n"]) if row is not None else 0
 
     def count_held_runs(self) -> int:
         """How many runs stand still, by their index."""
-        row = self._db.row(_Q["count_held_runs"], (self._db.copy is not None,))
-        return int(row[0]) if row is not None else 0
+        row = self._row("count_held_runs", is_copy=self._db.copy is not None)
+        return int(row["n"]) if row is not None else 0
 
     def status_counts(self, *, blueprint: str | None = None) -> dict[RunStatus, int]:
         """How many runs are in each status."""
         if blueprint is None:
-            found = self._db.rows(_Q["status_counts"])
+            found = self._rows("status_counts")
         else:
             names = spellings(blueprint)
-            found = [row for one in names for row in self._db.rows(_Q["status_counts_of_blueprint"], (one,))]
+            found = [row for one in names for row in self._rows("status_counts_of_blueprint", blueprint=one)]
         counts = Counter[RunStatus]()
-        for status, count in found:
-            counts[self._made(RunStatus, status)] += count
+        for row in found:
+            counts[self._made(RunStatus, row["status"])] += row["n"]
         return dict(counts)
 
     def blueprint_counts(self, *, status: RunStatus | None = None) -> dict[str, int]:
         """How many runs each blueprint has."""
-        return {row[0]: row[1] for row in self._db.rows(_Q["blueprint_counts"], (status, status))}
+        return {row["blueprint_name"]: row["n"] for row in self._rows("blueprint_counts", status=status)}
 
     def day_counts(self, *, since: str, blueprint: str | None = None) -> list[DayCount]:
         """Runs by the day they started and by status."""
         first = rows.micros(f"{since[:10]}T00:00:00+00:00") // _DAY
         names = spellings(blueprint)
-        found = [row for one in names for row in self._db.rows(_Q["day_counts"], (first, one, one))]
+        found = [row for one in names for row in self._rows("day_counts", first_day=first, blueprint=one)]
         return summed(self._made(lambda: list(map(rows.day_of, found))))
 
 
@@ -228,10 +241,6 @@ def _asked(wanted: RunFilter) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=256)
-def _sql(name: str, clauses: tuple[str, ...], order: str) -> str:
-    return _Q[name].replace("{filters}", " AND ".join(clauses) or "TRUE").replace("{order}", order)
-
-
-def _filled(name: str, clauses: Sequence[str], order: str) -> str:
+def _filled(name: str, clauses: tuple[str, ...], order: str) -> Query:
     """A named query with pieces of the tables above in its places."""
-    return _sql(name, tuple(clauses), order)
+    return _Q[name].filled(filters=" AND ".join(clauses) or "TRUE", order=order)

@@ -19,7 +19,6 @@ from neurocore.persistence.records import Event, RunRecord, StepRecord, Tombston
 from neurocore.persistence.sidecars import address, beside
 from neurocore.persistence.sqlite.runs import SQLiteRuns
 
-_Q = rows.queries()
 _COUNTS = ("wrong_counts", "missing_counts", "wrong_day_counts", "missing_day_counts", "wrong_open_gates")
 _RECOUNT = ("clear_counts", "clear_day_counts", "fill_counts", "fill_day_counts", "recount_open_gates")
 
@@ -40,27 +39,27 @@ class SQLiteMaintenance(SQLiteRuns, Maintenance):
     def counts_hold(self) -> bool:
         """Compare the counts with the rows they count."""
         with self._db.snapshot():
-            return not [name for name in _COUNTS if self._db.rows(_Q[name])]
+            return not [name for name in _COUNTS if self._rows(name)]
 
     def recount(self) -> None:
         """Make the counts anew, in one transaction."""
         with self._db.write(sync=True) as connection:
             for name in _RECOUNT:
-                connection.execute(_Q[name])
+                execute(connection, name)
 
     def runs_with_gaps(self) -> list[str]:
         """List the runs whose steps have gaps, in one query."""
-        return [row["run_id"] for row in self._db.rows(_Q["gaps_in_steps"])]
+        return [row["run_id"] for row in self._rows("gaps_in_steps")]
 
     def runs_with_answers(self) -> list[str]:
         """List the runs that have answers."""
-        return [row["run_id"] for row in self._db.rows(_Q["runs_with_answers"])]
+        return [row["run_id"] for row in self._rows("runs_with_answers")]
 
     # ---------------------------------------------------------------- measuring and copying
 
     def stats(self) -> Stats:
         """Say how large the file is, and what is in it."""
-        (row,) = self._db.rows(_Q["size"])
+        (row,) = self._rows("size")
         return Stats(
             runs=sum(self.status_counts().values()), steps=row["steps"], open_gates=self.count_open_gates(),
             oldest=None if row["oldest"] is None else iso(row["oldest"]),
@@ -107,15 +106,18 @@ class SQLiteMaintenance(SQLiteRuns, Maintenance):
 
     def ended_runs(self, *, before: str, keep_last: int = 0, limit: int | None = None) -> list[tuple[str, str]]:
         """List ended runs that are not owed, by the index of their order."""
-        values = (rows.micros(before), keep_last, -1 if limit is None else limit)
-        return [(row["run_id"], iso(row["created_at"])) for row in self._db.rows(_Q["ended_before"], values)]
+        limit = -1 if limit is None else limit
+        return [
+            (row["run_id"], iso(row["created_at"]))
+            for row in self._rows("ended_before", before=rows.micros(before), keep_last=keep_last, limit=limit)
+        ]
 
     def bury_ended(self, run_ids: Iterable[str], *, by: str) -> list[str]:
         """Bury them in one transaction. A run that somebody resumes meanwhile stays."""
         buried = []
         with self._db.write(sync=True) as connection:
             for run_id in run_ids:
-                row = connection.execute(_Q["ended_run"], (run_id,)).fetchone()
+                row = execute(connection, "ended_run", run_id=run_id).fetchone()
                 if row is not None and row["owed"] is None:
                     self.bury_within(connection, run_id, self._tombstone(run_id, row["blueprint_name"], by))
                     buried.append(run_id)
@@ -124,7 +126,7 @@ class SQLiteMaintenance(SQLiteRuns, Maintenance):
     def drop_unused_definitions(self) -> None:
         """Delete the definitions that no run has any more."""
         with self._db.write() as connection:
-            connection.execute(_Q["drop_unused_blueprints"])
+            execute(connection, "drop_unused_blueprints")
 
     # ---------------------------------------------------------------- moving
 
@@ -134,11 +136,11 @@ class SQLiteMaintenance(SQLiteRuns, Maintenance):
 
     def all_run_ids(self) -> list[str]:
         """List every run, oldest first."""
-        return [row["run_id"] for row in self._db.rows(_Q["all_run_ids"])]
+        return [row["run_id"] for row in self._rows("all_run_ids")]
 
     def all_tombstones(self) -> list[Tombstone]:
         """List every tombstone, by the id of its run."""
-        return [Tombstone(**dict(row)) for row in self._db.rows(_Q["all_tombstones"])]
+        return [Tombstone(**dict(row)) for row in self._rows("all_tombstones")]
 
     @contextlib.contextmanager
     def importer(self) -> Iterator[Importer]:
@@ -150,10 +152,10 @@ class SQLiteMaintenance(SQLiteRuns, Maintenance):
         """Let runs that stand still go on here, in one transaction."""
         with self._db.write(sync=True) as connection:
             wanted = [None] if run_ids is None else list(dict.fromkeys(run_ids))
-            found = [row for one in wanted for row in execute(connection, "held_runs", (one, one)).fetchall()]
+            found = [row for one in wanted for row in execute(connection, "held_runs", run_id=one).fetchall()]
             for row in found:
-                execute(connection, "adopt_run", (row["run"],))
-                execute(connection, "insert_event", rows.event_row(row["run"], event))
+                execute(connection, "adopt_run", run=row["run"])
+                execute(connection, "insert_event", **rows.event_row(row["run"], event))
             return len(found)
 
 
@@ -165,18 +167,18 @@ class _Importer(Importer):
     def __init__(self, store: SQLiteMaintenance, connection: sqlite3.Connection) -> None:
         super().__init__(store)
         self._connection = connection
-        self._place = 0
+        self._run_pk = 0
         self._bury = store.bury_within
 
     def has(self, run_id: str) -> bool:
         names = ("find_run", "load_tombstone")
-        return any(self._connection.execute(_Q[name], (run_id,)).fetchone() is not None for name in names)
+        return any(execute(self._connection, name, run_id=run_id).fetchone() is not None for name in names)
 
     def add_run(self, run: RunRecord) -> None:
-        self._place = insert_run(self._connection, run)
+        self._run_pk = insert_run(self._connection, run)
 
     def add_step(self, step: StepRecord) -> None:
-        write_step(self._connection, self._place, step)
+        write_step(self._connection, self._run_pk, step)
 
     def add_tombstone(self, tombstone: Tombstone) -> None:
         if not self.has(tombstone.run_id):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection
 
+from msgspec import structs
+
 from neurocore.errors import RunNotFound
 from neurocore.persistence import rows
 from neurocore.persistence.contract.runs import A_DAY, Runs
@@ -14,8 +16,6 @@ from neurocore.persistence.projections import complete, goes_on, is_there, was_d
 from neurocore.persistence.records import Event, LogLine, RunRecord, StepRecord, Tombstone
 from neurocore.persistence.sqlite.base import SQLiteBase
 
-_Q = rows.queries()
-
 
 class SQLiteRuns(SQLiteBase, Runs):
     """Keep runs with their steps."""
@@ -23,21 +23,21 @@ class SQLiteRuns(SQLiteBase, Runs):
     def save_run(self, run: RunRecord) -> str:
         """Insert or replace a run with its gates, answers and activity; its version is raised."""
         with self._db.write(sync=True) as connection:
-            found = connection.execute(_Q["find_run"], (run.run_id,)).fetchone()
+            found = execute(connection, "find_run", run_id=run.run_id).fetchone()
             if found is None:
                 insert_run(connection, run)
             else:
-                place = found["run"]
-                execute(connection, "update_run", (*rows.run_row(run, blueprint_of(connection, run)), place))
-                execute(connection, "delete_tags", (place,))
-                execute(connection, "delete_events", (place,))
-                insert_belongings(connection, place, run)
+                run_pk = found["run"]
+                execute(connection, "update_run", run=run_pk, **rows.run_row(run, blueprint_of(connection, run)))
+                execute(connection, "delete_tags", run=run_pk)
+                execute(connection, "delete_events", run=run_pk)
+                insert_belongings(connection, run_pk, run)
         return run.run_id
 
     def save_step(self, step: StepRecord) -> None:
         """Insert or replace a step. Raises RunNotFound when there is no such run."""
         with self._db.write() as connection:
-            found = execute(connection, "find_run", (step.run_id,)).fetchone()
+            found = execute(connection, "find_run", run_id=step.run_id).fetchone()
             if found is None:
                 raise RunNotFound(f"There is no run {step.run_id} that a step could belong to.", run_id=step.run_id)
             write_step(connection, found["run"], step)
@@ -45,13 +45,13 @@ class SQLiteRuns(SQLiteBase, Runs):
     def delete_run(self, run_id: str) -> None:
         """Remove a run and all that belongs to it."""
         with self._db.write(sync=True) as connection:
-            execute(connection, "delete_run", (run_id,))
-            self._places.pop(run_id, None)
+            execute(connection, "delete_run", run_id=run_id)
+            self._run_pks.pop(run_id, None)
 
     def load_run(self, run_id: str) -> RunRecord | None:
         """The whole run: definition, data, folded context, gates with answers, activity."""
         with self._db.snapshot():
-            row = self._db.row(_Q["load_run"], (run_id,))
+            row = self._row("load_run", run_id=run_id)
             if row is None:
                 return None
             run = self._made(rows.widen, self._made(self._run_of, row), row)
@@ -63,12 +63,12 @@ class SQLiteRuns(SQLiteBase, Runs):
         with self._db.snapshot():
             steps = self._load_steps(run_id)
             by_index = {step.step_index: step for step in steps}
-            for row in self._db.rows(_Q["load_logs"], (run_id,)):
+            for row in self._rows("load_logs", run_id=run_id):
                 by_index[row["step_index"]].logs.append(self._made(rows.log_of, row))
             return steps
 
     def _load_steps(self, run_id: str) -> list[StepRecord]:
-        found = self._db.rows(_Q["load_steps"], (run_id,))
+        found = self._rows("load_steps", run_id=run_id)
         return self._made(lambda: [rows.widen_step(rows.step_of(run_id, row), row) for row in found])
 
     # ---------------------------------------------------------------- the beginning and the end of a run
@@ -80,9 +80,9 @@ class SQLiteRuns(SQLiteBase, Runs):
         """
 
         def create(connection: sqlite3.Connection) -> None:
-            if execute(connection, "find_run", (run.run_id,)).fetchone() is not None:
+            if execute(connection, "find_run", run_id=run.run_id).fetchone() is not None:
                 raise is_there(run.run_id)
-            if execute(connection, "load_tombstone", (run.run_id,)).fetchone() is not None:
+            if execute(connection, "load_tombstone", run_id=run.run_id).fetchone() is not None:
                 raise was_deleted(run.run_id)
             insert_run(connection, run)
 
@@ -91,34 +91,33 @@ class SQLiteRuns(SQLiteBase, Runs):
     def bury_run(self, run_id: str, tombstone: Tombstone) -> None:
         """Delete a run that has ended and leave its tombstone, in one transaction."""
         with self._db.write(sync=True) as connection:
-            found = connection.execute(_Q["find_run"], (run_id,)).fetchone()
-            if found is not None and connection.execute(_Q["ended_run"], (run_id,)).fetchone() is None:
+            found = execute(connection, "find_run", run_id=run_id).fetchone()
+            if found is not None and execute(connection, "ended_run", run_id=run_id).fetchone() is None:
                 raise goes_on(run_id)
             self.bury_within(connection, run_id, tombstone)
 
     def bury_within(self, connection: sqlite3.Connection, run_id: str, tombstone: Tombstone) -> None:
         """`bury_run` as a part of the caller's transaction, which may bury many."""
-        values = (run_id, tombstone.blueprint_name, tombstone.deleted_at, tombstone.deleted_by, tombstone.last_hash)
-        execute(connection, "insert_tombstone", values)
-        execute(connection, "delete_run", (run_id,))
-        self._places.pop(run_id, None)
+        execute(connection, "insert_tombstone", **structs.asdict(tombstone) | {"run_id": run_id})
+        execute(connection, "delete_run", run_id=run_id)
+        self._run_pks.pop(run_id, None)
 
     def load_tombstone(self, run_id: str) -> Tombstone | None:
         """What is left of a deleted run."""
-        row = self._db.row(_Q["load_tombstone"], (run_id,))
+        row = self._row("load_tombstone", run_id=run_id)
         return None if row is None else Tombstone(**dict(row))
 
     # ---------------------------------------------------------------- parts of a run
 
     def load_summary(self, run_id: str) -> RunRecord | None:
         """The run's row alone."""
-        row = self._db.row(_Q["load_summary"], (run_id,))
+        row = self._row("load_summary", run_id=run_id)
         return None if row is None else self._made(self._run_of, row)
 
     def load_step(self, run_id: str, step_index: int) -> StepRecord | None:
         """One step with what it logged."""
         with self._db.snapshot():
-            row = self._db.row(_Q["load_step"], (run_id, step_index))
+            row = self._row("load_step", run_id=run_id, step_index=step_index)
             if row is None:
                 return None
             step = self._made(rows.widen_step, self._made(rows.step_of, run_id, row), row)
@@ -127,16 +126,18 @@ class SQLiteRuns(SQLiteBase, Runs):
 
     def load_logs(self, run_id: str, step_index: int) -> list[LogLine]:
         """What one step logged."""
-        return [self._made(rows.log_of, row) for row in self._db.rows(_Q["load_step_logs"], (run_id, step_index))]
+        return [
+            self._made(rows.log_of, row) for row in self._rows("load_step_logs", run_id=run_id, step_index=step_index)
+        ]
 
     def step_summaries(self, run_id: str, *, after: int = -1, limit: int | None = None) -> list[StepRecord]:
         """Steps beyond an index without their wide columns."""
-        found = self._db.rows(_Q["step_summaries"], (run_id, after, -1 if limit is None else limit))
+        found = self._rows("step_summaries", run_id=run_id, after=after, limit=-1 if limit is None else limit)
         return self._made(lambda: [rows.step_of(run_id, row) for row in found])
 
     def load_events(self, run_id: str) -> list[Event]:
         """The run's activity."""
-        found = self._db.rows(_Q["load_events"], (run_id,))
+        found = self._rows("load_events", run_id=run_id)
         return self._made(lambda: [rows.event_of(row) for row in found])
 
     def load_context(self, run_id: str) -> dict[str, bytes]:
@@ -149,34 +150,36 @@ class SQLiteRuns(SQLiteBase, Runs):
         if not wanted:
             return {}
         names = [key.encode("utf-8", "surrogatepass") for key in wanted]
-        touching = (row for row in changes(self._db, run_id) if any(name in row[1] for name in names))
+        touching = (
+            (commit, changed) for commit, changed in changes(self._db, run_id) if any(name in changed for name in names)
+        )
         context = self._made(rows.fold_changes, touching)
         return {key: data for key, data in context.items() if key in wanted}
 
     def load_inputs(self, run_id: str) -> dict[str, bytes]:
         """What a run was given, encoded values by key."""
-        row = self._db.row(_Q["load_initial_data"], (run_id,))
+        row = self._row("load_initial_data", run_id=run_id)
         return {} if row is None else dict(self._made(rows.initial_of, row["initial_data"]))
 
     def load_definition(self, run_id: str) -> str:
         """The stored definition of a run."""
-        row = self._db.row(_Q["load_definition"], (run_id,))
+        row = self._row("load_definition", run_id=run_id)
         return "" if row is None else str(row["definition"])
 
     # ---------------------------------------------------------------- requests that may come twice
 
     def load_request(self, key: str) -> tuple[str, bytes] | None:
         """What an idempotency key was answered with, within the last day."""
-        row = self._db.row(_Q["load_request"], (key, self.clock.micros() - A_DAY * 1_000_000))
+        row = self._row("load_request", key=key, since=self.clock.micros() - A_DAY * 1_000_000)
         return None if row is None else (row["digest"], row["answer"])
 
     def keep_request(self, key: str, digest: str, answer: bytes) -> None:
         """Remember for a day how a request was answered; the first answer under a key counts."""
         with self._db.write() as connection:
-            execute(connection, "forget_requests", (self.clock.micros() - A_DAY * 1_000_000,))
-            execute(connection, "keep_request", (key, self.clock.micros(), digest, answer))
+            execute(connection, "forget_requests", before=self.clock.micros() - A_DAY * 1_000_000)
+            execute(connection, "keep_request", key=key, at=self.clock.micros(), digest=digest, answer=answer)
 
     def forget_request(self, key: str, digest: str) -> None:
         """Forget what is kept under `key`, if it is of the request with this digest."""
         with self._db.write() as connection:
-            execute(connection, "forget_request", (key, digest))
+            execute(connection, "forget_request", key=key, digest=digest)

@@ -8,6 +8,8 @@ Under pytest, subclass `RunStoreContract`; `make_store` is called before each te
 
 Without pytest, `python -m neurocore.persistence.testing my_package:MyStore` prints the report; the callable is given a
 fresh folder. The contract is what NeuroCore relies on, so a backend that passes works with all of it.
+
+`RecordingRunStore` keeps runs in memory and records what is asked of it, for tests of what asks a store.
 """
 
 from neurocore.persistence.testing.contract import Contract
@@ -15,6 +17,7 @@ from neurocore.persistence.testing.decisions import Decisions
 from neurocore.persistence.testing.driving import Driving
 from neurocore.persistence.testing.lists import Lists
 from neurocore.persistence.testing.maintenance import Maintenance
+from neurocore.persistence.testing.recording import RecordingRunStore
 from neurocore.persistence.testing.report import ABILITIES, Report, examine
 from neurocore.persistence.testing.required import Required
 from neurocore.persistence.testing.runs import Runs
@@ -26,6 +29,7 @@ __all__ = [
     "Driving",
     "Lists",
     "Maintenance",
+    "RecordingRunStore",
     "Report",
     "Required",
     "RunStoreContract",

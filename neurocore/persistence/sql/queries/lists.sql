@@ -6,13 +6,14 @@ SELECT {narrow} FROM runs AS r CROSS JOIN blueprints AS b ON b.id = r.blueprint
 WHERE {filters} ORDER BY r.created_at {order}, r.run {order} LIMIT :limit
 
 -- page_tagged: One page of the runs that bear a tag, by key.
-SELECT {narrow} FROM run_tags AS t CROSS JOIN runs AS r ON r.run = t.run CROSS JOIN blueprints AS b ON b.id = r.blueprint
+SELECT {narrow}
+FROM run_tags AS t CROSS JOIN runs AS r ON r.run = t.run CROSS JOIN blueprints AS b ON b.id = r.blueprint
 WHERE {filters} ORDER BY t.created_at {order}, t.run {order} LIMIT :limit
 
 -- begin_so: How many titles or ids begin so, as far as one counts.
 SELECT max(
     (SELECT count(*) FROM (SELECT 1 FROM runs WHERE title_key >= :title AND title_key < :title_end LIMIT :few)),
-    (SELECT count(*) FROM (SELECT 1 FROM runs WHERE run_id >= :id AND run_id < :id_end LIMIT :few)))
+    (SELECT count(*) FROM (SELECT 1 FROM runs WHERE run_id >= :id AND run_id < :id_end LIMIT :few))) AS n
 
 -- search_near: What matches among the next runs of a list; a common beginning is found here.
 SELECT {narrow} FROM (
@@ -22,7 +23,7 @@ SELECT {narrow} FROM (
 WHERE (w.title_key >= :title AND w.title_key < :title_end) OR (w.run_id >= :id AND w.run_id < :id_end) LIMIT :limit
 
 -- window: How many of the next runs of a list there are, as far as search_near looks.
-SELECT count(*) FROM (SELECT 1 FROM runs AS r WHERE {filters} LIMIT :window)
+SELECT count(*) AS n FROM (SELECT 1 FROM runs AS r WHERE {filters} LIMIT :window)
 
 -- search_all: What matches anywhere, by the indexes of titles and ids; a rare beginning is found here.
 SELECT {narrow} FROM (
@@ -37,11 +38,11 @@ SELECT {narrow} FROM (
 ORDER BY w.created_at {order}, w.run {order}
 
 -- find_runs: Ids from one text up to another.
-SELECT run_id FROM runs WHERE run_id >= ? AND run_id < ? ORDER BY run_id LIMIT ?
+SELECT run_id FROM runs WHERE run_id >= :first AND run_id < :end ORDER BY run_id LIMIT :limit
 
 -- failed_runs: What failed last, by when it ended.
 SELECT {narrow} FROM runs AS r INDEXED BY runs_failed CROSS JOIN blueprints AS b ON b.id = r.blueprint
-WHERE r.status = 'failed' AND r.finished_at >= ? ORDER BY r.finished_at DESC, r.run DESC LIMIT ?
+WHERE r.status = 'failed' AND r.finished_at >= :since ORDER BY r.finished_at DESC, r.run DESC LIMIT :limit
 
 -- list_gates: Occurrences of all runs.
 SELECT g.*, r.run_id FROM gates AS g CROSS JOIN runs AS r ON r.run = g.run WHERE {filters} ORDER BY {order} LIMIT :limit
@@ -52,23 +53,26 @@ FROM gates AS g CROSS JOIN runs AS r ON r.run = g.run WHERE {filters} ORDER BY {
 
 -- count_open_gates: How many gates and inputs wait for a person; those of runs that stand still do not.
 SELECT (SELECT count(*) FROM gates WHERE status = 'open')
-    - (SELECT coalesce(sum(open_gates), 0) FROM runs WHERE held IS NOT NULL)
+    - (SELECT coalesce(sum(open_gates), 0) FROM runs WHERE held IS NOT NULL) AS n
 
 -- count_held_runs: How many runs stand still; in a copy that can only be read, all that are unfinished do.
-SELECT (SELECT count(*) FROM runs WHERE held IS NOT NULL) + (SELECT count(*) FROM runs WHERE ? AND held IS NULL AND (
+SELECT (SELECT count(*) FROM runs WHERE held IS NOT NULL)
+    + (SELECT count(*) FROM runs WHERE :is_copy AND held IS NULL AND (
     status IN ('running', 'suspended') OR owed IS NOT NULL
     OR (status = 'failed' AND replay_only IS NULL AND coalesce(failure, '') NOT LIKE '{"kind":"rejected",%'
-        AND coalesce(failure, '') NOT LIKE '{"kind": "rejected",%')))
+        AND coalesce(failure, '') NOT LIKE '{"kind": "rejected",%'))) AS n
 
 -- status_counts: How many runs are in each status.
-SELECT status, sum(n) FROM counts GROUP BY status HAVING sum(n) > 0
+SELECT status, sum(n) AS n FROM counts GROUP BY status HAVING sum(n) > 0
 
 -- status_counts_of_blueprint: How many runs of one blueprint are in each status.
-SELECT status, n FROM counts WHERE blueprint_name = ? AND n > 0
+SELECT status, n FROM counts WHERE blueprint_name = :blueprint AND n > 0
 
 -- blueprint_counts: How many runs each blueprint has.
-SELECT blueprint_name, sum(n) FROM counts WHERE (? IS NULL OR status = ?) GROUP BY blueprint_name HAVING sum(n) > 0
+SELECT blueprint_name, sum(n) AS n FROM counts WHERE (:status IS NULL OR status = :status)
+GROUP BY blueprint_name HAVING sum(n) > 0
 
 -- day_counts: Runs by the day they started and by status.
-SELECT day, status, sum(n) FROM day_counts WHERE day >= ? AND (? IS NULL OR blueprint_name = ?)
+SELECT day, status, sum(n) AS n FROM day_counts
+WHERE day >= :first_day AND (:blueprint IS NULL OR blueprint_name = :blueprint)
 GROUP BY day, status HAVING sum(n) > 0 ORDER BY day, status

@@ -47,9 +47,10 @@ SELECT DISTINCT r.run_id FROM answers AS a JOIN runs AS r ON r.run = a.run
 
 -- ended_before: Ended runs that may be pruned, oldest first, leaving the newest out.
 SELECT run_id, created_at FROM runs
-WHERE created_at < ? AND status IN ('completed', 'failed', 'cancelled') AND owed IS NULL
-    AND (created_at, run) <= (SELECT created_at, run FROM runs ORDER BY created_at DESC, run DESC LIMIT 1 OFFSET ?)
-ORDER BY created_at, run LIMIT ?
+WHERE created_at < :before AND status IN ('completed', 'failed', 'cancelled') AND owed IS NULL
+    AND (created_at, run) <= (SELECT created_at, run FROM runs ORDER BY created_at DESC, run DESC LIMIT 1
+        OFFSET :keep_last)
+ORDER BY created_at, run LIMIT :limit
 
 -- drop_unused_blueprints: Definitions that no run has any more.
 DELETE FROM blueprints WHERE id NOT IN (SELECT blueprint FROM runs)
@@ -58,13 +59,14 @@ DELETE FROM blueprints WHERE id NOT IN (SELECT blueprint FROM runs)
 SELECT home, copied_at, copied_how FROM history
 
 -- set_home: The history lives in this file.
-UPDATE history SET home = ?, copied_at = NULL, copied_how = NULL
+UPDATE history SET home = :home, copied_at = NULL, copied_how = NULL
 
 -- mark_copy: This file is a copy; a copy of a copy says when the first was made.
-UPDATE history SET home = NULL, copied_at = coalesce(copied_at, ?), copied_how = coalesce(copied_how, ?)
+UPDATE history SET home = NULL, copied_at = coalesce(copied_at, :copied_at),
+    copied_how = coalesce(copied_how, :copied_how)
 
 -- hold_unfinished: What is unfinished in a copy stands still there; who drove it drives the original.
-UPDATE runs SET held = ?, owner = NULL, lease_until = NULL, epoch = epoch + 1, version = version + 1
+UPDATE runs SET held = :held, owner = NULL, lease_until = NULL, epoch = epoch + 1, version = version + 1
 WHERE held IS NULL AND (
     status IN ('running', 'suspended') OR owed IS NOT NULL
     OR (status = 'failed' AND replay_only IS NULL AND coalesce(failure, '') NOT LIKE '{"kind":"rejected",%'
@@ -72,10 +74,10 @@ WHERE held IS NULL AND (
 RETURNING run
 
 -- held_runs: Runs that stand still, those that are named or all.
-SELECT run, run_id FROM runs WHERE held IS NOT NULL AND (? IS NULL OR run_id = ?) ORDER BY run
+SELECT run, run_id FROM runs WHERE held IS NOT NULL AND (:run_id IS NULL OR run_id = :run_id) ORDER BY run
 
 -- adopt_run: A run that stands still may go on here.
-UPDATE runs SET held = NULL, owner = NULL, version = version + 1 WHERE run = ?
+UPDATE runs SET held = NULL, owner = NULL, version = version + 1 WHERE run = :run
 
 -- size: How much there is.
 SELECT (SELECT count(*) FROM steps) AS steps, (SELECT min(created_at) FROM runs) AS oldest,
