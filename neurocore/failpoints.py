@@ -25,6 +25,7 @@ NAMES = (
     "step.after_commit",
     "answer.before_commit",
     "answer.after_commit",
+    "end.before_commit",
     "end.after_commit",
     "request.before_kept",
     "migrate.before_commit",

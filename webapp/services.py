@@ -46,9 +46,7 @@ RowParts = tuple[str, str]
 class NullDispatcher:
     """The dispatcher of `--no-dispatch`: what is recorded stays owed until a sweep elsewhere drives it on."""
 
-    def submit(
-        self, run_id: str, *, resume_data: object = None, by: str | None = None, known_by: str = "claimed"
-    ) -> None:
+    def submit(self, run_id: str) -> None:
         """Leave it."""
 
     def state(self, run_id: str) -> str | None:

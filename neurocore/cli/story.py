@@ -363,7 +363,7 @@ def _activity(events: Sequence[Event], room: int) -> list[str]:
     for event in events:
         who = f" by {line(event.who)}" if event.who else ""
         known = f" ({line(event.known_by)})" if event.known_by and event.known_by != "system" else ""
-        given = {key: value for key, value in masked(event.data).items() if value not in (None, {})}
+        given = {key: value for key, value in masked(event.facts).items() if value not in (None, {})}
         deep = {
             key: value
             for key, value in given.items()

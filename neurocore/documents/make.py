@@ -231,7 +231,7 @@ def logs(record: StepRecord) -> list[LogDocument]:
 def event(record: Event) -> EventDocument:
     """One entry of the activity."""
     return EventDocument(
-        at=record.at, kind=record.kind, who=record.who, known_by=record.known_by, data=masked(record.data)
+        at=record.at, kind=record.kind, who=record.who, known_by=record.known_by, data=masked(record.facts)
     )
 
 

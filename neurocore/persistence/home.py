@@ -11,6 +11,7 @@ from pathlib import Path
 
 from neurocore.clock import iso, utcnow_iso
 from neurocore.persistence import rows
+from neurocore.persistence.inserts import write_rows
 from neurocore.persistence.queries import queries
 from neurocore.persistence.records import own_event
 
@@ -32,7 +33,7 @@ def settle(connection: sqlite3.Connection, path: Path) -> None:
         event = own_event("held", {"because": held}, at=utcnow_iso())
         held_runs = connection.execute(*_Q["hold_unfinished"].bind({"held": held})).fetchall()
         for (run_pk,) in held_runs:
-            connection.execute(*_Q["insert_event"].bind(rows.event_row(run_pk, event)))
+            write_rows(connection, run_pk, events=[event])
     connection.execute(*_Q["set_home"].bind({"home": _number(path)}))
 
 

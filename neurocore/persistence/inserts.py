@@ -8,7 +8,7 @@ from typing import Any
 
 from neurocore.persistence import rows
 from neurocore.persistence.queries import queries
-from neurocore.persistence.records import Answer, RunRecord, StepRecord
+from neurocore.persistence.records import Answer, Event, GateRecord, RunRecord, StepRecord
 
 _Q = queries()
 _UPSERT_STEP = _Q["upsert_step"].sql
@@ -27,16 +27,12 @@ def insert_belongings(connection: sqlite3.Connection, run_pk: int, run: RunRecor
     created = rows.micros(run.created_at)
     for tag in run.tags:
         execute(connection, "insert_tag", tag=tag, created_at=created, run=run_pk)
-    for event in run.events:
-        execute(connection, "insert_event", **rows.event_row(run_pk, event))
     if not run.gates:
+        write_rows(connection, run_pk, events=run.events)
         return
     kept = {row["hash"] for row in execute(connection, "answer_hashes", run_id=run.run_id)}
-    for gate in run.gates:
-        execute(connection, "upsert_gate", **rows.gate_row(run_pk, gate))
     new = [answer for gate in run.gates for answer in gate.answers if answer.hash not in kept]
-    for answer in in_chain(new):
-        execute(connection, "insert_answer", **rows.answer_row(run_pk, answer))
+    write_rows(connection, run_pk, gates=run.gates, answers=in_chain(new), events=run.events)
 
 
 def blueprint_of(connection: sqlite3.Connection, run: RunRecord) -> int:
@@ -50,6 +46,26 @@ def blueprint_of(connection: sqlite3.Connection, run: RunRecord) -> int:
         flow_type=run.flow_type, definition=text,
     )  # fmt: skip
     return int(added.lastrowid or 0)
+
+
+def write_rows(
+    connection: sqlite3.Connection,
+    run_pk: int,
+    *,
+    steps: Sequence[StepRecord] = (),
+    gates: Sequence[GateRecord] = (),
+    answers: Sequence[Answer] = (),
+    events: Sequence[Event] = (),
+) -> None:
+    """What a transition writes beside the run's own row. Whatever changes a run writes through this."""
+    for step in steps:
+        write_step(connection, run_pk, step)
+    for gate in gates:
+        execute(connection, "upsert_gate", **rows.gate_row(run_pk, gate))
+    for answer in answers:
+        execute(connection, "insert_answer", **rows.answer_row(run_pk, answer))
+    for event in events:
+        execute(connection, "insert_event", **rows.event_row(run_pk, event))
 
 
 def write_step(connection: sqlite3.Connection, run_pk: int, step: StepRecord) -> None:

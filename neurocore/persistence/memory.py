@@ -13,7 +13,6 @@ from neurocore.persistence.base import RunStore
 from neurocore.persistence.contract.runs import defaults_lock
 from neurocore.persistence.projections import complete, fold, goes_on, merged, without_shown
 from neurocore.persistence.records import (
-    Commit,
     GateRecord,
     Owed,
     RunRecord,
@@ -21,6 +20,7 @@ from neurocore.persistence.records import (
     Signals,
     StepRecord,
     Tombstone,
+    Transition,
     signals_of,
 )
 
@@ -95,15 +95,17 @@ class InMemoryRunStore(RunStore):
 
     # ---------------------------------------------------------------- what would be slow without
 
-    def commit(self, commit: Commit) -> Signals:
+    def commit(self, transition: Transition) -> Signals:
         """One turn of the loop, at a cost that does not grow with the run."""
         with self._lock:
-            kept = self._kept.get(commit.run.run_id)
-            run = merged(kept.run if kept is not None else None, commit)
+            kept = self._kept.get(transition.run.run_id)
+            run = merged(kept.run if kept is not None else None, transition)
             if kept is None or run is None:
-                signals = self.signals(commit.run.run_id) or Signals(epoch=commit.run.epoch, owner=commit.owner)
+                signals = self.signals(transition.run.run_id) or Signals(
+                    epoch=transition.run.epoch, owner=transition.owner
+                )
                 return structs.replace(signals, owed=Owed.DECISION)
-            for step in commit.steps:
+            for step in transition.steps:
                 kept.steps[step.step_index] = _copied(step)
             if run.blueprint_hash != kept.run.blueprint_hash:
                 kept.snapshot = codec.encode(run.blueprint_snapshot)

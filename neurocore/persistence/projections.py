@@ -12,7 +12,6 @@ from neurocore import codec, numerals
 from neurocore.errors import ClaimLost, InputError, RefusedError, RunExists, RunHeld
 from neurocore.forms import form, same, spelled, spellings
 from neurocore.persistence.records import (
-    Commit,
     DayCount,
     Ended,
     Event,
@@ -26,23 +25,28 @@ from neurocore.persistence.records import (
     RunStatus,
     StepRecord,
     StepStatus,
+    Transition,
 )
 
 
-def merged(stored: RunRecord | None, commit: Commit) -> RunRecord | None:
-    """What the run's record becomes by a commit, or None when `unless_decided` holds it back. Raises ClaimLost."""
-    if stored is None or (stored.epoch, stored.owner) != (commit.run.epoch, commit.owner):
-        raise claim_lost(commit.run.run_id)
-    if commit.is_held_back_by((gate.node_id, gate.visit) for gate in stored.gates if gate.status == GateStatus.DECIDED):
+def merged(stored: RunRecord | None, transition: Transition) -> RunRecord | None:
+    """What the run's record becomes by a transition, or None when `unless_decided` holds it back. Raises ClaimLost."""
+    if stored is None or (stored.epoch, stored.owner) != transition.claim:
+        raise claim_lost(transition.run.run_id)
+    if transition.epoch is not None:
+        refuse_if_held(stored.run_id, stored.held)
+    if transition.is_held_back_by(
+        (gate.node_id, gate.visit) for gate in stored.gates if gate.status == GateStatus.DECIDED
+    ):
         return None
-    written = {name: getattr(commit.run, name) for name in _WRITTEN}
-    if commit.run.blueprint_hash != stored.blueprint_hash:
-        written |= {name: getattr(commit.run, name) for name in _REDEFINED}
+    written = {name: getattr(transition.run, name) for name in _WRITTEN}
+    if transition.run.blueprint_hash != stored.blueprint_hash:
+        written |= {name: getattr(transition.run, name) for name in _REDEFINED}
     run = msgspec.structs.replace(
         stored,
         **written,
-        gates=merge_gates(stored.gates, commit.gates),
-        events=[*stored.events, *commit.events],
+        gates=merge_gates(stored.gates, transition.gates),
+        events=[*stored.events, *transition.events],
         version=stored.version + 1,
     )
     if not run.status.ended and any(gate.status == GateStatus.DECIDED for gate in run.gates):
@@ -50,10 +54,10 @@ def merged(stored: RunRecord | None, commit: Commit) -> RunRecord | None:
     return run
 
 
-#: What of a run a commit writes, and what beside it where the run goes on with another definition.
+#: What of a run a transition writes, and what beside it where the run goes on with another definition.
 _WRITTEN = (
     "status", "updated_at", "finished_at", "duration_ms", "suspended_at_node", "suspension_reason", "current_nodes",
-    "nodes_done", "owner", "lease_until", "owed", "deaths", "error", "failure",
+    "nodes_done", "epoch", "owner", "lease_until", "owed", "deaths", "error", "failure",
 )  # fmt: skip
 _REDEFINED = ("blueprint_snapshot", "blueprint_hash", "blueprint_version", "nodes_total")
 

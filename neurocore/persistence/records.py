@@ -119,6 +119,10 @@ class LogLine(Struct, frozen=True, kw_only=True, gc=False):
     message: str
 
 
+#: The key of an entry's data under which it keeps a definition.
+DEFINITION = "definition"
+
+
 class Event(Struct, frozen=True, kw_only=True):
     """One entry of a run's activity, of a kind like `started`, `resumed`, `answered`, `cancelled` or `taken_over`.
 
@@ -131,6 +135,17 @@ class Event(Struct, frozen=True, kw_only=True):
     who: str | None = None
     known_by: str | None = None
     data: dict[str, Any] = {}
+
+    @property
+    def definition(self) -> str | None:
+        """The stored definition that a `resumed` entry asks to continue with, as JSON text; else None."""
+        found = self.data.get(DEFINITION)
+        return found if isinstance(found, str) else None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was given, for people: all but the definition, which may be long."""
+        return {key: value for key, value in self.data.items() if key != DEFINITION}
 
 
 def event_of(actor: Actor, kind: str, data: dict[str, Any] | None = None, *, at: str) -> Event:
@@ -421,22 +436,29 @@ def signals_of(run: RunRecord) -> Signals:
     )
 
 
-class Commit(Struct, kw_only=True):
-    """Everything one turn of the loop writes, in one transaction where the backend has one.
+class Transition(Struct, kw_only=True):
+    """Everything that changes a run at once, in one transaction where the backend has one.
 
-    `run` carries the row's new values. `owner` and `run.epoch` are the writer's claim: both must still be those of the
-    stored run. `steps`, `gates` and `events` are added or, at the same key, replaced. `sync` asks for a disk sync. With
+    `run` carries the row's new values. `epoch` and `owner` are the writer's claim: both must still be those of the
+    stored run. Without `epoch` it is that of `run`; a transition that also claims the run names the epoch before.
+    `steps`, `gates` and `events` are added or, at the same key, replaced. `sync` asks for a disk sync. With
     `unless_decided`, nothing is written when a decided gate of this run waits to be consumed that is not done by this
-    commit itself, and the returned signals say so.
+    transition itself, and the returned signals say so.
     """
 
     run: RunRecord
     owner: str | None
+    epoch: int | None = None
     steps: list[StepRecord] = []
     gates: list[GateRecord] = []
     events: list[Event] = []
     sync: bool = False
     unless_decided: bool = False
+
+    @property
+    def claim(self) -> tuple[int, str | None]:
+        """The epoch and the owner that the stored run must have."""
+        return (self.run.epoch if self.epoch is None else self.epoch), self.owner
 
     def is_held_back_by(self, decided: Iterable[tuple[str, int]]) -> bool:
         """Whether `unless_decided` forbids to write this, where these gates (node, visit) are decided."""

@@ -156,8 +156,8 @@ def progress_row(run: RunRecord, run_pk: int, owner: str | None) -> tuple[Any, .
     )  # fmt: skip
 
 
-def state_row(run: RunRecord, run_pk: int, owed: str | None, owner: str | None) -> dict[str, Any]:
-    """The state of a run that is written under the claim of `owner`, by name."""
+def state_row(run: RunRecord, run_pk: int, owed: str | None, claim: tuple[int, str | None]) -> dict[str, Any]:
+    """The state of a run that is written under a claim (epoch and owner), by name."""
     return {
         "status": run.status.value,
         "updated_at": micros(run.updated_at),
@@ -175,8 +175,9 @@ def state_row(run: RunRecord, run_pk: int, owed: str | None, owner: str | None) 
         "failure": failure_text(run.failure),
         "run": run_pk,
         "run_id": run.run_id,
-        "epoch": run.epoch,
-        "owner": owner,
+        "new_epoch": run.epoch,
+        "epoch": claim[0],
+        "owner": claim[1],
     }
 
 

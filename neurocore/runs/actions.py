@@ -6,9 +6,9 @@ from neurocore.config import NeuroCoreConfig
 from neurocore.errors import NotResumable
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.owners import Life
-from neurocore.persistence.records import GateStatus, RunRecord, RunStatus
+from neurocore.persistence.records import GateRecord, GateStatus, RunRecord
 from neurocore.runtime.claim import driver_of, owner_label
-from neurocore.runtime.resumable import refuse_unless_resumable
+from neurocore.runtime.resumable import blocking_gates, refuse_unless_resumable
 
 #: What a cancellation does to the step that runs now.
 STOPS = "A command, a request or another async skill is stopped at once; other Python code ends its step first."
@@ -24,14 +24,14 @@ def actions(run: RunRecord, config: NeuroCoreConfig, run_store: RunStore) -> dic
         return {"decide": still, "resume": still, "replay": None, "cancel": still, "delete": delete}
     return {
         "decide": None if open_gates and not ended else "no gate of this run is open",
-        "resume": _no_resume(run, config, run_store, waits=bool(open_gates)),
+        "resume": _no_resume(run, config, run_store, open_gates),
         "replay": None,
         "cancel": f"it is {run.status.value} already" if ended else None,
         "delete": None if ended else f"it is {run.status.value}; cancel it first",
     }
 
 
-def _no_resume(run: RunRecord, config: NeuroCoreConfig, store: RunStore, *, waits: bool) -> str | None:
+def _no_resume(run: RunRecord, config: NeuroCoreConfig, store: RunStore, open_gates: list[GateRecord]) -> str | None:
     try:
         refuse_unless_resumable(run)
     except NotResumable as error:
@@ -41,6 +41,4 @@ def _no_resume(run: RunRecord, config: NeuroCoreConfig, store: RunStore, *, wait
         return f"{owner_label(run.owner)} drives it"
     if driver.life is Life.UNKNOWN:
         return f"whether {owner_label(run.owner)} still drives it cannot be told: {driver.reason}"
-    if run.status is RunStatus.SUSPENDED and run.owed is None and waits:
-        return f"it waits for an answer at {run.suspended_at_node}"
-    return None
+    return f"it waits for an answer at {run.suspended_at_node}" if blocking_gates(run, open_gates) else None

@@ -8,14 +8,14 @@ from neurocore.access.actor import Actor, acting
 from neurocore.access.permission import Action, Resource, require
 from neurocore.config import NeuroCoreConfig
 from neurocore.errors import InputError, RefusedError, RunBusyError
-from neurocore.gates import occurrence
 from neurocore.gates.answer import note_problem
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.owners import Life
 from neurocore.persistence.projections import cancelled, refuse_if_held
-from neurocore.persistence.records import Commit, GateStatus, RunRecord, RunStatus, event_of
+from neurocore.persistence.records import Event, RunRecord, RunStatus, event_of
 from neurocore.runs.find import load_run, load_summary
-from neurocore.runtime.claim import driver_of, driving, owner_of_this_process
+from neurocore.runtime.claim import driver_of, driving
+from neurocore.runtime.endings import end_idle
 
 
 def cancel_run(
@@ -44,32 +44,29 @@ def cancel_run(
         raise _ended_already(run)
     require(who, Action.CANCEL, Resource(blueprint=run.blueprint_name, run_id=run_id))
     event = event_of(who, "cancelled", {"note": note} if note else {}, at=run_store.clock.now())
+    configuration = config or load_config()
+    is_driven = driver_of(run, configuration, run_store).life is not Life.DEAD
+    if not is_driven and _end(run, [event], event, run_store):
+        return load_run(run_id, run_store)
     if not run_store.request_cancel(run_id, event=event):
         raise _ended_already(load_summary(run_id, run_store))
-    configuration = config or load_config()
-    seen = load_summary(run_id, run_store)
-    if driver_of(seen, configuration, run_store).life is Life.DEAD:  # who drives it by now has not seen the request
-        with contextlib.suppress(RunBusyError), driving(run_id):  # for whoever looks, it is not lost meanwhile
-            _cancel_idle(seen, who.label, configuration, run_store)
+    if is_driven:  # if its driver has died since then, nobody sees the request
+        seen = load_summary(run_id, run_store)
+        if driver_of(seen, configuration, run_store).life is Life.DEAD:
+            _end(seen, [], event, run_store)
     return load_run(run_id, run_store)
 
 
-def _cancel_idle(seen: RunRecord, by: str, config: NeuroCoreConfig, store: RunStore) -> None:
-    run_id = seen.run_id
-    run = load_summary(run_id, store)
-    if run.status.ended:  # its process ended it in this very moment
-        raise _ended_already(run)
-    owner = owner_of_this_process(config, store)
-    epoch = store.claim(run_id, owner=owner, expected_epoch=seen.epoch, expected_owner=seen.owner)
-    if epoch is None:
-        return  # somebody began to drive it in this very moment, and will see the request
-    now = store.clock.now()
-    run.epoch, run.owner, run.owed, run.status = epoch, None, None, RunStatus.CANCELLED
-    run.error, run.finished_at, run.updated_at = cancelled(by, store.load_events(run_id)), now, now
-    run.current_nodes, run.suspended_at_node, run.suspension_reason = [], None, None
-    asked = [gate for gate in store.load_gates(run_id) if gate.status in (GateStatus.OPEN, GateStatus.DECIDED)]
-    gates, steps = occurrence.void_all(asked, store, "the run was cancelled", at=now)
-    store.commit(Commit(run=run, owner=owner, gates=gates, steps=steps, sync=True))
+def _end(seen: RunRecord, events: list[Event], asked: Event, store: RunStore) -> bool:
+    """End a run that nobody drives; False when somebody began to drive it in this very moment."""
+    if seen.status.ended:
+        return False
+    with contextlib.suppress(RunBusyError), driving(seen.run_id):  # for whoever looks, it is not lost meanwhile
+        return end_idle(
+            seen, RunStatus.CANCELLED, store, at=store.clock.now(), reason="the run was cancelled", events=events,
+            error=cancelled(asked.who or "?", [asked]),
+        )  # fmt: skip
+    return False
 
 
 def _ended_already(run: RunRecord) -> RefusedError:

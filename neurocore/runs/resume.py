@@ -19,7 +19,7 @@ from neurocore.runs.find import load_summary
 from neurocore.runtime import definition_upgrade
 from neurocore.runtime.claim import refuse_if_driven
 from neurocore.runtime.events import OnEvent
-from neurocore.runtime.resumable import refuse_unless_resumable
+from neurocore.runtime.resumable import blocking_gates, refuse_unless_resumable
 from neurocore.runtime.resume import drive_on, resumed
 from neurocore.runtime.start import refuse_unless_storable
 from neurocore.skills.registry import SkillRegistry
@@ -47,48 +47,73 @@ def resume_blueprint(
     RunBusyError, DecisionRefused, RunNotFound, ExecutionError.
     """
     store = store_of(run_store, neurocore_config)
-    who = acting(by, actor)
-    run = load_summary(run_id, store)
+    request_resume(
+        run_id, registry, neurocore_config, resume_data=resume_data, run_store=store, latest=latest,
+        take_over=take_over, gate=gate, actor=acting(by, actor),
+    )  # fmt: skip
+    return drive_on(run_id, registry, neurocore_config, store, take_over=take_over, on_event=on_event)
+
+
+def request_resume(
+    run_id: str,
+    registry: SkillRegistry,
+    config: NeuroCoreConfig,
+    *,
+    run_store: RunStore,
+    actor: Actor,
+    resume_data: Mapping[str, Any] | None = None,
+    latest: bool = False,
+    take_over: bool = False,
+    gate: str | None = None,
+) -> None:
+    """Record who wants a run to continue, and with what, without driving it. Hand its id to a dispatcher then.
+
+    What was asked for outlives this process: a sweep finds a run that nobody has driven since. Raises as
+    `resume_blueprint` does.
+    """
+    who = acting(None, actor)
+    run = load_summary(run_id, run_store)
     require(who, Action.RESUME, Resource(blueprint=run.blueprint_name, run_id=run_id))
     refuse_unless_resumable(run, latest=latest)
     if not take_over:
-        refuse_if_driven(run, neurocore_config, store)
+        refuse_if_driven(run, config, run_store)
     if resume_data is not None and not isinstance(resume_data, Mapping):
         raise UsageError("resume_data must be a mapping from key to value.")
     refuse_unless_storable(resume_data or {}, "resume_data")
-    blueprint = definition_upgrade.of_run(run, store, registry, neurocore_config) if latest else None
-    gates = store.load_gates(run_id)
-    waiting = [gate for gate in gates if gate.status is GateStatus.OPEN]
-    decided = [gate for gate in gates if gate.status is GateStatus.DECIDED]
-    data: object = None
-    if run.status is RunStatus.FAILED:
-        data = dict(resume_data) if resume_data is not None else None
-    elif waiting:
-        _answer(run, waiting, resume_data, store, who, gate)
-    elif resume_data is not None and decided:
-        _answer_late(run, decided, resume_data, store, who)
-    elif resume_data is not None:
-        raise NotResumable(f"Run {run_id} does not wait for data; resume it without.")
-    event = resumed(
-        who.label, who.known_by.value, resume_data, failed=run.status is RunStatus.FAILED, at=store.clock.now()
-    )
-    return drive_on(
-        run_id, registry, neurocore_config, store, event=event, resume_data=data, blueprint=blueprint,
-        take_over=take_over, on_event=on_event,
-    )  # fmt: skip
+    definition = definition_upgrade.of_run(run, run_store, registry, config) if latest else None
+    failed = run.status is RunStatus.FAILED
+    if not failed:
+        _answer(run, run_store.load_gates(run_id), resume_data, run_store, who, gate)
+    event = resumed(who, resume_data, failed=failed, at=run_store.clock.now(), definition=definition)
+    if not run_store.request_resume(run_id, event=event):
+        refuse_unless_resumable(load_summary(run_id, run_store))
+
+
+def refuse_to_resume(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> None:
+    """Raise NotResumable or RunBusyError where a resume without data would change nothing."""
+    refuse_unless_resumable(run)
+    refuse_if_driven(run, config, store)
+    waiting = blocking_gates(run, store.load_gates(run.run_id, narrow=True))
+    if waiting:
+        names = ", ".join(gate.node_id for gate in waiting)
+        raise NotResumable(f"Run {run.run_id} waits for a decision at {names}; decide there, and it goes on by itself.")
 
 
 def _answer(
     run: RunRecord,
-    waiting: list[GateRecord],
+    gates: list[GateRecord],
     resume_data: Mapping[str, Any] | None,
     store: RunStore,
     actor: Actor,
     gate: str | None,
 ) -> None:
     """Turn resume_data into the answer of the gate or input that waits. Raises NotResumable when there is none."""
+    waiting = [one for one in gates if one.status is GateStatus.OPEN]
+    if not waiting:
+        _answer_late(run, gates, resume_data, store, actor)
+        return
     if resume_data is None:
-        if run.owed is not None or run.status is RunStatus.RUNNING:
+        if not blocking_gates(run, waiting):
             return  # decided, or lost while other branches ran: the gates wait on, and the run goes on
         kind = waiting[0].kind
         names = ", ".join(one.node_id for one in waiting if one.kind == kind)
@@ -113,13 +138,14 @@ def _answer(
 
 
 def _answer_late(
-    run: RunRecord,
-    decided: list[GateRecord],
-    resume_data: Mapping[str, Any],
-    store: RunStore,
-    actor: Actor,
+    run: RunRecord, gates: list[GateRecord], resume_data: Mapping[str, Any] | None, store: RunStore, actor: Actor
 ) -> None:
     """Refuse what comes after somebody else's answer (promise 4): the run is owed, and goes on with that one."""
+    if resume_data is None:
+        return
+    decided = [gate for gate in gates if gate.status is GateStatus.DECIDED]
+    if not decided:
+        raise NotResumable(f"Run {run.run_id} does not wait for data; resume it without.")
     given = next((gate for gate in decided if gate.kind == "input"), None)
     if given is not None and given.decision is not None:
         raise NoOpenGate(

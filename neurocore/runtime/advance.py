@@ -9,15 +9,16 @@ from neurocore.blueprint.inputs import check_outputs
 from neurocore.errors import ExecutionError, InputError, said
 from neurocore.failpoints import failpoint
 from neurocore.persistence.projections import cancelled
-from neurocore.persistence.records import Commit, Failure, FailureKind, Owed, RunStatus, Signals, StepStatus
+from neurocore.persistence.records import Failure, FailureKind, Owed, RunStatus, Signals, StepStatus, Transition
 from neurocore.runtime import gate_transitions as gates
 from neurocore.runtime import step_transitions as steps
 from neurocore.runtime.attempt import Attempt
+from neurocore.runtime.endings import fill_end
 from neurocore.runtime.state import RunState
-from neurocore.runtime.transition import Transition
+from neurocore.runtime.transition import TransitionBuilder
 
 
-def record(transition: Transition, attempt: Attempt) -> None:
+def record(transition: TransitionBuilder, attempt: Attempt) -> None:
     """Take in the end of an attempt: its row, its changes, and what follows."""
     state = transition.state
     state.running.pop((attempt.node.id, attempt.visit), None)
@@ -34,7 +35,7 @@ def record(transition: Transition, attempt: Attempt) -> None:
     transition.resources.listener.step("step_finished", attempt, transition.now)
 
 
-def choose_starts(transition: Transition) -> None:
+def choose_starts(transition: TransitionBuilder) -> None:
     """Choose what is ready and has room; open the gates that are ready."""
     state = transition.state
     for node, round_number in state.due(transition.resources.clock.monotonic()) if state.delayed else ():
@@ -56,7 +57,7 @@ def choose_starts(transition: Transition) -> None:
             _start(transition, steps.attempt_of(transition, node, number))
 
 
-def _start(transition: Transition, attempt: Attempt) -> None:
+def _start(transition: TransitionBuilder, attempt: Attempt) -> None:
     if attempt.still_works():
         sentence = "An earlier try of it was left behind and still works; resume when it has ended."
         attempt.fail(ExecutionError(sentence), transition.resources.instances)
@@ -65,7 +66,7 @@ def _start(transition: Transition, attempt: Attempt) -> None:
         transition.starts.append(attempt)
 
 
-def commit(transition: Transition) -> None:
+def commit(transition: TransitionBuilder) -> None:
     """Write the transition, after choosing what starts next and where the run is then. Raises ClaimLost."""
     state, store = transition.state, transition.resources.store
     run = state.run
@@ -94,11 +95,11 @@ def commit(transition: Transition) -> None:
         commit(transition)
 
 
-def _write(transition: Transition, status: RunStatus, *, unless_decided: bool) -> Signals:
+def _write(transition: TransitionBuilder, status: RunStatus, *, unless_decided: bool) -> Signals:
     state = transition.state
     failpoint("step.before_commit")
     signals = transition.resources.store.commit(
-        Commit(
+        Transition(
             run=state.run,
             owner=state.recorded_owner,
             steps=list(transition.steps.values()),
@@ -119,7 +120,7 @@ def apply_signals(state: RunState, signals: Signals) -> None:
     state.is_decided = signals.owed == Owed.DECISION and bool(state.waiting)
 
 
-def _status(transition: Transition) -> RunStatus:
+def _status(transition: TransitionBuilder) -> RunStatus:
     state = transition.state
     transition.is_handed_back = False
     if state.running or transition.starts:
@@ -150,7 +151,7 @@ def _check_outputs(state: RunState) -> None:
         check_outputs(state.blueprint, data)
 
 
-def _fill_run(transition: Transition, status: RunStatus) -> None:
+def _fill_run(transition: TransitionBuilder, status: RunStatus) -> None:
     state, run = transition.state, transition.state.run
     run.status = status
     run.updated_at = transition.now
@@ -167,10 +168,10 @@ def _fill_run(transition: Transition, status: RunStatus) -> None:
     run.owner = state.owner  # a commit that an answer held back would have let go of the run
     if status is RunStatus.RUNNING and not transition.is_handed_back:
         return
-    run.owner = None
-    run.finished_at = transition.now if status.ended else None
-    if status is RunStatus.FAILED and state.failure is not None:
-        run.failure, run.error = state.failure, state.failure.message
+    if not status.ended:
+        run.owner = None
     elif status is RunStatus.CANCELLED:
         events = transition.resources.store.load_events(run.run_id)
-        run.error = cancelled(state.cancelled_by or "?", events)
+        fill_end(run, status, at=transition.now, error=cancelled(state.cancelled_by or "?", events))
+    else:
+        fill_end(run, status, at=transition.now, failure=state.failure if status is RunStatus.FAILED else None)

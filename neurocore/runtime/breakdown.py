@@ -6,7 +6,7 @@ from neurocore.persistence.records import Failure, GateStatus, StepStatus
 from neurocore.runtime.advance import commit
 from neurocore.runtime.state import RunState
 from neurocore.runtime.step_transitions import broken_off, lost
-from neurocore.runtime.transition import Resources, Transition
+from neurocore.runtime.transition import Resources, TransitionBuilder
 from neurocore.runtime.workers import Workers
 
 
@@ -25,7 +25,7 @@ def end_run(
     if state.rejection is None:
         state.failure = failure
     _return_to_committed(state, resources)
-    transition = Transition(state, resources)
+    transition = TransitionBuilder(state, resources)
     for node in stored.current_nodes:
         attempt = state.running.get((node.node_id, node.visit))
         if attempt is not None:

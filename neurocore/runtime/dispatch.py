@@ -16,17 +16,15 @@ from concurrent.futures import wait as wait_for_futures
 from typing import Protocol
 
 from neurocore import forks, log
-from neurocore.access.actor import person
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
-from neurocore.errors import NeuroCoreError, NotResumable
+from neurocore.errors import NeuroCoreError
 from neurocore.persistence.base import RunStore
-from neurocore.persistence.records import Event, Owed, RunStatus
+from neurocore.persistence.records import Owed
 from neurocore.runtime import output_redaction
 from neurocore.runtime.claim import hand_back
 from neurocore.runtime.events import OnEvent
-from neurocore.runtime.resumable import refuse_unless_resumable
-from neurocore.runtime.resume import drive_on, resumed
+from neurocore.runtime.resume import drive_on
 from neurocore.skills.registry import SkillRegistry
 
 _log = logging.getLogger(__name__)
@@ -35,10 +33,8 @@ _log = logging.getLogger(__name__)
 class Dispatcher(Protocol):
     """Takes runs to drive on."""
 
-    def submit(
-        self, run_id: str, *, resume_data: object = None, by: str | None = None, known_by: str = "claimed"
-    ) -> None:
-        """Drive the run on, now or soon. `by` is recorded as who resumed it, `known_by` as how we know."""
+    def submit(self, run_id: str) -> None:
+        """Drive the run on, now or soon, with what people asked for: that is recorded with the run."""
 
     def state(self, run_id: str) -> str | None:
         """`queued` or `running` while this dispatcher has the run, else None."""
@@ -62,21 +58,9 @@ class InlineDispatcher:
         self._on_event = on_event
         self.context: FlowContext | None = None
 
-    def submit(
-        self, run_id: str, *, resume_data: object = None, by: str | None = None, known_by: str = "claimed"
-    ) -> None:
+    def submit(self, run_id: str) -> None:
         """Drive the run on and keep its `context`. Raises what `resume_blueprint` raises."""
-        run = self._store.load_summary(run_id) if by else None
-        failed = run is not None and run.status is RunStatus.FAILED
-        event = (
-            resumed(person(by), known_by, resume_data, failed=failed, at=self._store.clock.now())
-            if by is not None
-            else None
-        )
-        self.context = drive_on(
-            run_id, self._registry, self._config, self._store, event=event, resume_data=resume_data,
-            on_event=self._on_event,
-        )  # fmt: skip
+        self.context = drive_on(run_id, self._registry, self._config, self._store, on_event=self._on_event)
 
     def state(self, run_id: str) -> str | None:
         """Always None: nothing is left when `submit` returns."""
@@ -124,8 +108,7 @@ class ThreadDispatcher:
     def _begin(self) -> None:
         self._lock = threading.Lock()
         self._states: dict[str, str] = {}
-        self._again: dict[str, tuple[object, Event | None]] = {}
-        self._jobs: dict[str, tuple[object, Event | None]] = {}
+        self._again: set[str] = set()
         self._decided: deque[str] = deque()
         self._others: deque[str] = deque()
         #: How many of the others are driven, how many may be, and how many decided ones have begun since the last.
@@ -140,30 +123,16 @@ class ThreadDispatcher:
             self._stop.set()
         self._begin()
 
-    def submit(
-        self, run_id: str, *, resume_data: object = None, by: str | None = None, known_by: str = "claimed"
-    ) -> None:
-        """Queue the run. One that is queued or being driven here is looked at once more when that drive ends.
-
-        That somebody wants a failed run to go on is recorded here, so that it outlives this process (promise 5).
-        """
-        failed = self._failed(run_id) if by else False
-        event = (
-            resumed(person(by), known_by, resume_data, failed=failed, at=self._store.clock.now())
-            if by is not None
-            else None
-        )
-        if event is not None and failed:
-            self._store.set_owed(run_id, Owed.RESUME, event=event)
-            event = None
-        decided = by is not None or self._owed(run_id) in BY_PEOPLE
+    def submit(self, run_id: str) -> None:
+        """Queue the run. One that is queued or being driven here is looked at once more when that drive ends."""
+        decided = self._owed(run_id) in BY_PEOPLE
         with self._lock:
             if self._stop.is_set():
                 return
             if run_id not in self._states:
-                self._queue(run_id, (resume_data, event), decided=decided)
+                self._queue(run_id, decided=decided)
                 return
-            self._again[run_id] = (resume_data, event)
+            self._again.add(run_id)
             if decided and run_id in self._others:
                 self._others.remove(run_id)
                 self._decided.append(run_id)
@@ -194,9 +163,9 @@ class ThreadDispatcher:
                 return False
         return True
 
-    def _queue(self, run_id: str, job: tuple[object, Event | None], *, decided: bool) -> None:
+    def _queue(self, run_id: str, *, decided: bool) -> None:
         """Put the run into its queue; call it with the lock held."""
-        self._states[run_id], self._jobs[run_id] = "queued", job
+        self._states[run_id] = "queued"
         (self._decided if decided else self._others).append(run_id)
         self._wake()
 
@@ -210,7 +179,7 @@ class ThreadDispatcher:
         while (found := self._next()) is not None:
             run_id, other = found
             try:
-                self._drive(run_id, *self._jobs.pop(run_id))
+                self._drive(run_id)
             finally:
                 with self._lock:
                     self._driven -= other
@@ -231,13 +200,10 @@ class ThreadDispatcher:
             self._states[run_id] = "running"
             return run_id, other
 
-    def _drive(self, run_id: str, resume_data: object, event: Event | None) -> None:
+    def _drive(self, run_id: str) -> None:
         try:
             registry = self._registry() if callable(self._registry) else self._registry
-            drive_on(
-                run_id, registry, self._config, self._store, event=event, resume_data=resume_data,
-                on_event=self._on_event, stop=self._stop,
-            )  # fmt: skip
+            drive_on(run_id, registry, self._config, self._store, on_event=self._on_event, stop=self._stop)
         except NeuroCoreError as error:
             _log.info("Run %s: %s", run_id, error)
         except Exception:
@@ -246,21 +212,10 @@ class ThreadDispatcher:
         finally:
             with self._lock:
                 self._states.pop(run_id, None)
-                again = self._again.pop(run_id, None)
-                owed = self._owed(run_id) if again is not None and not self._stop.is_set() else None
-                if again is not None and owed is not None:
-                    self._queue(run_id, again, decided=owed in BY_PEOPLE)
-
-    def _failed(self, run_id: str) -> bool:
-        """Whether the run has failed and may be tried again."""
-        run = self._store.load_summary(run_id)
-        if run is None or run.status is not RunStatus.FAILED or run.owed is not None:
-            return False
-        try:
-            refuse_unless_resumable(run)
-        except NotResumable:
-            return False  # it would be owed for ever; driving it on is refused with the reason
-        return True
+                if run_id in self._again and not self._stop.is_set():
+                    self._again.discard(run_id)
+                    if (owed := self._owed(run_id)) is not None:
+                        self._queue(run_id, decided=owed in BY_PEOPLE)
 
     def _owed(self, run_id: str) -> str | None:
         run = self._store.load_summary(run_id)

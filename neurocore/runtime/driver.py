@@ -2,7 +2,7 @@
 
 `RunDriver.run` asks the progress what is ready, runs it, and commits each outcome as it comes: the step's record with
 its changes and routing, the skips that follow from it, the gates that open, and the run's row with what starts next, in
-one transaction (`Transition`). A sync step that runs alone stays on the caller's thread.
+one transaction (`TransitionBuilder`). A sync step that runs alone stays on the caller's thread.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from neurocore.runtime.attempt import Attempt, capture_logs
 from neurocore.runtime.events import Listener, OnEvent
 from neurocore.runtime.skills import Instances
 from neurocore.runtime.state import Key, RunState
-from neurocore.runtime.transition import Resources, Transition
+from neurocore.runtime.transition import Resources, TransitionBuilder
 from neurocore.runtime.workers import Workers
 from neurocore.skills.registry import SkillRegistry
 
@@ -93,10 +93,10 @@ class RunDriver:
                 self.workers.abandon(attempt)
             self.workers.close()
 
-    def _open(self, events: list[Event] | None) -> Transition:
+    def _open(self, events: list[Event] | None) -> TransitionBuilder:
         state, store = self.state, self.resources.store
         self.listener.run("run_started", state.run, total=len(state.plan.nodes))
-        transition = Transition(state, self.resources)
+        transition = TransitionBuilder(state, self.resources)
         step_transitions.follow(transition, state.progress.next(transition.evaluate, started=_started(state)))
         if events is None:
             choose_starts(transition)
@@ -120,13 +120,13 @@ class RunDriver:
             commit(transition)
         return transition
 
-    def _loop(self, transition: Transition) -> FlowContext:
+    def _loop(self, transition: TransitionBuilder) -> FlowContext:
         state = self.state
         while state.run.status is RunStatus.RUNNING and not transition.is_handed_back:
             ended = self._launch(transition.starts)
             if ended is None and (state.running or state.delayed):
                 ended = self._wait()
-            transition = Transition(state, self.resources)
+            transition = TransitionBuilder(state, self.resources)
             if ended is not None:
                 record(transition, ended)
             if state.is_decided:

@@ -21,10 +21,10 @@ from neurocore.persistence.records import (
 )
 from neurocore.runtime.state import RunState, Visit
 from neurocore.runtime.step_transitions import attempt_of, failed, follow
-from neurocore.runtime.transition import Replaced, Transition
+from neurocore.runtime.transition import Replaced, TransitionBuilder
 
 
-def open_gate(transition: Transition, node: PlanNode, number: int) -> None:
+def open_gate(transition: TransitionBuilder, node: PlanNode, number: int) -> None:
     """Open an occurrence, in a row of its own that waits; one whose message cannot be made fails the node's step."""
     state = transition.state
     attempt = attempt_of(transition, node, number)
@@ -58,7 +58,7 @@ def _outputs_before(state: RunState, node: PlanNode) -> list[str]:
     return list(keys)
 
 
-def reopen_changed(transition: Transition) -> None:
+def reopen_changed(transition: TransitionBuilder) -> None:
     """Void each open gate whose values have changed, and open another over the new ones (promise 6)."""
     state = transition.state
     for gate in state.open_gates():
@@ -67,7 +67,7 @@ def reopen_changed(transition: Transition) -> None:
             _ask_again(transition, gate, node, "what it shows has changed")
 
 
-def reopen_redefined(transition: Transition) -> None:
+def reopen_redefined(transition: TransitionBuilder) -> None:
     """Ask again at each open gate that another definition would open with another message, values or rules."""
     state = transition.state
     for gate in state.open_gates():
@@ -84,12 +84,12 @@ def reopen_redefined(transition: Transition) -> None:
             _ask_again(transition, gate, node, "the blueprint has changed")
 
 
-def _ask_again(transition: Transition, gate: GateRecord, node: PlanNode, reason: str) -> None:
+def _ask_again(transition: TransitionBuilder, gate: GateRecord, node: PlanNode, reason: str) -> None:
     void(transition, gate, reason)
     open_gate(transition, node, gate.visit + 1)
 
 
-def void(transition: Transition, gate: GateRecord, reason: str) -> None:
+def void(transition: TransitionBuilder, gate: GateRecord, reason: str) -> None:
     """End an occurrence without a decision."""
     state, key = transition.state, (gate.node_id, gate.visit)
     visit = state.close_gate(gate)
@@ -107,7 +107,7 @@ def void(transition: Transition, gate: GateRecord, reason: str) -> None:
 class Voiding:
     """The end of all open gates with their run, which an answer that comes first takes back."""
 
-    def __init__(self, transition: Transition, status: RunStatus) -> None:
+    def __init__(self, transition: TransitionBuilder, status: RunStatus) -> None:
         self._transition = transition
         self._before: list[tuple[GateRecord, Visit, StepRecord | None, GateRecord | None, StepRecord | None]] = []
         state = transition.state
@@ -144,7 +144,7 @@ class Voiding:
                 transition.steps[row.step_index] = step_row
 
 
-def consume_decisions(transition: Transition, recorded: list[GateRecord]) -> bool:
+def consume_decisions(transition: TransitionBuilder, recorded: list[GateRecord]) -> bool:
     """Complete the gates that were decided, and hand the given data to the steps that wait for it.
 
     `recorded` are the run's gates as they are stored. Returns whether there was any such gate.
@@ -166,7 +166,7 @@ def consume_decisions(transition: Transition, recorded: list[GateRecord]) -> boo
     return found
 
 
-def _take_input(transition: Transition, gate: GateRecord, node: PlanNode, answer: Answer) -> None:
+def _take_input(transition: TransitionBuilder, gate: GateRecord, node: PlanNode, answer: Answer) -> None:
     state = transition.state
     visit = state.close_gate(gate)
     visit.continues, visit.given = True, answer.data
@@ -175,7 +175,7 @@ def _take_input(transition: Transition, gate: GateRecord, node: PlanNode, answer
 
 
 def _complete(
-    transition: Transition, gate: GateRecord, node: PlanNode, answer: Answer, recorded: list[GateRecord]
+    transition: TransitionBuilder, gate: GateRecord, node: PlanNode, answer: Answer, recorded: list[GateRecord]
 ) -> None:
     state, key = transition.state, (gate.node_id, gate.visit)
     row = state.row_of(*key)

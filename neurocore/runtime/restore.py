@@ -103,9 +103,10 @@ class Restoration:
 
     def keep_waiting(self) -> None:
         """Keep the pauses between attempts and the number of retries that were used: nobody asked for new ones."""
-        for node in self.state.run.current_nodes:
-            if node.is_paused:
-                self.state.visit(node.node_id, node.visit).pause = node
+        run = self.state.run
+        paused = [node for node in run.current_nodes if node.is_paused]
+        for node in paused if not paused or self._last_asked() <= run.updated_at else ():
+            self.state.visit(node.node_id, node.visit).pause = node
         for step in self.unended:
             visit = self.state.visits.get((step.node_id, step.visit))
             is_used = step.status is StepStatus.FAILED and (step.reason or "").startswith(TRIED_AGAIN)

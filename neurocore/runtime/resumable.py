@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from neurocore.errors import (
     NotResumable,
 )
 from neurocore.persistence.projections import refuse_if_held
-from neurocore.persistence.records import FailureKind, RunRecord, RunStatus
+from neurocore.persistence.records import FailureKind, GateRecord, GateStatus, RunRecord, RunStatus
 from neurocore.runtime.step_transitions import LOOP_BOUND, OUTPUTS, RUN_TIME
 
 #: Failures that another try cannot change, by their type: why, and what to do in the blueprint's file.
@@ -36,3 +38,9 @@ def refuse_unless_resumable(run: RunRecord, *, latest: bool = False) -> None:
     if run.status is RunStatus.FAILED and run.failure is not None and run.failure.type in _FAILS_AGAIN and not latest:
         why, what = _FAILS_AGAIN[run.failure.type]
         raise NotResumable(f"{why.format(run=run.run_id)}; {what} in the file and add --latest, or {again}.")
+
+
+def blocking_gates(run: RunRecord, gates: Sequence[GateRecord]) -> list[GateRecord]:
+    """The open gates without whose decision a resume changes nothing: those of a suspended run that is not owed."""
+    waits = run.status is RunStatus.SUSPENDED and run.owed is None
+    return [gate for gate in gates if waits and gate.status is GateStatus.OPEN]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping
 
+from neurocore import codec
+from neurocore.access.actor import Actor
 from neurocore.blueprint.model import Blueprint
 from neurocore.blueprint.plan import Plan
+from neurocore.blueprint.stored import stored_blueprint
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
 from neurocore.errors import (
@@ -16,7 +20,18 @@ from neurocore.errors import (
 from neurocore.failpoints import failpoint
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.owners import Life
-from neurocore.persistence.records import CurrentNode, Event, Failure, FailureKind, RunRecord, RunStatus, own_event
+from neurocore.persistence.records import (
+    DEFINITION,
+    CurrentNode,
+    Event,
+    Failure,
+    FailureKind,
+    Owed,
+    RunRecord,
+    RunStatus,
+    event_of,
+    own_event,
+)
 from neurocore.runtime.claim import busy, driver_of, driving, owner_label, owner_of_this_process, refuse_if_driven
 from neurocore.runtime.driver import RunDriver
 from neurocore.runtime.events import OnEvent
@@ -37,63 +52,51 @@ def drive_on(
     config: NeuroCoreConfig,
     store: RunStore,
     *,
-    event: Event | None = None,
-    resume_data: object = None,
-    blueprint: Blueprint | None = None,
     take_over: bool = False,
     on_event: OnEvent | None = None,
     stop: threading.Event | None = None,
 ) -> FlowContext:
-    """Claim a recorded run and drive it on.
+    """Claim a recorded run and drive it on, with what people asked for since it was driven last.
 
-    `blueprint` replaces the stored definition (`--latest`): both hashes are recorded, and answers not acted on voided.
-
-    A failed run goes on only where `event` says who wants it, or where that was recorded before (`owed`). Raises
-    RunNotFound, NotResumable, RunBusyError (somebody alive drives it, or claimed it first), ExecutionError, ClaimLost.
+    A failed run continues only where somebody asked for that (`owed`). One that is to continue with another definition
+    (`--latest`) records both hashes, and voids answers that were not acted on. Raises RunNotFound, NotResumable,
+    RunBusyError (somebody alive drives it, or claimed it first), ExecutionError, ClaimLost.
     """
     owner = owner_of_this_process(config, store)
-    run, dead = _resumable(run_id, config, store, take_over=take_over, latest=blueprint is not None)
-    was_failed, was_owed = run.status is RunStatus.FAILED, run.owed is not None
-    if was_failed and event is None and not was_owed:
+    run, dead = _undriven(run_id, config, store, take_over=take_over)
+    was_failed = run.status is RunStatus.FAILED
+    if was_failed and run.owed is None:
         raise NotResumable(f"Run {run_id} has failed, and nobody asked for another try; resume it if it is to go on.")
+    definition = _requested_definition(run, store, registry)
+    refuse_unless_resumable(run, latest=definition is not None)
     recorded, recorded_in = recorded_plan(run_id, store, registry)
-    definition = with_gates(blueprint, registry) if blueprint is not None else recorded
     with driving(run_id):
         cancelled_by = None if run.status.ended else run.cancel_requested
-        events = [*([event] if event else []), *_claim(run, owner, store, dead=dead)]
+        events = _claim(run, owner, store, dead=dead)
         run.cancel_requested = cancelled_by
-        redefined = blueprint is not None and definition.hash != run.blueprint_hash
-        if redefined:
+        plan = recorded_in
+        if definition is not None:
             events.append(_redefine(run, definition, store.clock.now()))
-        state = new_state(
-            run,
-            definition,
-            plan_of(definition, registry) if redefined else recorded_in,
-            context={},
-            now=store.clock.monotonic(),
-        )
-        state.cancelled_by, state.is_redefined, state.resume_data = cancelled_by, redefined, resume_data
+            plan = plan_of(definition, registry)
+        state = new_state(run, definition or recorded, plan, context={}, now=store.clock.monotonic())
+        state.cancelled_by, state.is_redefined = cancelled_by, definition is not None
         driver = RunDriver(state, registry=registry, config=config, store=store, on_event=on_event, stop=stop)
         restored = Restoration(state, store, driver.instances, recorded_in)
         driver.recorded_gates, driver.translated = restored.gates, restored.translated
-        if resume_data is None and (not was_failed or (was_owed and event is None)):
-            restored.give_again()
-        if event is None:
-            restored.keep_waiting()
-            if not was_failed:
-                restored.keep_failed()
+        restored.give_again()
+        restored.keep_waiting()
+        if not was_failed:
+            restored.keep_failed()
         if run.deaths >= MAX_DEATHS and state.rejection is None:
             driver.died_in = _give_up(state)
-        events.extend(_version_warnings(state.plan, restored.versions, registry, store.clock.now()))
+        events.extend(_version_warnings(plan, restored.versions, registry, store.clock.now()))
         return outcome(state, driver.run(events))
 
 
-def _resumable(
-    run_id: str, config: NeuroCoreConfig, store: RunStore, *, take_over: bool, latest: bool
-) -> tuple[RunRecord, bool]:
+def _undriven(run_id: str, config: NeuroCoreConfig, store: RunStore, *, take_over: bool) -> tuple[RunRecord, bool]:
     """The run, and whether nobody drives it; else it is to be taken over from who does, or may do.
 
-    Raises RunNotFound, RunBusyError, or NotResumable.
+    Raises RunNotFound or RunBusyError.
     """
     run = store.load_summary(run_id)
     if run is None:
@@ -103,8 +106,19 @@ def _resumable(
     dead = not take_over or driver_of(run, config, store).life is Life.DEAD
     if run.owner is not None and dead:
         run = _as_left(run, store)
-    refuse_unless_resumable(run, latest=latest)
     return run, dead
+
+
+def _requested_definition(run: RunRecord, store: RunStore, registry: SkillRegistry) -> Blueprint | None:
+    """The definition that somebody asked to continue with, where the run has another and does not follow it yet."""
+    if run.owed != Owed.RESUME and run.owner is None:
+        return None  # nobody asked for anything but what a decision or a start asks for
+    asked = [event for event in store.load_events(run.run_id) if event.kind in ("resumed", "redefined")]
+    text = asked[-1].definition if asked and asked[-1].kind == "resumed" else None
+    if text is None:
+        return None
+    definition = with_gates(stored_blueprint(text), registry)
+    return definition if definition.hash != run.blueprint_hash else None
 
 
 def _claim(run: RunRecord, owner: str, store: RunStore, *, dead: bool) -> list[Event]:
@@ -131,11 +145,12 @@ def _redefine(run: RunRecord, blueprint: Blueprint, at: str) -> Event:
     return own_event("redefined", hashes, at=at)
 
 
-def resumed(who: str, known_by: str, data: object, *, failed: bool, at: str) -> Event:
-    """The event of a resume. What it brings for steps that `failed` outlives the process that tries them again."""
+def resumed(actor: Actor, data: object, *, failed: bool, at: str, definition: Blueprint | None = None) -> Event:
+    """The entry of a resume: with what it brings, for steps that `failed`, and with the definition to continue with."""
     given = {"data": data if not isinstance(data, Mapping) else dict(data)} if data else {}
     to = {"to": FAILED_STEPS} if given and failed else {}
-    return Event(at=at, kind="resumed", who=who, known_by=known_by, data={**given, **to})
+    latest = {} if definition is None else {DEFINITION: json.dumps(codec.to_jsonable(definition.snapshot()))}
+    return event_of(actor, "resumed", {**given, **to, **latest}, at=at)
 
 
 def _as_left(run: RunRecord, store: RunStore) -> RunRecord:

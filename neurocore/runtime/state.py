@@ -74,7 +74,6 @@ class RunState(Struct, kw_only=True, eq=False):
     #: Who wrote a key while others ran beside it: the commit's number and the node.
     writers: dict[str, tuple[int, str]] = field(default_factory=dict)
     secret_inputs: list[SecretRef] = field(default_factory=list)
-    resume_data: object = None
     failure: Failure | None = None
     cause: BaseException | None = None
     rejection: Answer | None = None

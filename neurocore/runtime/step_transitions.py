@@ -11,7 +11,7 @@ from neurocore.gates import occurrence
 from neurocore.persistence.records import CurrentNode, Failure, FailureKind, StepRecord, StepStatus
 from neurocore.runtime.attempt import Attempt
 from neurocore.runtime.retry import RetryPolicy
-from neurocore.runtime.transition import Transition
+from neurocore.runtime.transition import TransitionBuilder
 
 #: Types of failures that the definition calls for: outputs that are not what it declares, a loop that has made all its
 #: rounds, a run that has used all its time.
@@ -21,7 +21,7 @@ OUTPUTS, LOOP_BOUND, RUN_TIME = "OutputError", "LoopBoundError", "RunTimeoutErro
 TRIED_AGAIN, BROKEN_OFF = "tried again", "broken off"
 
 
-def attempt_of(transition: Transition, node: PlanNode, number: int) -> Attempt:
+def attempt_of(transition: TransitionBuilder, node: PlanNode, number: int) -> Attempt:
     """The next attempt of a node's visit, under its number and with what it is given."""
     state = transition.state
     visit = state.visit(node.id, number)
@@ -32,12 +32,10 @@ def attempt_of(transition: Transition, node: PlanNode, number: int) -> Attempt:
         attempt.step_index, attempt.started_at = visit.row.step_index, visit.row.started_at
     visit.continues = False
     attempt.resume_data = visit.given
-    if state.resume_data is not None and visit.is_tried_again:  # it may mend what was given before
-        attempt.resume_data = state.resume_data
     return attempt
 
 
-def completed(transition: Transition, attempt: Attempt) -> None:
+def completed(transition: TransitionBuilder, attempt: Attempt) -> None:
     """Take in a completed attempt; one whose changes or way on cannot be taken becomes a failed one."""
     state, instances = transition.state, transition.resources.instances
     try:
@@ -61,7 +59,7 @@ def completed(transition: Transition, attempt: Attempt) -> None:
     follow(transition, state.progress.finish(attempt.node, taken, transition.evaluate))
 
 
-def suspended(transition: Transition, attempt: Attempt) -> None:
+def suspended(transition: TransitionBuilder, attempt: Attempt) -> None:
     """Let a step that waits for data wait, with its changes so far."""
     state = transition.state
     try:
@@ -79,7 +77,7 @@ def suspended(transition: Transition, attempt: Attempt) -> None:
     transition.resources.listener.step("gate_opened", attempt, transition.now)
 
 
-def failed(transition: Transition, attempt: Attempt) -> None:
+def failed(transition: TransitionBuilder, attempt: Attempt) -> None:
     """Take in a failed attempt: try again, tolerate the failure, or let the run fail."""
     state = transition.state
     is_late = state.is_out_of_time(attempt)
@@ -96,7 +94,7 @@ def failed(transition: Transition, attempt: Attempt) -> None:
         transition.fail(time_is_up(transition, attempt.node) if is_late else failure_of(row), attempt.exception)
 
 
-def _tolerated(transition: Transition, attempt: Attempt) -> None:
+def _tolerated(transition: TransitionBuilder, attempt: Attempt) -> None:
     state, node = transition.state, attempt.node
     try:
         taken = route(
@@ -115,7 +113,7 @@ def _tolerated(transition: Transition, attempt: Attempt) -> None:
     follow(transition, state.progress.finish(node, taken, transition.evaluate))
 
 
-def _retry_delay(transition: Transition, attempt: Attempt) -> float | None:
+def _retry_delay(transition: TransitionBuilder, attempt: Attempt) -> float | None:
     """Seconds until this failed attempt is tried again (0 while nothing may start), or None when it is not."""
     if attempt.exception is None:
         return None
@@ -130,7 +128,7 @@ def _retry_delay(transition: Transition, attempt: Attempt) -> float | None:
     return float(min(policy.delay * 2**used, policy.max_delay) * (0.5 + random.random() / 2))  # noqa: S311 - jitter, no secret
 
 
-def _try_again(transition: Transition, attempt: Attempt, seconds: float) -> None:
+def _try_again(transition: TransitionBuilder, attempt: Attempt, seconds: float) -> None:
     """Let a failed attempt be tried again after so many seconds. The instant is recorded with the run."""
     visit = transition.state.visit(attempt.node.id, attempt.visit)
     visit.first_started_at = visit.first_started_at or attempt.first_started_at or attempt.started_at
@@ -143,13 +141,13 @@ def _try_again(transition: Transition, attempt: Attempt, seconds: float) -> None
     transition.state.delay(pause, attempt.node, clock.monotonic() + seconds)
 
 
-def broken_off(transition: Transition, attempt: Attempt, error: BaseException) -> None:
+def broken_off(transition: TransitionBuilder, attempt: Attempt, error: BaseException) -> None:
     """The row of an attempt that did not come to its end, so that the next one is known to be another."""
     attempt.fail(error, transition.resources.instances)
     transition.step(attempt, StepStatus.FAILED, reason=BROKEN_OFF)
 
 
-def lost(transition: Transition, current: CurrentNode, error: BaseException) -> None:
+def lost(transition: TransitionBuilder, current: CurrentNode, error: BaseException) -> None:
     """The row of an attempt of which nothing is known but that it began."""
     state = transition.state
     node = state.plan.by_id.get(current.node_id)
@@ -169,7 +167,7 @@ def failure_of(row: StepRecord) -> Failure:
     return Failure(kind=kind, node=row.node_id, type=row.error_type, message=f"Step {row.node_id} failed: {row.error}")
 
 
-def time_is_up(transition: Transition, node: PlanNode) -> Failure:
+def time_is_up(transition: TransitionBuilder, node: PlanNode) -> Failure:
     """Why a run fails that has worked for as long as it may."""
     seconds = transition.state.plan.settings.timeout_seconds
     message = f"The run did not end within its {seconds:g} s of work; it was at {node.id}."
@@ -179,7 +177,7 @@ def time_is_up(transition: Transition, node: PlanNode) -> Failure:
 # -------------------------------------------------------------------- what comes next
 
 
-def follow(transition: Transition, moves: Moves) -> None:
+def follow(transition: TransitionBuilder, moves: Moves) -> None:
     """Take in what the progress says: skipped nodes get their rows, ready ones wait for their start."""
     state = transition.state
     for skip in moves.skipped:
@@ -201,7 +199,7 @@ def follow(transition: Transition, moves: Moves) -> None:
         transition.event("warning", {"message": message})
 
 
-def _follow_broken(transition: Transition, broken: Broken) -> None:
+def _follow_broken(transition: TransitionBuilder, broken: Broken) -> None:
     node = broken.node
     attempt = attempt_of(transition, node, transition.state.number_of(node.id, broken.round))
     attempt.fail(broken.error, transition.resources.instances)

@@ -8,22 +8,12 @@ from msgspec import Struct
 
 from neurocore.config import NeuroCoreConfig
 from neurocore.errors import NeuroCoreError
-from neurocore.failpoints import failpoint
-from neurocore.gates import occurrence
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.owners import Life
-from neurocore.persistence.records import (
-    Commit,
-    Failure,
-    FailureKind,
-    GateStatus,
-    Owed,
-    RunRecord,
-    RunStatus,
-    own_event,
-)
-from neurocore.runtime.claim import driver_of, owner_label, owner_of_this_process, owners_of
+from neurocore.persistence.records import Failure, FailureKind, Owed, RunRecord, RunStatus, own_event
+from neurocore.runtime.claim import driver_of, owner_label, owners_of
 from neurocore.runtime.dispatch import Dispatcher
+from neurocore.runtime.endings import end_idle
 
 
 class SweepReport(Struct):
@@ -103,30 +93,14 @@ def _fail(run_id: str, config: NeuroCoreConfig, store: RunStore) -> bool:
     run = store.load_summary(run_id)
     if run is None or liveness_now(run, config, store) != "lost":
         return False
-    owner = owner_of_this_process(config, store)
-    epoch = store.claim(run_id, owner=owner, expected_epoch=run.epoch, expected_owner=run.owner)
-    failpoint("claim.after")
-    if epoch is None:
-        return False
-    now = store.clock.now()
     names = ", ".join(node.node_id for node in run.current_nodes) or "its start"
     failure = Failure(
         kind=FailureKind.LOST,
         node=run.current_nodes[0].node_id if run.current_nodes else None,
         message=f"Its process ({owner_label(run.owner)}) died at {names}; resume goes on from there.",
     )
+    now = store.clock.now()
     event = own_event("lost", {"from": owner_label(run.owner)}, at=now)
-    run.epoch, run.owner, run.owed = epoch, None, None
-    run.status, run.failure, run.error = RunStatus.FAILED, failure, failure.message
-    run.finished_at = run.updated_at = now
-    run.suspended_at_node = run.suspension_reason = None
-    gates = store.load_gates(run_id)
-    waiting = [gate for gate in gates if gate.status is GateStatus.OPEN]
-    voided, steps = occurrence.void_all(waiting, store, "the run failed", at=now)
-    none_decided = all(gate.status is not GateStatus.DECIDED for gate in gates)
     with contextlib.suppress(NeuroCoreError):
-        commit = Commit(
-            run=run, owner=owner, gates=voided, steps=steps, events=[event], sync=True, unless_decided=none_decided
-        )  # fmt: skip
-        return store.commit(commit).owed is None  # else an answer came, and the run goes on with it
+        return end_idle(run, RunStatus.FAILED, store, at=now, reason="the run failed", events=[event], failure=failure)
     return False

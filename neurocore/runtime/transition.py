@@ -65,7 +65,7 @@ class Replaced(Struct, frozen=True):
                 context[key] = value
 
 
-class Transition:
+class TransitionBuilder:
     """The rows of one commit, as they are gathered; the state's numbers and context move with them.
 
     `starts` are the attempts that the driver starts after the commit.

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from neurocore import FlowContext
 from neurocore.errors import ExecutionError
-from neurocore.persistence.records import Commit, Signals
+from neurocore.persistence.records import Signals, Transition
 from neurocore.runtime.events import RunEvent
 from tests.runtime.worlds import World, chain
 
@@ -434,7 +434,7 @@ def test_what_a_run_comes_to_at_a_gate_and_at_its_end_is_synced_and_its_other_st
     told: list[tuple[str, bool]] = []
     commit = world.store.commit
 
-    def note(turn: Commit) -> Signals:
+    def note(turn: Transition) -> Signals:
         told.append((turn.run.status.value, turn.sync))
         return commit(turn)
 

@@ -9,6 +9,8 @@ import pytest
 from msgspec import structs
 
 from neurocore import FlowContext, failpoints
+from neurocore.access.actor import Face, KnownBy, called
+from neurocore.blueprint.load import load_blueprint
 from neurocore.errors import (
     ConfigError,
     ExecutionError,
@@ -21,10 +23,11 @@ from neurocore.errors import (
 from neurocore.persistence import RunStatus
 from neurocore.persistence.owners import Life, Probe
 from neurocore.runs import cancel
+from neurocore.runs.resume import request_resume
 from neurocore.runtime import claim, sweep
 from neurocore.runtime.dispatch import InlineDispatcher, ThreadDispatcher
 from neurocore.runtime.events import RunEvent
-from neurocore.runtime.executor import cancel_run, decide_gate, delete_run
+from neurocore.runtime.executor import cancel_run, decide_gate, delete_run, execute_blueprint_tracked
 from neurocore.runtime.resume import drive_on
 from neurocore.runtime.sweep import liveness_now, sweep_once
 from tests.runtime.test_flows import graph
@@ -45,6 +48,12 @@ def failed(world: World) -> str:
     return world.only_run().run_id
 
 
+def ask(world: World, run_id: str, **options: Any) -> None:
+    """Let ann ask for the run to continue."""
+    ann = called("ann", face=Face.WEB, known_by=KnownBy.TYPED)
+    request_resume(run_id, world.registry, world.config, run_store=world.store, actor=ann, **options)
+
+
 def resumed_by(world: World, run_id: str) -> list[tuple[Any, Any]]:
     return [(event.who, event.known_by) for event in world.record(run_id).events if event.kind == "resumed"]
 
@@ -52,25 +61,58 @@ def resumed_by(world: World, run_id: str) -> list[tuple[Any, Any]]:
 def test_a_failed_run_that_is_wanted_on_is_owed_until_somebody_drives_it(world: World, failed: str) -> None:
     dispatch = ThreadDispatcher(world.registry, world.config, world.store)
     dispatch.close()  # its process is about to end: it takes the wish and starts nothing
-    dispatch.submit(failed, by="ann", known_by="link")
+    ask(world, failed)
+    dispatch.submit(failed)
     run = world.record(failed)
     assert (run.status, run.owed) == ("failed", "resume")
-    assert resumed_by(world, failed) == [("ann", "link")]
+    assert resumed_by(world, failed) == [("ann", "typed")]
     report = sweep_once(
         world.config, run_store=world.store, dispatch=InlineDispatcher(world.registry, world.config, world.store)
     )
     assert report.owed == [failed]
     assert world.record(failed).status == "completed"
-    assert resumed_by(world, failed) == [("ann", "link")], "the wish is recorded once"
+    assert resumed_by(world, failed) == [("ann", "typed")], "the wish is recorded once"
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_definition_that_somebody_asks_to_continue_with_outlives_the_process(world: World, dies: bool) -> None:
+    world.skill("work")
+    path = world.config.project_root / "flow.yaml"
+    path.write_text(chain("a", "approval: {name: ok}", "b"))
+    run_id = execute_blueprint_tracked(
+        load_blueprint(path), world.registry, world.config, run_store=world.store, blueprint_path=path
+    ).metadata.run_id
+    decide_gate(run_id, approved=True, by="bob", run_store=world.store)
+    path.write_text(chain("a", "approval: {name: ok}", "b", "c"))
+    ask(world, run_id, latest=True)
+    if dies:
+
+        def die() -> None:
+            raise Death
+
+        with failpoints.arm("claim.after", die), pytest.raises(Death):
+            drive_on(run_id, world.registry, world.config, world.store)
+    assert sweep_once(
+        world.config, run_store=world.store, dispatch=InlineDispatcher(world.registry, world.config, world.store)
+    )
+    run = world.record(run_id)
+    assert [(gate.visit, gate.status) for gate in run.gates] == [(1, "voided"), (2, "open")]
+    assert [event.kind for event in run.events if event.kind != "taken_over"] == [
+        "started", "answered", "resumed", "redefined"
+    ]  # fmt: skip
+    decide_gate(run_id, approved=True, by="bob", run_store=world.store)
+    assert world.resume(run_id).metadata.status == "completed"
+    assert world.calls == ["a", "b", "c"]
 
 
 def test_the_threads_drive_a_failed_run_on_and_say_who_wanted_it(world: World, failed: str) -> None:
     dispatch = ThreadDispatcher(world.registry, world.config, world.store)
-    dispatch.submit(failed, by="ann", known_by="link")
+    ask(world, failed)
+    dispatch.submit(failed)
     assert dispatch.idle(20)
     dispatch.close()
     assert world.record(failed).status == "completed"
-    assert resumed_by(world, failed) == [("ann", "link")]
+    assert resumed_by(world, failed) == [("ann", "typed")]
 
 
 def test_a_run_that_is_handed_in_while_the_dispatcher_is_closed_is_left_for_the_next(
@@ -86,7 +128,8 @@ def test_a_run_that_is_handed_in_while_the_dispatcher_is_closed_is_left_for_the_
         return queue(*work)
 
     monkeypatch.setattr(dispatch._pool, "submit", close_meanwhile)
-    dispatch.submit(failed, by="ann")
+    ask(world, failed)
+    dispatch.submit(failed)
     closing.join(20)
     assert dispatch.idle(20)
     assert world.record(failed).status == "completed" or world.record(failed).owed == "resume"
@@ -105,7 +148,9 @@ def test_a_failed_run_that_another_has_brought_to_its_end_meanwhile_is_not_owed_
 
     monkeypatch.setattr(world.store, "load_summary", completed_meanwhile)
     dispatch = ThreadDispatcher(world.registry, world.config, world.store)
-    dispatch.submit(failed, by="ann", known_by="link")
+    with pytest.raises(NotResumable, match="is completed"):
+        ask(world, failed)
+    dispatch.submit(failed)
     assert dispatch.idle(20)
     assert not sweep_once(world.config, run_store=world.store, dispatch=dispatch)
     dispatch.close()
@@ -117,7 +162,9 @@ def test_a_rejected_run_that_is_handed_in_is_not_owed_for_ever(world: World) -> 
     with pytest.raises(GateRejected):
         world.resume(run_id, resume_data={"approved": False})
     dispatch = ThreadDispatcher(world.registry, world.config, world.store)
-    dispatch.submit(run_id, by="ann")
+    with pytest.raises(NotResumable, match="was rejected"):
+        ask(world, run_id)
+    dispatch.submit(run_id)
     assert dispatch.idle(20)
     assert not sweep_once(world.config, run_store=world.store, dispatch=dispatch)
     dispatch.close()
@@ -134,7 +181,9 @@ def test_a_run_whose_skills_cannot_be_found_just_then_is_not_kept_from_the_next_
 
     dispatch = ThreadDispatcher(registry, world.config, world.store)
     for _ in range(3):
-        dispatch.submit(failed, by="ann")
+        if world.record(failed).owed is None and world.record(failed).status == "failed":
+            ask(world, failed)
+        dispatch.submit(failed)
         assert dispatch.idle(20)
         assert dispatch.state(failed) is None
     dispatch.close()
@@ -285,7 +334,7 @@ def test_an_answer_that_comes_while_the_sweep_fails_its_run_is_acted_on(world: W
         decide_gate(run_id, approved=True, by="ann", run_store=world.store)
         return gates
 
-    with failpoints.arm("claim.after", lambda: monkeypatch.setattr(world.store, "load_gates", answered)):
+    with failpoints.arm("end.before_commit", lambda: monkeypatch.setattr(world.store, "load_gates", answered)):
         assert not sweep_once(world.config, run_store=world.store, dispatch=dispatch).failed
     sweep_once(world.config, run_store=world.store, dispatch=dispatch)
     assert world.record(run_id).status == "completed"
@@ -314,7 +363,7 @@ def test_a_run_is_not_taken_for_lost_while_it_is_cancelled(world: World, monkeyp
     def swept_meanwhile(turn: Any) -> Any:
         monkeypatch.setattr(world.store, "commit", commit)
         assert not sweep_once(world.config, run_store=world.store, dispatch=dispatch)
-        assert cancel_run(run_id, run_store=world.store, by="bob", config=world.config).status == "running"
+        assert cancel_run(run_id, run_store=world.store, by="bob", config=world.config).status == "suspended"
         return commit(turn)
 
     monkeypatch.setattr(world.store, "commit", swept_meanwhile)

@@ -9,6 +9,7 @@ import pytest
 
 from neurocore import FlowContext
 from neurocore.access.actor import this_user
+from neurocore.runs.resume import request_resume
 from neurocore.runtime.blueprint import parse_blueprint
 from neurocore.runtime.dispatch import InlineDispatcher, ThreadDispatcher
 from neurocore.runtime.executor import create_run, decide_gate
@@ -141,7 +142,8 @@ def test_a_queued_run_that_a_person_resumes_moves_to_the_front(crowd: Callable[[
     here.started("long")
     here.holding(1)
     here.started("s0", "s1", "s2")
-    here.dispatch.submit("s2", by="ann")
+    request_resume("s2", here.world.registry, here.world.config, run_store=here.world.store, actor=this_user())
+    here.dispatch.submit("s2")
     assert here.finish() == ["long", "s2", "s0", "s1"]
 
 

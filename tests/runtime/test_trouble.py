@@ -28,7 +28,7 @@ from neurocore.errors import (
     UsageError,
 )
 from neurocore.persistence.admin import check
-from neurocore.persistence.records import Commit, Signals
+from neurocore.persistence.records import Signals, Transition
 from neurocore.runs import cancel
 from neurocore.runtime import driver, workers
 from neurocore.runtime.attempt import (
@@ -424,7 +424,7 @@ def test_a_step_is_not_begun_again_beside_itself_when_what_ran_beside_it_could_n
         threads.append(threading.current_thread())
         may_end.wait(20)
 
-    def full_once(turn: Commit) -> Signals:
+    def full_once(turn: Transition) -> Signals:
         monkeypatch.setattr(world.store, "commit", commit)
         raise StoreError("The disk is full.")
 
@@ -841,7 +841,7 @@ def test_a_run_that_somebody_begins_to_drive_while_it_is_cancelled_is_cancelled_
 
     # The one who resumes has read the row before the request, and the one who cancels finds it claimed.
     monkeypatch.setattr(world.store, "claim", after_the_request)
-    monkeypatch.setattr(cancel, "_cancel_idle", lambda *_: None)
+    monkeypatch.setattr(cancel, "_end", lambda *_: False)
     with pytest.raises(ExecutionError, match="cancelled by ann"):
         world.resume(run_id)
     assert "c" not in world.calls

@@ -53,7 +53,7 @@ def all_at_once(processes: list[subprocess.Popen[str]]) -> list[str]:
 WRITE = """
 import sys
 from neurocore.persistence import SQLiteRunStore
-from neurocore.persistence.records import (Commit, RunStatus)
+from neurocore.persistence.records import (Transition, RunStatus)
 from neurocore.persistence.testing.contract import event, found, run, step, turn
 
 path, number, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -202,7 +202,7 @@ def test_a_history_made_in_the_middle_of_recognising_an_empty_file_is_no_foreign
 FOREVER = """
 import itertools, sys
 from neurocore.persistence import SQLiteRunStore
-from neurocore.persistence.records import (Commit)
+from neurocore.persistence.records import (Transition)
 from neurocore.persistence.testing.contract import found, run, step, turn
 
 store = SQLiteRunStore(sys.argv[1])

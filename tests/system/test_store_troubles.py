@@ -53,7 +53,7 @@ from pathlib import Path
 from neurocore.errors import StoreError
 from neurocore.persistence import SQLiteRunStore
 from neurocore.persistence.admin import check
-from neurocore.persistence.records import (Commit)
+from neurocore.persistence.records import (Transition)
 from neurocore.persistence.testing.contract import found, run, step, turn
 
 folder = Path(sys.argv[1])
@@ -115,7 +115,7 @@ from pathlib import Path
 from neurocore.errors import StoreError
 from neurocore.persistence import SQLiteRunStore
 from neurocore.persistence.admin import check
-from neurocore.persistence.records import (Commit)
+from neurocore.persistence.records import (Transition)
 from neurocore.persistence.testing.contract import found, run, step, turn
 
 store = SQLiteRunStore(Path(sys.argv[1]) / "runs.db", durability=sys.argv[2])

@@ -29,6 +29,7 @@ from neurocore.runs.decide import Decision, answer_input, decide_gate
 from neurocore.runs.delete import delete_run
 from neurocore.runs.find import load_run, load_summary, resolve_run_id
 from neurocore.runs.replay import create_replay
+from neurocore.runs.resume import request_resume
 from neurocore.runs.start import create_run
 from neurocore.runtime.start import NewRun
 from webapp.api.idempotency import Begun
@@ -216,7 +217,10 @@ def resume_run(here: Services, run_id: str, body: ResumeRequest, begun: Begun) -
             raise
         return _standing(here, run.run_id)
     if not _done_before(here, run, ("resumed", "answered"), by, begun):
-        here.dispatcher.submit(run.run_id, resume_data=body.data, by=by)
+        request_resume(
+            run.run_id, here.registry, here.config, run_store=here.store, actor=claimed(by), resume_data=body.data
+        )  # fmt: skip
+        here.dispatcher.submit(run.run_id)
     return _standing(here, run.run_id)
 
 

@@ -119,7 +119,7 @@ _TOLD = {
 
 def _rest(event: Event) -> Markup:
     """What was given besides, folded."""
-    rest = {key: value for key, value in event.data.items() if key not in _TOLD.get(event.kind, ())}
+    rest = {key: value for key, value in event.facts.items() if key not in _TOLD.get(event.kind, ())}
     if not rest:
         return Markup("")
     return html(

@@ -25,7 +25,7 @@ from neurocore.errors import (
     RunExists,
     UsageError,
 )
-from neurocore.persistence.records import GateStatus, RunRecord
+from neurocore.persistence.records import RunRecord
 from neurocore.readable import moment
 from neurocore.runs.actions import STOPS
 from neurocore.runs.cancel import cancel_run
@@ -33,8 +33,7 @@ from neurocore.runs.decide import decide_gate
 from neurocore.runs.delete import delete_run
 from neurocore.runs.find import load_run
 from neurocore.runs.replay import create_replay
-from neurocore.runtime.claim import refuse_if_driven
-from neurocore.runtime.resumable import refuse_unless_resumable
+from neurocore.runs.resume import refuse_to_resume, request_resume
 from webapp.html.helpers import anchor, run_url
 from webapp.runs.run_page import RunPage, Typed
 from webapp.runs.run_state import NOT_FROM_HERE
@@ -146,23 +145,17 @@ def resumption(run_id: str) -> AnyResponse:
     if not isinstance(by, str):
         return by
     refuse_resume(run, here)
-    here.dispatcher.submit(run_id, by=by, known_by="typed")
+    request_resume(run_id, here.registry, here.config, run_store=here.store, actor=actors.typed(by))
+    here.dispatcher.submit(run_id)
     flash("The run goes on.", "ok")
     return redirect(run_url(run_id), 303)
 
 
 def refuse_resume(run: RunRecord, here: Services) -> None:
     """Raise NotResumable or RunBusyError where handing the run to the dispatcher would lead nowhere."""
-    refuse_unless_resumable(run)
+    refuse_to_resume(run, here.config, here.store)
     if not here.drives:
         raise NotResumable(f"Run {run.run_id} cannot be resumed from here: {NOT_FROM_HERE}.")
-    refuse_if_driven(run, here.config, here.store)
-    gates = here.store.load_gates(run.run_id, narrow=True)
-    waiting = [gate.node_id for gate in gates if gate.status is GateStatus.OPEN]
-    if waiting and run.owed is None and not run.status.ended and here.liveness(run) != "lost":
-        raise NotResumable(
-            f"Run {run.run_id} waits for a decision at {', '.join(waiting)}; decide there, and it goes on by itself."
-        )
 
 
 @area.post("/runs/<run_id>/replay")

@@ -34,7 +34,7 @@ class Decisions(Runs):
                     run.gates[place] = msgspec.structs.replace(
                         gate, status=GateStatus.DECIDED, closed_at=answer.at, answers=[*gate.answers, sealed]
                     )
-                    run.owed = Owed.DECISION
+                    run.owed = run.owed or Owed.DECISION
                     run.events = [*run.events, event]
                     run.version += 1
                     run.updated_at = answer.at

@@ -5,7 +5,6 @@ from __future__ import annotations
 from neurocore.persistence.contract.runs import MANY, Runs, defaults_lock
 from neurocore.persistence.projections import complete, fold, merged, progress_of, refuse_if_held
 from neurocore.persistence.records import (
-    Commit,
     Ended,
     Event,
     Owed,
@@ -13,6 +12,7 @@ from neurocore.persistence.records import (
     RunRecord,
     RunStatus,
     Signals,
+    Transition,
     signals_of,
 )
 
@@ -44,24 +44,24 @@ class Driving(Runs):
             self.save_run(run)
             return run.epoch
 
-    def commit(self, commit: Commit) -> Signals:
-        """Write one turn of the loop. Raises `ClaimLost` when the run's epoch or owner is no longer the commit's.
+    def commit(self, transition: Transition) -> Signals:
+        """Write a transition. Raises `ClaimLost` when the run is not under its claim, or is not there.
 
         Steps are saved before the run row, later ones first, so that a death in between leaves rows that do not fit
         the run yet and are ignored, never a run that claims a step it has not.
         """
         with defaults_lock:
-            stored = self.load_run(commit.run.run_id)
-            run = merged(stored, commit)
+            stored = self.load_run(transition.run.run_id)
+            run = merged(stored, transition)
             if run is None:
                 return Signals(
-                    epoch=commit.run.epoch,
-                    owner=commit.owner,
+                    epoch=transition.run.epoch,
+                    owner=transition.owner,
                     cancel_requested=stored.cancel_requested if stored else None,
                     owed=Owed.DECISION,
                     version=stored.version if stored else 0,
                 )
-            for step in sorted(commit.steps, key=lambda step: -step.step_index):
+            for step in sorted(transition.steps, key=lambda step: -step.step_index):
                 self.save_step(step)
             if run.status is not RunStatus.RUNNING:
                 complete(run, self.load_steps(run.run_id))
@@ -86,6 +86,27 @@ class Driving(Runs):
                 return False
             refuse_if_held(run_id, run.held)
             run.cancel_requested = event.who or "?"
+            run.events = [*run.events, event]
+            run.version += 1
+            self.save_run(run)
+            return True
+
+    def request_resume(self, run_id: str, *, event: Event) -> bool:
+        """Record who wants the run to continue, and with what (`event`).
+
+        A failed run is owed a resume from then on, and so are one that waits for its start and a suspended one that is
+        to continue with another definition.
+
+        Returns False, and changes nothing, when the run is over for good.
+        """
+        with defaults_lock:
+            run = self.load_run(run_id)
+            if run is None or run.status in (RunStatus.COMPLETED, RunStatus.CANCELLED):
+                return False
+            refuse_if_held(run_id, run.held)
+            redefines = run.status is RunStatus.SUSPENDED and event.definition is not None
+            if run.status is RunStatus.FAILED or run.owed == Owed.START or redefines:
+                run.owed = Owed.RESUME
             run.events = [*run.events, event]
             run.version += 1
             self.save_run(run)

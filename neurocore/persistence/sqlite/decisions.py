@@ -6,7 +6,7 @@ import sqlite3
 
 from neurocore.persistence import rows
 from neurocore.persistence.contract.decisions import Decisions
-from neurocore.persistence.inserts import execute, write_step
+from neurocore.persistence.inserts import execute, write_rows
 from neurocore.persistence.projections import refuse_if_held
 from neurocore.persistence.records import Answer, Event, GateRecord, StepRecord
 from neurocore.persistence.sqlite.base import SQLiteBase
@@ -32,9 +32,8 @@ class SQLiteDecisions(SQLiteBase, Decisions):
                 return None
             last = execute(connection, "last_answer", run=run_pk).fetchone()
             sealed = answer.sealed(run_id, last["hash"] if last is not None else "")
-            execute(connection, "insert_answer", **rows.answer_row(run_pk, sealed))
             execute(connection, "owe_decision", updated_at=at, run=run_pk)
-            execute(connection, "insert_event", **rows.event_row(run_pk, event))
+            write_rows(connection, run_pk, answers=[sealed], events=[event])
             return sealed
 
     def replace_gate(
@@ -53,10 +52,7 @@ class SQLiteDecisions(SQLiteBase, Decisions):
             )  # fmt: skip
             if voided.rowcount != 1:
                 return False
-            execute(connection, "upsert_gate", **rows.gate_row(run_pk, new))
-            for step in steps:
-                write_step(connection, run_pk, step)
-            execute(connection, "insert_event", **rows.event_row(run_pk, event))
+            write_rows(connection, run_pk, gates=[new], steps=steps, events=[event])
             execute(connection, "touch", run=run_pk)
             return True
 

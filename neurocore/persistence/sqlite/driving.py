@@ -6,11 +6,10 @@ import sqlite3
 
 from neurocore.persistence import rows
 from neurocore.persistence.contract.driving import Driving
-from neurocore.persistence.inserts import blueprint_of, execute, write_step
+from neurocore.persistence.inserts import blueprint_of, execute, write_rows
 from neurocore.persistence.projections import claim_lost
 from neurocore.persistence.queries import queries
 from neurocore.persistence.records import (
-    Commit,
     Ended,
     Event,
     Owed,
@@ -18,6 +17,7 @@ from neurocore.persistence.records import (
     RunRecord,
     RunStatus,
     Signals,
+    Transition,
 )
 from neurocore.persistence.sqlite.base import SQLiteBase, refuse_held
 
@@ -40,33 +40,31 @@ class SQLiteDriving(SQLiteBase, Driving):
                 return None
             return int(found["epoch"])
 
-    def commit(self, commit: Commit) -> Signals:
-        """One turn of the loop in one transaction. Raises ClaimLost when the run is under another claim."""
-        if commit.sync:
-            return self._db.together.write(lambda connection: self._commit(connection, commit))
+    def commit(self, transition: Transition) -> Signals:
+        """Write a transition in one transaction. Raises ClaimLost when the run is under another claim."""
+        if transition.sync:
+            return self._db.together.write(lambda connection: self._commit(connection, transition))
         with self._db.write() as connection:
-            return self._commit(connection, commit)
+            return self._commit(connection, transition)
 
-    def _commit(self, connection: sqlite3.Connection, commit: Commit) -> Signals:
-        run = commit.run
+    def _commit(self, connection: sqlite3.Connection, transition: Transition) -> Signals:
+        run = transition.run
         run_pk = self._run_pk(connection, run)
-        if commit.unless_decided:
+        if transition.unless_decided:
             decided = execute(connection, "decided_gates", run=run_pk).fetchall()
-            if commit.is_held_back_by((row["node_id"], row["visit"]) for row in decided):
-                return self._held_back(connection, commit)
-        for step in commit.steps:
-            write_step(connection, run_pk, step)
-        for gate in commit.gates:
-            execute(connection, "upsert_gate", **rows.gate_row(run_pk, gate))
-        for event in commit.events:
-            execute(connection, "insert_event", **rows.event_row(run_pk, event))
-        if run.status is RunStatus.RUNNING and run.owner is not None and not commit.gates:
-            found = connection.execute(_COMMIT_STEP, rows.progress_row(run, run_pk, commit.owner)).fetchone()
+            if transition.is_held_back_by((row["node_id"], row["visit"]) for row in decided):
+                return self._held_back(connection, transition)
+        write_rows(connection, run_pk, steps=transition.steps, gates=transition.gates, events=transition.events)
+        if run.status is RunStatus.RUNNING and run.owner is not None and not transition.gates:
+            found = connection.execute(_COMMIT_STEP, rows.progress_row(run, run_pk, transition.owner)).fetchone()
         else:
             decided = execute(connection, "is_decided", run=run_pk).fetchone()["decided"]
             owing = Owed.DECISION.value if decided and not run.status.ended else run.owed
-            found = execute(connection, "commit_run", **rows.state_row(run, run_pk, owing, commit.owner)).fetchone()
+            row = rows.state_row(run, run_pk, owing, transition.claim)
+            found = execute(connection, "commit_run", **row).fetchone()
         if found is None:
+            if transition.epoch is not None:
+                refuse_held(connection, run.run_id)
             raise claim_lost(run.run_id)
         if found["blueprint_hash"] != (run.blueprint_hash or None):
             execute(
@@ -78,10 +76,10 @@ class SQLiteDriving(SQLiteBase, Driving):
             version=found["version"],
         )  # fmt: skip
 
-    def _held_back(self, connection: sqlite3.Connection, commit: Commit) -> Signals:
-        row = execute(connection, "signals", run_id=commit.run.run_id).fetchone()
-        if row is None or (row["epoch"], row["owner"]) != (commit.run.epoch, commit.owner):
-            raise claim_lost(commit.run.run_id)
+    def _held_back(self, connection: sqlite3.Connection, transition: Transition) -> Signals:
+        row = execute(connection, "signals", run_id=transition.run.run_id).fetchone()
+        if row is None or (row["epoch"], row["owner"]) != transition.claim:
+            raise claim_lost(transition.run.run_id)
         return Signals(
             epoch=row["epoch"], owner=row["owner"], cancel_requested=row["cancel_requested"], owed=Owed.DECISION,
             version=row["version"],
@@ -99,12 +97,19 @@ class SQLiteDriving(SQLiteBase, Driving):
 
     def request_cancel(self, run_id: str, *, event: Event) -> bool:
         """Ask whoever drives the run to stop between steps; False when it has ended."""
+        return self._request(run_id, "request_cancel", event, who=event.who or "?")
+
+    def request_resume(self, run_id: str, *, event: Event) -> bool:
+        """Record who wants the run to continue; False when it is over for good."""
+        return self._request(run_id, "request_resume", event, redefines=event.definition is not None)
+
+    def _request(self, run_id: str, query: str, event: Event, **values: object) -> bool:
         with self._db.write(sync=True) as connection:
-            found = execute(connection, "request_cancel", who=event.who or "?", run_id=run_id).fetchone()
+            found = execute(connection, query, run_id=run_id, **values).fetchone()
             if found is None:
                 refuse_held(connection, run_id)
             else:
-                execute(connection, "insert_event", **rows.event_row(found["run"], event))
+                write_rows(connection, found["run"], events=[event])
             return found is not None
 
     def set_owed(
@@ -122,7 +127,7 @@ class SQLiteDriving(SQLiteBase, Driving):
             if found is None:
                 refuse_held(connection, run_id)
             elif event is not None:
-                execute(connection, "insert_event", **rows.event_row(found["run"], event))
+                write_rows(connection, found["run"], events=[event])
 
     def active_runs(self) -> list[RunRecord]:
         """Runs that are running or owed and do not stand still."""

@@ -14,7 +14,7 @@ from neurocore.errors import StoreError, UsageError
 from neurocore.persistence import rows, vacuum
 from neurocore.persistence.contract.maintenance import PATIENCE, Importer, Maintenance, Stats, Vacuumed
 from neurocore.persistence.home import finish_copy
-from neurocore.persistence.inserts import execute, insert_run, write_step
+from neurocore.persistence.inserts import execute, insert_run, write_rows, write_step
 from neurocore.persistence.records import Event, RunRecord, StepRecord, Tombstone
 from neurocore.persistence.sidecars import address, beside
 from neurocore.persistence.sqlite.runs import SQLiteRuns
@@ -155,7 +155,7 @@ class SQLiteMaintenance(SQLiteRuns, Maintenance):
             found = [row for one in wanted for row in execute(connection, "held_runs", run_id=one).fetchall()]
             for row in found:
                 execute(connection, "adopt_run", run=row["run"])
-                execute(connection, "insert_event", **rows.event_row(row["run"], event))
+                write_rows(connection, row["run"], events=[event])
             return len(found)
 
 

@@ -16,13 +16,13 @@ from neurocore.persistence.base import RunStore
 from neurocore.persistence.records import (
     Answer,
     Changes,
-    Commit,
     Event,
     GateRecord,
     GateStatus,
     RunRecord,
     RunStatus,
     StepRecord,
+    Transition,
 )
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -112,9 +112,9 @@ def answer(node_id: str = "review", *, visit: int = 1, by: str = "ada", minute: 
 OWNER = "me@here:1"
 
 
-def turn(mine: RunRecord, *, owner: str | None = OWNER, **written: Any) -> Commit:
+def turn(mine: RunRecord, *, owner: str | None = OWNER, **written: Any) -> Transition:
     """What a driver writes whose claim is `owner` at the run's epoch."""
-    return Commit(run=mine, owner=owner, **written)
+    return Transition(run=mine, owner=owner, **written)
 
 
 def give(store: RunStore, run_id: str, given: Answer, *, event: Event, digest: str | None = None) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 
+from msgspec import structs
+
 from neurocore import codec
-from neurocore.errors import ClaimLost, RunExists
+from neurocore.errors import ClaimLost, RunExists, RunHeld
 from neurocore.persistence.records import (
     CurrentNode,
     Failure,
@@ -16,6 +18,7 @@ from neurocore.persistence.records import (
     RunRecord,
     RunStatus,
     StepStatus,
+    Transition,
 )
 from neurocore.persistence.testing.contract import (
     OWNER,
@@ -227,6 +230,47 @@ class Driving(Contract):
         self.store.set_owed("r1", None)
         back = found(self.store, "r1")
         assert (back.owed, [one.kind for one in back.events]) == (None, ["resumed"])
+
+    def test_a_request_to_resume_is_recorded_and_owes_what_would_not_be_found(self) -> None:
+        wanted = event("resumed", who="ada")
+        self.store.save_run(run("failed", status=RunStatus.FAILED, finished_at=at(2)))
+        self.store.save_run(run("lost", status=RunStatus.RUNNING, owner=OWNER, epoch=1))
+        self.store.save_run(run("begun", status=RunStatus.RUNNING, owed=Owed.START))
+        self.store.save_run(run("decided", status=RunStatus.SUSPENDED, owed=Owed.DECISION))
+        self.store.save_run(run("latest", status=RunStatus.SUSPENDED, owed=Owed.DECISION))
+        self.store.save_run(run("over", status=RunStatus.COMPLETED, finished_at=at(2)))
+        latest = event("resumed", who="ada", definition="{}")
+        asked = [self.store.request_resume(one, event=wanted) for one in ("failed", "lost", "begun", "decided", "over")]
+        asked.append(self.store.request_resume("latest", event=latest))
+        assert asked == [True, True, True, True, False, True]
+        owed = {one: found(self.store, one).owed for one in ("failed", "lost", "begun", "decided", "latest", "over")}
+        assert owed == {
+            "failed": Owed.RESUME, "lost": None, "begun": Owed.RESUME, "decided": Owed.DECISION, "latest": Owed.RESUME,
+            "over": None,
+        }  # fmt: skip
+        assert [one.who for one in self.store.load_events("lost")] == ["ada"]
+        assert self.store.load_events("over") == []
+        assert not self.store.request_resume("nothing", event=wanted)
+
+    def test_an_answer_leaves_a_run_that_is_owed_a_resume_so(self) -> None:
+        self.store.save_run(run("r1", status=RunStatus.SUSPENDED, owed=Owed.RESUME, gates=[gate("r1")]))
+        assert give(self.store, "r1", answer(), event=event()) is not None
+        assert found(self.store, "r1").owed == Owed.RESUME
+
+    def test_a_transition_that_claims_a_run_writes_its_end_and_the_claim_at_once(self) -> None:
+        self.store.create_run(run("r1"))
+        seen = found(self.store, "r1")
+        mine = structs.replace(seen, epoch=1, status=RunStatus.CANCELLED, finished_at=at(3))
+        wanted = Transition(run=mine, epoch=0, owner=None, events=[event("cancelled")], sync=True)
+        assert self.store.commit(wanted).epoch == 1
+        back = found(self.store, "r1")
+        assert (back.epoch, back.status, [one.kind for one in back.events]) == (1, "cancelled", ["cancelled"])
+        with refused(ClaimLost):
+            self.store.commit(wanted)
+        self.store.save_run(run("still", held="it is a copy"))
+        stands = structs.replace(mine, run_id="still")
+        with refused(RunHeld):
+            self.store.commit(Transition(run=stands, epoch=0, owner=None))
 
     def test_a_run_that_is_over_for_good_owes_nothing(self) -> None:
         for status in (RunStatus.COMPLETED, RunStatus.CANCELLED, RunStatus.FAILED):

@@ -16,7 +16,7 @@ ABILITIES: dict[str, tuple[str, ...]] = {
     "a step and its run in one transaction": ("commit",),
     "claiming by compare-and-set": ("create_run", "claim"),
     "one decision, however many processes answer": ("answer_gate", "replace_gate"),
-    "cancelling and owing from outside": ("request_cancel", "set_owed", "signals", "adopt_runs"),
+    "cancelling and owing from outside": ("request_cancel", "request_resume", "set_owed", "signals", "adopt_runs"),
     "pages by key": ("page_runs",),
     "look-up of an id by its beginning": ("find_runs",),
     "counts without counting": ("status_counts", "blueprint_counts", "day_counts"),

@@ -31,8 +31,8 @@ SELECT hash FROM answers WHERE run = :run ORDER BY id DESC LIMIT 1
 INSERT INTO answers (run, node_id, visit, approved, by, known_by, at, note, digest, data, prev_hash, hash)
 VALUES (:run, :node_id, :visit, :approved, :by, :known_by, :at, :note, :digest, :data, :prev_hash, :hash)
 
--- owe_decision: A decided run must be driven on (promise 5).
-UPDATE runs SET owed = 'decision', updated_at = :updated_at, version = version + 1 WHERE run = :run
+-- owe_decision: A decided run must be driven on (promise 5), as one that is owed already is.
+UPDATE runs SET owed = coalesce(owed, 'decision'), updated_at = :updated_at, version = version + 1 WHERE run = :run
 
 -- touch: Something about the run changed.
 UPDATE runs SET version = version + 1 WHERE run = :run

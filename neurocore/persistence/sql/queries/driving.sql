@@ -18,10 +18,11 @@ RETURNING cancel_requested, owed, version, blueprint_hash
 UPDATE runs SET
     status = :status, updated_at = :updated_at, finished_at = :finished_at, duration_ms = :duration_ms,
     suspended_at_node = :suspended_at_node, suspension_reason = :suspension_reason,
-    current_nodes = :current_nodes, nodes_done = :nodes_done, owner = :new_owner, lease_until = :lease_until,
-    owed = :owed, deaths = :deaths, error = :error, failure = :failure,
+    current_nodes = :current_nodes, nodes_done = :nodes_done, epoch = :new_epoch, owner = :new_owner,
+    lease_until = :lease_until, owed = :owed, deaths = :deaths, error = :error, failure = :failure,
     version = version + 1
 WHERE run = :run AND run_id = :run_id AND epoch = :epoch AND owner IS :owner
+    AND (held IS NULL OR epoch = :new_epoch)
 RETURNING cancel_requested, owed, version, blueprint_hash
 
 -- redefine_run: The run goes on with another definition (`--latest`).
@@ -42,6 +43,13 @@ RETURNING run
 -- request_cancel: Ask whoever drives the run to stop, unless it has ended.
 UPDATE runs SET cancel_requested = :who, version = version + 1
 WHERE run_id = :run_id AND held IS NULL AND status IN ('running', 'suspended')
+RETURNING run
+
+-- request_resume: Somebody wants the run to continue. One that is lost or owed is found as it is.
+UPDATE runs SET version = version + 1, owed = CASE
+    WHEN status = 'failed' OR owed = 'start' OR (status = 'suspended' AND :redefines) THEN 'resume' ELSE owed
+END
+WHERE run_id = :run_id AND held IS NULL AND status NOT IN ('completed', 'cancelled')
 RETURNING run
 
 -- signals: What the driver of a run must notice.
