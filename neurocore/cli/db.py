@@ -37,29 +37,34 @@ def db() -> None:
     """Check, back up, prune, shrink and move the history."""
 
 
-@db.command(short_help="Check that the database is sound.")
-@click.option("--mend", is_flag=True, help="Make the counts anew where they are wrong; nothing else can be made up.")
+def _renamed(option: str) -> str:
+    """Return the name that an option has now: `--mend` still works, and is shown nowhere."""
+    return "repair" if option == "mend" else option
+
+
+@db.command(short_help="Check that the database is sound.", context_settings={"token_normalize_func": _renamed})
+@click.option("--repair", is_flag=True, help="Rebuild the counts where they are wrong; nothing else can be rebuilt.")
 @json_option
 @pass_project
-def check(project: Project, mend: bool, as_json: bool) -> int:
+def check(project: Project, repair: bool, as_json: bool) -> int:
     """Check that the database is sound: its file, the steps' order, the counts, and each run's chain of answers.
 
     Ends 1 when something does not hold.
     """
     from neurocore.persistence import admin
 
-    found = admin.check(project.store, mend=mend)
+    found = admin.check(project.store, repair=repair)
     if as_json:
         from neurocore.cli.reports import CheckDocument
 
         emit(
             CheckDocument(
-                ok=not found.problems, store=_name(project), problems=list(found.problems), mended=list(found.mended)
+                ok=not found.problems, store=_name(project), problems=list(found.problems), mended=list(found.repaired)
             )
         )
     else:
-        for sentence in found.mended:
-            out(f"Mended: {safe(sentence)}")
+        for sentence in found.repaired:
+            out(f"Repaired: {safe(sentence)}")
         for sentence in found.problems:
             out(f"Wrong: {safe(sentence)}")
         out("All that was checked holds." if not found.problems else f"{counted(len(found.problems), 'problem')}.")

@@ -99,7 +99,7 @@ class DoctorDocument(Struct, kw_only=True):
 
 
 class CheckDocument(Struct, kw_only=True):
-    """`db check --json`: what does not hold (empty: all does), and what `--mend` put right."""
+    """`db check --json`: what does not hold (empty: all does), and what `--repair` rebuilt (`mended`)."""
 
     ok: bool
     store: str

@@ -29,7 +29,7 @@ class Check(Struct, kw_only=True):
     """What does not hold, and what was put right."""
 
     problems: list[str] = []
-    mended: list[str] = []
+    repaired: list[str] = []
 
 
 class Pruned(Struct, kw_only=True):
@@ -43,19 +43,19 @@ class Pruned(Struct, kw_only=True):
 # -------------------------------------------------------------------- checking
 
 
-def check(store: RunStore, *, mend: bool = False) -> Check:
+def check(store: RunStore, *, repair: bool = False) -> Check:
     """Whether the file is sound and our own rules hold: steps in order, counts right, the chain of answers whole.
 
-    `mend` makes the counts anew; nothing else can be made up.
+    `repair` rebuilds the counts; nothing else can be rebuilt.
     """
-    found = Check(problems=store.damage(), mended=[])
+    found = Check(problems=store.damage(), repaired=[])
     if not store.counts_hold():
-        if mend:
+        if repair:
             store.recount()
-            found.mended.append("The counts by status, blueprint and day were made anew from the runs.")
+            found.repaired.append("The counts by status, blueprint and day were rebuilt from the runs.")
         else:
             found.problems.append(
-                "The counts by status, blueprint and day differ from the runs; --mend makes them anew."
+                "The counts by status, blueprint and day differ from the runs; --repair rebuilds them."
             )
     found.problems += [f"Run {run_id}: its steps have gaps." for run_id in store.runs_with_gaps()]
     for run_id in store.runs_with_answers():

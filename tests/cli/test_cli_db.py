@@ -49,6 +49,19 @@ def test_an_answer_that_was_changed_afterwards_is_found_and_ends_1(history):
     assert "rejected" in document["problems"][0]
 
 
+@pytest.mark.parametrize("option", ["--repair", "--mend"])
+def test_counts_that_are_wrong_are_rebuilt_by_repair_and_by_its_former_name(history, option):
+    connection = database(history)
+    connection.execute("UPDATE counts SET n = n + 7")
+    connection.close()
+    assert "--repair rebuilds them" in history.ok("db", "check", code=1)
+    assert "Repaired: The counts" in history.ok("db", "check", option)
+    assert history.json("db", "check")["ok"]
+    shown = history.ok("db", "check", "--help")
+    assert "--repair" in shown
+    assert "--mend" not in shown
+
+
 def test_stats_say_how_large_it_is(history):
     document = history.json("db", "stats")
     told = history.ok("db", "stats")

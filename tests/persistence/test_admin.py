@@ -57,7 +57,7 @@ def everything(store) -> list[object]:
 def test_a_sound_history_has_no_problems(make, tmp_path):
     store = filled(make(tmp_path))
     assert check(store).problems == []
-    assert check(store, mend=True).mended == []
+    assert check(store, repair=True).repaired == []
     store.close()
 
 
@@ -68,10 +68,10 @@ def test_a_sound_history_has_no_problems(make, tmp_path):
         ("UPDATE answers SET approved = 0", "Run r02: the answer of ada at review was changed after it was recorded."),
         ("UPDATE answers SET note = 'other' WHERE run = 3", "the answer of ada at review was changed"),
         ("UPDATE answers SET prev_hash = 'x'", "Run r02: its chain of answers is broken after 0 of 1."),
-        ("UPDATE counts SET n = n + 1 WHERE status = 'failed'", "differ from the runs; --mend"),
-        ("DELETE FROM counts", "differ from the runs; --mend"),
-        ("DELETE FROM day_counts", "differ from the runs; --mend"),
-        ("UPDATE runs SET open_gates = 5 WHERE run = 7", "differ from the runs; --mend"),
+        ("UPDATE counts SET n = n + 1 WHERE status = 'failed'", "differ from the runs; --repair"),
+        ("DELETE FROM counts", "differ from the runs; --repair"),
+        ("DELETE FROM day_counts", "differ from the runs; --repair"),
+        ("UPDATE runs SET open_gates = 5 WHERE run = 7", "differ from the runs; --repair"),
         ("DELETE FROM runs WHERE run = 3", "belongs to no row of runs"),
     ],
 )
@@ -84,14 +84,14 @@ def test_what_does_not_hold_is_said(store, damage, sentence):
     assert any(sentence in problem for problem in problems), problems
 
 
-def test_counts_are_mended_and_nothing_else(store):
+def test_counts_are_rebuilt_and_nothing_else(store):
     filled(store)
     right = (store.status_counts(), store.blueprint_counts(), store.day_counts(since="2026-01-01"))
     with sqlite3.connect(store.path) as connection:
         connection.executescript("UPDATE counts SET n = n + 7; DELETE FROM day_counts; UPDATE runs SET open_gates = 9")
     connection.close()
-    mended = check(store, mend=True)
-    assert (mended.problems, len(mended.mended)) == ([], 1)
+    repaired = check(store, repair=True)
+    assert (repaired.problems, len(repaired.repaired)) == ([], 1)
     assert (store.status_counts(), store.blueprint_counts(), store.day_counts(since="2026-01-01")) == right
     assert check(store).problems == []
 
