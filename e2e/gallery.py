@@ -11,9 +11,9 @@ from msgspec import structs
 from e2e.site import Site
 from neurocore.blueprint.load import load_blueprint
 from neurocore.config import load_config
+from neurocore.drivers.dispatch import InlineDispatcher
 from neurocore.errors import ExecutionError
 from neurocore.persistence import build_run_store
-from neurocore.runtime.dispatch import InlineDispatcher
 from neurocore.runtime.executor import cancel_run, decide_gate, delete_run, execute_blueprint_tracked
 from neurocore.skills.loader import discover_skills
 from tests.locks import nobody_can_look_at

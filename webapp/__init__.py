@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from flask import Flask
 
 from neurocore.config import NeuroCoreConfig, load_config
+from neurocore.drivers.dispatch import ThreadDispatcher
 from neurocore.errors import UsageError
 from neurocore.persistence import build_run_store
-from neurocore.runtime.dispatch import ThreadDispatcher
 
 if TYPE_CHECKING:
+    from neurocore.drivers.dispatch import Dispatcher
     from neurocore.persistence.base import RunStore
-    from neurocore.runtime.dispatch import Dispatcher
 
 __all__ = ["create_app"]
 
@@ -30,8 +30,8 @@ def create_app(
     `store` and `dispatcher` are made from the configuration when they are not given; runs are then driven on threads of
     this process. Raises ConfigError, StoreError or UsageError (persistence is disabled).
     """
-    from webapp import failures, frame, ops, previews
-    from webapp.html import assets, helpers
+    from webapp import failures, ops, previews
+    from webapp.html import assets, frame, helpers
     from webapp.security import csp, csrf, hosts, limits, permissions, proxies, sessions
     from webapp.services import NullDispatcher, Services
 

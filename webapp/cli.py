@@ -19,8 +19,8 @@ from webapp.security.hosts import is_loopback
 
 if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
+    from neurocore.drivers.dispatch import Dispatcher
     from neurocore.persistence.base import RunStore
-    from neurocore.runtime.dispatch import Dispatcher
     from webapp.server import Front
     from webapp.services import Services
 
@@ -192,7 +192,7 @@ def _sweep(
     config: NeuroCoreConfig, store: RunStore, dispatcher: Dispatcher, interval: float, stop: threading.Event
 ) -> None:
     """Find what is owed or lost, at once and then every `interval` seconds (promises 3 and 5)."""
-    from neurocore.runtime.sweep import sweep_once
+    from neurocore.drivers.sweep import sweep_once
 
     while not stop.is_set():
         try:

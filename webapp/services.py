@@ -15,12 +15,12 @@ from neurocore import forks
 from neurocore.blueprint.load import load_blueprint
 from neurocore.blueprint.model import Blueprint
 from neurocore.config import NeuroCoreConfig
+from neurocore.drivers.dispatch import Dispatcher
+from neurocore.drivers.sweep import liveness
 from neurocore.errors import BlueprintError, NotFoundError
 from neurocore.forms import folded, found
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.records import RunRecord, RunStatus
-from neurocore.runtime.dispatch import Dispatcher
-from neurocore.runtime.sweep import liveness
 from neurocore.skills.loader import discover_skills
 from neurocore.skills.registry import SkillRegistry
 from webapp.kept_files import KeptFiles

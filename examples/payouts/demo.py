@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neurocore.config import NeuroCoreConfig, load_config
+from neurocore.drivers.dispatch import InlineDispatcher
+from neurocore.drivers.sweep import sweep_once
 from neurocore.errors import ExecutionError
 from neurocore.persistence import RunRecord, RunStatus, RunStore, build_run_store
 from neurocore.runtime.blueprint import load_blueprint
-from neurocore.runtime.dispatch import InlineDispatcher
 from neurocore.runtime.events import RunEvent
 from neurocore.runtime.executor import decide_gate, execute_blueprint_tracked
-from neurocore.runtime.sweep import sweep_once
 from neurocore.skills.loader import discover_skills
 
 PROJECT = Path(__file__).resolve().parent

@@ -298,13 +298,13 @@ def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], sta
     if run.held is not None:
         lines += wrapped(safe(still(run.run_id, run.held)), room, "  ", "    ")
     if run.status is RunStatus.RUNNING and state == "driven":
-        from neurocore.runtime.claim import owner_label
+        from neurocore.runtime.ownership import owner_label
 
         lines += wrapped(f"It is being driven by {line(owner_label(run.owner))}.", room, "  ", "    ")
     elif state == "lost":
         lines.append("  Its process died; what was done is kept, and resume goes on from there.")
     elif state == "cannot_tell":
-        from neurocore.runtime.claim import cannot_tell, driver_of
+        from neurocore.runtime.ownership import cannot_tell, driver_of
 
         why = str(cannot_tell(run, driver_of(run, project.config, project.store)))
         lines += wrapped(safe(why), room, "  ", "    ")

@@ -79,7 +79,7 @@ def _summary(run: RunRecord, store: RunStore, config: NeuroCoreConfig) -> dict[s
 
 def details(run: RunRecord, store: RunStore, config: NeuroCoreConfig, *, later: bool = False) -> RunDetails:
     """A run as a whole; `later` leaves what it was given and its context to whoever writes the document."""
-    from neurocore.runtime.claim import owner_label
+    from neurocore.runtime.ownership import owner_label
 
     base = _summary(run, store, config)
     return RunDetails(

@@ -23,7 +23,7 @@ def state(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> str:
         return "held"
     if run.status is not RunStatus.RUNNING and run.owed is None:
         return "idle"
-    from neurocore.runtime.sweep import liveness_now
+    from neurocore.drivers.sweep import liveness_now
 
     return liveness_now(run, config, store)
 

@@ -7,7 +7,7 @@ from neurocore.errors import NotResumable
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.owners import Life
 from neurocore.persistence.records import GateRecord, GateStatus, RunRecord
-from neurocore.runtime.claim import driver_of, owner_label
+from neurocore.runtime.ownership import driver_of, owner_label
 from neurocore.runtime.resumable import blocking_gates, refuse_unless_resumable
 
 #: What a cancellation does to the step that runs now.

@@ -14,8 +14,8 @@ from neurocore.persistence.owners import Life
 from neurocore.persistence.projections import cancelled, refuse_if_held
 from neurocore.persistence.records import Event, RunRecord, RunStatus, event_of
 from neurocore.runs.find import load_run, load_summary
-from neurocore.runtime.claim import driver_of, driving
 from neurocore.runtime.endings import end_idle
+from neurocore.runtime.ownership import driver_of, driving
 
 
 def cancel_run(

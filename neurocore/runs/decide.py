@@ -15,7 +15,7 @@ from neurocore.persistence.base import RunStore
 from neurocore.persistence.projections import refuse_if_held
 from neurocore.persistence.records import Answer, GateRecord, GateStatus, RunRecord, RunStatus, event_of
 from neurocore.runs.find import load_summary
-from neurocore.runtime.claim import owner_label
+from neurocore.runtime.ownership import owner_label
 
 
 class Submits(Protocol):

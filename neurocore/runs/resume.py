@@ -17,8 +17,8 @@ from neurocore.runs.configured import store_of
 from neurocore.runs.decide import answer_input, decide_gate
 from neurocore.runs.find import load_summary
 from neurocore.runtime import definition_upgrade
-from neurocore.runtime.claim import refuse_if_driven
 from neurocore.runtime.events import OnEvent
+from neurocore.runtime.ownership import refuse_if_driven
 from neurocore.runtime.resumable import blocking_gates, refuse_unless_resumable
 from neurocore.runtime.resume import drive_on, resumed
 from neurocore.runtime.start import refuse_unless_storable

@@ -32,10 +32,10 @@ from neurocore.persistence.records import (
     event_of,
     own_event,
 )
-from neurocore.runtime.claim import busy, driver_of, driving, owner_label, owner_of_this_process, refuse_if_driven
 from neurocore.runtime.driver import RunDriver
 from neurocore.runtime.events import OnEvent
 from neurocore.runtime.outcomes import outcome
+from neurocore.runtime.ownership import busy, driver_of, driving, owner_label, owner_of_this_process, refuse_if_driven
 from neurocore.runtime.plans import plan_of, recorded_plan, with_gates
 from neurocore.runtime.restore import FAILED_STEPS, Restoration
 from neurocore.runtime.resumable import refuse_unless_resumable

@@ -26,10 +26,10 @@ from neurocore.errors import (
 )
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.records import RunRecord, event_of
-from neurocore.runtime.claim import driving, owner_of_this_process
 from neurocore.runtime.driver import RunDriver
 from neurocore.runtime.events import OnEvent
 from neurocore.runtime.outcomes import outcome
+from neurocore.runtime.ownership import driving, owner_of_this_process
 from neurocore.runtime.plans import plan_of, with_gates
 from neurocore.runtime.state import new_state
 from neurocore.secrets import Redactor, find_references

@@ -13,6 +13,8 @@ from msgspec import structs
 from neurocore import FlowContext, codec, failpoints
 from neurocore.access.actor import Face, KnownBy, called
 from neurocore.differences import compare as differences
+from neurocore.drivers.dispatch import InlineDispatcher
+from neurocore.drivers.sweep import sweep_once
 from neurocore.errors import (
     AlreadyDecided,
     ExecutionError,
@@ -29,9 +31,7 @@ from neurocore.errors import (
 from neurocore.gates.compare import compare_runs, last_approved
 from neurocore.gates.preview import preview
 from neurocore.persistence.projections import last_hash
-from neurocore.runtime.dispatch import InlineDispatcher
 from neurocore.runtime.executor import cancel_run, decide_gate, replay_run
-from neurocore.runtime.sweep import sweep_once
 from tests.runtime.test_flows import graph
 from tests.runtime.worlds import World, chain
 

@@ -12,10 +12,10 @@ import pytest
 
 from neurocore import FlowContext, forks
 from neurocore.access.actor import this_user
+from neurocore.drivers.dispatch import ThreadDispatcher
 from neurocore.errors import ExecutionError
 from neurocore.persistence import RunStatus
 from neurocore.runtime.blueprint import parse_blueprint
-from neurocore.runtime.dispatch import ThreadDispatcher
 from neurocore.runtime.executor import create_run
 from neurocore.runtime.start import NewRun
 from tests.runtime.test_kept_threads import wide

@@ -11,6 +11,9 @@ from msgspec import structs
 from neurocore import FlowContext, failpoints
 from neurocore.access.actor import Face, KnownBy, called
 from neurocore.blueprint.load import load_blueprint
+from neurocore.drivers import sweep
+from neurocore.drivers.dispatch import InlineDispatcher, ThreadDispatcher
+from neurocore.drivers.sweep import liveness_now, sweep_once
 from neurocore.errors import (
     ConfigError,
     ExecutionError,
@@ -24,12 +27,9 @@ from neurocore.persistence import RunStatus
 from neurocore.persistence.owners import Life, Probe
 from neurocore.runs import cancel
 from neurocore.runs.resume import request_resume
-from neurocore.runtime import claim, sweep
-from neurocore.runtime.dispatch import InlineDispatcher, ThreadDispatcher
 from neurocore.runtime.events import RunEvent
 from neurocore.runtime.executor import cancel_run, decide_gate, delete_run, execute_blueprint_tracked
 from neurocore.runtime.resume import drive_on
-from neurocore.runtime.sweep import liveness_now, sweep_once
 from tests.runtime.test_flows import graph
 from tests.runtime.worlds import World, chain
 
@@ -249,7 +249,7 @@ def just_ended(world: World, monkeypatch: pytest.MonkeyPatch, module: Any, *, ep
 
 
 def test_a_run_that_ends_right_after_its_row_was_read_is_not_driven_again(world: World, monkeypatch: Any) -> None:
-    run = just_ended(world, monkeypatch, claim)
+    run = just_ended(world, monkeypatch, ownership)
     with pytest.raises(NotResumable, match="is completed"):
         drive_on(run.run_id, world.registry, world.config, world.store)
     assert world.calls == ["a"]

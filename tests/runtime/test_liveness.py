@@ -16,13 +16,13 @@ from filelock import FileLock
 from msgspec import structs
 
 from neurocore import FlowContext
+from neurocore.drivers.dispatch import InlineDispatcher
+from neurocore.drivers.sweep import SweepReport, liveness, sweep_once
 from neurocore.errors import DriverUnknown, Interruption, StoreError
 from neurocore.persistence import SQLiteRunStore
 from neurocore.persistence.records import Owed
 from neurocore.runs.actions import actions
-from neurocore.runtime.dispatch import InlineDispatcher
 from neurocore.runtime.executor import cancel_run
-from neurocore.runtime.sweep import SweepReport, liveness, sweep_once
 from tests.locks import nobody_can_look_at
 from tests.persistence.json_store import JsonFolderStore
 from tests.runtime.worlds import World, chain
@@ -231,7 +231,7 @@ HOLD_AND_CLAIM = """
 import sys
 from neurocore.config import NeuroCoreConfig
 from neurocore.persistence import SQLiteRunStore
-from neurocore.runtime.claim import owner_of_this_process
+from neurocore.runtime.ownership import owner_of_this_process
 store = SQLiteRunStore(sys.argv[1])
 owner = owner_of_this_process(NeuroCoreConfig(), store)
 assert store.claim("theirs", owner=owner, expected_epoch=store.load_run("theirs").epoch)

@@ -9,12 +9,12 @@ import pytest
 
 from neurocore import FlowContext
 from neurocore.access.actor import this_user
+from neurocore.drivers.dispatch import InlineDispatcher, ThreadDispatcher
+from neurocore.drivers.sweep import sweep_once
 from neurocore.runs.resume import request_resume
 from neurocore.runtime.blueprint import parse_blueprint
-from neurocore.runtime.dispatch import InlineDispatcher, ThreadDispatcher
 from neurocore.runtime.executor import create_run, decide_gate
 from neurocore.runtime.start import NewRun
-from neurocore.runtime.sweep import sweep_once
 from tests.runtime.worlds import World, chain
 
 

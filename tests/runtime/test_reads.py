@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from neurocore.drivers.dispatch import ThreadDispatcher
 from neurocore.persistence import SQLiteRunStore
 from neurocore.persistence.testing import RecordingRunStore
 from neurocore.runs.decide import decide_gate
-from neurocore.runtime.dispatch import ThreadDispatcher
 from tests.runtime.worlds import World, chain
 
 

@@ -14,6 +14,8 @@ from msgspec import structs
 
 from neurocore import AsyncSkill, FlowContext, Skill, SkillMeta, codec, failpoints
 from neurocore.access.actor import this_user
+from neurocore.drivers.dispatch import InlineDispatcher
+from neurocore.drivers.sweep import sweep_once
 from neurocore.errors import (
     ClaimLost,
     CodecError,
@@ -40,7 +42,6 @@ from neurocore.runtime.attempt import (
     orphaned,
 )
 from neurocore.runtime.blueprint import parse_blueprint
-from neurocore.runtime.dispatch import InlineDispatcher
 from neurocore.runtime.events import RunEvent
 from neurocore.runtime.executor import (
     cancel_run,
@@ -52,7 +53,6 @@ from neurocore.runtime.executor import (
 )
 from neurocore.runtime.resume import drive_on
 from neurocore.runtime.start import NewRun
-from neurocore.runtime.sweep import sweep_once
 from neurocore.skills.loader import discover_skills
 from tests.runtime.test_flows import graph
 from tests.runtime.worlds import World, chain

@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 
 from neurocore import failpoints
+from neurocore.drivers.dispatch import InlineDispatcher
+from neurocore.drivers.sweep import liveness, sweep_once
 from neurocore.errors import RefusedError, RunHeld, StoreError
 from neurocore.persistence import InMemoryRunStore, RunStore, SQLiteRunStore, admin, migrate
 from neurocore.persistence.records import Failure, FailureKind, Owed, RunStatus
 from neurocore.persistence.restoring import restore
 from neurocore.persistence.testing.contract import answer, at, event, found, give, run, waiting
 from neurocore.persistence.transfer import export_history, import_history
-from neurocore.runtime.dispatch import InlineDispatcher
 from neurocore.runtime.executor import adopt_runs, cancel_run, decide_gate, delete_run, replay_run, resume_blueprint
-from neurocore.runtime.sweep import liveness, sweep_once
 from tests.locks import as_somebody_else, folder_of_everybody
 from tests.persistence.json_store import JsonFolderStore
 from tests.persistence.older import take_back

@@ -15,10 +15,10 @@ import pytest
 
 from neurocore import failpoints
 from neurocore.config import load_config
+from neurocore.drivers.dispatch import InlineDispatcher
 from neurocore.errors import DecisionRefused, GateRejected, NotResumable, StoreError
 from neurocore.persistence import RunStatus, SQLiteRunStore, StepStatus
 from neurocore.persistence.admin import check
-from neurocore.runtime.dispatch import InlineDispatcher
 from neurocore.runtime.executor import decide_gate, replay_run, resume_blueprint
 from neurocore.skills.loader import discover_skills
 from tests.system.old.environment import recorded

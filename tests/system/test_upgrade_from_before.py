@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from neurocore.config import load_config
+from neurocore.drivers.dispatch import InlineDispatcher
+from neurocore.drivers.sweep import sweep_once
 from neurocore.errors import StoreInUse
 from neurocore.persistence import GateStatus, RunStatus, SQLiteRunStore
 from neurocore.persistence.admin import check
-from neurocore.runtime.dispatch import InlineDispatcher
 from neurocore.runtime.executor import decide_gate
-from neurocore.runtime.sweep import sweep_once
 from neurocore.skills.loader import discover_skills
 from tests.system.old.before import run_before, start_before
 from tests.waiting import until

@@ -17,13 +17,13 @@ from neurocore import AsyncSkill, FlowContext, Skill, SkillMeta, failpoints
 from neurocore.access.actor import this_user
 from neurocore.config import NeuroCoreConfig, load_config
 from neurocore.context import idempotency_key
+from neurocore.drivers.dispatch import InlineDispatcher
+from neurocore.drivers.sweep import sweep_once
 from neurocore.errors import NeuroCoreError
 from neurocore.persistence import RunRecord, RunStore, build_run_store
 from neurocore.runtime.blueprint import parse_blueprint
-from neurocore.runtime.dispatch import InlineDispatcher
 from neurocore.runtime.executor import create_run, decide_gate, execute_blueprint_tracked, resume_blueprint
 from neurocore.runtime.start import NewRun
-from neurocore.runtime.sweep import sweep_once
 from neurocore.skills.loader import discover_skills
 from neurocore.skills.registry import SkillRegistry
 

@@ -12,9 +12,9 @@ import pytest
 
 from neurocore.blueprint.load import load_blueprint
 from neurocore.config import NeuroCoreConfig
+from neurocore.drivers.dispatch import InlineDispatcher
 from neurocore.errors import ExecutionError, NeuroCoreError
 from neurocore.persistence import SQLiteRunStore
-from neurocore.runtime.dispatch import InlineDispatcher
 from neurocore.runtime.executor import execute_blueprint_tracked
 from neurocore.skills.loader import discover_skills
 from webapp import create_app

@@ -14,10 +14,10 @@ import pytest
 
 from neurocore.access.actor import this_user
 from neurocore.blueprint.load import load_blueprint
+from neurocore.drivers.sweep import liveness
 from neurocore.persistence.records import RunStatus
 from neurocore.runtime.executor import create_run
 from neurocore.runtime.start import NewRun
-from neurocore.runtime.sweep import liveness
 
 
 @pytest.fixture

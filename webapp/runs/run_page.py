@@ -26,8 +26,8 @@ from neurocore.persistence.projections import last_hash
 from neurocore.persistence.records import Event, FailureKind, GateRecord, GateStatus, RunRecord, RunStatus, StepRecord
 from neurocore.readable import safe
 from neurocore.runs.find import run_before
-from neurocore.runtime.claim import driver_of
 from neurocore.runtime.masking import masked_definition
+from neurocore.runtime.ownership import driver_of
 from neurocore.runtime.plans import plan_of
 from webapp.html import diff, live, rendering
 from webapp.html.diagram import Flow, of_run

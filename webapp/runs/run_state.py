@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from neurocore.errors import NotResumable
 from neurocore.persistence.records import FailureKind, Owed, RunRecord, RunStatus
-from neurocore.runtime.claim import owner_label
+from neurocore.runtime.ownership import owner_label
 from neurocore.runtime.resumable import refuse_unless_resumable
 from webapp.services import Services
 

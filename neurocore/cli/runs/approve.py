@@ -57,7 +57,7 @@ def approve(
 
 def _go_on(project: Project, run_id: str, decision: Decision, *, quiet: bool) -> None:
     """Drive the run on, unless a live process does so already: that one takes the answer up."""
-    from neurocore.runtime.dispatch import InlineDispatcher
+    from neurocore.drivers.dispatch import InlineDispatcher
 
     run = project.store.load_summary(run_id)
     if run is None or run.owed is None:

@@ -23,7 +23,7 @@ from neurocore.readable import counted, safe_json
 
 if TYPE_CHECKING:
     from neurocore.documents.runs import SweepDocument
-    from neurocore.runtime.dispatch import Dispatcher
+    from neurocore.drivers.dispatch import Dispatcher
 
 
 @click.command()
@@ -51,7 +51,7 @@ def sweep(project: Project, watch: bool, interval: float, grace: float, quiet: b
 
 
 def _once(project: Project, quiet: bool, as_json: bool) -> None:
-    from neurocore.runtime.dispatch import InlineDispatcher
+    from neurocore.drivers.dispatch import InlineDispatcher
 
     with view(quiet=quiet) as shown:
         dispatch = InlineDispatcher(project.registry, project.config, project.store, on_event=shown)
@@ -74,7 +74,7 @@ def _once(project: Project, quiet: bool, as_json: bool) -> None:
 
 
 def _keep_at_it(project: Project, interval: float, grace: float, as_json: bool) -> None:
-    from neurocore.runtime.dispatch import ThreadDispatcher
+    from neurocore.drivers.dispatch import ThreadDispatcher
 
     dispatch = ThreadDispatcher(project.registry, project.config, project.make_store())
     on_disk = project.registry.on_disk
@@ -115,7 +115,7 @@ def _leave_at_once(project: Project, count: int) -> NoReturn:
 def _sweep(project: Project, dispatch: Dispatcher) -> SweepDocument:
     from neurocore.clock import utcnow_iso
     from neurocore.documents.runs import SweepDocument
-    from neurocore.runtime.sweep import sweep_once
+    from neurocore.drivers.sweep import sweep_once
 
     found = sweep_once(project.config, run_store=project.store, dispatch=dispatch)
     return SweepDocument(

@@ -22,8 +22,8 @@ from neurocore.errors import NeuroCoreError
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.records import Owed
 from neurocore.runtime import output_redaction
-from neurocore.runtime.claim import hand_back
 from neurocore.runtime.events import OnEvent
+from neurocore.runtime.ownership import hand_back
 from neurocore.runtime.resume import drive_on
 from neurocore.skills.registry import SkillRegistry
 

@@ -7,13 +7,13 @@ import contextlib
 from msgspec import Struct
 
 from neurocore.config import NeuroCoreConfig
+from neurocore.drivers.dispatch import Dispatcher
 from neurocore.errors import NeuroCoreError
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.owners import Life
 from neurocore.persistence.records import Failure, FailureKind, Owed, RunRecord, RunStatus, own_event
-from neurocore.runtime.claim import driver_of, owner_label, owners_of
-from neurocore.runtime.dispatch import Dispatcher
 from neurocore.runtime.endings import end_idle
+from neurocore.runtime.ownership import driver_of, owner_label, owners_of
 
 
 class SweepReport(Struct):
