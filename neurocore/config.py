@@ -270,7 +270,7 @@ class _Reading:
     def dotenv(self, path: Path) -> dict[str, str]:
         if not path.exists():
             return {}
-        from neurocore.dotenv import parse_dotenv  # python-dotenv takes some 8 ms to import
+        from neurocore.dotenv import parse_dotenv
         from neurocore.yamlfile import Problem, read_file
 
         text, problem = read_file(path)

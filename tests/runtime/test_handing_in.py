@@ -27,6 +27,7 @@ from neurocore.persistence import RunStatus
 from neurocore.persistence.owners import Life, Probe
 from neurocore.runs import cancel
 from neurocore.runs.resume import request_resume
+from neurocore.runtime import ownership
 from neurocore.runtime.events import RunEvent
 from neurocore.runtime.executor import cancel_run, decide_gate, delete_run, execute_blueprint_tracked
 from neurocore.runtime.resume import drive_on
@@ -257,7 +258,7 @@ def test_a_run_that_ends_right_after_its_row_was_read_is_not_driven_again(world:
 
 
 def test_a_run_that_somebody_claims_right_after_its_row_was_read_is_busy(world: World, monkeypatch: Any) -> None:
-    run = just_ended(world, monkeypatch, claim, epoch=1)
+    run = just_ended(world, monkeypatch, ownership, epoch=1)
     with pytest.raises(RunBusyError):
         drive_on(run.run_id, world.registry, world.config, world.store)
 
