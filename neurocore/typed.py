@@ -41,8 +41,8 @@ def learn(*kinds: Any) -> None:
 def described(schema: Any) -> Any:
     """Return a JSON Schema that msgspec made, the same with every version of Python and msgspec.
 
-    Each description is as `inspect.getdoc` shows it: Python 3.13 removes the indentation of docstrings. `null` comes last
-    in `anyOf`: versions of msgspec differ in the order.
+    Each description is as `inspect.getdoc` shows it: Python 3.13 removes the indentation of docstrings. `null` comes
+    last in `anyOf`: versions of msgspec differ in the order.
     """
     import inspect
 
