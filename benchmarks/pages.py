@@ -19,13 +19,14 @@ from benchmarks.history import fill
 from benchmarks.measure import Row, p99, processor_milliseconds, side_by_side
 from benchmarks.step import chain, registry
 from neurocore.config import NeuroCoreConfig
+from neurocore.drivers.dispatch import NullDispatcher
 from neurocore.persistence import SQLiteRunStore
 from neurocore.runtime.executor import execute_blueprint_tracked
 from webapp import create_app
 from webapp.html import live
 from webapp.runs.listing import rows as listed
 from webapp.runs.run_state import token
-from webapp.services import NullDispatcher, Services
+from webapp.services import Services
 
 PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial"}
 

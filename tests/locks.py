@@ -16,9 +16,9 @@ from neurocore.persistence.owners import Owners
 SOMEBODY_ELSE = 65534
 
 
-def nobody_can_look_at(owners: Owners | None) -> tuple[str, Path]:
+def nobody_can_look_at(owners: object) -> tuple[str, Path]:
     """An owner, and the file because of which nobody can tell whether it lives; without the file it is dead."""
-    assert owners is not None
+    assert isinstance(owners, Owners)
     token = f"2-{uuid.uuid4().hex}"
     owners.folder.mkdir(exist_ok=True)
     file = owners.folder / f"{token}.lock"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 
 from neurocore.config import NeuroCoreConfig, load_config
-from neurocore.drivers.dispatch import ThreadDispatcher
+from neurocore.drivers.dispatch import NullDispatcher, ThreadDispatcher
 from neurocore.errors import UsageError
 from neurocore.persistence import build_run_store
 
@@ -30,10 +30,10 @@ def create_app(
     `store` and `dispatcher` are made from the configuration when they are not given; runs are then driven on threads of
     this process. Raises ConfigError, StoreError or UsageError (persistence is disabled).
     """
-    from webapp import failures, ops, previews
-    from webapp.html import assets, frame, helpers
+    from webapp import failures, frame, ops, previews
+    from webapp.html import assets, helpers
     from webapp.security import csp, csrf, hosts, limits, permissions, proxies, sessions
-    from webapp.services import NullDispatcher, Services
+    from webapp.services import Services
 
     config = config or load_config()
     store = store or build_run_store(config)

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from neurocore.errors import NeuroCoreError, StoreTooNew, UsageError
+from neurocore.errors import UsageError
 from neurocore.options import Number, Whole
 from webapp.security.hosts import is_loopback
 
 if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
-    from neurocore.drivers.dispatch import Dispatcher
     from neurocore.persistence.base import RunStore
     from webapp.server import Front
     from webapp.services import Services
@@ -75,10 +74,11 @@ def serve(
     """Serve the dashboard in the browser."""
     from neurocore import log
     from neurocore.config import load_config
+    from neurocore.drivers.dispatch import NullDispatcher
+    from neurocore.drivers.service import keep_sweeping
     from neurocore.persistence import build_run_store
     from webapp import create_app
     from webapp.security.proxies import root_path
-    from webapp.services import NullDispatcher
     from webapp.watchdog import Watchdog
 
     config = load_config()
@@ -110,8 +110,8 @@ def serve(
         threading.Timer(0.3, webbrowser.open, (address,)).start()
     with _stopped_by_signals(here.closing):
         if not no_dispatch:
-            sweep = (config, store, dispatcher, interval, here.closing)
-            threading.Thread(target=_sweep, args=sweep, daemon=True).start()
+            sweep = {"run_store": store, "dispatch": dispatcher, "interval": interval, "stop": here.closing}
+            threading.Thread(target=keep_sweeping, args=(config,), kwargs=sweep, daemon=True).start()
         threading.Thread(target=_look_at_code, args=(here,), daemon=True).start()
         Watchdog(front).start(here.closing)
         front.run()
@@ -186,27 +186,6 @@ def _tell(address: str, config: NeuroCoreConfig, store: RunStore) -> None:
         )
     if not store.multi_process:
         click.echo("This store keeps apart the writers of one process only: let no other process work on it.", err=True)
-
-
-def _sweep(
-    config: NeuroCoreConfig, store: RunStore, dispatcher: Dispatcher, interval: float, stop: threading.Event
-) -> None:
-    """Find what is owed or lost, at once and then every `interval` seconds (promises 3 and 5)."""
-    from neurocore.drivers.sweep import sweep_once
-
-    while not stop.is_set():
-        try:
-            report = sweep_once(config, run_store=store, dispatch=dispatcher)
-            for run_id in (*report.owed, *report.lost):
-                _log.info("The sweep took up run %s.", run_id)
-        except StoreTooNew as error:
-            _log.error("Nothing is driven here any more: %s", error)
-            return
-        except NeuroCoreError as error:
-            _log.warning("The sweep will try again: %s", error)
-        except Exception:
-            _log.exception("The sweep will try again.")
-        stop.wait(interval)
 
 
 def _look_at_code(here: Services) -> None:

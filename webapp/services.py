@@ -15,7 +15,7 @@ from neurocore import forks
 from neurocore.blueprint.load import load_blueprint
 from neurocore.blueprint.model import Blueprint
 from neurocore.config import NeuroCoreConfig
-from neurocore.drivers.dispatch import Dispatcher
+from neurocore.drivers.dispatch import Dispatcher, NullDispatcher
 from neurocore.drivers.sweep import liveness
 from neurocore.errors import BlueprintError, NotFoundError
 from neurocore.forms import folded, found
@@ -41,21 +41,6 @@ SLOW = 0.1
 
 
 RowParts = tuple[str, str]
-
-
-class NullDispatcher:
-    """The dispatcher of `--no-dispatch`: what is recorded stays owed until a sweep elsewhere drives it on."""
-
-    def submit(self, run_id: str) -> None:
-        """Leave it."""
-
-    def state(self, run_id: str) -> str | None:
-        """Always None."""
-        return None
-
-    def close(self, grace: float = 0.0) -> list[str]:
-        """Nothing to do, and nothing is left."""
-        return []
 
 
 class Services:

@@ -71,6 +71,21 @@ class InlineDispatcher:
         return []
 
 
+class NullDispatcher:
+    """The dispatcher of `--no-dispatch`: what is recorded stays owed until a sweep elsewhere drives it on."""
+
+    def submit(self, run_id: str) -> None:
+        """Leave it."""
+
+    def state(self, run_id: str) -> str | None:
+        """Always None."""
+        return None
+
+    def close(self, grace: float = 0.0) -> list[str]:
+        """Nothing to do, and nothing is left."""
+        return []
+
+
 #: What a run is owed for that a person decided or resumed.
 BY_PEOPLE = (Owed.DECISION, Owed.RESUME)
 

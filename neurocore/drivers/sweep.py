@@ -10,7 +10,7 @@ from neurocore.config import NeuroCoreConfig
 from neurocore.drivers.dispatch import Dispatcher
 from neurocore.errors import NeuroCoreError
 from neurocore.persistence.base import RunStore
-from neurocore.persistence.owners import Life
+from neurocore.persistence.contract.ownership import Life
 from neurocore.persistence.records import Failure, FailureKind, Owed, RunRecord, RunStatus, own_event
 from neurocore.runtime.endings import end_idle
 from neurocore.runtime.ownership import driver_of, owner_label, owners_of

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from neurocore.errors import StoreInUse
-from neurocore.persistence.owners import Life, Owners
+from neurocore.persistence.contract.ownership import Life
+from neurocore.persistence.owners import Owners
 
 
 def refuse_while_driven(database: Path, folders: Iterable[Path], what: str, known: Iterable[str] = ()) -> None:

@@ -18,34 +18,19 @@ import stat
 import threading
 import uuid
 from collections.abc import Iterable, Iterator
-from enum import StrEnum
 from pathlib import Path
 
 from msgspec import Struct
 
 from neurocore import files
 from neurocore.errors import StoreError
+from neurocore.persistence.contract.ownership import Life, Probe
 
 _SUFFIX = ".lock"
 #: What `Owners.hold` makes up. Before the locks lay beside the database, a token had no `2-`.
 _TOKEN = re.compile("(2-)?[0-9a-f]{32}")
 _SECOND = "2-"
 _TRIES = 5
-
-
-class Life(StrEnum):
-    """Whether a process that drives runs still lives."""
-
-    ALIVE = "alive"
-    DEAD = "dead"
-    UNKNOWN = "cannot tell"
-
-
-class Probe(Struct, frozen=True):
-    """What a look at a lock found; `reason` says why it cannot be told."""
-
-    life: Life
-    reason: str = ""
 
 
 class Lock(Struct, kw_only=True):

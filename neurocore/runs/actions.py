@@ -5,7 +5,7 @@ from __future__ import annotations
 from neurocore.config import NeuroCoreConfig
 from neurocore.errors import NotResumable
 from neurocore.persistence.base import RunStore
-from neurocore.persistence.owners import Life
+from neurocore.persistence.contract.ownership import Life
 from neurocore.persistence.records import GateRecord, GateStatus, RunRecord
 from neurocore.runtime.ownership import driver_of, owner_label
 from neurocore.runtime.resumable import blocking_gates, refuse_unless_resumable

@@ -10,7 +10,7 @@ from neurocore.config import NeuroCoreConfig
 from neurocore.errors import InputError, RefusedError, RunBusyError
 from neurocore.gates.answer import note_problem
 from neurocore.persistence.base import RunStore
-from neurocore.persistence.owners import Life
+from neurocore.persistence.contract.ownership import Life
 from neurocore.persistence.projections import cancelled, refuse_if_held
 from neurocore.persistence.records import Event, RunRecord, RunStatus, event_of
 from neurocore.runs.find import load_run, load_summary

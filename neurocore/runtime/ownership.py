@@ -19,7 +19,8 @@ from neurocore.config import NeuroCoreConfig
 from neurocore.errors import DriverUnknown, RunBusyError, StoreTooNew
 from neurocore.persistence import owners
 from neurocore.persistence.base import RunStore
-from neurocore.persistence.owners import Life, Owners, Probe
+from neurocore.persistence.contract.ownership import Life, Ownership, Probe
+from neurocore.persistence.owners import Owners
 from neurocore.persistence.records import Owed, RunRecord, RunStatus, own_event
 
 _driving: dict[str, object] = {}
@@ -36,8 +37,8 @@ def owner_of_this_process(config: NeuroCoreConfig, store: RunStore) -> str:
     return f"{owners_of(store, config).hold()}@{socket.gethostname()}:{os.getpid()}"
 
 
-def owners_of(store: RunStore, config: NeuroCoreConfig) -> Owners:
-    """Where the locks of those who drive runs of this store lie."""
+def owners_of(store: RunStore, config: NeuroCoreConfig) -> Ownership:
+    """The ownership of this store: its own, or locks on files in the data folder."""
     return store.owners if store.owners is not None else Owners(config.data_dir / "owners", mode=config.file_mode)
 
 
@@ -49,8 +50,10 @@ def driver_of(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> Probe
     place = owners_of(store, config)
     if place.is_held(token):
         return Probe(Life.ALIVE if run.run_id in _driving else Life.DEAD)
-    older = store.owners is not None and owners.is_of_data_folder(token)
-    found = _older(run, token, config, store) if older else place.probe(token)
+    if isinstance(store.owners, Owners) and owners.is_of_data_folder(token):
+        found = _older(run, token, config, store.owners)
+    else:
+        found = place.probe(token)
     if found.life is Life.UNKNOWN and (run.owner, found.reason) not in _told:
         if len(_told) > 1000:
             _told.clear()
@@ -59,14 +62,14 @@ def driver_of(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> Probe
     return found
 
 
-def _older(run: RunRecord, token: str, config: NeuroCoreConfig, store: RunStore) -> Probe:
+def _older(run: RunRecord, token: str, config: NeuroCoreConfig, locks: Owners) -> Probe:
     """Look for an owner whose lock lies in a data folder, where locks lay before they lay beside the database.
 
     Several data folders may share one database. So where its file is missing, the owner is dead only if the database
     itself is in this project's data folder, or if the owner gave the run back.
     """
     own = Path(os.path.realpath(config.data_dir))
-    beside = store.owners.folder.parent if store.owners is not None else own
+    beside = locks.folder.parent
     if own == beside and not (own / "owners").exists():
         return Probe(Life.DEAD)  # no older version has ever driven anything here
     found = [Owners(folder / "owners", complete=own == beside).probe(token) for folder in dict.fromkeys((own, beside))]

@@ -19,7 +19,7 @@ from neurocore.errors import (
 )
 from neurocore.failpoints import failpoint
 from neurocore.persistence.base import RunStore
-from neurocore.persistence.owners import Life
+from neurocore.persistence.contract.ownership import Life
 from neurocore.persistence.records import (
     DEFINITION,
     CurrentNode,

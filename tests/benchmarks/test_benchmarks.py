@@ -10,10 +10,10 @@ import pytest
 
 from benchmarks import floor, history, measure, pages, step, store
 from neurocore.config import NeuroCoreConfig
+from neurocore.drivers.dispatch import NullDispatcher
 from neurocore.persistence import RunFilter, RunStatus, SQLiteRunStore, admin
 from neurocore.runtime.executor import execute_blueprint_tracked
 from webapp import create_app
-from webapp.services import NullDispatcher
 
 
 def test_the_floor_of_a_run_writes_what_the_run_wrote(tmp_path):

@@ -18,13 +18,14 @@ import pytest
 
 from neurocore.errors import StoreError
 from neurocore.persistence import SQLiteRunStore, owners
-from neurocore.persistence.owners import Life, Owners
+from neurocore.persistence.contract.ownership import Life
+from neurocore.persistence.owners import Owners
 from tests.locks import as_somebody_else, folder_of_everybody, in_another_process
 
 HOLD = """
 import sys
 from pathlib import Path
-from neurocore.persistence.owners import Owners
+from neurocore.persistence.owners import (Owners)
 print(Owners(Path(sys.argv[1]), complete=True).hold(), flush=True)
 sys.stdin.read()
 """
@@ -267,7 +268,7 @@ def test_the_locks_are_beside_the_file_that_is_opened_however_it_is_named(
     (tmp_path / "alias").symlink_to("real")
     monkeypatch.chdir(tmp_path)
     named = [SQLiteRunStore(path) for path in (Path("link.db"), Path("alias/runs.db"), Path("real/../real/runs.db"))]
-    found = {one.owners.folder for one in (store, *named) if one.owners is not None}
+    found = {one.owners.folder for one in (store, *named) if isinstance(one.owners, Owners)}
     assert found == {tmp_path / "real" / "runs.db-owners"}
     for one in (store, *named):
         one.close()

@@ -24,7 +24,7 @@ from neurocore.errors import (
     RunBusyError,
 )
 from neurocore.persistence import RunStatus
-from neurocore.persistence.owners import Life, Probe
+from neurocore.persistence.contract.ownership import Life, Probe
 from neurocore.runs import cancel
 from neurocore.runs.resume import request_resume
 from neurocore.runtime import ownership

@@ -149,7 +149,7 @@ def test_a_driver_whose_lock_somebody_removed_holds_it_again_before_its_next_cla
 LOOK = """
 import sys
 from pathlib import Path
-from neurocore.persistence.owners import Owners
+from neurocore.persistence.owners import (Owners)
 print(Owners.beside(Path(sys.argv[1])).probe(sys.argv[2].partition("@")[0]).life)
 """
 

@@ -17,7 +17,8 @@ from filelock import FileLock
 
 from neurocore.errors import StoreError, StoreInUse, StoreTooNew
 from neurocore.persistence import SQLiteRunStore, admin, migrate, schema
-from neurocore.persistence.owners import Life, Owners
+from neurocore.persistence.contract.ownership import Life
+from neurocore.persistence.owners import Owners
 from neurocore.persistence.testing.contract import answer, event, give, run, waiting
 from tests.cli.conftest import Project, make_project, wait_for
 from tests.locks import nobody_can_look_at
@@ -136,7 +137,7 @@ def test_a_process_that_can_drive_no_more_lets_others_take_its_runs_over(tmp_pat
 HOLD = """
 import sys
 from pathlib import Path
-from neurocore.persistence.owners import Owners
+from neurocore.persistence.owners import (Owners)
 Owners.beside(Path(sys.argv[1])).hold()
 print("held", flush=True)
 sys.stdin.read()

@@ -216,7 +216,7 @@ def test_an_older_backup_is_brought_back_and_up_to_date(path: Path, good: Path) 
 HOLD = """
 import sys
 from pathlib import Path
-from neurocore.persistence.owners import Owners
+from neurocore.persistence.owners import (Owners)
 Owners.beside(Path(sys.argv[1])).hold()
 print("held", flush=True)
 sys.stdin.read()

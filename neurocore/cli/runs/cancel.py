@@ -26,7 +26,7 @@ def cancel(project: Project, run_id: str, note: str | None, by: str | None, as_j
     """
     from neurocore.cli import story
     from neurocore.documents import make
-    from neurocore.persistence.owners import Life
+    from neurocore.persistence.contract.ownership import Life
     from neurocore.runs.actions import STOPS
     from neurocore.runs.cancel import cancel_run
     from neurocore.runtime.ownership import driver_of, owner_label

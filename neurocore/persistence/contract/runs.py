@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from neurocore import codec, forks
 from neurocore.clock import RANDOM_IDS, SYSTEM_CLOCK, Clock, Ids
+from neurocore.persistence.contract.ownership import Ownership
 from neurocore.persistence.projections import fold, goes_on, is_there, was_deleted
 from neurocore.persistence.records import Event, RunRecord, RunStatus, StepRecord, Tombstone
-
-if TYPE_CHECKING:
-    from neurocore.persistence.owners import Owners
 
 #: The defaults of the contract keep the writers of one process apart with this lock; a transaction does it better. A
 #: backend that does only some of what writes better writes with it too.
@@ -39,8 +37,8 @@ class Runs(ABC):
     clock: Clock = SYSTEM_CLOCK
     ids: Ids = RANDOM_IDS
 
-    #: The locks of those who drive runs of this store, where they lie beside its file; None: below `paths.data`.
-    owners: Owners | None = None
+    #: Who drives runs of this store; None: locks on files below `paths.data`.
+    owners: Ownership | None = None
 
     # ---------------------------------------------------------------- the six
 

@@ -12,6 +12,7 @@ import msgspec
 
 from neurocore import files
 from neurocore.persistence import rows
+from neurocore.persistence.contract.ownership import Ownership
 from neurocore.persistence.database import Database
 from neurocore.persistence.inserts import execute
 from neurocore.persistence.owners import Owners
@@ -35,7 +36,7 @@ class SQLiteBase:
         beside = Path(os.path.realpath(path)).parent
         older = [folder / "owners" for folder in (data_dir or beside, beside)]
         self._db = Database(self.path, durability=durability, older=older, mode=mode)
-        self.owners: Owners | None = Owners.beside(self.path)
+        self.owners: Ownership | None = Owners.beside(self.path)
         self._run_pks: dict[str, int] = {}
 
     @property
