@@ -16,8 +16,8 @@ from neurocore.drivers.dispatch import InlineDispatcher
 from neurocore.drivers.sweep import sweep_once
 from neurocore.errors import ExecutionError
 from neurocore.persistence import RunRecord, RunStatus, RunStore, build_run_store
+from neurocore.run_events import RunEvent
 from neurocore.runtime.blueprint import load_blueprint
-from neurocore.runtime.events import RunEvent
 from neurocore.runtime.executor import decide_gate, execute_blueprint_tracked
 from neurocore.skills.loader import discover_skills
 

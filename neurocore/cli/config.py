@@ -98,7 +98,7 @@ def settings_of(project: Project) -> Iterator[SettingDocument]:
 
 def _masked(key: str, value: Any, schema: Any = None) -> Any:
     """Masked by what it is called or how its schema marks it, and the password in an address whatever it is called."""
-    from neurocore.runtime.masking import masked_under
+    from neurocore.documents.masking import masked_under
 
     return _without_passwords(masked_under(key, value, schema))
 

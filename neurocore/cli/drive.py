@@ -118,7 +118,7 @@ def interrupted(project: Project, run_id: str | None) -> errors.Interrupted:
 def handed_back(project: Project, run_id: str | None, number: int) -> errors.Interrupted:
     """What to raise after a signal, with the run marked as owed."""
     from neurocore.cli.brief import short_id
-    from neurocore.runtime.ownership import hand_back
+    from neurocore.persistence.ownership import hand_back
 
     name = signal.Signals(number).name
     if run_id is None:

@@ -147,7 +147,7 @@ def _unexpected(error: Exception) -> str:
         return f"{error.strerror}{where}."
     if isinstance(error, RecursionError):
         return "A value is nested too deeply to be shown; `neurocore db export` takes it out whole."
-    from neurocore.runtime.output_redaction import masked
+    from neurocore.output_redaction import masked
 
     said, _, more = masked(str(error)).strip().partition("\n")
     said = f"{said[:300]}…" if more or len(said) > 300 else said
@@ -159,6 +159,6 @@ def _traceback() -> None:
     import traceback
 
     from neurocore.cli.text import safe
-    from neurocore.runtime.output_redaction import masked
+    from neurocore.output_redaction import masked
 
     say(safe(masked(traceback.format_exc())).rstrip())

@@ -12,8 +12,8 @@ from neurocore.cli.values import named, on_a_line
 from neurocore.differences import first_difference
 from neurocore.documents import make
 from neurocore.documents.inspect import last_approved, outlooks
+from neurocore.documents.masking import masked
 from neurocore.readable import counted
-from neurocore.runtime.masking import masked
 
 if TYPE_CHECKING:
     from neurocore.documents.runs import DifferenceDocument

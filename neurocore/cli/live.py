@@ -20,7 +20,7 @@ from neurocore.readable import took
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from neurocore.runtime.events import RunEvent
+    from neurocore.run_events import RunEvent
 
 
 class View:

@@ -19,7 +19,7 @@ from neurocore.errors import ExecutionError
 
 if TYPE_CHECKING:
     from neurocore.persistence.records import RunRecord
-    from neurocore.runtime.start import NewRun
+    from neurocore.runs.start import NewRun
 
 
 @click.command()
@@ -41,8 +41,7 @@ def run(
     Ends 0 when the run is completed or waits for somebody (5 with --exit-code), 1 when it failed.
     """
     from neurocore.blueprint.inputs import read_data_option
-    from neurocore.runs.start import run_here
-    from neurocore.runtime.start import NewRun
+    from neurocore.runs.start import NewRun, run_here
 
     definition, path = project.load_blueprint(blueprint)
     data = read_data_option(pairs, definition, project.config.environ)

@@ -120,7 +120,7 @@ def _relative(folder: Path, root: Path) -> str:
 
 def _document(project: Project, name: str, cls: type[Skill], source: str) -> SkillDocument:
     from neurocore.cli.reports import SkillDocument
-    from neurocore.runtime.masking import masked
+    from neurocore.documents.masking import masked
     from neurocore.skills.base import is_async_skill
 
     meta = cls.skill_meta

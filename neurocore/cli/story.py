@@ -13,12 +13,12 @@ from neurocore.cli.project import Project
 from neurocore.cli.text import WHOLE, ago, cut, line, near, safe, short, since, when, width, wrapped
 from neurocore.cli.values import block, named, on_a_line
 from neurocore.documents import make
+from neurocore.documents.masking import masked, masked_definition
 from neurocore.documents.run_state import nodes_told
 from neurocore.documents.run_state import state as state_of
 from neurocore.persistence.projections import still
 from neurocore.persistence.records import GateStatus, RunStatus, StepStatus
 from neurocore.readable import counted, took
-from neurocore.runtime.masking import masked, masked_definition
 
 if TYPE_CHECKING:
     from neurocore.persistence.records import CurrentNode, Event, GateRecord, LogLine, RunRecord, StepRecord
@@ -298,13 +298,13 @@ def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], sta
     if run.held is not None:
         lines += wrapped(safe(still(run.run_id, run.held)), room, "  ", "    ")
     if run.status is RunStatus.RUNNING and state == "driven":
-        from neurocore.runtime.ownership import owner_label
+        from neurocore.persistence.ownership import owner_label
 
         lines += wrapped(f"It is being driven by {line(owner_label(run.owner))}.", room, "  ", "    ")
     elif state == "lost":
         lines.append("  Its process died; what was done is kept, and resume goes on from there.")
     elif state == "cannot_tell":
-        from neurocore.runtime.ownership import cannot_tell, driver_of
+        from neurocore.persistence.ownership import cannot_tell, driver_of
 
         why = str(cannot_tell(run, driver_of(run, project.config, project.store)))
         lines += wrapped(safe(why), room, "  ", "    ")

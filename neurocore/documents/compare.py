@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from neurocore.gates.compare import StepPair
     from neurocore.persistence.base import RunStore
     from neurocore.persistence.records import RunRecord
-from neurocore.runtime.masking import masked, masked_definition
+from neurocore.documents.masking import masked, masked_definition
 
 
 def compare(

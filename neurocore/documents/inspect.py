@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from neurocore.blueprint.stored import stored_snapshot
 from neurocore.documents import make
+from neurocore.documents.masking import masked_definition
 from neurocore.documents.run_state import state
 from neurocore.documents.runs import InspectDocument
 from neurocore.documents.streamed import Streamed
@@ -15,7 +16,6 @@ from neurocore.gates import compare
 from neurocore.gates import preview as previews
 from neurocore.persistence.projections import completed_nodes
 from neurocore.runs.actions import actions
-from neurocore.runtime.masking import masked_definition
 
 if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig

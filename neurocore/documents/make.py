@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from neurocore.documents.masking import masked, masked_under
 from neurocore.documents.run_state import state
 from neurocore.documents.runs import (
     AnswerDocument,
@@ -29,7 +30,6 @@ from neurocore.documents.runs import (
 from neurocore.documents.stored import stored, stored_under
 from neurocore.documents.streamed import Streamed
 from neurocore.persistence.records import GateStatus, RunStatus, StepStatus
-from neurocore.runtime.masking import masked, masked_under
 
 if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
@@ -79,7 +79,7 @@ def _summary(run: RunRecord, store: RunStore, config: NeuroCoreConfig) -> dict[s
 
 def details(run: RunRecord, store: RunStore, config: NeuroCoreConfig, *, later: bool = False) -> RunDetails:
     """A run as a whole; `later` leaves what it was given and its context to whoever writes the document."""
-    from neurocore.runtime.ownership import owner_label
+    from neurocore.persistence.ownership import owner_label
 
     base = _summary(run, store, config)
     return RunDetails(

@@ -7,8 +7,8 @@ from typing import Any
 
 from neurocore import codec
 from neurocore.codec import Encoded
+from neurocore.documents.masking import masked, masked_under
 from neurocore.documents.streamed import Streamed
-from neurocore.runtime.masking import masked, masked_under
 from neurocore.secrets import looks_secret
 
 #: Large values that are nested deeper are restored at once.

@@ -15,15 +15,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_futures
 from typing import Protocol
 
-from neurocore import forks, log
+from neurocore import forks, log, output_redaction
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
 from neurocore.errors import NeuroCoreError
 from neurocore.persistence.base import RunStore
+from neurocore.persistence.ownership import hand_back
 from neurocore.persistence.records import Owed
-from neurocore.runtime import output_redaction
-from neurocore.runtime.events import OnEvent
-from neurocore.runtime.ownership import hand_back
+from neurocore.run_events import OnEvent
 from neurocore.runtime.resume import drive_on
 from neurocore.skills.registry import SkillRegistry
 

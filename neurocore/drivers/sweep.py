@@ -11,9 +11,9 @@ from neurocore.drivers.dispatch import Dispatcher
 from neurocore.errors import NeuroCoreError
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.contract.ownership import Life
+from neurocore.persistence.ownership import driver_of, owner_label, owners_of
 from neurocore.persistence.records import Failure, FailureKind, Owed, RunRecord, RunStatus, own_event
 from neurocore.runtime.endings import end_idle
-from neurocore.runtime.ownership import driver_of, owner_label, owners_of
 
 
 class SweepReport(Struct):

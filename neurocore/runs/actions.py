@@ -6,8 +6,8 @@ from neurocore.config import NeuroCoreConfig
 from neurocore.errors import NotResumable
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.contract.ownership import Life
+from neurocore.persistence.ownership import driver_of, owner_label
 from neurocore.persistence.records import GateRecord, GateStatus, RunRecord
-from neurocore.runtime.ownership import driver_of, owner_label
 from neurocore.runtime.resumable import blocking_gates, refuse_unless_resumable
 
 #: What a cancellation does to the step that runs now.
@@ -31,11 +31,18 @@ def actions(run: RunRecord, config: NeuroCoreConfig, run_store: RunStore) -> dic
     }
 
 
-def _no_resume(run: RunRecord, config: NeuroCoreConfig, store: RunStore, open_gates: list[GateRecord]) -> str | None:
+def why_not_resumable(run: RunRecord) -> str | None:
+    """Why a run in this state cannot be resumed, whoever drives it; None where it can."""
     try:
         refuse_unless_resumable(run)
     except NotResumable as error:
         return str(error).partition(";")[0]
+    return None
+
+
+def _no_resume(run: RunRecord, config: NeuroCoreConfig, store: RunStore, open_gates: list[GateRecord]) -> str | None:
+    if (reason := why_not_resumable(run)) is not None:
+        return reason
     driver = driver_of(run, config, store)
     if driver.life is Life.ALIVE:
         return f"{owner_label(run.owner)} drives it"

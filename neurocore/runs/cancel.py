@@ -11,11 +11,11 @@ from neurocore.errors import InputError, RefusedError, RunBusyError
 from neurocore.gates.answer import note_problem
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.contract.ownership import Life
+from neurocore.persistence.ownership import driver_of, driving
 from neurocore.persistence.projections import cancelled, refuse_if_held
 from neurocore.persistence.records import Event, RunRecord, RunStatus, event_of
 from neurocore.runs.find import load_run, load_summary
 from neurocore.runtime.endings import end_idle
-from neurocore.runtime.ownership import driver_of, driving
 
 
 def cancel_run(

@@ -12,10 +12,10 @@ from neurocore.errors import NoOpenGate
 from neurocore.failpoints import failpoint
 from neurocore.gates.answer import check_form, choose, late_answer, refuse_if_changed
 from neurocore.persistence.base import RunStore
+from neurocore.persistence.ownership import owner_label
 from neurocore.persistence.projections import refuse_if_held
 from neurocore.persistence.records import Answer, GateRecord, GateStatus, RunRecord, RunStatus, event_of
 from neurocore.runs.find import load_summary
-from neurocore.runtime.ownership import owner_label
 
 
 class Submits(Protocol):

@@ -11,11 +11,11 @@ from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.records import RunRecord
+from neurocore.run_events import OnEvent
 from neurocore.runs.configured import store_of
 from neurocore.runs.find import load_summary
 from neurocore.runs.start import create_run, run_here
 from neurocore.runtime import definition_upgrade
-from neurocore.runtime.events import OnEvent
 from neurocore.runtime.start import NewRun
 from neurocore.skills.registry import SkillRegistry
 

@@ -12,13 +12,13 @@ from neurocore.context import FlowContext
 from neurocore.errors import NoOpenGate, NotResumable, UsageError
 from neurocore.gates.answer import choose
 from neurocore.persistence.base import RunStore
+from neurocore.persistence.ownership import refuse_if_driven
 from neurocore.persistence.records import GateRecord, GateStatus, RunRecord, RunStatus
+from neurocore.run_events import OnEvent
 from neurocore.runs.configured import store_of
 from neurocore.runs.decide import answer_input, decide_gate
 from neurocore.runs.find import load_summary
 from neurocore.runtime import definition_upgrade
-from neurocore.runtime.events import OnEvent
-from neurocore.runtime.ownership import refuse_if_driven
 from neurocore.runtime.resumable import blocking_gates, refuse_unless_resumable
 from neurocore.runtime.resume import drive_on, resumed
 from neurocore.runtime.start import refuse_unless_storable

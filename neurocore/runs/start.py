@@ -18,9 +18,19 @@ from neurocore.persistence.base import RunStore
 from neurocore.persistence.memory import InMemoryRunStore
 from neurocore.persistence.projections import is_there, was_deleted
 from neurocore.persistence.records import Owed, RunRecord
-from neurocore.runtime.events import OnEvent
+from neurocore.run_events import OnEvent
 from neurocore.runtime.start import NewRun, drive_new, new_record
 from neurocore.skills.registry import SkillRegistry
+
+__all__ = [
+    "NewRun",
+    "create_run",
+    "execute_blueprint",
+    "execute_blueprint_tracked",
+    "execute_untracked",
+    "load_and_run",
+    "run_here",
+]
 
 #: The owner of a run that is kept nowhere: no other process can ask whether it lives.
 KEPT_NOWHERE = "kept-nowhere"

@@ -12,13 +12,13 @@ from neurocore.blueprint.lint import validate_blueprint
 from neurocore.blueprint.load import load_blueprint
 from neurocore.blueprint.model import Blueprint
 from neurocore.blueprint.plan import Plan, PlanEdge
+from neurocore.blueprint.plans import plan_of, recorded_plan
 from neurocore.blueprint.progress import Progress
 from neurocore.config import NeuroCoreConfig
 from neurocore.errors import BlueprintError, RefusedError
 from neurocore.gates.history import outcomes
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.records import GateRecord, RunRecord, StepRecord
-from neurocore.runtime.plans import plan_of, recorded_plan
 from neurocore.skills.registry import SkillRegistry
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 
+from neurocore import output_redaction
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
 from neurocore.errors import ClaimLost, ConditionError, ExecutionError, StoreError, said
@@ -17,11 +18,12 @@ from neurocore.failpoints import failpoint
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.projections import claim_lost
 from neurocore.persistence.records import CurrentNode, Event, Failure, FailureKind, GateRecord, RunStatus, StepRecord
-from neurocore.runtime import breakdown, output_redaction, step_transitions
+from neurocore.run_events import OnEvent
+from neurocore.runtime import breakdown, step_transitions
 from neurocore.runtime import gate_transitions as gates
 from neurocore.runtime.advance import apply_signals, choose_starts, commit, record
 from neurocore.runtime.attempt import Attempt, capture_logs
-from neurocore.runtime.events import Listener, OnEvent
+from neurocore.runtime.events import Listener
 from neurocore.runtime.skills import Instances
 from neurocore.runtime.state import Key, RunState
 from neurocore.runtime.transition import Resources, TransitionBuilder

@@ -1,40 +1,15 @@
-"""What a run tells while it goes on: `on_event=` of the verbs takes one `RunEvent` after another."""
+"""Send a run's events to whoever listens."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-
-from msgspec import Struct
 
 from neurocore.clock import Clock
 from neurocore.persistence.records import RunRecord
+from neurocore.run_events import OnEvent, RunEvent
 from neurocore.runtime.attempt import Attempt
 
 _log = logging.getLogger(__name__)
-
-
-class RunEvent(Struct, frozen=True, kw_only=True):
-    """One thing that happened in a run.
-
-    `kind`: run_started, step_started, step_finished, step_retrying, gate_opened, run_suspended, run_finished, warning.
-    `status` is the step's or the run's; `duration_ms` the time worked; `total` the number of nodes of the flow;
-    `error` a sentence, for a warning what it says.
-    """
-
-    kind: str
-    run_id: str
-    at: str
-    node_id: str | None = None
-    visit: int | None = None
-    attempt: int | None = None
-    status: str | None = None
-    duration_ms: float | None = None
-    error: str | None = None
-    total: int | None = None
-
-
-OnEvent = Callable[[RunEvent], None]
 
 
 class Listener:

@@ -10,6 +10,7 @@ from neurocore import codec
 from neurocore.access.actor import Actor
 from neurocore.blueprint.model import Blueprint
 from neurocore.blueprint.plan import Plan
+from neurocore.blueprint.plans import plan_of, recorded_plan, with_gates
 from neurocore.blueprint.stored import stored_blueprint
 from neurocore.config import NeuroCoreConfig
 from neurocore.context import FlowContext
@@ -20,6 +21,14 @@ from neurocore.errors import (
 from neurocore.failpoints import failpoint
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.contract.ownership import Life
+from neurocore.persistence.ownership import (
+    busy,
+    driver_of,
+    driving,
+    owner_label,
+    owner_of_this_process,
+    refuse_if_driven,
+)
 from neurocore.persistence.records import (
     DEFINITION,
     CurrentNode,
@@ -32,11 +41,9 @@ from neurocore.persistence.records import (
     event_of,
     own_event,
 )
+from neurocore.run_events import OnEvent
 from neurocore.runtime.driver import RunDriver
-from neurocore.runtime.events import OnEvent
 from neurocore.runtime.outcomes import outcome
-from neurocore.runtime.ownership import busy, driver_of, driving, owner_label, owner_of_this_process, refuse_if_driven
-from neurocore.runtime.plans import plan_of, recorded_plan, with_gates
 from neurocore.runtime.restore import FAILED_STEPS, Restoration
 from neurocore.runtime.resumable import refuse_unless_resumable
 from neurocore.runtime.state import RunState, new_state

@@ -14,6 +14,7 @@ from neurocore.access.actor import Actor
 from neurocore.blueprint.inputs import check_inputs
 from neurocore.blueprint.lint import validate_blueprint
 from neurocore.blueprint.model import Blueprint, control_problem
+from neurocore.blueprint.plans import plan_of, with_gates
 from neurocore.blueprint.title import render_title
 from neurocore.clock import RANDOM_IDS, SYSTEM_CLOCK, Clock, Ids
 from neurocore.codec import SecretRef
@@ -25,12 +26,11 @@ from neurocore.errors import (
     UsageError,
 )
 from neurocore.persistence.base import RunStore
+from neurocore.persistence.ownership import driving, owner_of_this_process
 from neurocore.persistence.records import RunRecord, event_of
+from neurocore.run_events import OnEvent
 from neurocore.runtime.driver import RunDriver
-from neurocore.runtime.events import OnEvent
 from neurocore.runtime.outcomes import outcome
-from neurocore.runtime.ownership import driving, owner_of_this_process
-from neurocore.runtime.plans import plan_of, with_gates
 from neurocore.runtime.state import new_state
 from neurocore.secrets import Redactor, find_references
 from neurocore.skills.registry import SkillRegistry

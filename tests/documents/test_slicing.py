@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from neurocore import codec
 from neurocore.codec import slicing
+from neurocore.documents.masking import masked, masked_under
 from neurocore.documents.stored import stored, stored_under
-from neurocore.runtime.masking import masked, masked_under
 from webapp.streaming import encoded, pieces
 
 

@@ -12,7 +12,7 @@ from msgspec import structs
 from neurocore import FlowContext
 from neurocore.errors import ExecutionError
 from neurocore.persistence.records import Signals, Transition
-from neurocore.runtime.events import RunEvent
+from neurocore.run_events import RunEvent
 from tests.runtime.worlds import World, chain
 
 

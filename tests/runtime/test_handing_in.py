@@ -23,12 +23,11 @@ from neurocore.errors import (
     RefusedError,
     RunBusyError,
 )
-from neurocore.persistence import RunStatus
+from neurocore.persistence import RunStatus, ownership
 from neurocore.persistence.contract.ownership import Life, Probe
+from neurocore.run_events import RunEvent
 from neurocore.runs import cancel
 from neurocore.runs.resume import request_resume
-from neurocore.runtime import ownership
-from neurocore.runtime.events import RunEvent
 from neurocore.runtime.executor import cancel_run, decide_gate, delete_run, execute_blueprint_tracked
 from neurocore.runtime.resume import drive_on
 from tests.runtime.test_flows import graph

@@ -231,7 +231,7 @@ HOLD_AND_CLAIM = """
 import sys
 from neurocore.config import NeuroCoreConfig
 from neurocore.persistence import SQLiteRunStore
-from neurocore.runtime.ownership import owner_of_this_process
+from neurocore.persistence.ownership import owner_of_this_process
 store = SQLiteRunStore(sys.argv[1])
 owner = owner_of_this_process(NeuroCoreConfig(), store)
 assert store.claim("theirs", owner=owner, expected_epoch=store.load_run("theirs").epoch)

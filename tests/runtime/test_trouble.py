@@ -31,6 +31,7 @@ from neurocore.errors import (
 )
 from neurocore.persistence.admin import check
 from neurocore.persistence.records import Signals, Transition
+from neurocore.run_events import RunEvent
 from neurocore.runs import cancel
 from neurocore.runtime import driver, workers
 from neurocore.runtime.attempt import (
@@ -42,7 +43,6 @@ from neurocore.runtime.attempt import (
     orphaned,
 )
 from neurocore.runtime.blueprint import parse_blueprint
-from neurocore.runtime.events import RunEvent
 from neurocore.runtime.executor import (
     cancel_run,
     create_run,

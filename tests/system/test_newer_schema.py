@@ -95,7 +95,7 @@ import sys, threading
 from neurocore.config import NeuroCoreConfig
 from neurocore.persistence import SQLiteRunStore
 from neurocore.persistence.testing.contract import run
-from neurocore.runtime.ownership import driving, owner_of_this_process
+from neurocore.persistence.ownership import driving, owner_of_this_process
 store = SQLiteRunStore(sys.argv[1])
 print(owner_of_this_process(NeuroCoreConfig(), store), flush=True)
 for name in ("r1", "r2"):

@@ -9,10 +9,10 @@ from msgspec import UNSET, Meta, Struct
 
 from neurocore.blueprint.lint import validate_blueprint
 from neurocore.blueprint.model import Blueprint
+from neurocore.documents.masking import masked, masked_definition
 from neurocore.errors import BlueprintError, NotFoundError
 from neurocore.forms import spelled
 from neurocore.persistence.records import RunFilter
-from neurocore.runtime.masking import masked, masked_definition
 from neurocore.yamlfile import Problem
 from webapp.api.operations import get
 from webapp.blueprints.views import LISTED, LOOKED_AT, begin_with, figures

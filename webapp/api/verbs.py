@@ -30,8 +30,7 @@ from neurocore.runs.delete import delete_run
 from neurocore.runs.find import load_run, load_summary, resolve_run_id
 from neurocore.runs.replay import create_replay
 from neurocore.runs.resume import request_resume
-from neurocore.runs.start import create_run
-from neurocore.runtime.start import NewRun
+from neurocore.runs.start import NewRun, create_run
 from webapp.api.idempotency import Begun
 from webapp.api.operations import post
 from webapp.api.problems import with_facts

@@ -20,13 +20,12 @@ from neurocore.access.actor import name_problem
 from neurocore.access.permission import Action
 from neurocore.blueprint.lint import validate_blueprint
 from neurocore.blueprint.model import Blueprint, InputSpec
+from neurocore.blueprint.plans import plan_of
+from neurocore.documents.masking import masked_definition
 from neurocore.errors import BlueprintError, InputError, NotFoundError, RunExists, UsageError
 from neurocore.forms import spelled
 from neurocore.persistence.records import RunFilter, RunRecord, RunStatus
-from neurocore.runs.start import create_run
-from neurocore.runtime.masking import masked_definition
-from neurocore.runtime.plans import plan_of
-from neurocore.runtime.start import NewRun
+from neurocore.runs.start import NewRun, create_run
 from neurocore.yamlfile import Problem, parse
 from webapp.html import diagram, live
 from webapp.html.helpers import blueprint_url, run_url

@@ -17,18 +17,18 @@ from msgspec import Struct
 from neurocore import codec
 from neurocore.blueprint.model import Blueprint
 from neurocore.blueprint.plan import Plan
+from neurocore.blueprint.plans import plan_of
 from neurocore.differences import Work
+from neurocore.documents.masking import masked_definition
 from neurocore.documents.run_state import nodes_told
 from neurocore.errors import NeuroCoreError
 from neurocore.gates.compare import LastApproved, last_approved
 from neurocore.gates.preview import Preview, preview
+from neurocore.persistence.ownership import driver_of
 from neurocore.persistence.projections import last_hash
 from neurocore.persistence.records import Event, FailureKind, GateRecord, GateStatus, RunRecord, RunStatus, StepRecord
 from neurocore.readable import safe
 from neurocore.runs.find import run_before
-from neurocore.runtime.masking import masked_definition
-from neurocore.runtime.ownership import driver_of
-from neurocore.runtime.plans import plan_of
 from webapp.html import diff, live, rendering
 from webapp.html.diagram import Flow, of_run
 from webapp.html.helpers import anchor, run_url

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from neurocore.errors import NotResumable
+from neurocore.persistence.ownership import owner_label
 from neurocore.persistence.records import FailureKind, Owed, RunRecord, RunStatus
-from neurocore.runtime.ownership import owner_label
-from neurocore.runtime.resumable import refuse_unless_resumable
+from neurocore.runs.actions import why_not_resumable
 from webapp.services import Services
 
 
@@ -94,10 +93,8 @@ def _resume(run: RunRecord, services: Services) -> Choice | None:
     held = services.dispatcher.state(run.run_id)
     if held is not None:
         return Choice("resume", "Resume", f"it is {held} here already") if run.status is RunStatus.FAILED else None
-    try:
-        refuse_unless_resumable(run)
-    except NotResumable as error:
-        return Choice("resume", "Resume", str(error).split("; ")[0].replace(f"Run {run.run_id}", "it").rstrip("."))
+    if (reason := why_not_resumable(run)) is not None:
+        return Choice("resume", "Resume", reason.replace(f"Run {run.run_id}", "it").rstrip("."))
     if not services.drives:
         return Choice("resume", "Resume", NOT_FROM_HERE)
     state = services.liveness(run)

@@ -27,9 +27,9 @@ def cancel(project: Project, run_id: str, note: str | None, by: str | None, as_j
     from neurocore.cli import story
     from neurocore.documents import make
     from neurocore.persistence.contract.ownership import Life
+    from neurocore.persistence.ownership import driver_of, owner_label
     from neurocore.runs.actions import STOPS
     from neurocore.runs.cancel import cancel_run
-    from neurocore.runtime.ownership import driver_of, owner_label
 
     whole = project.run_id(run_id)
     run = cancel_run(whole, run_store=project.store, actor=project.actor(by), config=project.config, note=note)

@@ -103,7 +103,7 @@ class _Seen:
 
     def hear(self, events: list[Event]) -> None:
         """Tell of the warnings that have come into the activity."""
-        from neurocore.runtime.events import RunEvent
+        from neurocore.run_events import RunEvent
 
         for event in events[self.heard :]:
             if event.kind == "warning":
@@ -112,7 +112,7 @@ class _Seen:
         self.heard = len(events)
 
     def _tell(self, kind: str, at: str, node: str, visit: int, attempt: int, step: StepRecord | None) -> None:
-        from neurocore.runtime.events import RunEvent
+        from neurocore.run_events import RunEvent
 
         self.shown(
             RunEvent(

@@ -26,7 +26,7 @@ class Driving(Runs):
         Also sets `status` to running and `owner`, and clears `owed` and what a failure left (`error`, `failure`,
         `finished_at`, and a `cancel_requested` that came too late; that of a run that has not ended stands). Returns
         the new epoch, or None when somebody else claimed first. Whether an owner still lives is the caller's question
-        (`neurocore.runtime.ownership`). Raises RunHeld for a run that stands still, as whatever else moves a run does.
+        (`ownership`). Raises RunHeld for a run that stands still, as whatever else moves a run does.
         """
         with defaults_lock:
             run = self.load_run(run_id)

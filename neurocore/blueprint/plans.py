@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from msgspec import structs
 
 from neurocore.blueprint.model import Blueprint
 from neurocore.blueprint.plan import Plan, compile_plan
 from neurocore.blueprint.stored import stored_blueprint, stored_plan
 from neurocore.persistence.base import RunStore
-from neurocore.skills.registry import SkillRegistry
 
 
-def plan_of(blueprint: Blueprint, registry: SkillRegistry) -> Plan:
+class SkillClass(Protocol):
+    """What a plan asks of a skill."""
+
+    @property
+    def is_gate(self) -> bool:
+        """Whether a node of this skill waits for a decision."""
+
+
+class KnowsSkills(Protocol):
+    """The part of a registry that a plan needs."""
+
+    def get(self, name: str) -> SkillClass | None:
+        """The skill of this name, or None."""
+
+
+def plan_of(blueprint: Blueprint, registry: KnowsSkills) -> Plan:
     """The plan of a blueprint; where it does not say what its gates are, the registry does."""
     return compile_plan(with_gates(blueprint, registry))
 
 
-def with_gates(blueprint: Blueprint, registry: SkillRegistry) -> Blueprint:
+def with_gates(blueprint: Blueprint, registry: KnowsSkills) -> Blueprint:
     """The blueprint with its gates beside `approval`, as the registry knows them, unless it says them already."""
     if blueprint.gates is not None:
         return blueprint
@@ -25,7 +41,7 @@ def with_gates(blueprint: Blueprint, registry: SkillRegistry) -> Blueprint:
     return structs.replace(blueprint, gates=[name for name, skill in known.items() if skill and skill.is_gate])
 
 
-def recorded_plan(run_id: str, store: RunStore, registry: SkillRegistry) -> tuple[Blueprint, Plan]:
+def recorded_plan(run_id: str, store: RunStore, registry: KnowsSkills) -> tuple[Blueprint, Plan]:
     """The definition that is stored with a run, and its plan. Raises BlueprintError."""
     text = store.load_definition(run_id)
     blueprint = stored_blueprint(text)
