@@ -41,7 +41,7 @@ MARKS = {
     "skipped": ("–", "dim"),
     "lost": ("!", "red"),
     "owed": ("›", "yellow"),
-    "cannot tell": ("?", "yellow"),
+    "cannot_tell": ("?", "yellow"),
     "held": ("=", "yellow"),
     "voided": ("⊘", "dim"),
     "warning": ("!", "yellow"),

@@ -14,7 +14,7 @@ from neurocore.cli.text import WHOLE, ago, cut, line, near, safe, short, since, 
 from neurocore.cli.values import block, named, on_a_line
 from neurocore.documents import make
 from neurocore.documents.masking import masked, masked_definition
-from neurocore.documents.run_state import nodes_told
+from neurocore.documents.run_state import failed_word, kind, nodes_told
 from neurocore.documents.run_state import state as state_of
 from neurocore.persistence.projections import still
 from neurocore.persistence.records import GateStatus, RunStatus, StepStatus
@@ -76,10 +76,10 @@ def story(run: RunRecord, project: Project, *, full: bool = False) -> list[str]:
 
 
 def standing(run: RunRecord, state: str) -> tuple[str, str]:
-    """(status for the sign, a few words) of where a run stands."""
+    """(the kind, for the sign, and a few words) of where a run is."""
     if state == "held":
         return "held", f"{standing(run, 'idle')[1]} (held)"
-    failure = run.failure
+    found = kind(run, state)
     if run.status is RunStatus.SUSPENDED:
         if run.owed is not None:
             return "owed", f"decided at {line(run.suspended_at_node or 'its gate')}, not yet resumed"
@@ -88,17 +88,15 @@ def standing(run: RunRecord, state: str) -> tuple[str, str]:
         nodes = ", ".join(line(node.node_id) for node in run.working_nodes)
         if run.current_nodes and not nodes:
             nodes = f"{line(run.current_nodes[0].node_id)}, which waits for its next try"
-        if state == "lost":
-            return "lost", f"lost: its process died at {nodes or 'its start'}"
-        if state == "owed":
-            return "owed", "to go on, driven by nobody yet"
-        if state == "cannot_tell":
-            return "cannot tell", f"running {nodes}, or its process died: that cannot be told"
-        return "running", f"running {nodes}".strip()
+        words = {
+            "lost": f"lost: its process died at {nodes or 'its start'}",
+            "owed": "to go on, driven by nobody yet",
+            "cannot_tell": f"running {nodes}, or its process died: that cannot be told",
+        }
+        return (state, words[state]) if state in words else ("running", f"running {nodes}".strip())
     if run.status is RunStatus.FAILED:
-        words = {"rejected": "rejected", "timeout": "timed out", "interrupted": "interrupted", "lost": "lost"}
-        word = words.get(failure.kind.value, "failed") if failure else "failed"
-        return "failed", f"{word} at {line(failure.node)}" if failure and failure.node else word
+        word = failed_word(run)
+        return found, f"{word} at {line(run.failure.node)}" if run.failure and run.failure.node else word
     worked = f" in {took(run.duration_ms)}" if run.duration_ms is not None else ""
     return run.status.value, run.status.value + (worked if run.status is RunStatus.COMPLETED else "")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from neurocore.persistence.records import RunStatus, StepStatus
+from neurocore.persistence.records import FailureKind, RunStatus, StepStatus
 from neurocore.readable import counted
 
 if TYPE_CHECKING:
@@ -26,6 +26,37 @@ def state(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> str:
     from neurocore.drivers.sweep import liveness_now
 
     return liveness_now(run, config, store)
+
+
+#: What a failed run is called, by the kind of its failure.
+FAILED_WORDS = {
+    FailureKind.REJECTED: "rejected",
+    FailureKind.TIMEOUT: "timed out",
+    FailureKind.INTERRUPTED: "interrupted",
+    FailureKind.LOST: "lost",
+}
+
+
+def kind(run: RunRecord, state: str) -> str:
+    """The one word by which every face picks sign, icon and colour of a run whose `state` this is.
+
+    It is the run's status, but `held`, `lost`, `cannot_tell`, `owed`, or `cancelled` for a run that is being cancelled,
+    where that says more.
+    """
+    if run.held is not None:
+        return "held"
+    if run.status.ended:
+        return run.status.value
+    if run.cancel_requested and run.status is RunStatus.RUNNING:
+        return "cancelled"
+    if state in ("lost", "cannot_tell", "owed"):
+        return state
+    return run.status.value
+
+
+def failed_word(run: RunRecord) -> str:
+    """What a failed run is called: `failed`, or more exactly what its failure was."""
+    return FAILED_WORDS.get(run.failure.kind, "failed") if run.failure is not None else run.status.value
 
 
 #: How nodes are counted that have not completed, by the status of their last step.

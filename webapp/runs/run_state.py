@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from neurocore.documents.run_state import failed_word, kind
 from neurocore.persistence.ownership import owner_label
-from neurocore.persistence.records import FailureKind, Owed, RunRecord, RunStatus
+from neurocore.persistence.records import Owed, RunRecord, RunStatus
 from neurocore.runs.actions import why_not_resumable
 from webapp.services import Services
 
@@ -19,14 +20,6 @@ class Standing(Struct, frozen=True):
     driving: str | None = None
 
 
-_FAILED = {
-    FailureKind.REJECTED: "rejected",
-    FailureKind.TIMEOUT: "timed out",
-    FailureKind.INTERRUPTED: "interrupted",
-    FailureKind.LOST: "lost",
-}
-
-
 def standing(run: RunRecord, services: Services) -> Standing:
     """Status, liveness and what the dispatcher has, as one word; `live` where something may still change by itself."""
     if run.held is not None:
@@ -35,20 +28,16 @@ def standing(run: RunRecord, services: Services) -> Standing:
     if run.status is RunStatus.FAILED and held is not None:
         return Standing("running", "goes on" if held == "running" else "queued", True, held)
     if run.status.ended:
-        label = _FAILED.get(run.failure.kind, "failed") if run.failure is not None else run.status.value
+        label = failed_word(run) if run.status is RunStatus.FAILED else run.status.value
         return Standing(run.status.value, label, False)
     live = services.liveness(run)
-    if run.cancel_requested and run.status is RunStatus.RUNNING:
-        return Standing("cancelled", "being cancelled", True, live)
-    if live == "lost":
-        return Standing("lost", "lost", True, live)
-    if live == "cannot_tell":
-        return Standing("cannot_tell", "cannot tell", True, live)
-    if live == "owed":
-        return Standing("owed", _owed(run, held), True, live)
-    if run.status is RunStatus.SUSPENDED:
-        return Standing("suspended", "waiting", True, live)
-    return Standing("running", "running", True, live)
+    found = kind(run, live)
+    label = _owed(run, held) if found == "owed" else _LABELS.get(found, found)
+    return Standing(found, label, True, live)
+
+
+#: What people read, where it is not the kind itself.
+_LABELS = {"cancelled": "being cancelled", "cannot_tell": "cannot tell", "suspended": "waiting"}
 
 
 def _owed(run: RunRecord, held: str | None) -> str:
