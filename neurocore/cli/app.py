@@ -18,15 +18,15 @@ from neurocore.cli.project import Project
 WORK, HISTORY, PROJECT = "Blueprints and skills", "Runs", "Project"
 
 COMMANDS = {
-    "init": Lazy("neurocore.cli.init:init", "Make a project that runs at once.", WORK),
+    "init": Lazy("neurocore.cli.init:init", "Create a project that is ready to run.", WORK),
     "run": Lazy("neurocore.cli.run:run", "Run a blueprint.", WORK),
     "validate": Lazy("neurocore.cli.validate:validate", "Check blueprints without running them.", WORK),
     "schema": Lazy("neurocore.cli.schema:schema", "Print the JSON Schema of blueprints or of neurocore.yaml.", WORK),
-    "skill": Lazy("neurocore.cli.skill:skill", "List, explain and make skills.", WORK),
-    "runs": Lazy("neurocore.cli.runs:runs", "Look at runs, decide, resume, replay.", HISTORY),
+    "skill": Lazy("neurocore.cli.skill:skill", "List, explain and create skills.", WORK),
+    "runs": Lazy("neurocore.cli.runs:runs", "Inspect runs, decide, resume, replay.", HISTORY),
     "db": Lazy("neurocore.cli.db:db", "Check, back up, prune, shrink and move the history.", HISTORY),
     "config": Lazy("neurocore.cli.config:config", "Show the settings and where they come from.", PROJECT),
-    "doctor": Lazy("neurocore.cli.doctor:doctor", "Say what is wrong with this project, and how to mend it.", PROJECT),
+    "doctor": Lazy("neurocore.cli.doctor:doctor", "Check this project, and say how to fix what is wrong.", PROJECT),
     "completion": Lazy("neurocore.cli.completion:completion", "Print the completion script of a shell.", PROJECT),
 }
 

@@ -15,7 +15,7 @@ zsh:   neurocore completion zsh > ~/.zfunc/_neurocore
            (with ~/.zfunc in fpath)
 fish:  neurocore completion fish > ~/.config/fish/completions/neurocore.fish
 
-Make the folder first where there is none.
+Create the folder first if it does not exist.
 """
 
 

@@ -31,9 +31,9 @@ def config() -> None:
 @json_option
 @pass_project
 def show(project: Project, names: tuple[str, ...], as_json: bool) -> None:
-    """Print every setting with its value and where that comes from, or those that begin with NAME.
+    """Print every setting with its value and origin, or the settings that begin with NAME.
 
-    Secrets are masked; a reference such as ${TOKEN} stays as it is written.
+    Secrets are masked; a reference such as ${TOKEN} is printed as it is written.
     """
     settings = list(settings_of(project))
     unknown = [name for name in names if not any(_chosen(one.name, name) for one in settings)]

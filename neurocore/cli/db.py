@@ -47,9 +47,9 @@ def _renamed(option: str) -> str:
 @json_option
 @pass_project
 def check(project: Project, repair: bool, as_json: bool) -> int:
-    """Check that the database is sound: its file, the steps' order, the counts, and each run's chain of answers.
+    """Check that the database is sound: its file, the order of steps, the counts, and the chain of answers of each run.
 
-    Ends 1 when something does not hold.
+    Exits with 1 when a check fails.
     """
     from neurocore.persistence import admin
 
@@ -75,7 +75,7 @@ def check(project: Project, repair: bool, as_json: bool) -> int:
 @json_option
 @pass_project
 def stats(project: Project, as_json: bool) -> None:
-    """Say how large the history is, and of what it is made."""
+    """Show the size of the history and what it consists of."""
     store = project.store
     found = store.stats()
     steps = found.steps if project.has_history else 0
@@ -116,7 +116,7 @@ def stats(project: Project, as_json: bool) -> None:
 @json_option
 @pass_project
 def backup(project: Project, file: Path, as_json: bool) -> None:
-    """Copy the database to FILE while it is in use, whole as of one moment; no file is overwritten."""
+    """Copy the database to FILE while it is in use, consistent as of one moment. No file is overwritten."""
     store = project.store
     if not project.has_history:
         raise NotFoundError("There is no history yet that could be copied; the first run makes one.")
@@ -135,10 +135,10 @@ def backup(project: Project, file: Path, as_json: bool) -> None:
 @json_option
 @pass_project
 def restore(project: Project, file: Path, as_json: bool) -> None:
-    """Put the backup FILE in the place of the history; what was there before is moved aside and kept.
+    """Replace the history with the backup FILE. The previous history is moved aside and kept.
 
-    FILE is checked first. Nothing is done while a process drives runs of the history. Killed at any moment, the command
-    leaves the history as it was, or one that nothing opens until the same command has been given again.
+    FILE is checked first. The command is refused while a process drives runs of the history. If the command is
+    killed, the history is as it was before, or nothing opens it until the same command has been given again.
     """
     from neurocore.persistence.restoring import restore as bring_back
 
@@ -170,10 +170,10 @@ def restore(project: Project, file: Path, as_json: bool) -> None:
 @json_option
 @pass_project
 def adopt(project: Project, run_ids: tuple[str, ...], by: str | None, as_json: bool) -> None:
-    """Let runs that stand still go on here: those that are named, or all.
+    """Let held runs continue here: the runs that you name, or all.
 
-    In a copy of a history (a restored backup, a copied file) and after an import, what was unfinished stands still, so
-    that nothing is done twice. Make sure first that these runs do not go on where they come from.
+    In a copy of a history (a restored backup, a copied file) and after an import, unfinished runs are held, so that
+    nothing is done twice. First make sure that these runs do not continue in the original history.
     """
     from neurocore.runs.adopt import adopt_runs
 
@@ -191,17 +191,17 @@ def adopt(project: Project, run_ids: tuple[str, ...], by: str | None, as_json: b
 
 @db.command(short_help="Delete old runs that have ended.")
 @click.option("--keep", type=AGE, metavar="AGE", help="Keep runs that started within this time: 90d, 12h, 2w.")
-@click.option("--keep-last", type=Whole(min=0), default=0, metavar="N", help="Keep the N newest runs anyway.")
-@click.option("--dry-run", is_flag=True, help="Delete nothing; say what would be deleted.")
+@click.option("--keep-last", type=Whole(min=0), default=0, metavar="N", help="Always keep the N newest runs.")
+@click.option("--dry-run", is_flag=True, help="Delete nothing; show what would be deleted.")
 @by_option
 @json_option
 @pass_project
 def prune(
     project: Project, keep: timedelta | None, keep_last: int, dry_run: bool, by: str | None, as_json: bool
 ) -> None:
-    """Delete old runs that have ended, a few at a time; those that wait, run or are owed stay, however old.
+    """Delete old runs that have ended, a few at a time. Waiting, running and pending runs are kept, however old.
 
-    Each leaves who deleted it, and when. One of --keep and --keep-last is needed.
+    For each run, a tombstone records who deleted it, and when. --keep or --keep-last is required.
     """
     from neurocore.runs.delete import prune_runs
 
@@ -230,11 +230,11 @@ def prune(
 @json_option
 @pass_project
 def vacuum(project: Project, as_json: bool) -> None:
-    """Give the room of deleted runs back to the disk: the file of the history is written anew.
+    """Free the disk space of deleted runs: the file of the history is written anew.
 
-    For a while this needs as much free room as the history takes, once beside it and once where SQLite puts temporary
-    files (SQLITE_TMPDIR). Others may go on: they read, and wait with what they write. A history of more than 4 GiB is
-    refused while others drive runs.
+    Temporarily this needs as much free space as the history takes, once beside it and once where SQLite puts temporary
+    files (SQLITE_TMPDIR). Other processes can continue: they can read, and their writes wait. A history of more than
+    4 GiB is refused while other processes drive runs.
     """
     from neurocore.persistence.contract.maintenance import Vacuumed
 
@@ -259,7 +259,7 @@ def vacuum(project: Project, as_json: bool) -> None:
 @json_option
 @pass_project
 def export(project: Project, file: Path, as_json: bool) -> None:
-    """Write every run to FILE (or stdout) as JSON lines, whole and exact, for `neurocore db import`.
+    """Write every run to FILE (or stdout) as JSON lines, complete and exact, for `neurocore db import`.
 
     Nothing is masked in it: it is the history itself. Secrets are in it as references only, as they are stored. The
     last line, {"end": {"runs": 4, "lines": 12}}, says how many runs and lines stand before it. A file that is there is
@@ -287,10 +287,10 @@ def export(project: Project, file: Path, as_json: bool) -> None:
 @json_option
 @pass_project
 def import_(project: Project, file: Path, as_json: bool) -> None:
-    """Bring in the runs of an export (- is stdin). A run that is there already stays as it is.
+    """Import the runs of an export (- is stdin). A run that exists already is not changed.
 
-    An export that cannot be read, or that was cut short, is refused whole. What is unfinished stands still: nothing
-    drives, answers or tries it again until `neurocore db adopt`.
+    An export that cannot be read, or that is incomplete, is refused as a whole. Unfinished runs are held: nothing
+    drives, answers or retries them until `neurocore db adopt`.
     """
     from neurocore.persistence import transfer
 
@@ -317,9 +317,9 @@ def import_(project: Project, file: Path, as_json: bool) -> None:
 @json_option
 @pass_project
 def migrate(project: Project, as_json: bool) -> None:
-    """Bring the database up to this version's schema. Every command does so when it first opens an older one.
+    """Upgrade the database to the schema of this version. Every command does this to an older database.
 
-    A database of NeuroCore 0.4 is copied beside itself first.
+    Before that, a database of NeuroCore 0.4 is copied to a file beside it.
     """
     from neurocore.persistence import admin
     from neurocore.persistence.migrate import copy_path

@@ -33,9 +33,9 @@ _SIGNS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "
 @json_option
 @pass_project
 def doctor(project: Project, as_json: bool) -> int:
-    """Look at everything a run needs, and say what is wrong and how to mend it.
+    """Check everything that a run needs, and say what is wrong and how to fix it.
 
-    Ends 1 when something is wrong that keeps runs from working; warnings alone end 0. Nothing is changed.
+    Exits with 1 when a problem prevents runs from working, with 0 when there are only warnings. Nothing is changed.
     """
     findings = list(examine(project))
     sound = not any(finding.level == "error" for finding in findings)

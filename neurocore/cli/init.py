@@ -16,14 +16,14 @@ from neurocore.errors import RefusedError, UsageError
 
 @click.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--name", help="The project's name; the folder's if left out.")
+@click.option("--name", help="The name of the project. Default: the name of the folder.")
 @json_option
 @click.pass_context
 def init(ctx: click.Context, directory: Path, name: str | None, as_json: bool) -> None:
-    """Make a project in DIR that runs at once.
+    """Create a project in DIR that is ready to run.
 
     It has neurocore.yaml, a blueprint with a gate, one skill and its test, and a .gitignore that keeps secrets out.
-    A folder with anything in it (but for .git) is refused, and nothing is overwritten.
+    A folder that is not empty (except for .git) is refused. Nothing is overwritten.
     """
     from neurocore.cli.scaffold import project_files, write
 

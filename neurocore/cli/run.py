@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("blueprint", type=BLUEPRINT)
 @data_option
-@click.option("--tag", "tags", multiple=True, metavar="TAG", help="A word to find the run by. Repeatable.")
-@click.option("--run-id", metavar="ID", help="The new run's id; made up if left out.")
-@click.option("--exit-code", is_flag=True, help="End 5 when the run waits for somebody.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag to find the run by. Repeatable.")
+@click.option("--run-id", metavar="ID", help="The id of the new run. Default: a generated one.")
+@click.option("--exit-code", is_flag=True, help="Exit with 5 when the run waits for somebody.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @by_option
 @json_option
@@ -38,7 +38,7 @@ def run(
 ) -> int:  # fmt: skip
     """Run a blueprint: a file, or a name in the blueprints folder.
 
-    Ends 0 when the run is completed or waits for somebody (5 with --exit-code), 1 when it failed.
+    Exits with 0 when the run is completed or waits for somebody (5 with --exit-code), 1 when it failed.
     """
     from neurocore.blueprint.inputs import read_data_option
     from neurocore.runs.start import NewRun, run_here

@@ -12,7 +12,7 @@ from neurocore.cli.output import emit
 def schema(what: str) -> None:
     """Print the JSON Schema of blueprints, or of neurocore.yaml.
 
-    Save it, and name it in the first line of a file, so that the editor completes and checks while you write:
+    Save it and name it in the first line of a file. Then your editor completes and checks the file while you write:
 
         # yaml-language-server: $schema=blueprint.schema.json
     """

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @click.group()
 def skill() -> None:
-    """List, explain and make skills."""
+    """List, explain and create skills."""
 
 
 @skill.command("list", short_help="List every skill that a blueprint can use.")
 @json_option
 @pass_project
 def list_(project: Project, as_json: bool) -> None:
-    """List every skill a blueprint can use: the project's own, installed ones, and what is built in."""
+    """List every skill that a blueprint can use: skills of the project, installed skills and built-in skills."""
     from neurocore.skills.loader import discover_skills
 
     registry = discover_skills(project.config)
@@ -91,10 +91,10 @@ def info(project: Project, name: str, as_json: bool) -> None:
 
 @skill.command(short_help="Make a skill, and a test for it.")
 @click.argument("name")
-@click.option("--async", "is_async", is_flag=True, help="Make one whose process is a coroutine.")
+@click.option("--async", "is_async", is_flag=True, help="Create a skill whose process method is a coroutine.")
 @pass_project
 def new(project: Project, name: str, is_async: bool) -> None:
-    """Make a skill in the project's folder, and a test for it."""
+    """Create a skill in the folder of the project, and a test for it."""
     from neurocore.cli.scaffold import skill_files, write
 
     config = project.config

@@ -147,7 +147,7 @@ SINCE, UNTIL = Moment(), Moment(end=True)
 
 run_argument = click.argument("run_id", type=RUN_ID)
 json_option = click.option("-j", "--json", "as_json", is_flag=True, help="Print JSON (docs/json.md) on stdout.")
-by_option = click.option("--by", metavar="NAME", help="Who you are; the operating system's user if left out.")
+by_option = click.option("--by", metavar="NAME", help="Who you are. Default: the user of the operating system.")
 data_option = click.option(
     "-d", "--data", "pairs", multiple=True, metavar="KEY=VALUE", help="A value; KEY=@FILE reads a file. Repeatable."
 )

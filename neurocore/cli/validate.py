@@ -19,13 +19,13 @@ from neurocore.readable import counted
 
 @click.command()
 @click.argument("blueprints", metavar="[BLUEPRINT]...", nargs=-1, type=BLUEPRINT)
-@click.option("--strict", is_flag=True, help="Warnings count as errors.")
+@click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 @json_option
 @pass_project
 def validate(project: Project, blueprints: tuple[str, ...], strict: bool, as_json: bool) -> int:
-    """Check blueprints without running them; all of the project's if none is named.
+    """Check blueprints without running them: all of the project, if none is named.
 
-    Each finding says where it is and what to do. Ends 1 when one of them keeps a blueprint from running.
+    Each finding says where it is and what to do. Exits with 1 when a finding prevents a blueprint from running.
     """
     files = [project.blueprint_path(name) for name in blueprints] or project.blueprint_files()
     if not files:

@@ -6,19 +6,19 @@ import click
 
 from neurocore.cli.lazy import Lazy, LazyGroup
 
-LOOK, MOVE, END = "Look", "Decide and go on", "End"
+LOOK, MOVE, END = "Inspect", "Decide and continue", "End"
 
 COMMANDS = {
     "list": Lazy("neurocore.cli.runs.list:list_", "List runs, newest first.", LOOK),
-    "inspect": Lazy("neurocore.cli.runs.inspect:inspect", "Tell what a run was for and where it stands.", LOOK),
+    "inspect": Lazy("neurocore.cli.runs.inspect:inspect", "Show the purpose of a run and its state.", LOOK),
     "watch": Lazy("neurocore.cli.runs.watch:watch", "Follow a run until it ends or waits.", LOOK),
     "logs": Lazy("neurocore.cli.runs.logs:logs", "Print what the steps of a run logged.", LOOK),
     "diff": Lazy("neurocore.cli.runs.diff:diff", "Show what differs between two runs.", LOOK),
     "approve": Lazy("neurocore.cli.runs.approve:approve", "Approve or reject at a gate.", MOVE),
-    "resume": Lazy("neurocore.cli.runs.resume:resume", "Go on with a suspended, failed or lost run.", MOVE),
-    "replay": Lazy("neurocore.cli.runs.replay:replay", "Make a new run from the inputs of another.", MOVE),
-    "sweep": Lazy("neurocore.cli.runs.sweep:sweep", "Go on with every run that is owed or lost.", MOVE),
-    "cancel": Lazy("neurocore.cli.runs.cancel:cancel", "Stop a run.", END),
+    "resume": Lazy("neurocore.cli.runs.resume:resume", "Continue a suspended, failed or lost run.", MOVE),
+    "replay": Lazy("neurocore.cli.runs.replay:replay", "Start a new run with the inputs of another run.", MOVE),
+    "sweep": Lazy("neurocore.cli.runs.sweep:sweep", "Continue every run that is pending or lost.", MOVE),
+    "cancel": Lazy("neurocore.cli.runs.cancel:cancel", "Cancel a run.", END),
     "delete": Lazy("neurocore.cli.runs.delete:delete", "Delete ended runs.", END),
 }
 
@@ -42,7 +42,7 @@ MEANT = {
 
 @click.group(cls=LazyGroup, table=COMMANDS, meant=MEANT)
 def runs() -> None:
-    """Look at runs, decide, resume, replay.
+    """Inspect runs, decide, resume, replay.
 
-    RUN_ID is a run's id or any beginning of it that no other run has.
+    RUN_ID is the id of a run, or any unique prefix of it.
     """

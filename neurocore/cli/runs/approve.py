@@ -23,12 +23,18 @@ if TYPE_CHECKING:
 @click.command()
 @run_argument
 @click.option("--reject", is_flag=True, help="Reject instead.")
-@click.option("--note", metavar="TEXT", help="Why; some gates ask for it.")
+@click.option("--note", metavar="TEXT", help="The reason; some gates require it.")
 @by_option
-@click.option("--gate", metavar="NODE", help="Which gate, where several are open.")
-@click.option("--visit", type=Whole(min=1), help="Which visit of the gate is meant.")
-@click.option("--digest", metavar="DIGEST", help="The digest that was looked at; refused if the gate has another now.")
-@click.option("--no-resume", is_flag=True, help="Record the answer only; a resume or the sweep goes on later.")
+@click.option("--gate", metavar="NODE", help="The gate, if several are open.")
+@click.option("--visit", type=Whole(min=1), help="The visit of the gate.")
+@click.option(
+    "--digest",
+    metavar="DIGEST",
+    help="The digest that you saw; the answer is refused if the gate has another digest now.",
+)
+@click.option(
+    "--no-resume", is_flag=True, help="Only record the answer; a resume or the sweep continues the run later."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @json_option
 @pass_project
@@ -36,10 +42,10 @@ def approve(
     project: Project, run_id: str, reject: bool, note: str | None, by: str | None, gate: str | None, visit: int | None,
     digest: str | None, no_resume: bool, quiet: bool, as_json: bool,
 ) -> int:  # fmt: skip
-    """Approve (or --reject) what a gate shows, and go on with the run.
+    """Approve (or --reject) what a gate shows, and continue the run.
 
-    The answer is on disk before the run goes on. Ends 0 when it took effect, a rejection too, or when you had said the
-    same before; 1 when the run then failed for another reason; 4 when the answer was not taken.
+    The answer is on disk before the run continues. Exits with 0 when the answer took effect (also a rejection) or
+    repeats your earlier answer, 1 when the run then failed for another reason, 4 when the answer was refused.
     """
     from neurocore.runs.decide import decide_gate
 

@@ -17,12 +17,12 @@ from neurocore.cli.types import by_option, json_option, run_argument
 @json_option
 @pass_project
 def cancel(project: Project, run_id: str, note: str | None, by: str | None, as_json: bool) -> None:
-    """Stop a run: at once where nobody drives it, else with or after the step that runs now.
+    """Cancel a run: immediately if no process drives it, otherwise with or after the current step.
 
-    A `command`, an `http` request or another async skill is stopped at once, and its step is recorded as cancelled;
-    Python code of other skills ends its step first.
+    A `command`, an `http` request or another async skill is stopped immediately, and its step is recorded as cancelled.
+    Other skills finish their step first.
 
-    What is completed stays; an ended run is refused. A cancelled run can be replayed, not resumed.
+    Completed steps are kept. A run that has ended is refused. A cancelled run can be replayed, but not resumed.
     """
     from neurocore.cli import story
     from neurocore.documents import make

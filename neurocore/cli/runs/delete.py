@@ -21,10 +21,10 @@ from neurocore.readable import counted
 @json_option
 @pass_project
 def delete(project: Project, run_ids: tuple[str, ...], yes: bool, by: str | None, as_json: bool) -> None:
-    """Delete ended runs with their steps, answers and logs. What is left is who deleted which run, and when.
+    """Delete ended runs with their steps, answers and logs. A tombstone records which run, by whom, and when.
 
-    Asks first; where nobody can be asked, --yes is needed. A run that has not ended is refused, and then none is
-    deleted.
+    Asks for confirmation; without a terminal, --yes is required. If one of the runs has not ended, the command is
+    refused and nothing is deleted.
     """
     from neurocore.documents import make
     from neurocore.runs.delete import delete_run

@@ -29,10 +29,10 @@ MOST = 40
 @json_option
 @pass_project
 def diff(project: Project, before: str, after: str | None, as_json: bool) -> None:
-    """Show what differs between two runs: inputs, what each step set and how long it worked, and the blueprint.
+    """Show the differences between two runs: inputs, values that each step set, durations, and the blueprint.
 
-    With one run alone, the run of the same blueprint that started before it is the first of the two. A node that was
-    tried several times counts with its last attempt.
+    If you name one run, it is compared with the previous run of the same blueprint. If a node was tried several times,
+    its last attempt is compared.
     """
     from neurocore.cli import story
     from neurocore.differences import COMMAND_MOST, COMMAND_WORK, Work

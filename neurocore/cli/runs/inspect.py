@@ -11,11 +11,13 @@ from neurocore.cli.types import json_option, run_argument
 
 @click.command()
 @run_argument
-@click.option("--full", is_flag=True, help="Everything: values whole, configuration, tracebacks, logs, activity, YAML.")
+@click.option(
+    "--full", is_flag=True, help="Show everything: complete values, configuration, tracebacks, logs, activity, YAML."
+)
 @json_option
 @pass_project
 def inspect(project: Project, run_id: str, full: bool, as_json: bool) -> None:
-    """Tell what a run was for, what happened, where it stands, and what can be typed next."""
+    """Show the purpose of a run, what happened, its state, and which commands can follow."""
     from neurocore.cli import story
 
     project.know_classes()

@@ -40,16 +40,27 @@ class _Statuses(ParamType):
 
 
 @click.command("list")
-@click.option("-s", "--status", "statuses", type=_Statuses(), multiple=True, help="Only these (a,b or repeated).")
+@click.option(
+    "-s",
+    "--status",
+    "statuses",
+    type=_Statuses(),
+    multiple=True,
+    help="Only runs with these statuses (a,b or repeated).",
+)
 @click.option("-b", "--blueprint", type=BLUEPRINT, help="Only runs of this blueprint.")
-@click.option("-n", "--limit", type=Whole(1, 1000), default=20, show_default=True, help="At most so many.")
-@click.option("--waiting", is_flag=True, help="Only runs in which a gate or an input is open, running ones too.")
-@click.option("--since", type=SINCE, help="Started then or later: 2026-03-31, 2026-03-31T14:00, today, 10m, 2h, 7d.")
-@click.option("--until", type=UNTIL, help="Started before then; of a day, before its end.")
+@click.option("-n", "--limit", type=Whole(1, 1000), default=20, show_default=True, help="The maximum number of runs.")
+@click.option(
+    "--waiting", is_flag=True, help="Only runs with an open gate or input, including runs that are still running."
+)
+@click.option(
+    "--since", type=SINCE, help="Started at this time or later: 2026-03-31, 2026-03-31T14:00, today, 10m, 2h, 7d."
+)
+@click.option("--until", type=UNTIL, help="Started before this time; for a day, before the end of the day.")
 @click.option("--tag", help="Only runs with this tag.")
 @click.option("--by", "started_by", metavar="NAME", help="Only runs started by NAME.")
-@click.option("--search", metavar="TEXT", help="Only runs whose title or id begins so.")
-@click.option("--before", metavar="CURSOR", help="The page after the one whose last line gave this.")
+@click.option("--search", metavar="TEXT", help="Only runs whose title or id begins with this.")
+@click.option("--before", metavar="CURSOR", help="The next page: the value that the last line of a page shows.")
 @json_option
 @pass_project
 def list_(

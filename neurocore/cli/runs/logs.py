@@ -16,12 +16,12 @@ _COLOURS = {"warning": "yellow", "error": "red", "critical": "red", "debug": "di
 
 @click.command()
 @run_argument
-@click.option("--node", metavar="NODE", help="Only what this node logged.")
+@click.option("--node", metavar="NODE", help="Only the log of this node.")
 @click.option("--level", type=click.Choice(LEVELS), default="debug", help="Only this level and above.")
 @json_option
 @pass_project
 def logs(project: Project, run_id: str, node: str | None, level: str, as_json: bool) -> None:
-    """Print what the steps of a run logged, in order."""
+    """Print the log of the steps of a run, in order."""
     from neurocore.documents import make
 
     whole = project.run_id(run_id)

@@ -12,8 +12,12 @@ from neurocore.cli.types import by_option, json_option, run_argument
 
 @click.command()
 @run_argument
-@click.option("--latest", is_flag=True, help="With the blueprint's file as it is now, not as that run began with.")
-@click.option("--tag", "tags", multiple=True, metavar="TAG", help="A word to find the new run by. Repeatable.")
+@click.option(
+    "--latest",
+    is_flag=True,
+    help="Use the current file of the blueprint, not the definition that the other run started with.",
+)
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag to find the new run by. Repeatable.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @by_option
 @json_option
@@ -21,9 +25,9 @@ from neurocore.cli.types import by_option, json_option, run_argument
 def replay(
     project: Project, run_id: str, latest: bool, tags: tuple[str, ...], quiet: bool, by: str | None, as_json: bool
 ) -> int:
-    """Make a new run from the inputs of another, and drive it. No answer is taken along: each gate asks again.
+    """Start a new run with the inputs of another run. Answers are not copied: each gate asks again.
 
-    Ends 0 when the new run is completed or waits for somebody, 1 when it failed.
+    Exits with 0 when the new run is completed or waits for somebody, 1 when it failed.
     """
     from neurocore.runs.replay import replay_run
 

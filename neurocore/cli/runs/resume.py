@@ -13,9 +13,13 @@ from neurocore.cli.types import by_option, data_option, json_option, run_argumen
 @click.command()
 @run_argument
 @data_option
-@click.option("--latest", is_flag=True, help="With the blueprint's file as it is now, not as the run began with.")
+@click.option(
+    "--latest",
+    is_flag=True,
+    help="Use the current file of the blueprint, not the definition that the run started with.",
+)
 @click.option("--take-over", is_flag=True, help="Take the run from a process that is alive but frozen.")
-@click.option("--gate", metavar="NODE", help="Which waiting step --data is for, where several wait.")
+@click.option("--gate", metavar="NODE", help="The waiting step that receives --data, if several wait.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @by_option
 @json_option
@@ -24,11 +28,11 @@ def resume(
     project: Project, run_id: str, pairs: tuple[str, ...], latest: bool, take_over: bool, gate: str | None, quiet: bool,
     by: str | None, as_json: bool,
 ) -> int:  # fmt: skip
-    """Go on with a suspended, failed or lost run; what is completed is not done again.
+    """Continue a suspended, failed or lost run. Completed steps are not executed again.
 
-    --data gives a waiting step what it asks for, and failed steps see it when they are tried again. At a gate,
-    `neurocore runs approve` decides. Ends 0 when the run is completed or waits again, 1 when it failed, 4 when it
-    cannot be resumed.
+    --data provides the input that a waiting step asks for; failed steps see it when they are tried again. To decide
+    at a gate, use `neurocore runs approve`. Exits with 0 when the run is completed or waits again, 1 when it
+    failed, 4 when it cannot be resumed.
     """
     from neurocore.blueprint.inputs import read_data_option
     from neurocore.runs.resume import resume_blueprint

@@ -27,22 +27,23 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Keep at it until stopped.")
+@click.option("--watch", is_flag=True, help="Repeat until stopped.")
 @click.option(
     "--interval", type=Number(min=0.1), default=5.0, show_default=True, metavar="SECONDS",
-    help="How often to look, with --watch.",
+    help="How often to sweep, with --watch.",
 )  # fmt: skip
 @click.option(
     "--grace", type=Number(min=0), default=10.0, show_default=True, metavar="SECONDS",
-    help="How long steps get to end when --watch is stopped.",
+    help="How long steps may take to finish when --watch is stopped.",
 )  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @json_option
 @pass_project
 def sweep(project: Project, watch: bool, interval: float, grace: float, quiet: bool, as_json: bool) -> None:
-    """Go on with every run that is owed (decided, not resumed) or lost (its process died).
+    """Continue every run that is pending (decided, but not resumed) or lost (its process died).
 
-    Sweeping twice, or in two places, is harmless. With --watch, stop it by Ctrl-C or SIGTERM; what runs is handed back.
+    It is safe to sweep twice, or in two places. Stop --watch with Ctrl-C or SIGTERM; the runs that are active are
+    handed back.
     """
     if watch:
         _keep_at_it(project, interval, grace, as_json)

@@ -24,14 +24,15 @@ SECONDS = 0.25
 
 @click.command()
 @run_argument
-@click.option("--follow", is_flag=True, help="Go on watching while the run waits for somebody, until it has ended.")
+@click.option("--follow", is_flag=True, help="Continue watching while the run waits for somebody, until it ends.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @json_option
 @pass_project
 def watch(project: Project, run_id: str, follow: bool, quiet: bool, as_json: bool) -> int:
-    """Follow a run until it ends, or waits for somebody (and beyond that with --follow).
+    """Follow a run until it ends or waits for somebody; with --follow, until it ends.
 
-    Ends 0 when it is completed, waits or stands still, 1 when it failed or is lost. Ctrl-C stops watching, not the run.
+    Exits with 0 when the run is completed, waits or is held, 1 when it failed or is lost. Ctrl-C stops watching,
+    not the run.
     """
     whole = project.run_id(run_id)
     try:
