@@ -164,7 +164,7 @@ def restore(project: Project, file: Path, as_json: bool) -> None:
     _tell_held(held)
 
 
-@db.command(short_help="Let runs that stand still go on here.")
+@db.command(short_help="Let held runs continue here.")
 @click.argument("run_ids", type=RUN_ID, nargs=-1, metavar="[RUN]...")
 @by_option
 @json_option
@@ -184,9 +184,9 @@ def adopt(project: Project, run_ids: tuple[str, ...], by: str | None, as_json: b
 
         emit(AdoptDocument(adopted=adopted))
     elif not adopted:
-        out("No run stands still." if whole is None else "None of these stands still.")
+        out("No run is held." if whole is None else "None of these runs is held.")
     else:
-        out(f"{counted(adopted, 'run')} may go on; `{project.called} runs sweep` goes on with what is lost or owed.")
+        out(f"{counted(adopted, 'run')} may continue; `{project.called} runs sweep` continues lost and pending runs.")
 
 
 @db.command(short_help="Delete old runs that have ended.")
@@ -349,8 +349,8 @@ def migrate(project: Project, as_json: bool) -> None:
 
 def _tell_held(held: int) -> None:
     if held:
-        are = "stands" if held == 1 else "stand"
-        out(f"{counted(held, 'unfinished run')} {are} still until `neurocore db adopt`.")
+        are = "is" if held == 1 else "are"
+        out(f"{counted(held, 'unfinished run')} {are} held until `neurocore db adopt`.")
 
 
 def _refuse_unable(store: RunStore, ability: str, command: str, instead: str) -> None:

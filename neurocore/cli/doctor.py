@@ -306,8 +306,8 @@ def _left_alone(project: Project, store: RunStore) -> Iterator[FindingDocument]:
     states = [state(run, project.config, project.store) for run in store.active_runs()]
     for word, sentence in (
         ("lost", "lost: their process died"),
-        ("owed", "owed: to go on, and driven by nobody"),
-        ("cannot_tell", "left alone: whether their process lives cannot be told"),
+        ("owed", "pending: driven by no process yet"),
+        ("cannot_tell", "left alone: NeuroCore cannot tell whether their process is alive"),
     ):
         count = states.count(word)
         if count:
@@ -316,15 +316,15 @@ def _left_alone(project: Project, store: RunStore) -> Iterator[FindingDocument]:
                 "runs", f"{counted(count, 'run')} {are} {sentence if count > 1 else sentence.replace('their', 'its')}.",
                 "`neurocore runs inspect ID` says why."
                 if word == "cannot_tell"
-                else "`neurocore runs sweep` goes on with them.",
+                else "`neurocore runs sweep` continues them.",
             )  # fmt: skip
 
     held = store.count_held_runs()
     if held:
         yield _warning(
-            "runs", f"{counted(held, 'run')} {'stands' if held == 1 else 'stand'} still, and nothing acts on "
+            "runs", f"{counted(held, 'run')} {'is' if held == 1 else 'are'} held, and nothing acts on "
             f"{'it' if held == 1 else 'them'}: this is a copy of a history, or they were imported.",
-            "`neurocore db adopt` lets them go on here; make sure first that they do not go on elsewhere.",
+            "`neurocore db adopt` lets them continue here. First make sure that they do not continue elsewhere.",
         )  # fmt: skip
 
 

@@ -110,13 +110,11 @@ def interrupted(project: Project, run_id: str | None) -> errors.Interrupted:
     from neurocore.cli.brief import short_id
 
     name = short_id(run_id, project.store)
-    return errors.Interrupted(
-        f"Stopped. What is done is kept; to go on from there:\n  {project.called} runs resume {name}"
-    )
+    return errors.Interrupted(f"Stopped. Completed steps are kept. To continue:\n  {project.called} runs resume {name}")
 
 
 def handed_back(project: Project, run_id: str | None, number: int) -> errors.Interrupted:
-    """What to raise after a signal, with the run marked as owed."""
+    """What to raise after a signal, with the run marked as pending."""
     from neurocore.cli.brief import short_id
     from neurocore.persistence.ownership import hand_back
 
@@ -126,7 +124,7 @@ def handed_back(project: Project, run_id: str | None, number: int) -> errors.Int
     with contextlib.suppress(NeuroCoreError):
         hand_back(run_id, project.store, name)
     return errors.Interrupted(
-        f"Stopped by {name}. What is done is kept; the sweep goes on from there, or now:\n"
+        f"Stopped by {name}. Completed steps are kept. The sweep continues the run; to continue it now:\n"
         f"  {project.called} runs resume {short_id(run_id, project.store)}",
         128 + number,
     )

@@ -41,6 +41,7 @@ MARKS = {
     "skipped": ("–", "dim"),
     "lost": ("!", "red"),
     "owed": ("›", "yellow"),
+    "pending": ("›", "yellow"),
     "cannot_tell": ("?", "yellow"),
     "held": ("=", "yellow"),
     "voided": ("⊘", "dim"),

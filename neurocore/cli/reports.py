@@ -83,7 +83,7 @@ class ConfigDocument(Struct, kw_only=True):
 
 
 class FindingDocument(Struct, kw_only=True):
-    """One thing that `doctor` looked at. `level`: ok, warning or error; `mend` says what to do."""
+    """One thing that `doctor` checked. `level`: ok, warning or error; `mend` says what to do."""
 
     level: str
     subject: str
@@ -108,7 +108,7 @@ class CheckDocument(Struct, kw_only=True):
 
 
 class StatsDocument(Struct, kw_only=True):
-    """`db stats --json`. `bytes` is the size on disk, null where there is no file; `held` are runs that stand still.
+    """`db stats --json`. `bytes` is the size on disk, null where there is no file; `held` is the number of held runs.
 
     `unused` are the bytes that deleted runs have left in the file: `db vacuum` gives them back.
     """
@@ -149,7 +149,7 @@ class RestoreDocument(Struct, kw_only=True):
 
 
 class AdoptDocument(Struct, kw_only=True):
-    """`db adopt --json`: how many runs stood still and may go on here from now on."""
+    """`db adopt --json`: how many held runs may continue here from now on."""
 
     adopted: int
 

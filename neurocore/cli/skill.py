@@ -68,7 +68,7 @@ def list_(project: Project, as_json: bool) -> None:
         warn(str(problem))
 
 
-@skill.command(short_help="Explain one skill: what it reads, sets and is told.")
+@skill.command(short_help="Explain one skill: what it reads, what it sets, and its configuration.")
 @click.argument("name", type=SKILL)
 @json_option
 @pass_project

@@ -87,11 +87,11 @@ def standing(run: RunRecord, state: str) -> tuple[str, str]:
     if run.status is RunStatus.RUNNING:
         nodes = ", ".join(line(node.node_id) for node in run.working_nodes)
         if run.current_nodes and not nodes:
-            nodes = f"{line(run.current_nodes[0].node_id)}, which waits for its next try"
+            nodes = f"{line(run.current_nodes[0].node_id)}, which waits for its next attempt"
         words = {
             "lost": f"lost: its process died at {nodes or 'its start'}",
-            "owed": "to go on, driven by nobody yet",
-            "cannot_tell": f"running {nodes}, or its process died: that cannot be told",
+            "owed": "pending: no process drives it yet",
+            "cannot_tell": f"running {nodes}, or its process died: NeuroCore cannot tell",
         }
         return (state, words[state]) if state in words else ("running", f"running {nodes}".strip())
     if run.status is RunStatus.FAILED:
@@ -300,14 +300,14 @@ def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], sta
 
         lines += wrapped(f"It is being driven by {line(owner_label(run.owner))}.", room, "  ", "    ")
     elif state == "lost":
-        lines.append("  Its process died; what was done is kept, and resume goes on from there.")
+        lines.append("  Its process died. Completed steps are kept; resume continues the run.")
     elif state == "cannot_tell":
         from neurocore.persistence.ownership import cannot_tell, driver_of
 
         why = str(cannot_tell(run, driver_of(run, project.config, project.store)))
         lines += wrapped(safe(why), room, "  ", "    ")
     elif state == "owed":
-        lines.append("  It is to go on, and nobody drives it yet: the sweep will, or resume does now.")
+        lines.append("  It is pending: no process drives it yet. The sweep continues it; resume continues it now.")
     elif run.status.ended:
         word = {"completed": "It was completed", "failed": "It failed", "cancelled": "It was cancelled"}[
             run.status.value

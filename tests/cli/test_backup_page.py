@@ -35,7 +35,7 @@ def test_every_command_of_the_page_does_what_the_page_says(project: Project, pag
     assert "Restored the history from backup.db: 3 runs." in said[2]
     assert "What was there before is in data/runs.db-before-" in said[2]
     assert "All that was checked holds." in said[2]
-    assert "No run stands still." in said[3]
+    assert "No run is held." in said[3]
     assert "Brought in 0 runs with 0 steps; 3 runs there already." in said[4]
     assert "Deleted 0 ended runs." in said[5]
     assert "back to the disk: the history took" in said[5]

@@ -81,7 +81,7 @@ def test_a_gate_that_is_not_there_is_refused(two):
 
 
 def test_a_sweep_with_nothing_to_do_says_so(project):
-    assert "Nothing is owed" in project.ok("runs", "sweep")
+    assert "No run is pending or lost." in project.ok("runs", "sweep")
 
 
 def test_a_sweep_that_keeps_at_it_goes_on_with_what_comes_and_ends_well_on_sigterm(project):
@@ -126,7 +126,7 @@ def test_a_sweep_that_keeps_at_it_says_once_that_skills_changed_on_disk(project)
     sweeper = project.spawn("runs", "sweep", "--watch", "--interval", "0.1")
     assert sweeper.stdout is not None
     assert sweeper.stderr is not None
-    assert "was owed" in sweeper.stdout.readline()  # by now the skills are loaded
+    assert "was pending" in sweeper.stdout.readline()  # by now the skills are loaded
     (project.root / "skills" / "more.py").write_text("")
     told = sweeper.stderr.readline()
     assert told == (

@@ -37,11 +37,11 @@ def test_lists_and_stories_say_what_stands_still_and_how_to_let_it_go_on(copy):
         assert f"neurocore db adopt {run_id}" in story
         assert "runs approve" not in story
         assert "runs resume" not in story
-    assert "2 runs stand still" in copy.ok("doctor").replace("\n               ", " ")
+    assert "2 runs are held" in copy.ok("doctor").replace("\n               ", " ")
     assert "2 runs, until `neurocore db adopt`" in copy.ok("db", "stats")
     swept = copy.call("runs", "sweep")
-    assert swept.stdout == "Nothing is owed and nothing is lost.\n"
-    assert "2 runs stand still, and are not looked at" in swept.stderr
+    assert swept.stdout == "No run is pending or lost.\n"
+    assert "2 runs are held and were not swept" in swept.stderr
     assert "waits at review (held)" in copy.ok("runs", "watch", "waits")
 
 
@@ -79,15 +79,15 @@ def test_a_command_that_would_act_on_it_ends_4_naming_adopt(copy, args):
 def test_adopt_takes_some_or_all_and_says_how_many(copy):
     assert copy.call("db", "adopt", "nothing").exit_code == 3
     assert copy.json("db", "adopt", "wai", "--by", "ann") == {"adopted": 1}
-    assert "None of these stands still." in copy.ok("db", "adopt", "waits", "done")
+    assert "None of these runs is held." in copy.ok("db", "adopt", "waits", "done")
     assert [one["who"] for one in copy.json("runs", "inspect", "waits")["events"] if one["kind"] == "adopted"] == [
         "ann"
     ]
     assert copy.json("runs", "approve", "waits")["status"] == "completed"
-    assert "1 run may go on" in copy.ok("db", "adopt")
+    assert "1 run may continue" in copy.ok("db", "adopt")
     (copy.root / "tried").write_text("")
     assert copy.json("runs", "resume", "failed")["status"] == "completed"
-    assert "No run stands still." in copy.ok("db", "adopt")
+    assert "No run is held." in copy.ok("db", "adopt")
 
 
 def test_restore_and_import_say_how_many_stand_still(project, tmp_path):
@@ -95,7 +95,7 @@ def test_restore_and_import_say_how_many_stand_still(project, tmp_path):
     project.script("db", "backup", "copy.db", code=0)
     project.script("db", "export", "runs.jsonl", code=0)
     assert project.json("db", "restore", "copy.db")["held"] == 1
-    assert "1 unfinished run stands still until `neurocore db adopt`." in project.ok("db", "restore", "copy.db")
+    assert "1 unfinished run is held until `neurocore db adopt`." in project.ok("db", "restore", "copy.db")
     other = make_project(tmp_path / "other")
     assert other.json("db", "import", str(project.root / "runs.jsonl"))["held"] == 1
     assert "suspended (held)" in other.ok("runs", "list")

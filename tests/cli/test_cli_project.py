@@ -302,7 +302,7 @@ def test_doctor_says_how_to_mend_each_thing(project):
     told = project.ok("doctor", code=1)
 
     said = " ".join(finding["message"] for finding in document["findings"])
-    for part in ("broken.py:1", "broken.yaml", "NO_SUCH_PIN", ".env", "owed"):
+    for part in ("broken.py:1", "broken.yaml", "NO_SUCH_PIN", ".env", "pending"):
         assert part in said, f"{part} is not in {said}"
     assert all(finding["mend"] for finding in document["findings"] if finding["level"] != "ok")
     assert "neurocore validate blueprints/broken.yaml" in told

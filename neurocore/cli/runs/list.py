@@ -97,13 +97,17 @@ def list_(
             say(f"There are older ones: the same with --before '{line(page.older)}'")
 
 
+#: What the table says for a state, where that is not its own name.
+WORDS = {"owed": "pending", "cannot_tell": "cannot tell"}
+
+
 def _print(project: Project, runs: list[RunRecord]) -> None:
     signs = is_terminal()
     rows: list[list[str | Cell]] = []
     for run in runs:
         now = state(run, project.config, project.store)
         moves = now in ("lost", "owed", "cannot_tell") and not run.status.ended
-        word = now.replace("_", " ") if moves else run.status.value
+        word = WORDS.get(now, now) if moves else run.status.value
         word = f"{word} (held)" if run.held is not None else word
         sign, colour = MARKS.get("held" if run.held is not None else word, ("·", ""))
         done = f"{run.nodes_done}/{run.nodes_total}" if run.nodes_total else ""

@@ -66,12 +66,10 @@ def _once(project: Project, quiet: bool, as_json: bool) -> None:
     if as_json:
         emit(document)
     else:
-        out("\n".join(_told(document)) or "Nothing is owed and nothing is lost.")
+        out("\n".join(_told(document)) or "No run is pending or lost.")
         if held := project.store.count_held_runs():
-            are = "stands" if held == 1 else "stand"
-            say(
-                f"{counted(held, 'run')} {are} still, and {'is' if held == 1 else 'are'} not looked at: see `db adopt`."
-            )
+            are = "is" if held == 1 else "are"
+            say(f"{counted(held, 'run')} {are} held and {'was' if held == 1 else 'were'} not swept: see `db adopt`.")
 
 
 def _keep_at_it(project: Project, interval: float, grace: float, as_json: bool) -> None:
@@ -106,7 +104,7 @@ def _keep_at_it(project: Project, interval: float, grace: float, as_json: bool) 
 def _leave_at_once(project: Project, count: int) -> NoReturn:
     """Steps that do not end in time hold their threads, and nobody can end those but the end of the process."""
     try:
-        say(f"{counted(count, 'step')} did not end in time; the next sweep takes the runs up again.")
+        say(f"{counted(count, 'step')} did not end in time; the next sweep continues the runs.")
         project.close()
         sys.stdout.flush()
     finally:  # also where nobody can be told any more
@@ -128,9 +126,9 @@ def _sweep(project: Project, dispatch: Dispatcher) -> SweepDocument:
 def _told(document: SweepDocument) -> list[str]:
     """A sentence for each run that was found."""
     found = {
-        "was owed": document.owed, "was lost": document.lost, "was lost, and is failed now": document.failed,
-        "was left alone: whether its process still lives cannot be told": document.left,
-        "could not be gone on with": [one for one in document.errors if one not in (*document.owed, *document.lost)],
+        "was pending": document.owed, "was lost": document.lost, "was lost, and is failed now": document.failed,
+        "was left alone: NeuroCore cannot tell whether its process is alive": document.left,
+        "could not be continued": [one for one in document.errors if one not in (*document.owed, *document.lost)],
     }  # fmt: skip
     return [
         f"Run {line(run_id)} {word}" + (f": {line(document.errors[run_id])}" if run_id in document.errors else ".")

@@ -39,10 +39,10 @@ def watch(project: Project, run_id: str, follow: bool, quiet: bool, as_json: boo
         with view(quiet=quiet) as shown:
             lost = _follow(project, whole, shown, follow)
     except KeyboardInterrupt as error:
-        raise errors.Interrupted("Stopped watching; the run goes on without that.") from error
+        raise errors.Interrupted("Stopped watching; the run continues.") from error
     run = report(project, whole, as_json=as_json)
     if lost:
-        complain(f"The process that drove run {whole} died; `neurocore runs resume {whole}` goes on from where it was.")
+        complain(f"The process that drove run {whole} died; `neurocore runs resume {whole}` continues it.")
         return errors.FAILED
     return ended_well(run)
 
