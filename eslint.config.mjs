@@ -27,4 +27,8 @@ export default defineConfig([
     extends: ["css/recommended"],
     rules: { "css/no-important": "off", "css/use-baseline": "off" },
   },
+  {
+    files: ["webapp/static/runs.css"], // its tokens are those of style.css, which every page links before it
+    rules: { "css/no-invalid-properties": ["error", { allowUnknownVariables: true }] },
+  },
 ]);
