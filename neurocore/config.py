@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from neurocore import typed
+from neurocore.auth import Auth
 from neurocore.errors import ConfigError
 from neurocore.moments import Clock, zone_problem
 
@@ -120,6 +121,7 @@ class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     logging: Logging = Logging()
     llm: Llm = Llm()
     secrets: Secrets = Secrets()
+    auth: Auth = Auth()
     skills: dict[str, dict[str, Any]] = {}
 
 
@@ -209,9 +211,9 @@ class NeuroCoreConfig(_File, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return f"NeuroCoreConfig(project={self.project.name!r}, project_root={str(self.project_root)!r})"
 
 
-SECTIONS = ("project", "paths", "persistence", "runtime", "web", "logging", "llm", "secrets", "skills")
+SECTIONS = ("project", "paths", "persistence", "runtime", "web", "logging", "llm", "secrets", "auth", "skills")
 #: Where text must be as it stands: a reference there would name a folder `${HOME}`.
-_NO_REFERENCES = ("paths", "persistence", "web", "logging", "secrets")
+_NO_REFERENCES = ("paths", "persistence", "web", "logging", "secrets", "auth")
 
 
 def load_config(

@@ -398,7 +398,11 @@ def test_the_docs_have_every_setting_with_its_default_and_no_other(root: Path) -
     for name in settings_there_are():
         section, key = name.split(".")
         default = getattr(getattr(defaults, section), key)
-        said = "" if default in (None, "") else f"`{default if isinstance(default, str) else json.dumps(default)}`"
+        said = (
+            ""
+            if default in (None, "")
+            else f"`{default if isinstance(default, str) else json.dumps(msgspec.to_builtins(default))}`"
+        )
         assert documented.pop(name, "nothing") == said, f"docs/configuration.md has another default for {name}"
     assert set(documented) <= {"skills.<name>"}, "docs/configuration.md describes settings that are not there"
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from neurocore.access.roles import Rights
 from neurocore.errors import InputError
 from neurocore.readable import safe, unsafe, visible
 
@@ -45,6 +46,10 @@ class KnownBy(StrEnum):
 
     CLAIMED = "claimed"  # said on a command line, in a request or by a caller
     TYPED = "typed"  # typed into a form without sign-in
+    OS = "os"  # the user of the operating system who owns the files
+    SESSION = "session"  # signed in by a password
+    TOKEN = "token"  # noqa: S105 - a token of the API
+    APPLICATION = "application"  # the application that embeds the library vouches for it
     SYSTEM = "system"  # NeuroCore itself
 
 
@@ -72,6 +77,8 @@ class Actor(Struct, frozen=True, kw_only=True):
     person: str | None = None
     groups: tuple[str, ...] = ()
     token: str | None = None
+    #: What the actor may do; None: everything.
+    rights: Rights | None = None
 
 
 def identity_of(name: str) -> str:

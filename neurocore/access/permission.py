@@ -5,25 +5,14 @@ The idea of the triple is Datasette's; that of actions as an enumeration is Ware
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from msgspec import Struct
 
 from neurocore.access.actor import Actor
+from neurocore.access.permission_names import Action
+from neurocore.access.roles import roles_for
 from neurocore.errors import Forbidden
 
-
-class Action(StrEnum):
-    """Everything that somebody may or may not do."""
-
-    VIEW = "view"
-    START = "start"
-    RESUME = "resume"
-    REPLAY = "replay"
-    CANCEL = "cancel"
-    ANSWER = "answer"
-    DELETE = "delete"
-    ADOPT = "adopt"
+__all__ = ["ANYTHING", "Action", "Resource", "Verdict", "may", "require"]
 
 
 class Resource(Struct, frozen=True, kw_only=True):
@@ -45,12 +34,27 @@ class Verdict(Struct, frozen=True, kw_only=True):
 ANYTHING = Resource()
 
 
-def may(actor: Actor, action: Action, resource: Resource = ANYTHING) -> Verdict:  # noqa: ARG001 - no rights are kept yet
+def may(actor: Actor, action: Action, resource: Resource = ANYTHING) -> Verdict:
     """Return whether the actor may do this. Pure: it reads nothing but what it is given.
 
-    Without sign-in everybody who reaches NeuroCore may do everything.
+    An actor without `rights` may do everything: nobody signs in, so whoever reaches NeuroCore may do everything, or it
+    is the user who owns the files.
     """
-    return Verdict(allowed=True)
+    rights = actor.rights
+    if rights is None or rights.allow(action, resource.blueprint):
+        return Verdict(allowed=True)
+    who_can = rights.who_can(action, resource.blueprint)
+    roles = " or ".join(roles_for(action)[:2])
+    about = f" for {resource.blueprint}" if resource.blueprint else ""
+    return Verdict(allowed=False, reason=f"To {WORDS[action]}{about}, you need the role {roles}.", who_can=who_can)
+
+
+#: What each action is called in a sentence.
+WORDS = {
+    Action.VIEW: "see this", Action.START: "start a run", Action.RESUME: "resume a run",
+    Action.REPLAY: "replay a run", Action.CANCEL: "cancel a run", Action.ANSWER: "answer a gate",
+    Action.DELETE: "delete a run", Action.ADOPT: "adopt runs", Action.ADMINISTER: "manage accounts",
+}  # fmt: skip
 
 
 def require(actor: Actor, action: Action, resource: Resource = ANYTHING) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from types import FunctionType
 
+from neurocore.persistence.contract.accounts import Accounts
 from neurocore.persistence.contract.decisions import Decisions
 from neurocore.persistence.contract.driving import Driving
 from neurocore.persistence.contract.lists import Lists
@@ -17,10 +18,10 @@ from neurocore.persistence.contract.maintenance import Maintenance
 from neurocore.persistence.contract.runs import Runs
 
 #: The roles of a store, each with the methods that are its own.
-ROLES: tuple[type, ...] = (Runs, Driving, Decisions, Lists, Maintenance)
+ROLES: tuple[type, ...] = (Runs, Driving, Decisions, Lists, Maintenance, Accounts)
 
 
-class RunStore(Driving, Maintenance, Lists, Decisions, Runs):
+class RunStore(Driving, Maintenance, Lists, Decisions, Accounts, Runs):
     """A durable store of runs. Six abstract methods make a backend; the rest is there to be done better.
 
     Every method may be called from several threads. What cannot be read or written raises `StoreError`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from neurocore.persistence.base import RunStore
+from neurocore.persistence.sqlite.accounts import SQLiteAccounts
 from neurocore.persistence.sqlite.decisions import SQLiteDecisions
 from neurocore.persistence.sqlite.driving import SQLiteDriving
 from neurocore.persistence.sqlite.lists import SQLiteLists
@@ -12,7 +13,9 @@ from neurocore.persistence.sqlite.maintenance import SQLiteMaintenance
 from neurocore.persistence.sqlite.runs import SQLiteRuns
 
 
-class SQLiteRunStore(SQLiteDriving, SQLiteMaintenance, SQLiteLists, SQLiteDecisions, SQLiteRuns, RunStore):
+class SQLiteRunStore(
+    SQLiteDriving, SQLiteMaintenance, SQLiteLists, SQLiteDecisions, SQLiteAccounts, SQLiteRuns, RunStore
+):
     """A durable store in the file `path`, safe for threads and processes on one machine.
 
     `durability="full"` syncs every commit to disk; `"normal"` syncs run starts, gates, answers and run ends, and keeps

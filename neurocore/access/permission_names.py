@@ -1,0 +1,19 @@
+"""Everything that somebody may or may not do."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """An action on a blueprint's runs; `ADMINISTER` is about accounts."""
+
+    VIEW = "view"
+    START = "start"
+    RESUME = "resume"
+    REPLAY = "replay"
+    CANCEL = "cancel"
+    ANSWER = "answer"
+    DELETE = "delete"
+    ADOPT = "adopt"
+    ADMINISTER = "administer"

@@ -1,0 +1,86 @@
+"""Roles, and what they let people do. Grants only add; a role is for every blueprint that fits its pattern."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from msgspec import Struct
+
+from neurocore.access.permission_names import Action
+
+
+class Role(StrEnum):
+    """What somebody is. Every role includes viewer, and nothing else."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    APPROVER = "approver"
+    ADMIN = "admin"
+
+
+#: What each role allows beside looking.
+ALLOWS: dict[Role, frozenset[Action]] = {
+    Role.VIEWER: frozenset(),
+    Role.OPERATOR: frozenset({Action.START, Action.RESUME, Action.REPLAY, Action.CANCEL}),
+    Role.APPROVER: frozenset({Action.ANSWER}),
+    Role.ADMIN: frozenset({Action.DELETE, Action.ADOPT, Action.ADMINISTER}),
+}
+
+#: Actions that are about no blueprint: a grant for any blueprint is not enough for them.
+FOR_ALL = frozenset({Action.ADOPT, Action.ADMINISTER})
+
+
+class Grant(Struct, frozen=True, order=True):
+    """A role for the blueprints that fit a pattern (`*` and `?` stand for any characters and any one)."""
+
+    role: Role
+    pattern: str = "*"
+
+    def allows(self, action: Action, blueprint: str | None) -> bool:
+        """Return whether this grant allows an action on a blueprint; None stands for any blueprint."""
+        if action is not Action.VIEW and action not in ALLOWS[self.role]:
+            return False
+        if action in FOR_ALL:
+            return self.pattern == "*"
+        return blueprint is None or fnmatchcase(blueprint, self.pattern)
+
+
+class Holder(Struct, frozen=True):
+    """Somebody with grants: what a verdict needs to say who can."""
+
+    username: str
+    grants: tuple[Grant, ...]
+
+
+class Rights(Struct, frozen=True):
+    """What somebody may do: their own grants, and those of everybody else for the sentence that says who can."""
+
+    grants: tuple[Grant, ...]
+    holders: tuple[Holder, ...] = ()
+
+    def allow(self, action: Action, blueprint: str | None) -> bool:
+        """Return whether any grant allows this."""
+        return any(grant.allows(action, blueprint) for grant in self.grants)
+
+    def who_can(self, action: Action, blueprint: str | None, most: int = 5) -> tuple[str, ...]:
+        """The usernames of at most so many people who may do this."""
+        found = (one.username for one in self.holders if any(g.allows(action, blueprint) for g in one.grants))
+        return tuple(sorted(found)[:most])
+
+
+def roles_for(action: Action) -> list[str]:
+    """The roles that allow an action."""
+    return [role.value for role in Role if action is Action.VIEW or action in ALLOWS[role]]
+
+
+def read_grant(text: str) -> Grant:
+    """The grant that `ROLE` or `ROLE@PATTERN` names. Raises ValueError for a role that does not exist."""
+    role, _, pattern = text.partition("@")
+    return Grant(Role(role), pattern or "*")
+
+
+def merged(grants: Iterable[Grant]) -> tuple[Grant, ...]:
+    """The grants in order, each once."""
+    return tuple(sorted(set(grants)))

@@ -1,0 +1,178 @@
+"""Accounts: add, change, disable; who has which role."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from msgspec import structs
+
+from neurocore.access.actor import Actor, Face, KnownBy
+from neurocore.access.permission import Action, require
+from neurocore.access.roles import Grant, Holder, Rights, Role, merged
+from neurocore.accounts.passwords import check_password, hashed
+from neurocore.auth import seconds
+from neurocore.config import NeuroCoreConfig
+from neurocore.errors import InputError, NotFoundError, RefusedError
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.people import Entry, Person, SessionRecord, TokenRecord, key_of
+
+_USERNAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,99}")
+#: How long a one-time link is valid, in seconds.
+LINK_HOLDS = 3600
+
+
+def entry_of(store: RunStore, actor: Actor, kind: str, **data: object) -> Entry:
+    """An entry of what somebody did about accounts."""
+    return Entry(at=store.clock.now(), kind=kind, actor=actor.id, data={"by": actor.label, **data})
+
+
+def find_person(username: str, store: RunStore) -> Person:
+    """The person of this username. Raises NotFoundError."""
+    person = store.load_person(username=username)
+    if person is None:
+        raise NotFoundError(f"There is no user {username[:100]!r}; `neurocore users list` shows who there is.")
+    return person
+
+
+def add_person(
+    username: str,
+    *,
+    store: RunStore,
+    actor: Actor,
+    label: str | None = None,
+    grants: Iterable[Grant] = (),
+    groups: Sequence[str] = (),
+    service: bool = False,
+    password: str | None = None,
+) -> Person:
+    """Add an account. Raises InputError for what is no username or no good password, UsageError when it is taken."""
+    require(actor, Action.ADMINISTER)
+    if not _USERNAME.fullmatch(username):
+        sentence = "A username has 1 to 100 of a-z, 0-9 and . _ @ + -, and begins with a letter or a digit."
+        raise InputError(sentence, {"username": sentence})
+    if password is not None:
+        check_password(password, about=(username, label or ""))
+    person = Person(
+        id=store.ids.new(), username=username, label=(label or username).strip()[:200], service=service,
+        password=None if password is None else hashed(password), created_at=store.clock.now(), groups=tuple(groups),
+        grants=merged(grants),
+    )  # fmt: skip
+    told = {"user": person.id, "username": username, "roles": _told(person.grants), "groups": list(groups)}
+    store.save_person(person, entry=entry_of(store, actor, "user-added", **told))
+    return person
+
+
+def grant(username: str, grants: Iterable[Grant], *, store: RunStore, actor: Actor) -> Person:
+    """Give somebody roles."""
+    person = find_person(username, store)
+    return _regrant(person, merged([*person.grants, *grants]), store, actor)
+
+
+def revoke(username: str, grants: Iterable[Grant], *, store: RunStore, actor: Actor) -> Person:
+    """Take roles from somebody. Raises RefusedError where nobody could manage accounts then."""
+    person = find_person(username, store)
+    gone = set(grants)
+    return _regrant(person, merged(one for one in person.grants if one not in gone), store, actor)
+
+
+def _regrant(person: Person, grants: tuple[Grant, ...], store: RunStore, actor: Actor) -> Person:
+    require(actor, Action.ADMINISTER)
+    _refuse_without_admin(person, store, stays=Grant(Role.ADMIN) in grants)
+    changed = structs.replace(person, grants=grants)
+    told = {"user": person.id, "from": _told(person.grants), "to": _told(grants)}
+    store.save_person(changed, entry=entry_of(store, actor, "roles-changed", **told))
+    return changed
+
+
+def set_groups(username: str, groups: Sequence[str], *, store: RunStore, actor: Actor) -> Person:
+    """Give somebody these groups, and no others."""
+    require(actor, Action.ADMINISTER)
+    person = find_person(username, store)
+    changed = structs.replace(person, groups=tuple(sorted(set(groups))))
+    told = {"user": person.id, "from": list(person.groups), "to": list(changed.groups)}
+    store.save_person(changed, entry=entry_of(store, actor, "groups-changed", **told))
+    return changed
+
+
+def disable(username: str, *, store: RunStore, actor: Actor) -> Person:
+    """Let somebody sign in no more; their sessions end at once. Raises RefusedError for the last admin."""
+    require(actor, Action.ADMINISTER)
+    person = find_person(username, store)
+    _refuse_without_admin(person, store, stays=False)
+    changed = structs.replace(person, disabled_at=store.clock.now(), disabled_by=actor.label)
+    entry = entry_of(store, actor, "user-disabled", user=person.id)
+    store.save_person(changed, entry=entry, ends_sessions=True)
+    return changed
+
+
+def enable(username: str, *, store: RunStore, actor: Actor) -> Person:
+    """Let somebody sign in again."""
+    require(actor, Action.ADMINISTER)
+    person = structs.replace(find_person(username, store), disabled_at=None, disabled_by=None)
+    store.save_person(person, entry=entry_of(store, actor, "user-enabled", user=person.id))
+    return person
+
+
+def set_password(person: Person, password: str, *, store: RunStore, actor: Actor) -> None:
+    """Set somebody's password; all their sessions end. Raises InputError for one that is not good enough."""
+    check_password(password, about=(person.username, person.label))
+    changed = structs.replace(person, password=hashed(password))
+    store.save_person(changed, entry=entry_of(store, actor, "password-set", user=person.id), ends_sessions=True)
+
+
+def make_link(person: Person | None, *, store: RunStore, actor: Actor) -> str:
+    """The secret of a one-time link, valid for an hour: for a person, or None for the first admin."""
+    if person is not None:
+        require(actor, Action.ADMINISTER)
+    secret, clock = f"{store.ids.new()}{store.ids.new()}", store.clock
+    whose = None if person is None else person.id
+    store.add_link(key_of(secret), person=whose, now=clock.now(), expires_at=clock.after(LINK_HOLDS))
+    return secret
+
+
+def _refuse_without_admin(person: Person, store: RunStore, *, stays: bool) -> None:
+    is_admin = Grant(Role.ADMIN) in person.grants and person.disabled_at is None
+    if is_admin and not stays and store.count_admins() <= 1:
+        raise RefusedError(f"{person.username} is the last admin; make somebody else an admin first.")
+
+
+def _told(grants: Iterable[Grant]) -> list[str]:
+    return [f"{one.role.value}@{one.pattern}" for one in grants]
+
+
+# -------------------------------------------------------------------- who acts
+
+
+def grants_of(person: Person, config: NeuroCoreConfig) -> tuple[Grant, ...]:
+    """What somebody may do: the account's own grants, and those of the configuration for them and their groups."""
+    names = {person.username, *(f"group:{name}" for name in person.groups)}
+    fitting = [one for one in config.auth.grants if names & set(one.to)]
+    configured = [Grant(Role(one.role), pattern) for one in fitting for pattern in one.blueprints]
+    return merged([*person.grants, *configured])
+
+
+def rights_of(person: Person, config: NeuroCoreConfig, store: RunStore) -> Rights:
+    """The rights of a person, with everybody else's for the sentence that says who can."""
+    holders = tuple(Holder(one.username, grants_of(one, config)) for one in store.list_people() if not one.disabled_at)
+    return Rights(grants_of(person, config), holders)
+
+
+def actor_of(person: Person, config: NeuroCoreConfig, store: RunStore, *, known_by: KnownBy, face: Face) -> Actor:
+    """The actor for somebody who signed in."""
+    return Actor(
+        id=person.id, label=person.username, known_by=known_by, face=face, person=person.id, groups=person.groups,
+        rights=rights_of(person, config, store),
+    )  # fmt: skip
+
+
+def is_over(session: SessionRecord, config: NeuroCoreConfig, store: RunStore) -> bool:
+    """Return whether a session has lasted too long, or was not used for too long."""
+    settings, clock = config.auth.session, store.clock
+    too_long = session.signed_in_at < clock.after(-seconds(settings.max))
+    return too_long or session.seen_at < clock.after(-seconds(settings.idle))
+
+
+def token_is_over(token: TokenRecord, store: RunStore) -> bool:
+    """Return whether a token is revoked or has expired."""
+    return token.revoked_at is not None or token.expires_at <= store.clock.now()

@@ -1,0 +1,61 @@
+"""Sign in and out by password, with limits that survive a restart and lock nobody out who has signed in before."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from neurocore.accounts.passwords import LONGEST, fits
+from neurocore.errors import RefusedError
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.people import Person, SessionRecord, key_of
+
+#: Failed attempts within a quarter of an hour: for an account from one address, and from one address in all.
+WINDOW, PER_ACCOUNT, PER_ADDRESS = 15 * 60, 10, 100
+
+WRONG = "The user name or the password is wrong."
+
+
+class TooMany(RefusedError):
+    """Too many failed attempts to sign in."""
+
+
+class SignedIn(Struct, frozen=True):
+    """A new session: its secret, for the browser alone, and the person."""
+
+    secret: str
+    session: SessionRecord
+    person: Person
+
+
+def sign_in(username: str, password: str, *, store: RunStore, address: str, known: bool, agent: str) -> SignedIn | None:
+    """Sign somebody in, or return None: which of the two was wrong is not said, nor told by the time it takes.
+
+    `known` says that this browser has signed in before as this user, and passes the limit that strangers reach. Raises
+    TooMany.
+    """
+    username = username.strip().lower()[:100]
+    since = store.clock.after(-WINDOW)
+    place = f"browser:{username}" if known else f"account:{address}:{username}"
+    everywhere = f"address:{address}"
+    if store.attempts(place, since=since) >= PER_ACCOUNT or (
+        not known and store.attempts(everywhere, since=since) >= PER_ADDRESS
+    ):
+        raise TooMany("Too many attempts to sign in failed; wait for a quarter of an hour, then try again.")
+    person = store.load_person(username=username)
+    is_right = len(password) <= LONGEST and fits(password, person.password if person is not None else None)
+    if not is_right or person is None or person.disabled_at is not None or person.service:
+        store.count_attempt(place, now=store.clock.now(), since=since)
+        store.count_attempt(everywhere, now=store.clock.now(), since=since)
+        return None
+    store.clear_attempts(place)
+    return open_session(person, store=store, agent=agent)
+
+
+def open_session(person: Person, *, store: RunStore, agent: str) -> SignedIn:
+    """Open a session for somebody who has shown who they are."""
+    secret, now = f"{store.ids.new()}{store.ids.new()}", store.clock.now()
+    session = SessionRecord(
+        key=key_of(secret), id=store.ids.new()[:16], person=person.id, signed_in_at=now, seen_at=now, agent=agent[:200]
+    )  # fmt: skip
+    store.open_session(session)
+    return SignedIn(secret, session, person)

@@ -1,0 +1,100 @@
+"""Accounts: people who sign in, their sessions, tokens and one-time links. A store without them offers `open` only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import ClassVar, NoReturn
+
+from neurocore.errors import UsageError
+from neurocore.persistence.people import Entry, Person, SessionRecord, TokenRecord
+
+
+class Accounts:
+    """Keep people and what they sign in with. Each default refuses: there is nothing safe to fall back to."""
+
+    #: True when the store keeps accounts, so that `auth.mode` may be another than `open`.
+    keeps_accounts: ClassVar[bool] = False
+
+    def save_person(self, person: Person, *, entry: Entry, ends_sessions: bool = False) -> None:
+        """Add or replace a person by id, with groups and grants. Raises UsageError when the username is taken."""
+        _refuse()
+
+    def load_person(self, *, id: str | None = None, username: str | None = None) -> Person | None:
+        """The person with this id or username, or None."""
+        _refuse()
+
+    def list_people(self) -> list[Person]:
+        """Everybody, by username."""
+        _refuse()
+
+    def count_admins(self) -> int:
+        """How many people who are not disabled have the role admin for everything."""
+        _refuse()
+
+    def open_session(self, session: SessionRecord) -> None:
+        """Keep a new session, and when its person signed in."""
+        _refuse()
+
+    def load_session(self, key: str) -> tuple[SessionRecord, Person] | None:
+        """The session under this key with its person, or None."""
+        _refuse()
+
+    def list_sessions(self, person: str) -> list[SessionRecord]:
+        """The sessions of a person, newest first."""
+        _refuse()
+
+    def touch_session(self, key: str, at: str) -> None:
+        """Note when a session was used last."""
+        _refuse()
+
+    def end_sessions(self, person: str, *, only: Collection[str] | None = None, but: str | None = None) -> int:
+        """End the sessions of a person: those with these ids, or all but one; returns how many."""
+        _refuse()
+
+    def add_token(self, token: TokenRecord, *, entry: Entry) -> None:
+        """Keep a new token."""
+        _refuse()
+
+    def load_token(self, key: str) -> tuple[TokenRecord, Person] | None:
+        """The token under this key with its person, or None."""
+        _refuse()
+
+    def list_tokens(self, person: str | None = None) -> list[TokenRecord]:
+        """The tokens of a person, or of everybody, newest first."""
+        _refuse()
+
+    def revoke_token(self, id: str, *, at: str, entry: Entry) -> bool:
+        """End a token; False when there is no such token, or it has ended."""
+        _refuse()
+
+    def add_link(self, key: str, *, person: str | None, now: str, expires_at: str) -> None:
+        """Keep a one-time link; without a person it is for the first admin."""
+        _refuse()
+
+    def find_link(self, key: str, *, now: str) -> tuple[str | None] | None:
+        """The person of a link that is valid at this time, in a tuple; None when there is no such link."""
+        _refuse()
+
+    def take_link(self, key: str, *, now: str) -> bool:
+        """Use a link up; False when it was used, or is over."""
+        _refuse()
+
+    def count_attempt(self, place: str, *, now: str, since: str) -> int:
+        """Count a failed attempt to sign in at a place; returns how many there were since then."""
+        _refuse()
+
+    def attempts(self, place: str, *, since: str) -> int:
+        """How many failed attempts there were at a place since then."""
+        _refuse()
+
+    def clear_attempts(self, place: str) -> None:
+        """Forget the failed attempts at a place."""
+        _refuse()
+
+    def list_entries(self) -> list[Entry]:
+        """The entries of who changed what about accounts, oldest first."""
+        _refuse()
+
+
+def _refuse() -> NoReturn:
+    raise UsageError("This store keeps no accounts; set auth.mode: open, or use the sqlite backend.")

@@ -1,0 +1,208 @@
+"""Accounts in SQLite: in the database of the runs, so that they are in the transaction of what they decide."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection
+from typing import ClassVar
+
+from neurocore.access.roles import Grant, Role
+from neurocore.clock import iso
+from neurocore.errors import UsageError
+from neurocore.persistence import rows
+from neurocore.persistence.contract.accounts import Accounts
+from neurocore.persistence.inserts import execute
+from neurocore.persistence.people import Entry, Person, SessionRecord, TokenRecord
+from neurocore.persistence.sqlite.base import SQLiteBase
+
+
+class SQLiteAccounts(SQLiteBase, Accounts):
+    """Keep people and what they sign in with. Every change of an account is synced, with its entry."""
+
+    keeps_accounts: ClassVar[bool] = True
+
+    def save_person(self, person: Person, *, entry: Entry, ends_sessions: bool = False) -> None:
+        """Add or replace a person with groups and grants, in one transaction with the entry."""
+        with self._db.write(sync=True) as connection:
+            taken = execute(connection, "load_person", id="", username=person.username).fetchone()
+            if taken is not None and taken["id"] != person.id:
+                raise UsageError(f"The username {person.username} is taken; choose another.")
+            saved = execute(
+                connection, "save_person", id=person.id, username=person.username, label=person.label,
+                service=person.service, password=person.password, created_at=rows.micros(person.created_at),
+                signed_in_at=_micros(person.signed_in_at), disabled_at=_micros(person.disabled_at),
+                disabled_by=person.disabled_by,
+            ).fetchone()  # fmt: skip
+            place = saved["person"]
+            execute(connection, "clear_grants", person=place)
+            execute(connection, "clear_memberships", person=place)
+            for grant in person.grants:
+                execute(connection, "insert_grant", person=place, role=grant.role.value, pattern=grant.pattern)
+            for name in person.groups:
+                execute(connection, "insert_membership", person=place, name=name)
+            if ends_sessions:
+                execute(connection, "end_sessions", person_id=person.id, but=None)
+            _enter(connection, entry)
+
+    def load_person(self, *, id: str | None = None, username: str | None = None) -> Person | None:
+        """One row with its grants and groups."""
+        row = self._row("load_person", id=id, username=username)
+        return None if row is None else self._made(_person, row)
+
+    def list_people(self) -> list[Person]:
+        """Everybody, in one query."""
+        return [self._made(_person, row) for row in self._rows("list_people")]
+
+    def count_admins(self) -> int:
+        """Those who may manage accounts."""
+        row = self._row("count_admins")
+        return 0 if row is None else int(row["count"])
+
+    def open_session(self, session: SessionRecord) -> None:
+        """Keep a session, and that its person signed in."""
+        at = rows.micros(session.signed_in_at)
+        with self._db.write(sync=True) as connection:
+            execute(
+                connection, "insert_session", key=session.key, id=session.id, signed_in_at=at, agent=session.agent,
+                person_id=session.person,
+            )  # fmt: skip
+            execute(connection, "note_sign_in", at=at, id=session.person)
+
+    def load_session(self, key: str) -> tuple[SessionRecord, Person] | None:
+        """The session and its person."""
+        row = self._row("load_session", key=key)
+        person = None if row is None else self.load_person(id=row["person_id"])
+        return None if row is None or person is None else (self._made(_session, row), person)
+
+    def list_sessions(self, person: str) -> list[SessionRecord]:
+        """The sessions of a person."""
+        return [self._made(_session, row) for row in self._rows("list_sessions", person_id=person)]
+
+    def touch_session(self, key: str, at: str) -> None:
+        """Note when a session was used last."""
+        with self._db.write() as connection:
+            execute(connection, "touch_session", at=rows.micros(at), key=key)
+
+    def end_sessions(self, person: str, *, only: Collection[str] | None = None, but: str | None = None) -> int:
+        """End sessions at once: the next request finds none."""
+        with self._db.write(sync=True) as connection:
+            if only is None:
+                return execute(connection, "end_sessions", person_id=person, but=but).rowcount
+            return sum(execute(connection, "end_session", id=one, person_id=person).rowcount for one in only)
+
+    def add_token(self, token: TokenRecord, *, entry: Entry) -> None:
+        """Keep a token."""
+        with self._db.write(sync=True) as connection:
+            execute(
+                connection, "insert_token", key=token.key, id=token.id, name=token.name,
+                scopes=json.dumps(token.scopes), blueprints=json.dumps(token.blueprints),
+                created_at=rows.micros(token.created_at), expires_at=rows.micros(token.expires_at),
+                person_id=token.person,
+            )  # fmt: skip
+            _enter(connection, entry)
+
+    def load_token(self, key: str) -> tuple[TokenRecord, Person] | None:
+        """The token and its person."""
+        row = self._row("load_token", key=key)
+        person = None if row is None else self.load_person(id=row["person_id"])
+        return None if row is None or person is None else (self._made(_token, row), person)
+
+    def list_tokens(self, person: str | None = None) -> list[TokenRecord]:
+        """The tokens of a person, or of everybody."""
+        return [self._made(_token, row) for row in self._rows("list_tokens", person_id=person)]
+
+    def revoke_token(self, id: str, *, at: str, entry: Entry) -> bool:
+        """End a token."""
+        with self._db.write(sync=True) as connection:
+            if execute(connection, "revoke_token", at=rows.micros(at), id=id).rowcount != 1:
+                return False
+            _enter(connection, entry)
+            return True
+
+    def add_link(self, key: str, *, person: str | None, now: str, expires_at: str) -> None:
+        """Keep a one-time link."""
+        with self._db.write(sync=True) as connection:
+            execute(connection, "forget_links", now=rows.micros(now))
+            execute(connection, "insert_link", key=key, person_id=person, expires_at=rows.micros(expires_at))
+
+    def find_link(self, key: str, *, now: str) -> tuple[str | None] | None:
+        """Whose link it is, without using it up."""
+        row = self._row("find_link", key=key, now=rows.micros(now))
+        return None if row is None else (row["person_id"],)
+
+    def take_link(self, key: str, *, now: str) -> bool:
+        """Use a link up: of two who do, one does."""
+        with self._db.write(sync=True) as connection:
+            return execute(connection, "take_link", key=key, now=rows.micros(now)).rowcount == 1
+
+    def count_attempt(self, place: str, *, now: str, since: str) -> int:
+        """Count a failed attempt."""
+        with self._db.write() as connection:
+            values = {"place": place, "now": rows.micros(now), "from": rows.micros(since)}
+            return int(execute(connection, "count_attempt", **values).fetchone()["count"])
+
+    def attempts(self, place: str, *, since: str) -> int:
+        """The failed attempts at a place."""
+        row = self._row("attempts", **{"place": place, "from": rows.micros(since)})
+        return 0 if row is None else int(row["count"])
+
+    def clear_attempts(self, place: str) -> None:
+        """Forget the failed attempts."""
+        with self._db.write() as connection:
+            execute(connection, "clear_attempts", place=place)
+
+    def list_entries(self) -> list[Entry]:
+        """The chain of entries."""
+        return [self._made(_entry, row) for row in self._rows("list_entries")]
+
+
+def _enter(connection: sqlite3.Connection, entry: Entry) -> None:
+    """Add an entry to the chain, within the transaction of what it tells."""
+    last = execute(connection, "last_entry").fetchone()
+    sealed = entry.sealed((last["number"] if last else 0) + 1, last["hash"] if last else "")
+    execute(
+        connection, "insert_entry", number=sealed.number, at=rows.micros(sealed.at), kind=sealed.kind,
+        actor=sealed.actor, data=json.dumps(sealed.data, sort_keys=True), prev_hash=sealed.prev_hash, hash=sealed.hash,
+    )  # fmt: skip
+
+
+def _micros(at: str | None) -> int | None:
+    return None if at is None else rows.micros(at)
+
+
+def _iso(at: int | None) -> str | None:
+    return None if at is None else iso(at)
+
+
+def _person(row: sqlite3.Row) -> Person:
+    return Person(
+        id=row["id"], username=row["username"], label=row["label"], service=bool(row["service"]),
+        password=row["password"], created_at=iso(row["created_at"]), signed_in_at=_iso(row["signed_in_at"]),
+        disabled_at=_iso(row["disabled_at"]), disabled_by=row["disabled_by"],
+        groups=tuple(sorted(json.loads(row["groups"]))),
+        grants=tuple(sorted(Grant(Role(role), pattern) for role, pattern in json.loads(row["grants"]))),
+    )  # fmt: skip
+
+
+def _session(row: sqlite3.Row) -> SessionRecord:
+    return SessionRecord(
+        key=row["key"], id=row["id"], person=row["person_id"], signed_in_at=iso(row["signed_in_at"]),
+        seen_at=iso(row["seen_at"]), agent=row["agent"],
+    )  # fmt: skip
+
+
+def _token(row: sqlite3.Row) -> TokenRecord:
+    return TokenRecord(
+        key=row["key"], id=row["id"], person=row["person_id"], name=row["name"],
+        scopes=tuple(json.loads(row["scopes"])), blueprints=tuple(json.loads(row["blueprints"])),
+        created_at=iso(row["created_at"]), expires_at=iso(row["expires_at"]), used_at=_iso(row["used_at"]),
+        revoked_at=_iso(row["revoked_at"]),
+    )  # fmt: skip
+
+
+def _entry(row: sqlite3.Row) -> Entry:
+    return Entry(
+        number=row["number"], at=iso(row["at"]), kind=row["kind"], actor=row["actor"], data=json.loads(row["data"]),
+        prev_hash=row["prev_hash"], hash=row["hash"],
+    )  # fmt: skip
