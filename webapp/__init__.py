@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["create_app"]
 
 #: One module for each area; `area` in it is its Flask blueprint.
-AREAS = ("home", "runs.views", "runs.downloads", "runs.run_actions", "approvals.views", "blueprints.views", "ops")
+AREAS = (
+    "home", "runs.views", "runs.downloads", "runs.run_actions", "approvals.views", "blueprints.views", "account.views",
+    "account.users", "ops",
+)  # fmt: skip
 
 
 def create_app(
@@ -32,7 +35,7 @@ def create_app(
     """
     from webapp import failures, frame, ops, previews
     from webapp.html import assets, helpers
-    from webapp.security import csp, csrf, hosts, limits, permissions, proxies, sessions
+    from webapp.security import csp, csrf, hosts, identity, limits, permissions, proxies, sessions
     from webapp.services import Services
 
     config = config or load_config()
@@ -52,6 +55,7 @@ def create_app(
     limits.init_app(app)
     sessions.init_app(app, config)
     csrf.init_app(app, config)
+    identity.init_app(app, here)
     permissions.init_app(app)
     previews.init_app(app)
     csp.init_app(app)

@@ -6,10 +6,12 @@ from typing import Any
 
 from flask import Flask, request
 
+from neurocore.access.permission import Action, may
 from neurocore.runs.actions import STOPS
 from webapp.html import live
 from webapp.previews import Preview, of_run
 from webapp.runs import activity
+from webapp.security.identity import signed_in
 from webapp.security.sessions import remembered
 from webapp.services import Services
 
@@ -33,10 +35,13 @@ def init_app(app: Flask) -> None:
 
     @app.context_processor
     def frame() -> dict[str, Any]:
+        actor = signed_in()
         theme = request.cookies.get("theme", "")
         return {
             "open_gates": live.open_gates(),
             "stale": here.stale(),
             "theme": theme if theme in THEMES else "",
-            "me": remembered(),
+            "me": remembered() if actor is None else actor.label,
+            "signed_in": actor,
+            "may_administer": actor is not None and may(actor, Action.ADMINISTER).allowed,
         }

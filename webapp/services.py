@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from flask import current_app
+from flask import current_app, g, has_request_context
 
 from neurocore import forks
 from neurocore.blueprint.load import load_blueprint
@@ -40,6 +41,8 @@ MOST_BLUEPRINTS = 10_000
 SLOW = 0.1
 
 
+_log = logging.getLogger(__name__)
+
 RowParts = tuple[str, str]
 
 
@@ -48,7 +51,8 @@ class Services:
 
     def __init__(self, config: NeuroCoreConfig, store: RunStore, dispatcher: Dispatcher) -> None:
         self.config = config
-        self.store = store
+        #: Every run, whoever asks; `store` has those that the sender of a request may see.
+        self.all_runs = store
         self.dispatcher = dispatcher
         #: Set when the server stops: whoever waits for a run is answered then.
         self.closing = threading.Event()
@@ -65,6 +69,16 @@ class Services:
         self.kept_figures: dict[str, tuple[object, Any]] = {}
         self._alive: dict[tuple[str, ...], tuple[float, str]] = {}
         self._open_gates = (0.0, 0)
+
+    @property
+    def store(self) -> RunStore:
+        """The runs that the sender of this request may see; outside of a request, every run."""
+        seen = g.get("visible_runs") if has_request_context() else None
+        return self.all_runs if seen is None else seen
+
+    def later(self, work: Callable[..., object], *given: object) -> None:
+        """Do something small outside of this request; that it fails is logged."""
+        threading.Thread(target=_quietly, args=(work, *given), daemon=True).start()
 
     @property
     def drives(self) -> bool:
@@ -166,6 +180,13 @@ class Services:
             self._alive.clear()
         self._alive[key] = (now + LIVENESS_HOLDS, state)
         return state
+
+
+def _quietly(work: Callable[..., object], *given: object) -> None:
+    try:
+        work(*given)
+    except Exception:
+        _log.exception("What a request left to be done failed.")
 
 
 def identity(run: RunRecord) -> str:

@@ -54,6 +54,7 @@ WORDS = {
     Action.VIEW: "see this", Action.START: "start a run", Action.RESUME: "resume a run",
     Action.REPLAY: "replay a run", Action.CANCEL: "cancel a run", Action.ANSWER: "answer a gate",
     Action.DELETE: "delete a run", Action.ADOPT: "adopt runs", Action.ADMINISTER: "manage accounts",
+    Action.OWN: "change your account",
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Action(StrEnum):
-    """An action on a blueprint's runs; `ADMINISTER` is about accounts."""
+    """An action on a blueprint's runs; `ADMINISTER` is about accounts, `OWN` about one's own."""
 
     VIEW = "view"
     START = "start"
@@ -17,3 +17,4 @@ class Action(StrEnum):
     DELETE = "delete"
     ADOPT = "adopt"
     ADMINISTER = "administer"
+    OWN = "own"

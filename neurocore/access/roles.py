@@ -59,9 +59,18 @@ class Rights(Struct, frozen=True):
 
     grants: tuple[Grant, ...]
     holders: tuple[Holder, ...] = ()
+    #: A token is for these actions alone, and for blueprints that fit one of these patterns.
+    scopes: tuple[Action, ...] | None = None
+    only: tuple[str, ...] = ("*",)
 
     def allow(self, action: Action, blueprint: str | None) -> bool:
-        """Return whether any grant allows this."""
+        """Return whether any grant allows this, and the token, if it is one, is for it."""
+        if action is Action.OWN:
+            return self.scopes is None
+        if self.scopes is not None and action not in self.scopes:
+            return False
+        if blueprint is not None and not any(fnmatchcase(blueprint, one) for one in self.only):
+            return False
         return any(grant.allows(action, blueprint) for grant in self.grants)
 
     def who_can(self, action: Action, blueprint: str | None, most: int = 5) -> tuple[str, ...]:

@@ -140,6 +140,8 @@ class Project:
         """Who acts: the name that `--by` claims, which the verbs check, else the operating system's user."""
         from neurocore.access.actor import Face, called, this_user
 
+        if by is not None and self.config.auth.mode != "open":
+            raise UsageError(f"--by is for auth.mode: open; here people sign in (auth.mode: {self.config.auth.mode}).")
         return called(by, face=Face.CLI) if by is not None else this_user(Face.CLI)
 
     def run_id(self, prefix: str) -> str:

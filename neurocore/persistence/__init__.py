@@ -53,9 +53,15 @@ def build_run_store(config: NeuroCoreConfig) -> RunStore | None:
     callable that takes the configuration. From now on stored values may be of classes that the project's own code
     defines. Raises ConfigError for an unknown backend, StoreError for one that does not open.
     """
-    settings = config.persistence
-    if not settings.enabled:
+    if not config.persistence.enabled:
         return None
+    store = _opened(config)
+    store.auth_mode = config.auth.mode
+    return store
+
+
+def _opened(config: NeuroCoreConfig) -> RunStore:
+    settings = config.persistence
     modules.serve(config.project_root, config.skills_dir.resolve())
     if settings.backend == "sqlite":
         from neurocore.persistence.sqlite import SQLiteRunStore

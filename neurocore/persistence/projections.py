@@ -202,6 +202,7 @@ def matches(run: RunRecord, wanted: RunFilter) -> bool:
         and (wanted.since is None or run.created_at >= wanted.since)
         and (wanted.until is None or run.created_at < wanted.until)
         and (wanted.tag is None or spelled(run.tags, wanted.tag) is not None)
+        and (wanted.blueprints is None or run.blueprint_name in wanted.blueprints)
         and (wanted.started_by is None or same(run.started_by, wanted.started_by))
         and (not wanted.waiting or (run.held is None and any(gate.status == GateStatus.OPEN for gate in run.gates)))
     )

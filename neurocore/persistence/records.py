@@ -481,6 +481,8 @@ class RunFilter(Struct, frozen=True, kw_only=True):
     tag: str | None = None
     started_by: str | None = None
     waiting: bool = False
+    #: The blueprints whose runs may be seen; None: every one.
+    blueprints: tuple[str, ...] | None = None
 
 
 class RunPage(Struct, frozen=True, kw_only=True):

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 from msgspec import Struct, structs
 
-from neurocore.access.actor import Actor, Face, acting, called
+from neurocore.access.actor import Actor, Face, KnownBy, acting, called
 from neurocore.access.permission import Action, Resource, require
-from neurocore.errors import NoOpenGate
+from neurocore.errors import Forbidden, NoOpenGate
 from neurocore.failpoints import failpoint
 from neurocore.gates.answer import check_form, choose, late_answer, refuse_if_changed
 from neurocore.persistence.base import RunStore
@@ -67,6 +67,7 @@ def decide_gate(
     while True:
         run = load_summary(run_id, run_store)
         refuse_if_held(run_id, run.held)
+        refuse_unless_signed_in(actor, run_store)
         require(actor, Action.ANSWER, Resource(blueprint=run.blueprint_name, run_id=run_id, gate=gate))
         gates = run_store.load_gates(run_id)
         found = choose(run, gates, gate, visit)
@@ -78,6 +79,15 @@ def decide_gate(
         if decision is not None:
             break
     return _hand_on(decision, run, run_store, dispatch)
+
+
+def refuse_unless_signed_in(actor: Actor, store: RunStore) -> None:
+    """Raise Forbidden for an answer in a name that nobody verified, where people sign in."""
+    if store.auth_mode != "open" and actor.known_by in (KnownBy.CLAIMED, KnownBy.TYPED, KnownBy.OS):
+        raise Forbidden(
+            "Only somebody who signed in can answer a gate here (auth.mode: "
+            f"{store.auth_mode}); open the run's page in the dashboard, or send a token to the API."
+        )
 
 
 def _answer(
@@ -106,6 +116,7 @@ def answer_input(
 ) -> Decision:  # fmt: skip
     """Record what a waiting step was given. Raises NoOpenGate when somebody else gave it something first."""
     actor = acting(None, actor)
+    refuse_unless_signed_in(actor, store)
     require(actor, Action.ANSWER, Resource(blueprint=run.blueprint_name, run_id=run.run_id, gate=gate.node_id))
     approved = data.get("approved")
     answer = Answer(

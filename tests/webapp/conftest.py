@@ -132,16 +132,17 @@ class Quiet(InlineDispatcher):
 class Site:
     """A project, its store and a browser without script."""
 
-    def __init__(self, root: Path, store=None, **web):
+    def __init__(self, root: Path, store=None, auth=None, **web):
         (root / "skills").mkdir()
         (root / "blueprints").mkdir()
         (root / "skills" / "words.py").write_text(SKILLS)
         for name, text in {"payout": PAYOUT, "asking": ASKING, "two": TWO_GATES, "nap": NAP}.items():
             (root / "blueprints" / f"{name}.yaml").write_text(text)
+        from neurocore.auth import Auth
         from neurocore.config import Web
 
         self.root = root
-        self.config = NeuroCoreConfig(project_root=root, web=Web(**web))
+        self.config = NeuroCoreConfig(project_root=root, web=Web(**web), auth=auth or Auth())
         self.store = store or SQLiteRunStore(self.config.runs_db_path)
         self.registry = discover_skills(self.config)
         self.dispatcher = Quiet(self.registry, self.config, self.store)

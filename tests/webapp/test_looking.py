@@ -36,6 +36,7 @@ def _addresses(site, run_ids):
         "what": "context",
         "name": "payout",
         "filename": "style.css",
+        "secret": "none",
     }
     with site.app.test_request_context():
         adapter = site.app.url_map.bind("localhost")

@@ -14,6 +14,7 @@ from neurocore import typed
 from neurocore.access.permission import Action
 from neurocore.errors import InputError
 from webapp.api import idempotency
+from webapp.security.identity import signed_in
 from webapp.security.limits import MAX_JSON_DEPTH, too_deep
 from webapp.security.permissions import action
 from webapp.services import services
@@ -122,7 +123,7 @@ def _handler(operation: Operation) -> Callable[..., Response]:
             _refuse_query(set(), "nothing")
         if operation.body is None:
             return answer(operation.view(**given), operation.answers[0])
-        plain = _json()
+        plain = _as_sender(_json())
         given["body"] = read_body(operation.body, plain)
 
         def act(begun: idempotency.Begun) -> Response:
@@ -136,6 +137,17 @@ def _handler(operation: Operation) -> Callable[..., Response]:
 
 
 # -------------------------------------------------------------------- what was sent
+
+
+def _as_sender(plain: Any) -> Any:
+    """The body with who sends it, where people sign in: a token says that, and `by` may not."""
+    actor = signed_in()
+    if actor is None or not isinstance(plain, dict):
+        return plain
+    if "by" in plain:
+        sentence = "Leave `by` out: the token says who you are."
+        raise InputError(sentence, {"by": sentence})
+    return {**plain, "by": actor.label}
 
 
 def read_query(kind: type[Struct]) -> Any:

@@ -31,6 +31,7 @@ from webapp.html import diagram, live
 from webapp.html.helpers import blueprint_url, run_url
 from webapp.runs import listing
 from webapp.security import actors, form_tokens
+from webapp.security.identity import signed_in
 from webapp.security.permissions import action
 from webapp.security.sessions import remember, remembered
 from webapp.services import Services, services
@@ -173,7 +174,8 @@ def start(name: str) -> AnyResponse:
     }
     typed |= {key: form.get(key, "") for key in ("data", "by", form_tokens.FIELD)}
     by = typed["by"].strip() or remembered()
-    problems = {"by": problem} if (problem := name_problem(by)) else {}
+    problem = name_problem(by) if signed_in() is None else None
+    problems = {"by": problem} if problem else {}
     try:
         run_id = form_tokens.run_id_of(typed[form_tokens.FIELD], f"start {name}")
         data = read_form(blueprint, typed)
@@ -184,7 +186,8 @@ def start(name: str) -> AnyResponse:
                 )  # fmt: skip
                 create_run(new, here.registry, here.config, run_store=here.store)
                 here.dispatcher.submit(run_id)
-                remember(by)
+                if signed_in() is None:
+                    remember(by)
             return redirect(run_url(run_id), 303)
     except InputError as error:
         problems |= error.problems or {"data": str(error)}

@@ -39,6 +39,7 @@ from webapp.runs.run_page import RunPage, Typed
 from webapp.runs.run_state import NOT_FROM_HERE
 from webapp.runs.views import whole_page
 from webapp.security import actors, form_tokens
+from webapp.security.identity import signed_in
 from webapp.security.permissions import action
 from webapp.security.sessions import remember, remembered
 from webapp.services import Services, services
@@ -69,7 +70,8 @@ def decision(run_id: str) -> AnyResponse:
         )  # fmt: skip
     except (InputError, DecisionRefused, UsageError) as error:
         return _refused(run_id, typed, error, here)
-    remember(typed.by)
+    if signed_in() is None:
+        remember(typed.by)
     word = "Approved" if approved else "Rejected"
     again = " You had said so before; nothing changed." if done.effect == "repeated" else ""
     flash(f"{word} at {done.gate.node_id}.{again}", "ok" if approved else "rejected")
@@ -208,6 +210,8 @@ def deletion(run_id: str) -> AnyResponse:
 
 def _name(run: RunRecord, verb: str) -> str | AnyResponse:
     """Who does it: typed now, or last time in this browser; else the page that asks (422)."""
+    if (actor := signed_in()) is not None:
+        return actor.label
     name = (request.form.get("by") or remembered()).strip()
     problem = name_problem(name)
     if problem is None:

@@ -31,9 +31,14 @@ def action(name: Action) -> Callable[[View], View]:
 
 
 def public(view: View) -> View:
-    """Declare that a view may be read by whoever reaches the server."""
+    """Declare that whoever reaches the server may use a view: static files, the health check, signing in."""
     view.__dict__["neurocore_public"] = True
     return view
+
+
+def is_public(view: Callable[..., Any]) -> bool:
+    """Return whether whoever reaches the server may use this view."""
+    return bool(getattr(view, "neurocore_public", False))
 
 
 def init_app(app: Flask) -> None:
@@ -44,7 +49,7 @@ def init_app(app: Flask) -> None:
         if request.endpoint is None:
             return
         view = app.view_functions[request.endpoint]
-        if getattr(view, "neurocore_public", False) and request.method in SAFE_METHODS:
+        if is_public(view):
             return
         require(sender(), action_of(view) or Action.VIEW, _resource())
 
@@ -68,6 +73,7 @@ def check(app: Flask) -> None:
         for rule in app.url_map.iter_rules()
         if (rule.methods or set()) - SAFE_METHODS
         and action_of(app.view_functions[rule.endpoint]) in (None, Action.VIEW)
+        and not is_public(app.view_functions[rule.endpoint])
     )
     if nameless:
         raise RuntimeError(

@@ -37,6 +37,9 @@ class Runs(ABC):
     clock: Clock = SYSTEM_CLOCK
     ids: Ids = RANDOM_IDS
 
+    #: How people are known who work on this store (`auth.mode`).
+    auth_mode: str = "open"
+
     #: Who drives runs of this store; None: locks on files below `paths.data`.
     owners: Ownership | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ _FILTERS: dict[str, str] = {
     "tag": "t.tag = :tag",
     "tag_of_run": "EXISTS (SELECT 1 FROM run_tags AS t WHERE t.run = r.run AND t.tag = :tag)",
     "started_by": "r.started_by = :started_by",
+    "blueprints": "r.blueprint_name IN (SELECT value FROM json_each(:blueprints))",
     "waiting": "r.open_gates > 0 AND r.held IS NULL",
     "before": "(r.created_at, r.run) < (:created_at, :run)",
     "after": "(r.created_at, r.run) > (:created_at, :run)",
@@ -235,6 +237,7 @@ def _asked(wanted: RunFilter) -> dict[str, Any]:
         "until": None if wanted.until is None else rows.micros(wanted.until),
         "tag": wanted.tag,
         "started_by": wanted.started_by,
+        "blueprints": None if wanted.blueprints is None else json.dumps(wanted.blueprints),
         "waiting": wanted.waiting or None,
     }
     return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,238 @@
+"""Sign in and out, one-time links, and one's own account: password, sessions, tokens."""
+
+from __future__ import annotations
+
+from flask import Blueprint as Area
+from flask import abort, flash, g, make_response, redirect, render_template, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from neurocore.access.actor import Actor, Face, KnownBy
+from neurocore.access.permission import Action
+from neurocore.access.roles import Grant, Role
+from neurocore.accounts import tokens
+from neurocore.accounts.people import add_person, entry_of, set_password
+from neurocore.accounts.signin import WRONG, TooMany, open_session, sign_in
+from neurocore.errors import InputError, RefusedError, UsageError
+from neurocore.persistence.people import Person, key_of
+from webapp.security import identity
+from webapp.security.permissions import action, public
+from webapp.services import Services, services
+
+area = Area("account", __name__)
+
+
+@area.get("/login")
+@public
+def login() -> AnyResponse:
+    """The form to sign in."""
+    return _login_page(services(), request.args.get("next", "/"))
+
+
+@area.post("/login")
+@public
+def signing_in() -> AnyResponse:
+    """Sign in by password, and go to the page that was asked for."""
+    here, form = _needs_accounts(), request.form
+    username, target = form.get("username", ""), form.get("next", "/")
+    try:
+        found = sign_in(
+            username, form.get("password", ""), store=here.all_runs, address=request.remote_addr or "?",
+            known=identity.is_known(username), agent=request.user_agent.string,
+        )  # fmt: skip
+    except TooMany as error:
+        return _login_page(here, target, username, str(error), 429)
+    if found is None:
+        return _login_page(here, target, username, WRONG, 422)
+    identity.remember_session(found.secret, found.person)
+    return redirect(identity.inside(target), 303)
+
+
+@area.post("/logout")
+@public
+def signing_out() -> AnyResponse:
+    """End this session."""
+    here = _needs_accounts()
+    record = identity.current_session()
+    if record is not None:
+        here.all_runs.end_sessions(record.person, only=[record.id])
+    identity.forget_session()
+    return redirect(f"{request.script_root}/login", 303)
+
+
+def _login_page(
+    here: Services, target: str, username: str = "", problem: str | None = None, status: int = 200
+) -> AnyResponse:
+    if here.config.auth.mode == "open":
+        abort(404, "Nobody signs in here: auth.mode is open.")
+    page = render_template("account/login.html", next=target, username=username, problem=problem)
+    return make_response(page, status)
+
+
+# -------------------------------------------------------------------- one-time links
+
+
+@area.get("/link/<secret>")
+@public
+def link(secret: str) -> AnyResponse:
+    """The form of a one-time link. Looking at it uses nothing up."""
+    return _link_page(_needs_accounts(), secret)
+
+
+@area.post("/link/<secret>")
+@public
+def link_used(secret: str) -> AnyResponse:
+    """Set a password (and, for the first admin, make the account), and sign in. The link is used up."""
+    here, form = _needs_accounts(), request.form
+    store = here.all_runs
+    found = store.find_link(key_of(secret), now=store.clock.now())
+    if found is None:
+        return _link_page(here, secret)
+    password, again = form.get("password", ""), form.get("again", "")
+    try:
+        if password != again:
+            sentence = "The two passwords differ."
+            raise InputError(sentence, {"again": sentence})
+        person = _person_of(found[0], form.get("username", ""), password, here)
+    except (InputError, UsageError) as error:
+        problems = error.problems if isinstance(error, InputError) else {}
+        return _link_page(here, secret, problems or {"username": str(error)}, form.get("username", ""), 422)
+    if not store.take_link(key_of(secret), now=store.clock.now()):
+        return _link_page(here, secret)
+    signed = open_session(person, store=store, agent=request.user_agent.string)
+    identity.remember_session(signed.secret, person)
+    return redirect(f"{request.script_root}/", 303)
+
+
+def _person_of(whose: str | None, username: str, password: str, here: Services) -> Person:
+    """The person of a link, with the new password."""
+    store = here.all_runs
+    if whose is None:
+        first = Actor(id="link", label="the first sign-in link", known_by=KnownBy.SYSTEM, face=Face.WEB)
+        if store.count_admins() > 0:
+            raise UsageError("There is an admin already; ask them for a link.")
+        return add_person(username, store=store, actor=first, grants=[Grant(Role.ADMIN)], password=password)
+    person = store.load_person(id=whose)
+    if person is None or person.disabled_at is not None:
+        raise UsageError("This account is disabled; ask an admin.")
+    own = Actor(id=person.id, label=person.username, known_by=KnownBy.SESSION, face=Face.WEB)
+    set_password(person, password, store=store, actor=own)
+    return person
+
+
+def _link_page(
+    here: Services, secret: str, problems: dict[str, str] | None = None, username: str = "", status: int = 200
+) -> AnyResponse:
+    store = here.all_runs
+    found = store.find_link(key_of(secret), now=store.clock.now())
+    if found is None:
+        abort(410, "This link was used, or its hour is over; ask an admin for a new one.")
+    person = store.load_person(id=found[0]) if found[0] is not None else None
+    page = render_template("account/link.html", person=person, problems=problems or {}, username=username)
+    return make_response(page, status)
+
+
+# -------------------------------------------------------------------- one's own account
+
+
+@area.get("/account")
+@action(Action.OWN)
+def account() -> AnyResponse:
+    """One's own account."""
+    return _account_page(_needs_accounts())
+
+
+@area.post("/account/password")
+@action(Action.OWN)
+def password() -> AnyResponse:
+    """Change one's own password; all other sessions end."""
+    here, form = _needs_accounts(), request.form
+    person, actor = _own(here), identity.signed_in()
+    assert actor is not None
+    signed = sign_in(
+        person.username, form.get("current", ""), store=here.all_runs, address=request.remote_addr or "?", known=True,
+        agent=request.user_agent.string,
+    )  # fmt: skip
+    if signed is None:
+        return _account_page(here, {"current": "This is not your password."}, 422)
+    try:
+        set_password(person, form.get("password", ""), store=here.all_runs, actor=actor)
+    except InputError as error:
+        return _account_page(here, error.problems, 422)
+    fresh = open_session(person, store=here.all_runs, agent=request.user_agent.string)
+    identity.remember_session(fresh.secret, person)
+    flash("Your password is changed, and your other sessions have ended.", "ok")
+    return redirect(f"{request.script_root}/account", 303)
+
+
+@area.post("/account/sessions/<session_id>/ending")
+@action(Action.OWN)
+def end_session(session_id: str) -> AnyResponse:
+    """End one of one's own sessions."""
+    here = _needs_accounts()
+    if here.all_runs.end_sessions(_own(here).id, only=[session_id]):
+        flash("The session has ended.", "ok")
+    return redirect(f"{request.script_root}/account", 303)
+
+
+@area.post("/account/tokens")
+@action(Action.OWN)
+def create_token() -> AnyResponse:
+    """Make a token; it is shown this once."""
+    here, form = _needs_accounts(), request.form
+    actor = identity.signed_in()
+    assert actor is not None
+    try:
+        made = tokens.create(
+            _own(here), name=form.get("name", ""), scopes=form.getlist("scope"),
+            blueprints=[one.strip() for one in form.get("blueprints", "").split(",") if one.strip()],
+            days=form.get("days", ""), store=here.all_runs, config=here.config, actor=actor,
+        )  # fmt: skip
+    except InputError as error:
+        return _account_page(here, error.problems, 422)
+    return _account_page(here, made=made.secret)
+
+
+@area.post("/account/tokens/<token_id>/revocation")
+@action(Action.OWN)
+def revoke_token(token_id: str) -> AnyResponse:
+    """End one of one's own tokens."""
+    here, actor = _needs_accounts(), identity.signed_in()
+    assert actor is not None
+    if token_id not in {one.id for one in here.all_runs.list_tokens(_own(here).id)}:
+        abort(404, "You have no such token.")
+    store = here.all_runs
+    entry = entry_of(store, actor, "token-revoked", token=token_id)
+    if not store.revoke_token(token_id, at=store.clock.now(), entry=entry):
+        raise RefusedError("This token has ended already.")
+    flash("The token is revoked.", "ok")
+    return redirect(f"{request.script_root}/account", 303)
+
+
+def _account_page(
+    here: Services, problems: dict[str, str] | None = None, status: int = 200, *, made: str | None = None
+) -> AnyResponse:
+    person = _own(here)
+    page = render_template(
+        "account/account.html", person=person, problems=problems or {}, made=made,
+        sessions=here.all_runs.list_sessions(person.id), this=identity.current_session(),
+        tokens=here.all_runs.list_tokens(person.id), now=here.all_runs.clock.now(),
+        scopes=[one for one in Action if one not in tokens.NEVER], typed=request.form,
+        grants=[f"{one.role.value} {one.pattern}" for one in g.actor.rights.grants],
+    )  # fmt: skip
+    return make_response(page, status)
+
+
+def _own(here: Services) -> Person:
+    """The account of who is signed in."""
+    actor = identity.signed_in()
+    person = here.all_runs.load_person(id=actor.person) if actor is not None and actor.person else None
+    if person is None:
+        abort(401, "Sign in to see your account.")
+    return person
+
+
+def _needs_accounts() -> Services:
+    here = services()
+    if here.config.auth.mode == "open":
+        abort(404, "Nobody signs in here: auth.mode is open.")
+    return here

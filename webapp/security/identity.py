@@ -1,0 +1,137 @@
+"""Who signed in: a session cookie for people, a bearer token for programs. Each request asks the run database again.
+
+What an account loses (its role, its password, itself) it loses with the next request.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlsplit
+
+from flask import Flask, Response, abort, g, redirect, request, session
+from msgspec import structs
+
+from neurocore.access.actor import Actor, Face, KnownBy
+from neurocore.access.permission import Action
+from neurocore.accounts.people import actor_of, is_over, token_is_over
+from neurocore.auth import seconds
+from neurocore.errors import UsageError
+from neurocore.persistence.people import Person, SessionRecord, key_of
+from webapp.security.permissions import SAFE_METHODS, is_public
+from webapp.services import Services
+from webapp.visible import VisibleRuns
+
+#: The session's secret, in the signed cookie.
+SECRET = "sid"  # noqa: S105 - a key of the cookie
+#: Names that have signed in by this browser: they pass the limits that strangers reach.
+KNOWN = "known"
+#: "Last seen" is written at most so often, in seconds.
+SEEN_EVERY = 60
+PREFIX = "nrc_"
+
+
+def init_app(app: Flask, here: Services) -> None:
+    """Find out who sends each request. Raises UsageError where the store keeps no accounts."""
+    if here.config.auth.mode == "open":
+        return
+    if not here.store.keeps_accounts:
+        raise UsageError("This store keeps no accounts; set auth.mode: open, or use the sqlite backend.")
+
+    @app.before_request
+    def identify() -> Response | None:
+        view = app.view_functions.get(request.endpoint or "")
+        g.actor = None
+        bearer = request.headers.get("Authorization", "")
+        if bearer:
+            if session.get(SECRET):
+                abort(400, "Send either a token or the cookie of a session, not both.")
+            g.actor = _by_token(bearer, here)
+        elif request.method in SAFE_METHODS or not request.path.startswith("/api/"):
+            g.actor = _by_session(here)
+        if g.actor is None and not (view is not None and is_public(view)):
+            return _ask_to_sign_in()
+        if g.actor is not None and not any(grant.pattern == "*" for grant in g.actor.rights.grants):
+            g.visible_runs = VisibleRuns(here.all_runs, lambda name: g.actor.rights.allow(Action.VIEW, name))
+        return None
+
+
+def signed_in() -> Actor | None:
+    """Who sends this request, where people sign in; else None."""
+    found: Actor | None = g.get("actor")
+    return found
+
+
+def current_session() -> SessionRecord | None:
+    """The session that this request came with."""
+    found: SessionRecord | None = g.get("session_record")
+    return found
+
+
+def _by_session(here: Services) -> Actor | None:
+    secret = session.get(SECRET)
+    found = here.all_runs.load_session(key_of(secret)) if isinstance(secret, str) and secret else None
+    if found is None:
+        return None
+    record, person = found
+    if person.disabled_at is not None or is_over(record, here.config, here.all_runs):
+        return None
+    g.session_record = record
+    if record.seen_at < here.all_runs.clock.after(-SEEN_EVERY):
+        here.later(here.all_runs.touch_session, record.key, here.all_runs.clock.now())
+    return actor_of(person, here.config, here.all_runs, known_by=KnownBy.SESSION, face=Face.WEB)
+
+
+def _by_token(bearer: str, here: Services) -> Actor:
+    scheme, _, secret = bearer.partition(" ")
+    found = here.all_runs.load_token(key_of(secret.strip())) if scheme.lower() == "bearer" else None
+    if found is None or token_is_over(found[0], here.all_runs) or found[1].disabled_at is not None:
+        abort(401, "This token is not valid: it is wrong, revoked, expired, or its owner is disabled.")
+    token, person = found
+    actor = actor_of(person, here.config, here.all_runs, known_by=KnownBy.TOKEN, face=Face.API)
+    assert actor.rights is not None
+    rights = structs.replace(actor.rights, scopes=tuple(map(Action, token.scopes)), only=token.blueprints)
+    return structs.replace(actor, token=token.id, rights=rights)
+
+
+def _ask_to_sign_in() -> Response:
+    if request.path.startswith("/api/"):
+        abort(
+            401, "Send a token: `Authorization: Bearer nrc_…`; make one on /account or with `neurocore tokens create`."
+        )
+    if request.headers.get("HX-Request") or request.method not in SAFE_METHODS:
+        abort(401, "You are signed out; sign in in another tab, then try again. What you typed is still here.")
+    target = request.full_path if request.query_string else request.path
+    return redirect(f"{request.script_root}/login?next={quote(target, safe='/')}", 303)  # type: ignore[return-value]
+
+
+def remember_session(secret: str, person: Person) -> None:
+    """Put a new session into the browser. What was in its cookie before, the form token included, is gone."""
+    known = [name for name in session.get(KNOWN, []) if isinstance(name, str)]
+    session.clear()
+    session.permanent = True
+    session[SECRET] = secret
+    session[KNOWN] = [person.username, *(name for name in known if name != person.username)][:5]
+
+
+def forget_session() -> None:
+    """Take the session out of the browser; that it was here is kept, for the limits of signing in."""
+    known = session.get(KNOWN, [])
+    session.clear()
+    session[KNOWN] = known
+
+
+def is_known(username: str) -> bool:
+    """Return whether this browser has signed in as this user before."""
+    return username.strip().lower() in session.get(KNOWN, [])
+
+
+def inside(target: str) -> str:
+    """Where to go after signing in: a path of this site, whatever was asked for."""
+    parts = urlsplit(target)
+    is_path = target.startswith("/") and not target.startswith("//") and "\\" not in target and not parts.netloc
+    clean = is_path and not parts.scheme and all(ord(letter) > 31 for letter in target) and len(target) < 2000
+    return f"{request.script_root}{target}" if clean else f"{request.script_root}/"
+
+
+def most_days(here: Services) -> int:
+    """How many days a token may be valid at most."""
+    return max(1, seconds(here.config.auth.tokens.max_age) // 86_400)
