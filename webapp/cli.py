@@ -83,7 +83,7 @@ def serve(
 
     config = load_config()
     host = host or config.web.host
-    refuse_unless_safe(host, insecure_open)
+    refuse_unless_safe(host, insecure_open, config)
     log.set_up(config, console=True)
     config.export_dotenv()
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -100,6 +100,7 @@ def serve(
     address = f"http://{_shown(host)}:{front.port}{root_path(config)}"
     try:
         _tell(address, config, store)
+        _offer_first_admin(address, config, store)
     except BaseException:  # nobody can be told where it is
         front.close()
         store.close()
@@ -133,15 +134,37 @@ def _adopt(store: RunStore) -> None:
         click.echo(f"{counted(adopted, 'run')} that stood still may go on here.", err=True)
 
 
-def refuse_unless_safe(host: str, insecure_open: bool) -> None:
-    """Raise UsageError for an address that others reach, as long as nobody signs in."""
+def refuse_unless_safe(host: str, insecure_open: bool, config: NeuroCoreConfig | None = None) -> None:
+    """Raise UsageError for an address that others reach, unless people sign in and a proxy gives TLS."""
     if is_loopback(host) or insecure_open:
         return
+    if config is not None and config.auth.mode != "open":
+        has_tls = config.web.proxies >= 1 and (config.web.public_url or "").startswith("https://")
+        if has_tls:
+            return
+        raise UsageError(
+            f"{host} can be reached from other machines, and passwords would go there in the clear; put a proxy with "
+            "TLS in front and set web.proxies: 1 and web.public_url: https://…, or say --insecure-open."
+        )
     raise UsageError(
-        f"There is no sign-in yet, and {host} can be reached from other machines, where anybody could then decide in "
-        "anybody's name; either listen on 127.0.0.1 (reached by an SSH tunnel, or a proxy that asks who comes), "
-        "or say --insecure-open if everybody who reaches this port may do everything."
+        f"Nobody signs in here (auth.mode: open), and {host} can be reached from other machines, where anybody could "
+        "then decide in anybody's name; either listen on 127.0.0.1 (reached by an SSH tunnel, or a proxy that asks who "
+        "comes), let people sign in (auth.mode: local), or say --insecure-open if everybody who reaches this port may "
+        "do everything."
     )
+
+
+def _offer_first_admin(address: str, config: NeuroCoreConfig, store: RunStore) -> None:
+    """Print the one-time link of the first admin, where people sign in and nobody can manage accounts yet."""
+    if config.auth.mode == "open" or store.count_admins() > 0:
+        return
+    from neurocore.access.actor import Face, this_user
+    from neurocore.accounts.people import make_link
+
+    secret = make_link(None, store=store, actor=this_user(Face.CLI))
+    base = (config.web.public_url or address).rstrip("/")
+    click.echo("There is no admin yet. Open this link within an hour to make the first one:", err=True)
+    click.echo(f"  {base}/link/{secret}", err=True)
 
 
 def _listen(app: Any, config: NeuroCoreConfig, host: str, port: int) -> Front:

@@ -25,6 +25,8 @@ COMMANDS = {
     "skill": Lazy("neurocore.cli.skill:skill", "List, explain and create skills.", WORK),
     "runs": Lazy("neurocore.cli.runs:runs", "Inspect runs, decide, resume, replay.", HISTORY),
     "db": Lazy("neurocore.cli.db:db", "Check, back up, prune, shrink and move the history.", HISTORY),
+    "users": Lazy("neurocore.cli.users:users", "Add people who sign in, and give them roles.", PROJECT),
+    "tokens": Lazy("neurocore.cli.tokens:tokens", "Create, list and revoke tokens of the API.", PROJECT),
     "config": Lazy("neurocore.cli.config:config", "Show the settings and where they come from.", PROJECT),
     "doctor": Lazy("neurocore.cli.doctor:doctor", "Check this project, and say how to fix what is wrong.", PROJECT),
     "completion": Lazy("neurocore.cli.completion:completion", "Print the completion script of a shell.", PROJECT),

@@ -208,3 +208,42 @@ class InitDocument(Struct, kw_only=True):
 
     directory: str
     files: list[str]
+
+
+class UserDocument(Struct, kw_only=True):
+    """An account. `grants` are `role@pattern`, those of neurocore.yaml included."""
+
+    username: str
+    label: str
+    service: bool
+    groups: list[str]
+    grants: list[str]
+    created_at: str
+    signed_in_at: str | None
+    disabled_at: str | None
+    disabled_by: str | None
+
+
+class UsersDocument(Struct, kw_only=True):
+    """`users list --json`: the access review."""
+
+    users: list[UserDocument]
+
+
+class TokenDocument(Struct, kw_only=True):
+    """A token of the API. Its secret is nowhere."""
+
+    id: str
+    user: str
+    name: str
+    scopes: list[str]
+    blueprints: list[str]
+    created_at: str
+    expires_at: str
+    revoked_at: str | None
+
+
+class TokensDocument(Struct, kw_only=True):
+    """`tokens list --json`."""
+
+    tokens: list[TokenDocument]

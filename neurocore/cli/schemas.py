@@ -21,6 +21,8 @@ from neurocore.cli.reports import (
     SkillDocument,
     SkillsDocument,
     StatsDocument,
+    TokensDocument,
+    UsersDocument,
     VacuumDocument,
     ValidateDocument,
 )
@@ -49,6 +51,8 @@ DOCUMENTS: dict[str, tuple[type[Struct], tuple[str, ...]]] = {
     "diff": (DiffDocument, ("runs diff",)),
     "sweep": (SweepDocument, ("runs sweep",)),
     "deleted": (DeletedDocument, ("runs delete",)),
+    "users": (UsersDocument, ("users list",)),
+    "tokens": (TokensDocument, ("tokens list",)),
     "config": (ConfigDocument, ("config show",)),
     "doctor": (DoctorDocument, ("doctor",)),
     "check": (CheckDocument, ("db check",)),

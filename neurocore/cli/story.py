@@ -49,7 +49,14 @@ def ending(run: RunRecord, project: Project, *, decision: Decision | None = None
         lines += ["", *which, *gate_lines(gate, run, project, indent="    " if which else "  ")]
     if not waiting:
         lines += _outputs(run, project)
-    commands = make.next_commands(run, gates, state, short_id(run.run_id, project.store), project.called)
+    commands = make.next_commands(
+        run,
+        gates,
+        state,
+        short_id(run.run_id, project.store),
+        project.called,
+        signs_in=project.config.auth.mode != "open",
+    )
     return [*lines, *_next(commands if run.status is not RunStatus.COMPLETED else [])]
 
 
@@ -69,7 +76,14 @@ def story(run: RunRecord, project: Project, *, full: bool = False) -> list[str]:
         lines += _context(run, project, room)
         lines += _activity(events, room)
         lines += _definition(run, project)
-    commands = make.next_commands(run, gates, state, short_id(run.run_id, store), project.called)
+    commands = make.next_commands(
+        run,
+        gates,
+        state,
+        short_id(run.run_id, store),
+        project.called,
+        signs_in=project.config.auth.mode != "open",
+    )
     if not full:
         commands.append(f"{project.called} runs inspect {short_id(run.run_id, store)} --full")
     return [*lines, *_next(commands)]

@@ -50,7 +50,9 @@ def inspect(
         steps=step_documents(steps, schema_of, full=full, later=later),
         gates=gate_documents(run, gates, store, later=later),
         events=[make.event(event) for event in store.load_events(run.run_id)],
-        next=make.next_commands(run, gates, state(run, config, store), run.run_id, program),
+        next=make.next_commands(
+            run, gates, state(run, config, store), run.run_id, program, signs_in=config.auth.mode != "open"
+        ),
         refused={verb: reason for verb, reason in actions(run, config, store).items() if reason is not None},
         blueprint_source=masked_definition(run.blueprint_snapshot, schema_of)[0] if full else None,
     )

@@ -285,7 +285,7 @@ def _standing(
             WaitDocument(node=one.node_id, visit=one.visit, kind=one.kind, message=one.message, digest=one.digest)
             for one in open_gates(gates, run)
         ],
-        "next": next_commands(run, gates, base["state"], run.run_id, program),
+        "next": next_commands(run, gates, base["state"], run.run_id, program, signs_in=config.auth.mode != "open"),
         "decision": _decision(decision) if decision else None,
     }
 
@@ -298,14 +298,21 @@ def _decision(decision: Decision) -> DecisionDocument:
     )  # fmt: skip
 
 
-def next_commands(run: RunRecord, gates: Sequence[GateRecord], state_now: str, name: str, program: str) -> list[str]:
-    """What can be typed now, the likeliest first; `program` is how this one was called, `name` how to call the run."""
+def next_commands(
+    run: RunRecord, gates: Sequence[GateRecord], state_now: str, name: str, program: str, *, signs_in: bool = False
+) -> list[str]:
+    """What can be typed now, the likeliest first; `program` is how this one was called, `name` how to call the run.
+
+    Where people sign in (`signs_in`), gates are answered in the dashboard, not on this command line.
+    """
     waiting = open_gates(gates, run)
     commands: list[str] = []
     for one in waiting:
         which = f" --gate {shlex.quote(one.node_id)}" if len(waiting) > 1 else ""
         if one.kind == "input":
             commands.append(f"{program} runs resume {name}{which} --data KEY=VALUE")
+            continue
+        if signs_in:
             continue
         note = "" if one.policy.note != "required" else ' --note "…"'
         why = "" if one.policy.note == "optional" else ' --note "…"'

@@ -48,10 +48,26 @@ CALLS = {
     "db prune": ["--keep", "90d"],
     "db vacuum": [],
     "db restore": ["../moved.db"],
+    "users add": ["u{n}"],
+    "users link": ["pat"],
+    "users reset": ["pat"],
+    "users list": [],
+    "users disable": ["pat"],
+    "users enable": ["pat"],
+    "users grant": ["pat", "viewer"],
+    "users revoke": ["pat", "viewer"],
+    "users group": ["pat", "+fin"],
+    "users sessions": ["pat"],
+    "tokens create": ["--user", "pat", "--name", "t", "--scope", "view"],
+    "tokens list": [],
+    "tokens revoke": ["@token"],
     "serve": ["--port", "0"],
 }  # fmt: skip
 #: Those that take no --json.
-PLAIN = {"completion", "schema", "skill new", "serve"}
+PLAIN = {
+    "completion", "schema", "skill new", "serve", "users add", "users link", "users reset", "users disable",
+    "users enable", "users grant", "users revoke", "users group", "users sessions", "tokens create", "tokens revoke",
+}  # fmt: skip
 
 #: Calls one command after the other, each in a process of its own that is quicker than a new one.
 CALLER = """
@@ -110,6 +126,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.ok("db", "export", "moved.jsonl")
     project.ok("db", "backup", "moved.db")
     make_project(project.root / "other")
+    project.ok("users", "add", "pat")
     return project
 
 
@@ -145,6 +162,10 @@ def test_no_command_ends_well_when_its_output_is_lost(prepared, kind):
 
 
 def _filled(project: Project, arg: str, name: str) -> str:
+    if arg == "@token":
+        project.ok("tokens", "create", "--user", "pat", "--name", name, "--scope", "view")
+        found: list[dict[str, str]] = json.loads(project.ok("tokens", "list", "--json"))["tokens"]
+        return next(one["id"] for one in found if one["name"] == name)
     if arg.startswith("@"):
         return project.run(arg[1:], "--run-id", f"{arg[1:]}-{name}")
     return arg.replace("{n}", name)

@@ -69,6 +69,8 @@ CALLS = [
     ("config", ("config", "show"), 0),
     ("doctor", ("doctor",), 0),
     ("check", ("db", "check"), 0),
+    ("users", ("users", "list"), 0),
+    ("tokens", ("tokens", "list"), 0),
     ("stats", ("db", "stats"), 0),
     ("backup", ("db", "backup", "copy.db"), 0),
     ("restore", ("db", "restore", "kept.db"), 0),

@@ -23,6 +23,7 @@ from neurocore.errors import InputError, NeuroCoreError, RefusedError
 from neurocore.failpoints import failpoint
 from neurocore.persistence.base import RunStore
 from webapp.failures import status_of
+from webapp.security.identity import signed_in
 
 HEADER = "Idempotency-Key"
 MAX_KEY = 200
@@ -66,6 +67,9 @@ def answered(store: RunStore, plain: object, act: Callable[[Begun], Response]) -
     if not key or len(key) > MAX_KEY or not key.isascii() or not key.isprintable():
         sentence = f"{HEADER} takes 1 to {MAX_KEY} printable ASCII characters."
         raise InputError(sentence, {HEADER: sentence})
+    actor = signed_in()
+    if actor is not None:  # the keys of two people are two keys
+        key = f"{actor.id} {key}"
     digest = _digest(plain)
     with _alone(store, key):
         found = store.load_request(f"answer {key}")
