@@ -234,7 +234,7 @@ def test_why_a_button_cannot_be_pressed_can_be_read_without_a_mouse(site: Site, 
         retry = page.get_by_role("button", name="Resume")
         expect(retry).to_be_disabled()
         expect(retry).to_have_accessible_description(
-            "Resume is not possible: it was rejected at gate review and cannot go on."
+            "Resume is not possible: it was rejected at gate review and cannot continue."
         )
         expect(page.get_by_text("Resume is not possible: it was rejected")).to_be_in_viewport(ratio=1)
 

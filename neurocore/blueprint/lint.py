@@ -168,7 +168,7 @@ class _Checks:
             if isinstance(key, str) and looks_secret(key):
                 yield _error(
                     ("components", place, "config", "show", index),
-                    f"The gate {gate.name} cannot show {key}: it is called like a secret; take it out of `show`.",
+                    f"The gate {gate.name} cannot show {key}: it is called like a secret; remove it from `show`.",
                 )
 
     def _rejection(self, gate: PlanNode) -> Iterator[Finding]:

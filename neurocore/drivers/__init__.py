@@ -1,1 +1,1 @@
-"""What carries out runs in this process: dispatchers, the sweep, and the service that keeps it going."""
+"""What drives runs in this process: dispatchers, the sweep, and the service that repeats it."""

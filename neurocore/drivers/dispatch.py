@@ -1,6 +1,6 @@
-"""What carries out a run that somebody handed in: here and now, or on a thread of this process.
+"""Dispatchers drive submitted runs: at once, or on a thread of this process.
 
-Whatever the dispatcher, handing in twice is harmless: driving begins with a claim by compare-and-set.
+With any dispatcher, submitting a run twice is harmless: driving begins with a claim by compare-and-set.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ _log = logging.getLogger(__name__)
 
 
 class Dispatcher(Protocol):
-    """Takes runs to drive on."""
+    """Accepts runs to drive."""
 
     def submit(self, run_id: str) -> None:
-        """Drive the run on, now or soon, with what people asked for: that is recorded with the run."""
+        """Drive the run, now or later, with what people asked for: that is recorded with the run."""
 
     def state(self, run_id: str) -> str | None:
-        """`queued` or `running` while this dispatcher has the run, else None."""
+        """Return `queued` or `running` while this dispatcher has the run, else None."""
 
     def close(self, grace: float = 0.0) -> list[str]:
-        """Start nothing new; what runs gets `grace` seconds to end its step, and is handed back as owed.
+        """Start nothing new; steps that run get `grace` seconds to end, and their runs are released as owed.
 
-        Returns the ids of runs whose steps did not end in time: nothing ends those but the end of the process.
+        Returns the ids of runs whose steps did not end in time: they run until the process ends.
         """
 
 
 class InlineDispatcher:
-    """Drives a run on the calling thread, before `submit` returns; a failure of the run is raised there."""
+    """Drives a run on the calling thread, before `submit` returns, which raises the run's failure."""
 
     def __init__(
         self, registry: SkillRegistry, config: NeuroCoreConfig, store: RunStore, *, on_event: OnEvent | None = None
@@ -58,20 +58,20 @@ class InlineDispatcher:
         self.context: FlowContext | None = None
 
     def submit(self, run_id: str) -> None:
-        """Drive the run on and keep its `context`. Raises what `resume_blueprint` raises."""
+        """Drive the run and keep its `context`. Raises the same errors as `resume_blueprint`."""
         self.context = drive_on(run_id, self._registry, self._config, self._store, on_event=self._on_event)
 
     def state(self, run_id: str) -> str | None:
-        """Always None: nothing is left when `submit` returns."""
+        """Return None: no run is left when `submit` returns."""
         return None
 
     def close(self, grace: float = 0.0) -> list[str]:
-        """Nothing to do, and nothing is left."""
+        """Do nothing: no run is left."""
         return []
 
 
 class NullDispatcher:
-    """The dispatcher of `--no-dispatch`: what is recorded stays owed until a sweep elsewhere drives it on."""
+    """The dispatcher of `--no-dispatch`: runs stay owed until a sweep elsewhere drives them."""
 
     def submit(self, run_id: str) -> None:
         """Leave it."""
@@ -81,24 +81,25 @@ class NullDispatcher:
         return None
 
     def close(self, grace: float = 0.0) -> list[str]:
-        """Nothing to do, and nothing is left."""
+        """Do nothing: no run is left."""
         return []
 
 
-#: What a run is owed for that a person decided or resumed.
+#: : The reasons for which a run is owed after a person decided or resumed.
 BY_PEOPLE = (Owed.DECISION, Owed.RESUME)
 
-#: Of so many runs that begin while decided ones wait, one is another that waits.
+#: : While decided runs wait, one of this many runs that start is another waiting run.
 ONE_OTHER_OF = 4
 
 
 class ThreadDispatcher:
-    """A bounded pool of threads in this process. What a run raises is logged; the record has said it already.
+    """A bounded pool of threads in this process. Errors of runs are logged; they are already recorded with the run.
 
-    What a person decided or resumed goes before what was started or found by a sweep, but for every fourth run. Where
-    there are two threads or more, the others hold all but one, so that a decided run finds a thread beside long ones.
+    Runs that a person decided or resumed have priority over those that were started or found by a sweep, except for
+    every fourth run. If there are two threads or more, other runs use all but one, so that a decided run finds a free
+    thread beside long ones.
 
-    A forked child drops its parent's runs and threads, and starts threads of its own when a run is handed in there.
+    A forked child drops its parent's runs and threads, and starts its own threads when a run is submitted there.
     """
 
     def __init__(
@@ -125,20 +126,21 @@ class ThreadDispatcher:
         self._again: set[str] = set()
         self._decided: deque[str] = deque()
         self._others: deque[str] = deque()
-        #: How many of the others are driven, how many may be, and how many decided ones have begun since the last.
+        #: : How many of the others are driven, how many may be, and how many decided runs have started since the last
+        #: of them.
         self._driven, self._most, self._since = 0, max(1, self._workers - 1), 0
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="run")
         self._futures: set[Future[None]] = set()
 
     def reset_in_child(self) -> None:
-        """In a forked child: the runs that were handed in are the parent's, and so are the threads."""
+        """Forget, in a forked child, the parent's runs and threads."""
         closed, self._stop = self._stop.is_set(), threading.Event()
         if closed:
             self._stop.set()
         self._begin()
 
     def submit(self, run_id: str) -> None:
-        """Queue the run. One that is queued or being driven here is looked at once more when that drive ends."""
+        """Queue the run. If it is queued or driven here already, it is checked once more when that drive ends."""
         decided = self._owed(run_id) in BY_PEOPLE
         with self._lock:
             if self._stop.is_set():
@@ -153,12 +155,12 @@ class ThreadDispatcher:
                 self._wake()
 
     def state(self, run_id: str) -> str | None:
-        """`queued`, `running` or None."""
+        """Return `queued`, `running` or None."""
         return self._states.get(run_id)
 
     def close(self, grace: float = 0.0) -> list[str]:
-        """Start nothing new and wait up to `grace` seconds for steps that run; their runs are handed back as owed."""
-        with self._lock:  # who hands a run in has queued it by then, or sees that it is too late
+        """Start nothing new and wait up to `grace` seconds for running steps; their runs are released as owed."""
+        with self._lock:  # a caller of `submit` has queued its run by now, or sees that the pool is closed
             self._stop.set()
             self._decided.clear()
             self._others.clear()
@@ -171,14 +173,14 @@ class ThreadDispatcher:
         return late
 
     def idle(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is queued or running; False when `timeout` seconds were not enough."""
+        """Wait until nothing is queued or running; return False if `timeout` seconds were not enough."""
         while futures := list(self._futures):
             if wait_for_futures(futures, timeout=timeout).not_done:
                 return False
         return True
 
     def _queue(self, run_id: str, *, decided: bool) -> None:
-        """Put the run into its queue; call it with the lock held."""
+        """Put the run into its queue; the caller holds the lock."""
         self._states[run_id] = "queued"
         (self._decided if decided else self._others).append(run_id)
         self._wake()
@@ -189,7 +191,7 @@ class ThreadDispatcher:
         future.add_done_callback(self._futures.discard)
 
     def _work(self) -> None:
-        """Drive one run after the other, for as long as there is one that may begin."""
+        """Drive one run after another, as long as one may start."""
         while (found := self._next()) is not None:
             run_id, other = found
             try:
@@ -199,7 +201,7 @@ class ThreadDispatcher:
                     self._driven -= other
 
     def _next(self) -> tuple[str, bool] | None:
-        """The run that begins now, and whether it is one of the others; None where none may."""
+        """Return the run that starts now, and whether it is one of the others; None if no run may start."""
         with self._lock:
             may_other = bool(self._others) and self._driven < self._most
             if self._decided and not (may_other and self._since >= ONE_OTHER_OF - 1):
@@ -222,7 +224,7 @@ class ThreadDispatcher:
             _log.info("Run %s: %s", run_id, error)
         except Exception:
             trace = output_redaction.masked(traceback.format_exc())
-            log.with_details(_log, logging.ERROR, f"Run {run_id} could not be driven on.", trace)
+            log.with_details(_log, logging.ERROR, f"Run {run_id} could not be continued.", trace)
         finally:
             with self._lock:
                 self._states.pop(run_id, None)

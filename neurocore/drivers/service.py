@@ -1,4 +1,4 @@
-"""The service that keeps sweeping: nothing that is owed or lost stays undone while it runs (promises 3 and 5)."""
+"""The service that repeats the sweep, so that no owed or lost run is left undone while it runs (promises 3 and 5)."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def keep_sweeping(
 ) -> None:
     """Sweep at once and then every `interval` seconds, until `stop` is set.
 
-    What goes wrong is logged, and tried again. A history that a newer version has taken over ends the service: nothing
-    is driven here any more.
+    Errors are logged, and the sweep tries again. If a newer version has upgraded the history, the service ends: this
+    process can no longer drive runs.
     """
     while not stop.is_set():
         try:
             report = sweep_once(config, run_store=run_store, dispatch=dispatch)
             for run_id in (*report.owed, *report.lost):
-                _log.info("The sweep took up run %s.", run_id)
+                _log.info("The sweep continues run %s.", run_id)
         except StoreTooNew as error:
-            _log.error("Nothing is driven here any more: %s", error)
+            _log.error("No run is driven here any more: %s", error)
             return
         except NeuroCoreError as error:
             _log.warning("The sweep will try again: %s", error)

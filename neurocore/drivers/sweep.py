@@ -1,4 +1,4 @@
-"""Find what is owed or lost and hand it in again (promises 3 and 5). Sweeping twice, or in two places, is harmless."""
+"""Find owed and lost runs and submit them (promises 3 and 5). Sweeping twice, or in two places, is harmless."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from neurocore.runtime.endings import end_idle
 
 
 class SweepReport(Struct):
-    """What a sweep did.
+    """The result of a sweep.
 
-    Ids of runs that were `owed`, that were `lost` (their process died), that it `failed` (`runtime.on_lost: fail`),
-    and the sentences of `errors` that handing in raised. `left` has those that were left alone, because it cannot be
-    told whether their process lives: they are no work that was done.
+    Ids of runs that were `owed`, that were `lost` (their process died), that it `failed` (`runtime.on_lost: fail`), and
+    the `errors` of submitting. `left` has the runs that were left alone, because it is unknown whether their process is
+    alive; they do not count as work.
     """
 
     owed: list[str] = []
@@ -35,10 +35,10 @@ class SweepReport(Struct):
 
 
 def liveness(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> str:
-    """`driven` while a live process drives the run, `lost` when its process died, `owed`, else `idle`.
+    """Return `driven` while a live process drives the run, `lost` when its process died, `owed`, else `idle`.
 
-    `cannot_tell` while nobody knows whether its process lives. A failed run is owed from the moment that somebody asked
-    for it to go on until it is claimed. A run that stands still is `held`, whatever else it is.
+    `cannot_tell` means that it is unknown whether its process is alive. A failed run is owed from the moment that
+    somebody asks it to continue until it is claimed. A held run is always `held`.
     """
     if run.held is not None:
         return "held"
@@ -52,7 +52,7 @@ def liveness(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> str:
 
 
 def liveness_now(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> str:
-    """`liveness`, but a run that its process ended right after the row was read is not taken for lost."""
+    """Like `liveness`, but a run that its process ended right after the row was read does not count as lost."""
     state = liveness(run, config, store)
     if state != "lost":
         return state
@@ -63,10 +63,10 @@ def liveness_now(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> st
 
 
 def sweep_once(config: NeuroCoreConfig, *, run_store: RunStore, dispatch: Dispatcher) -> SweepReport:
-    """Look through the active runs once and hand in those that nobody drives and that must go on.
+    """Check the active runs once and submit those that no process drives and that must continue.
 
-    Those that a person decided or resumed go first. Raises StoreError when this process has lost its own lock and
-    cannot hold it again.
+    Runs that a person decided or resumed go first. Raises StoreError when this process has lost its own lock and cannot
+    take it again.
     """
     owners_of(run_store, config).keep()
     report = SweepReport(owed=[], lost=[], failed=[], errors={}, left=[])
@@ -89,7 +89,7 @@ def sweep_once(config: NeuroCoreConfig, *, run_store: RunStore, dispatch: Dispat
 
 
 def _fail(run_id: str, config: NeuroCoreConfig, store: RunStore) -> bool:
-    """End a lost run as failed, kind lost; False when somebody else took care of it."""
+    """End a lost run as failed, of kind lost; return False if another process took care of it."""
     run = store.load_summary(run_id)
     if run is None or liveness_now(run, config, store) != "lost":
         return False
@@ -97,7 +97,7 @@ def _fail(run_id: str, config: NeuroCoreConfig, store: RunStore) -> bool:
     failure = Failure(
         kind=FailureKind.LOST,
         node=run.current_nodes[0].node_id if run.current_nodes else None,
-        message=f"Its process ({owner_label(run.owner)}) died at {names}; resume goes on from there.",
+        message=f"Its process ({owner_label(run.owner)}) died at {names}; resume continues from there.",
     )
     now = store.clock.now()
     event = own_event("lost", {"from": owner_label(run.owner)}, at=now)

@@ -1,1 +1,1 @@
-"""Gates: what a person sees, what the answer was, what it leads to. `neurocore.runs.decide` decides."""
+"""Gates: what a person sees, what was answered, and what follows. `neurocore.runs.decide` decides them."""

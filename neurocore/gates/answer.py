@@ -1,4 +1,4 @@
-"""The rules of answering: which occurrence is meant, whether the form is filled in, whether it is too late."""
+"""The rules of an answer: which occurrence it means, whether its form is valid, whether it is too late."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_NOTE = 10_000
 
 
 def choose(run: RunRecord, gates: Sequence[GateRecord], gate: str | None, visit: int | None) -> GateRecord | None:
-    """The open occurrence that an answer means, or None when there is none.
+    """Return the open occurrence that an answer means, or None when there is none.
 
     Raises GateAmbiguous when the answer names none and several are open.
     """
@@ -41,7 +41,7 @@ def late_answer(
     approved: bool,
     actor: Actor,
 ) -> GateRecord:
-    """The decided occurrence when the same person said the same before: a success that changes nothing (promise 4).
+    """Return the decided occurrence if the same person gave the same answer before: nothing changes (promise 4).
 
     Raises AlreadyDecided, which names who decided what and when, or NoOpenGate.
     """
@@ -63,14 +63,14 @@ def late_answer(
 
 
 def note_problem(note: object) -> str | None:
-    """The sentence when this is no note."""
+    """Return why this is not a valid note, else None."""
     if not isinstance(note, str):
         return f"A note is text, not {type(note).__name__}."
     return None if len(note) <= MAX_NOTE else f"A note has at most {MAX_NOTE:,} characters; this one has {len(note):,}."
 
 
 def check_form(gate: GateRecord, *, approved: bool, actor: Actor, note: object) -> str | None:
-    """The note, trimmed. Raises InputError with a sentence per field, the person's name included."""
+    """Return the note, stripped. Raises InputError with a sentence per field, including the person's name."""
     note = note.strip() if isinstance(note, str) else note
     problems = {}
     if (problem := name_problem(actor.label)) is not None:
@@ -86,9 +86,9 @@ def check_form(gate: GateRecord, *, approved: bool, actor: Actor, note: object) 
 
 
 def refuse_if_changed(run: RunRecord, gate: GateRecord, digest: str | None, store: RunStore) -> None:
-    """Raise GateChanged when the answer was given on another digest, or the context no longer gives this one.
+    """Raise GateChanged if the answer was given on another digest, or the context no longer gives this one.
 
-    In the second case the occurrence is voided and another opens over what the context gives now (promise 6).
+    In the second case the occurrence is voided and another opens over the current context (promise 6).
     """
     if digest is not None and digest != gate.digest:
         raise GateChanged(f"What gate {gate.node_id} shows has changed since you looked; look again, then decide.")
@@ -101,9 +101,9 @@ def refuse_if_changed(run: RunRecord, gate: GateRecord, digest: str | None, stor
     if not occurrence.still_shows(gate, node, context):
         try:
             now = occurrence.as_of(structs.replace(gate, visit=gate.visit + 1), node, context)
-        except Exception as error:  # whatever a template or a value raises
+        except Exception as error:  # any error of a template or a value
             raise GateChanged(
-                f"What gate {gate.node_id} would let through has changed, and it cannot ask again: {said(error)}"
+                f"What gate {gate.node_id} would let through has changed, and it cannot open again: {said(error)}"
             ) from error
         _replace(run, gate, now, store)
         raise GateChanged(
@@ -112,7 +112,7 @@ def refuse_if_changed(run: RunRecord, gate: GateRecord, digest: str | None, stor
 
 
 def _replace(run: RunRecord, gate: GateRecord, now: GateRecord, store: RunStore) -> None:
-    """Let a gate of a run that nobody drives ask anew; who drives a run does that with the next step."""
+    """Replace the occurrence, in a run that no process drives; a driver does that with its next step."""
     at = store.clock.now()
     step = store.load_step(gate.run_id, gate.step_index)
     if step is None:

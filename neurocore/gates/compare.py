@@ -1,4 +1,4 @@
-"""What differs: between what a gate shows and what was approved last, and between two runs."""
+"""Find differences: between what a gate shows and what was last approved, and between two runs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from neurocore.forms import form, same
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.records import GateRecord, GateStatus, RunRecord, StepRecord
 
-#: How many decided gates are looked through for one that fits.
+#: : How many decided gates are searched for a matching one.
 MAX_LOOKED_AT = 200
 
 
 class LastApproved(Struct, frozen=True, kw_only=True):
-    """The last approved occurrence of the same gate in another run, and the values that this one shows now."""
+    """The last approved occurrence of the same gate in another run, and the values that this occurrence shows now."""
 
     run: RunRecord
     gate: GateRecord
@@ -28,12 +28,12 @@ class LastApproved(Struct, frozen=True, kw_only=True):
 
     @property
     def differences(self) -> list[Difference]:
-        """What this one shows differently."""
+        """List what this occurrence shows differently."""
         return compare(self.gate.values, self.values)
 
 
 class StepPair(Struct, frozen=True, kw_only=True):
-    """The same visit of a node in two runs; None where one has none. `differences` are in what the two set."""
+    """The same visit of a node in two runs; None if a run has none. `differences` are in the values that they set."""
 
     node_id: str
     visit: int
@@ -53,7 +53,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
 
 def last_approved(run_id: str, node_id: str, run_store: RunStore) -> LastApproved | None:
-    """The newest approved occurrence of this gate in another run of the same blueprint; None where there is none."""
+    """Return the last approved occurrence of this gate in another run of the same blueprint; None if there is none."""
     run = run_store.load_summary(run_id)
     if run is None:
         raise RunNotFound(f"There is no run {run_id}.", run_id=run_id)
@@ -76,7 +76,7 @@ def last_approved(run_id: str, node_id: str, run_store: RunStore) -> LastApprove
 def compare_runs(
     first: str, second: str, run_store: RunStore, *, work: Work | None = None, most: int = MOST
 ) -> Comparison:
-    """What differs between two runs: inputs, definition, and step by step what they set. Raises RunNotFound."""
+    """Compare two runs: inputs, definition, and what each step set. Raises RunNotFound."""
     runs = []
     for run_id in (first, second):
         run = run_store.load_summary(run_id)
@@ -117,11 +117,11 @@ def _pairs(work: Work, most: int, first: list[StepRecord], second: list[StepReco
 
 
 def _outputs(one: StepRecord, other: StepRecord) -> list[dict[str, Any]]:
-    """What the two set, where it differs."""
+    """List the differences between what two steps set."""
     return differing(one.changes.set, other.changes.set)
 
 
 def differing(mine: Mapping[str, bytes], theirs: Mapping[str, bytes]) -> list[dict[str, Any]]:
-    """Both restored, without the keys that have the same bytes in both."""
+    """Restore both, without the keys that have the same bytes in both."""
     same = {key for key, data in mine.items() if theirs.get(key) == data}
     return [{key: codec.restore(data) for key, data in found.items() if key not in same} for found in (mine, theirs)]

@@ -1,4 +1,4 @@
-"""Where a run stands in its plan, read off its records."""
+"""Read from a run's records where it is in its plan."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from neurocore.persistence.records import Ended, GateRecord, GateStatus, StepRec
 
 
 def voided_visits(gates: Iterable[GateRecord]) -> set[tuple[str, int]]:
-    """The visits, as they are recorded, that gates took for occurrences which were voided."""
+    """Return the visits, as they are recorded, of voided gate occurrences."""
     return {(gate.node_id, gate.visit) for gate in gates if gate.status is GateStatus.VOIDED and gate.kind == "gate"}
 
 
 def outcomes(steps: Iterable[StepRecord | Ended], gates: Sequence[GateRecord]) -> list[Outcome]:
-    """What a `Progress` is restored from; of the visits that voided occurrences took, it knows nothing."""
+    """List the outcomes from which a `Progress` is restored, without the visits of voided occurrences."""
     voided = voided_visits(gates)
     return [
         Outcome(

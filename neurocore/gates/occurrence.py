@@ -1,4 +1,4 @@
-"""Opening a gate: freeze its message, the values it shows, and the digest over these and what they rest on (promise 6).
+"""Open a gate: freeze its message, the values it shows, and the digest of these and their inputs (promise 6).
 
 The message is rendered once, when the gate opens. When an answer comes, and when the gate completes, only the hash of
 its inputs is computed again from the committed context. If the digest differs then, what was approved is no longer what
@@ -37,16 +37,16 @@ MASK = "•••"
 def open_gate(
     run_id: str, node: PlanNode, visit: int, context: Mapping[str, bytes], shown_by_default: Sequence[str], *, at: str
 ) -> GateRecord:
-    """The occurrence of `node`'s gate at this visit, over the committed (encoded) context.
+    """Return the occurrence of `node`'s gate at this visit, over the committed (encoded) context.
 
-    `shown_by_default` are the keys to show where the gate names none: the outputs of the steps directly before it.
-    Raises SkillError when the message cannot be rendered or a key that must be masked is to be shown.
+    `shown_by_default` are the keys to show if the gate names none: the outputs of the steps directly before it. Raises
+    SkillError when the message cannot be rendered, or when a key to show must be masked.
     """
     wanted = node.config.get("show")
     keys = tuple(wanted) if wanted is not None else tuple(k for k in shown_by_default if not _masked(k, context))
     for key in keys:
         if _masked(key, context):
-            raise SkillError(f"The gate {node.id} cannot show {key}: its value is a secret; take it out of `show`.")
+            raise SkillError(f"The gate {node.id} cannot show {key}: its value is a secret; remove it from `show`.")
     policy = GatePolicy(
         require=bool(node.config.get("require", True)) and node.config.get("on_reject") is None,
         on_reject=node.config.get("on_reject"),
@@ -60,36 +60,36 @@ def open_gate(
 
 
 def as_of(gate: GateRecord, node: PlanNode, context: Mapping[str, bytes]) -> GateRecord:
-    """The same occurrence as it would open now: same keys and policy, values and message of this context."""
+    """Return the same occurrence as it would open now: same keys and policy, with this context's values and message."""
     return _frozen(structs.replace(gate), node, context)
 
 
 def still_shows(gate: GateRecord, node: PlanNode, context: Mapping[str, bytes]) -> bool:
-    """Whether the context still gives what the occurrence rests on, by the rules of its digest's version.
+    """Return whether the context still gives the occurrence's inputs, by the rules of its digest's version.
 
-    Version 1 renders the message again, which is not the same in another process where it shows a set.
+    Version 1 renders the message again, which differs in another process if it shows a set.
     """
     try:
         if seals.version_of(gate.digest) == 1:
             now = _frozen(structs.replace(gate), node, context)
             return seals.gate_digest(now, version=1) == gate.digest
         return seals.gate_digest(gate, _inputs(gate, node, context)) == gate.digest
-    except Exception:  # a value's own code may raise anything; asking anew says what
+    except Exception:  # a value's own code may raise anything; opening the gate again reports it
         return False
 
 
 def keys_of(gate: GateRecord, node: PlanNode) -> set[str]:
-    """The keys of the context that an occurrence rests on."""
+    """Return the keys of the context that an occurrence depends on."""
     return {*templates.names(str(node.config.get("message") or "")), *(gate.policy.show or ())}
 
 
 def asks_the_same(gate: GateRecord, other: GateRecord) -> bool:
-    """Whether two occurrences show the same, under the same rules."""
+    """Return whether two occurrences show the same, under the same rules."""
     return (gate.message, gate.policy, gate.shown) == (other.message, other.policy, other.shown)
 
 
 def open_input(run_id: str, node: PlanNode, visit: int, reason: str, *, at: str) -> GateRecord:
-    """The occurrence of a step that called `context.suspend` and waits for data."""
+    """Return the occurrence of a step that called `context.suspend` and waits for data."""
     gate = GateRecord(run_id=run_id, node_id=node.id, visit=visit, kind="input", name=node.component, opened_at=at)
     gate.message = reason or f"{node.component} waits for data"
     gate.digest = seals.gate_digest(gate)
@@ -97,9 +97,9 @@ def open_input(run_id: str, node: PlanNode, visit: int, reason: str, *, at: str)
 
 
 def consumed(gate: GateRecord, answer: Answer, recorded: Sequence[GateRecord]) -> tuple[dict[str, bytes], str]:
-    """What completing the gate changes in the context (`approval`, `approvals`), and the port it leaves by.
+    """Return what completing the gate changes in the context (`approval`, `approvals`), and the port that it takes.
 
-    `recorded` are the run's gates as they are stored: `approvals` is made from them, never from what the context holds.
+    `recorded` are the run's gates as they are stored: `approvals` is made from them, never from the context.
     """
     done = [one for one in recorded if one.kind == "gate" and one.status is GateStatus.DONE and one.decision]
     done.sort(key=lambda one: one.closed_at or "")
@@ -120,33 +120,33 @@ def _approval(gate: GateRecord, answer: Answer) -> dict[str, Any]:
 
 
 def voided_step(step: StepRecord, reason: str) -> StepRecord:
-    """The step of an occurrence that is voided: it waits no more, and what it had set until then stays."""
+    """Return the step of a voided occurrence: it no longer waits, and keeps what it had set until then."""
     return structs.replace(step, status=StepStatus.SKIPPED, reason=f"{VOIDED}{reason}")
 
 
 def void_all(
     gates: Sequence[GateRecord], store: RunStore, reason: str, *, at: str
 ) -> tuple[list[GateRecord], list[StepRecord]]:
-    """These occurrences, voided because their run ends outside the loop, and the steps that waited at them."""
+    """Void these occurrences and their waiting steps, because their run ends outside the loop; return both."""
     voided = [structs.replace(gate, status=GateStatus.VOIDED, closed_at=at, void_reason=reason) for gate in gates]
     waited = [store.load_step(gate.run_id, gate.step_index) for gate in gates]
     return voided, [voided_step(step, reason) for step in waited if step and step.status is StepStatus.SUSPENDED]
 
 
 def ends_the_run(gate: GateRecord, answer: Answer) -> bool:
-    """Whether this answer lets nothing go on: a rejection where approval is required."""
+    """Return whether this answer ends the run: a rejection where approval is required."""
     return gate.kind == "gate" and not answer.approved and gate.policy.require
 
 
 def rejection(answer: Answer) -> Failure:
-    """Why a run fails that was rejected."""
+    """Return the failure of a run that was rejected."""
     note = f": {answer.note}" if answer.note else ""
     message = f"Rejected at gate {answer.node_id} by {answer.by}{note}"
     return Failure(kind=FailureKind.REJECTED, node=answer.node_id, type="GateRejected", message=message)
 
 
 def default_message(node: PlanNode) -> str:
-    """What a gate asks when its blueprint says nothing."""
+    """Return the message of a gate whose blueprint gives none."""
     return f"Approve {node.component}?"
 
 
@@ -160,14 +160,14 @@ def _frozen(gate: GateRecord, node: PlanNode, context: Mapping[str, bytes]) -> G
 
 
 def _inputs(gate: GateRecord, node: PlanNode, context: Mapping[str, bytes]) -> dict[str, list[Any]]:
-    """What the occurrence rests on: what its message is made of, as the message sees it, and the values shown."""
+    """Return the occurrence's inputs: the values in its message, as the message sees them, and the values shown."""
     made_of = _seen_by_message(str(node.config.get("message") or ""), context)
     shown = {key: [codec.restore(context[key])] if key in context else [] for key in gate.policy.show or ()}
     return {**made_of, **shown}
 
 
 def _seen_by_message(template: str, context: Mapping[str, bytes]) -> dict[str, list[Any]]:
-    """The values that a message's template names, credentials masked; an empty list where the context has none."""
+    """Return the values that a message's template names, credentials masked; an empty list for a missing value."""
     if "{" not in template:
         return {}
     return {
@@ -180,7 +180,8 @@ def _message(template: str, node: PlanNode, context: Mapping[str, bytes]) -> str
     if "{" not in template:
         return template
     found = _seen_by_message(template, context)
-    values = {key: secrets.mask(codec.data(one[0])) for key, one in found.items() if one}  # the fields of objects, too
+    # The whole values are masked, so that the fields of objects are masked, too.
+    values = {key: secrets.mask(codec.data(one[0])) for key, one in found.items() if one}
     return templates.render(template, values, what=f"the message of the gate {node.id}")
 
 

@@ -1,7 +1,7 @@
-"""What each answer at a gate leads to: read off the plan, so that a person knows before pressing.
+"""Determine from the plan what each answer at a gate leads to, so that a person knows before deciding.
 
-Conditions will look at a context that does not exist yet, of which only the answer itself is known beforehand. What
-hangs on anything else, or on the port that a step will choose, is therefore named as possible and not as certain.
+Conditions will see a context that does not exist yet; only the answer itself is known. What depends on anything else,
+or on the port that a step will choose, is therefore called possible, not certain.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _NO, _MAYBE, _YES = 0, 1, 2
 
 
 class Outlook(Struct, frozen=True, kw_only=True):
-    """What one answer leads to: ids of nodes that will run, that may run, that are skipped because of it.
+    """What one answer leads to: the nodes that will run, that may run, and that are skipped because of it.
 
-    `ends` is `completed`, `failed`, `waits at <gate>` or `goes back to <node>`; `sentence` says it all for a person.
+    `ends` is `completed`, `failed`, `waits at <gate>` or `goes back to <node>`; `sentence` describes it all.
     """
 
     runs: list[str]
@@ -39,14 +39,14 @@ class Outlook(Struct, frozen=True, kw_only=True):
 
 
 class Preview(Struct, frozen=True, kw_only=True):
-    """Both outlooks of one gate occurrence."""
+    """The outlooks of both answers at one gate occurrence."""
 
     approve: Outlook
     reject: Outlook
 
 
 def preview(run_id: str, run_store: RunStore, gate: str | None = None, visit: int | None = None) -> Preview:
-    """What approving and rejecting an open occurrence lead to. Raises RunNotFound or NoOpenGate."""
+    """Return what approving and rejecting an open occurrence lead to. Raises RunNotFound or NoOpenGate."""
     definition, gates = run_store.load_definition(run_id), run_store.load_gates(run_id, narrow=True)
     if not definition:
         raise RunNotFound(f"There is no run {run_id}.", run_id=run_id)
@@ -66,10 +66,10 @@ def preview(run_id: str, run_store: RunStore, gate: str | None = None, visit: in
 
 
 def outlooks(plan: Plan, gate: GateRecord, progress: Progress, unset: Sequence[str] = ()) -> Preview:
-    """Both outlooks of a gate in a plan, given where the run is in it, and which outputs that it needs are not set."""
+    """Return both outlooks of a gate, given the run's progress and the required outputs that are still `unset`."""
     node = plan.by_id.get(gate.node_id)
     if gate.kind == "input" or node is None:
-        sentence = f"{gate.node_id} goes on with what it is given"
+        sentence = f"{gate.node_id} continues with the data that it receives"
         same = Outlook(runs=[gate.node_id], maybe=[], skips=[], ends="completed", sentence=sentence)
         return Preview(approve=same, reject=same)
     approve = _outlook(plan, node, APPROVED, progress, unset)
@@ -84,12 +84,12 @@ def outlooks(plan: Plan, gate: GateRecord, progress: Progress, unset: Sequence[s
 
 
 def _spread(plan: Plan, gate: PlanNode, port: str, progress: Progress, *, answered: bool = True) -> dict[str, int]:
-    """How certain it is that each node behind the gate runs, in the order of the plan.
+    """Return how certain it is that each node behind the gate runs, in the order of the plan.
 
-    Once every gate on the way has its answer, or, where they are not `answered`, before any of them has.
+    This holds when every gate on the way has its answer; with `answered=False`, before any of them has.
     """
     comes = {gate.index: _YES}
-    runs = {gate.index: _YES}  # less certain than coming there, where a step's own condition may pass it over
+    runs = {gate.index: _YES}  # less certain than being reached: a step's own condition may skip it
     waits: dict[int, int] = {}  # for a further gate, itself included
     forward = [index for index in _forward(plan, gate.index) if progress.is_open(plan.nodes[index])]
     foreseen = _Foreseen(plan, gate, port, forward, progress)
@@ -113,14 +113,14 @@ def _spread(plan: Plan, gate: PlanNode, port: str, progress: Progress, *, answer
 
 
 def _hangs(plan: Plan, edge: PlanEdge, progress: Progress) -> bool:
-    """Whether it is open if an edge will be taken, of a branch beside the gate or out of a loop that still turns."""
+    """Return whether it is undecided if an edge is taken: it comes from a parallel branch, or out of an active loop."""
     source, target = plan.nodes[edge.source], plan.nodes[edge.target]
     return not progress.has_ended(source) or (source.loop is not None and source.loop != target.loop)
 
 
 def _chance(edge: PlanEdge, port: str | None, comes: dict[int, int], runs: dict[int, int], foreseen: _Foreseen) -> int:
     if edge.carry is Carry.MISSED:
-        return _NO  # of a first match only one step runs
+        return _NO  # with first match, only one step runs
     if port is not None and edge.port not in (None, port):
         return _NO
     source = (comes if edge.carry is Carry.PASSED else runs).get(edge.source, _NO)
@@ -129,19 +129,19 @@ def _chance(edge: PlanEdge, port: str | None, comes: dict[int, int], runs: dict[
 
 
 class _Foreseen:
-    """What a condition behind the gate sees, as far as that is known: the answer, until another gate has its own."""
+    """What a condition behind the gate sees, as far as it is known: the answer, until the next gate replaces it."""
 
     def __init__(self, plan: Plan, gate: PlanNode, port: str, forward: Sequence[int], progress: Progress) -> None:
         gates = [plan.nodes[index].id for index in forward if plan.nodes[index].is_gate]
         self._later = {*gates, *_behind_gates(plan, gates)}
         beside = (one for one in plan.nodes if one.is_gate and one is not gate and one.index not in forward)
-        if not all(progress.has_ended(one) for one in beside):  # it may be answered before the steps behind this one
+        if not all(progress.has_ended(one) for one in beside):  # one may be answered before
             self._later |= {plan.nodes[index].id for index in forward}
         self._plan = plan
         self._answer = _Answer(approved=port == APPROVED)
 
     def chance(self, condition: Condition | None, index: int) -> int:
-        """How certain it is that the condition holds when the node at `index` is done, or is to run."""
+        """Return how certain it is that the condition holds when the node at `index` has ended, or is about to run."""
         if condition is None:
             return _YES
         if self._plan.nodes[index].id in self._later:
@@ -152,26 +152,26 @@ class _Foreseen:
             return _MAYBE
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The answer; whatever else is asked for is not known yet."""
+        """Return the answer; everything else is not known yet."""
         if key != "approval":
             raise LookupError(key)
         return self._answer
 
     def has(self, key: str) -> bool:
-        """Whether there is an answer; of other keys nobody knows."""
+        """Return whether there is an answer; nothing is known about other keys."""
         return self.get(key) is not None
 
 
 class _Answer(dict[str, Any]):
-    """The context's `approval`, of which only `approved` is known beforehand."""
+    """The context's `approval`; only its field `approved` is known before the decision."""
 
     def get(self, key: str, default: Any = None) -> Any:
-        """As `[key]`: a field that is missing here will be there."""
+        """Like `[key]`: a field that is missing here will exist then."""
         return self[key]
 
 
 def _forward(plan: Plan, *starts: int) -> list[int]:
-    """Node indexes to which these lead without closing a cycle, each after all that lead to it."""
+    """Return the node indexes that these lead to without closing a cycle, each after all that lead to it."""
     targets = [target for start in starts for target in plan.onward(start)]
     return graph.ordered(graph.reached(targets, plan.onward), plan.onward)
 
@@ -190,7 +190,7 @@ def _outlook(plan: Plan, gate: PlanNode, port: str, progress: Progress, unset: S
         _let_rest(plan, gate, spread, bool(back), progress, at_bound=at_bound)
     runs = [id for id, chance in now.items() if chance is _YES]
     maybe = [id for id, chance in now.items() if chance is _MAYBE]
-    skips = [id for id, chance in ever.items() if chance is _NO]  # what waits for another gate is for its answer to say
+    skips = [id for id, chance in ever.items() if chance is _NO]  # without those that depend on another gate's answer
     maybe += [id for id, chance in back.items() if chance is _MAYBE and id not in (*runs, *maybe)]
     certain = [id for id, chance in back.items() if chance is _YES]
     gates = {node.id for node in plan.nodes if node.is_gate}
@@ -200,18 +200,18 @@ def _outlook(plan: Plan, gate: PlanNode, port: str, progress: Progress, unset: S
         ends = "failed"
     sentence = _sentence(runs, maybe, skips, gates, ends, unset)
     if at_bound:
-        sentence = f"the loop at {_every(turns)} is left, as it has reached its bound; {sentence}"
+        sentence = f"the loop at {_every(turns)} ends, because it has reached its bound; {sentence}"
     return Outlook(runs=runs, maybe=maybe, skips=skips, ends=ends, sentence=sentence)
 
 
 def _fails_at_bound(plan: Plan, gate: PlanNode, port: str, progress: Progress, turns: list[str]) -> Outlook:
-    """The loop may not turn again: what is left of this round runs, then the run fails."""
+    """Return the outlook at the bound of a loop: the rest of this round runs, then the run fails."""
     inside: frozenset[int] = frozenset() if gate.loop is None else plan.loops[gate.loop]
     spread = {id: chance for id, chance in _spread(plan, gate, port, progress).items() if id != gate.id}
     stays = {id: chance for id, chance in spread.items() if plan.by_id[id].index in inside}
     runs = [id for id, chance in stays.items() if chance is _YES]
     maybe = [id for id, chance in stays.items() if chance is _MAYBE]
-    why = f"the run fails, as the loop at {_every(turns)} has reached its bound"
+    why = f"the run fails, because the loop at {_every(turns)} has reached its bound"
     parts = [f"{words} {_every(ids)}" for words, ids in (("runs", runs), ("may run", maybe)) if ids]
     skips = [id for id in spread if id not in (*runs, *maybe)]
     return Outlook(runs=runs, maybe=maybe, skips=skips, ends="failed", sentence=", then ".join([*parts, why]))
@@ -220,7 +220,7 @@ def _fails_at_bound(plan: Plan, gate: PlanNode, port: str, progress: Progress, t
 def _let_rest(
     plan: Plan, gate: PlanNode, spread: dict[str, int], goes_back: bool, progress: Progress, *, at_bound: bool
 ) -> None:
-    """What stands behind the gate's loop runs when the loop has come to rest, whichever of its nodes leads there."""
+    """Adjust the nodes behind the gate's loop: they run when the loop has ended, whichever of its nodes leads there."""
     inside: frozenset[int] = frozenset() if gate.loop is None else plan.loops[gate.loop]
     exits = [edge.target for index in inside for edge in plan.outgoing[index] if edge.target not in inside]
     others = any(edge.back for index in inside - {gate.index} for edge in plan.outgoing[index])
@@ -233,7 +233,7 @@ def _let_rest(
 
 
 def _back(plan: Plan, gate: PlanNode, port: str, progress: Progress) -> dict[str, int]:
-    """How certain it is that the run goes back to each node to which an edge leads that closes a cycle."""
+    """Return how certain it is that the run goes back to each node that an edge from the gate leads back to."""
     foreseen = _Foreseen(plan, gate, port, (), progress)
     ways = [edge for edge in plan.outgoing[gate.index] if edge.back and edge.port in (None, port)]
     chances = {plan.nodes[edge.target].id: foreseen.chance(edge.condition, gate.index) for edge in ways}
@@ -241,7 +241,7 @@ def _back(plan: Plan, gate: PlanNode, port: str, progress: Progress) -> dict[str
 
 
 def _behind_gates(plan: Plan, gates: Sequence[str]) -> set[str]:
-    """What a further gate stands before: that is for its own answer to say."""
+    """Return the nodes behind the next gate: its own answer determines what follows."""
     return {plan.nodes[index].id for index in _forward(plan, *(plan.by_id[id].index for id in gates))}
 
 

@@ -14,10 +14,10 @@ from neurocore.runs.find import load_summary
 def adopt_runs(
     run_ids: Sequence[str] | None, *, run_store: RunStore, by: str | None = None, actor: Actor | None = None
 ) -> int:
-    """Let runs that stand still go on here, those that are named or all; returns how many did stand still.
+    """Let held runs continue here: the named ones, or all. Returns how many were held.
 
-    They stand still because they came with a copy of a history, or by an import. Whoever adopts them answers for it:
-    they must not go on elsewhere as well. Raises RunNotFound.
+    Runs are held when they came with a copy of a history, or by an import. Whoever adopts them makes sure that they do
+    not continue elsewhere as well. Raises RunNotFound.
     """
     who = acting(by, actor)
     require(who, Action.ADOPT)

@@ -1,4 +1,4 @@
-"""Cancel a run: at once where nobody drives it, else through the process that does."""
+"""Cancel a run: at once if no process drives it, else through its driver."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def cancel_run(
     config: NeuroCoreConfig | None = None,
     note: str | None = None,
 ) -> RunRecord:
-    """Stop a run: at once where nobody drives it, else with or after its step (until then, `cancel_requested` is set).
+    """Cancel a run: at once if no process drives it, else with or after its step (`cancel_requested` until then).
 
-    An async skill, as `command` is, is stopped at once; other Python code ends its step first.
-    `config` says where the owners' locks are; without it, that of the project around the current folder. Raises
-    RefusedError when the run has ended, RunHeld when it stands still.
+    An async skill, such as `command`, is stopped at once; other Python code finishes its step first. `config` says
+    where the owners' locks are; without it, the project around the current folder does. Raises RefusedError when the
+    run has ended, RunHeld when it is held.
     """
     from neurocore.config import load_config
 
@@ -50,7 +50,7 @@ def cancel_run(
         return load_run(run_id, run_store)
     if not run_store.request_cancel(run_id, event=event):
         raise _ended_already(load_summary(run_id, run_store))
-    if is_driven:  # if its driver has died since then, nobody sees the request
+    if is_driven:  # if its driver has died since then, no process reads the request
         seen = load_summary(run_id, run_store)
         if driver_of(seen, configuration, run_store).life is Life.DEAD:
             _end(seen, [], event, run_store)
@@ -58,10 +58,10 @@ def cancel_run(
 
 
 def _end(seen: RunRecord, events: list[Event], asked: Event, store: RunStore) -> bool:
-    """End a run that nobody drives; False when somebody began to drive it in this very moment."""
+    """End a run that no process drives; return False if a process claimed it at the same moment."""
     if seen.status.ended:
         return False
-    with contextlib.suppress(RunBusyError), driving(seen.run_id):  # for whoever looks, it is not lost meanwhile
+    with contextlib.suppress(RunBusyError), driving(seen.run_id):  # others must not treat the run as lost meanwhile
         return end_idle(
             seen, RunStatus.CANCELLED, store, at=store.clock.now(), reason="the run was cancelled", events=events,
             error=cancelled(asked.who or "?", [asked]),

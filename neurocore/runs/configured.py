@@ -9,8 +9,8 @@ from neurocore.persistence.base import RunStore
 
 
 def store_of(run_store: RunStore | None, config: NeuroCoreConfig) -> RunStore:
-    """The store that was given, else the configured one. Raises UsageError where persistence is disabled."""
+    """Return the given store, else the configured one. Raises UsageError if persistence is disabled."""
     store = run_store if run_store is not None else build_run_store(config)
     if store is None:
-        raise UsageError("Persistence is disabled (persistence.enabled: false), so there are no runs to go on with.")
+        raise UsageError("Persistence is disabled (persistence.enabled: false), so there are no runs to continue.")
     return store

@@ -1,4 +1,4 @@
-"""The one way any gate is decided, by web, command line, API or library: record the answer, then hand the run on."""
+"""The only way to decide a gate, for web, command line, API and library: record the answer, then submit the run."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Submits(Protocol):
     """The part of a dispatcher that deciding needs."""
 
     def submit(self, run_id: str) -> None:
-        """Drive the run on, now or soon, here or elsewhere."""
+        """Drive the run, now or later, here or elsewhere."""
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """What became of an answer. `effect`: `took_effect`, or `repeated` when the same person had said the same before.
+    """The result of an answer. `effect`: `took_effect`, or `repeated` if the same person gave the same answer before.
 
-    `driven_by` names a process that drove the run when the answer was recorded and will consume it; `dispatched` says
-    that the run was handed to a dispatcher.
+    `driven_by` names the process that drove the run when the answer was recorded, and that will consume it;
+    `dispatched` says that the run was submitted to a dispatcher.
     """
 
     answer: Answer
@@ -53,10 +53,10 @@ def decide_gate(
     dispatch: Submits | None = None,
     data: dict[str, Any] | None = None,
 ) -> Decision:
-    """Record one person's answer at an open gate, durably, and only then hand the run to `dispatch`.
+    """Record one person's answer at an open gate, durably, and only then submit the run to `dispatch`.
 
-    `gate` and `visit` name the occurrence (they may be left out while only one is open); `digest` is the one the
-    answer was given on. Without `dispatch` the run is left owed: any resume, or the sweep, drives it on.
+    `gate` and `visit` name the occurrence (they may be left out while only one is open); `digest` is the one that the
+    answer was given on. Without `dispatch` the run stays owed: any resume, or the sweep, continues it.
 
     Raises InputError (name or note), RunHeld, AlreadyDecided, GateChanged, GateAmbiguous, NoOpenGate, RunNotFound.
     """
@@ -100,7 +100,7 @@ def _answer(
     data: dict[str, Any],
     store: RunStore,
 ) -> Decision | None:
-    """Try to make the answer take effect; None when the occurrence was decided or voided in the same moment."""
+    """Try to make the answer take effect; return None if the occurrence was decided or voided at the same moment."""
     note = check_form(gate, approved=approved, actor=actor, note=note)
     refuse_if_changed(run, gate, digest, store)
     given = {"approved": approved, "by": actor.label, "note": note, **data} if gate.kind == "input" else data
@@ -114,7 +114,7 @@ def _answer(
 def answer_input(
     run: RunRecord, gate: GateRecord, data: dict[str, Any], store: RunStore, *, actor: Actor
 ) -> Decision:  # fmt: skip
-    """Record what a waiting step was given. Raises NoOpenGate when somebody else gave it something first."""
+    """Record the data for a waiting step. Raises NoOpenGate when somebody else gave it data first."""
     actor = acting(None, actor)
     refuse_unless_signed_in(actor, store)
     require(actor, Action.ANSWER, Resource(blueprint=run.blueprint_name, run_id=run.run_id, gate=gate.node_id))
@@ -125,7 +125,7 @@ def answer_input(
     )  # fmt: skip
     decision = _record(run, gate, answer, actor, store)
     if decision is None:
-        raise NoOpenGate(f"Run {run.run_id} was given its data at {gate.node_id} by somebody else just now.")
+        raise NoOpenGate(f"Run {run.run_id} has just received its data at {gate.node_id} from somebody else.")
     return decision
 
 
@@ -148,7 +148,7 @@ def _record(run: RunRecord, gate: GateRecord, answer: Answer, actor: Actor, stor
 
 
 def _hand_on(decision: Decision, run: RunRecord, store: RunStore, dispatch: Submits | None) -> Decision:
-    """Hand the run on if it is owed: it is when it waited as the answer took effect."""
+    """Submit the run if it is owed, which it is if it waited when the answer took effect."""
     if dispatch is None:
         return decision
     if run.status is not RunStatus.SUSPENDED or decision.effect != "took_effect":

@@ -1,4 +1,4 @@
-"""Delete ended runs; a tombstone of each stays."""
+"""Delete ended runs; each leaves a tombstone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neurocore.runs.find import load_summary
 
 
 def delete_run(run_id: str, *, run_store: RunStore, by: str | None = None, actor: Actor | None = None) -> Tombstone:
-    """Delete an ended run; what stays is who deleted it, when, and the end of its answers' chain (promise 8).
+    """Delete an ended run. Its tombstone keeps who deleted it, when, and the end of its answers' chain (promise 8).
 
     Raises RefusedError for a run that has not ended.
     """

@@ -1,4 +1,4 @@
-"""From what a person gives to the run that is meant."""
+"""Find the run that a person names."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from neurocore.persistence.records import RunFilter, RunRecord
 
 
 def resolve_run_id(prefix: str, run_store: RunStore) -> str:
-    """The whole id that `prefix` begins, looked up over the whole history; `=ID` means that id alone.
+    """Return the whole id that begins with `prefix`, looked up in the whole history; `=ID` means exactly that id.
 
-    A text that begins several ids is ambiguous even where it is one of them: who types the beginning of one run's id
-    must not reach another run. Raises RunNotFound (with the tombstone where the whole id of a deleted run was given) or
+    A text that begins several ids is ambiguous even if it is one of them: a person who types the beginning of one run's
+    id must not reach another run. Raises RunNotFound (with the tombstone, for the whole id of a deleted run) or
     RunAmbiguous.
     """
     if prefix.startswith("="):
@@ -33,27 +33,25 @@ def resolve_run_id(prefix: str, run_store: RunStore) -> str:
             run_id=prefix,
             tombstone=tombstone,
         )
-    raise RunNotFound(
-        f"No run's id begins with {prefix[:80]!r}; `neurocore runs list` shows what is there.", run_id=prefix
-    )
+    raise RunNotFound(f"No run's id begins with {prefix[:80]!r}; `neurocore runs list` lists the runs.", run_id=prefix)
 
 
 def run_before(run: RunRecord, run_store: RunStore) -> RunRecord | None:
-    """The (narrow) run of the same blueprint that started last before this one; None where there is none."""
+    """Return the (narrow) run of the same blueprint that started last before this one; None if there is none."""
     wanted = RunFilter(blueprint=run.blueprint_name, until=run.created_at)
     return next(iter(run_store.page_runs(wanted, limit=1).runs), None)
 
 
 def load_summary(run_id: str, run_store: RunStore) -> RunRecord:
-    """The run without its data, which no verb but a replay needs. Raises RunNotFound."""
+    """Return the run without its data, which only a replay needs. Raises RunNotFound."""
     run = run_store.load_summary(run_id)
     return run if run is not None else load_run(run_id, run_store)
 
 
 def load_run(run_id: str, run_store: RunStore) -> RunRecord:
-    """The whole run. Raises RunNotFound."""
+    """Return the whole run. Raises RunNotFound."""
     run = run_store.load_run(run_id)
     if run is None:
-        resolve_run_id(run_id, run_store)  # says so when it was deleted
+        resolve_run_id(run_id, run_store)  # raises another error if it was deleted
         raise RunNotFound(f"There is no run with the whole id {run_id[:80]!r}.", run_id=run_id)
     return run

@@ -1,4 +1,4 @@
-"""Replay a run: a new run from another's inputs and definition. No answer is taken along (promise 7)."""
+"""Replay a run: start a new run with another run's inputs and definition. Answers are not copied (promise 7)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def replay_run(
     actor: Actor | None = None,
     on_event: OnEvent | None = None,
 ) -> FlowContext:
-    """Make a new run from another's inputs and definition (`latest`: of its file as it is now), and drive it."""
+    """Start a new run with another run's inputs and definition (`latest`: with its current file), and drive it."""
     store = store_of(run_store, neurocore_config)
     new = _replay_of(run_id, store, acting(started_by, actor), latest=latest, tags=tags)
     return run_here(new, registry, neurocore_config, run_store=store, on_event=on_event)
@@ -50,7 +50,7 @@ def create_replay(
     started_by: str | None = None,
     actor: Actor | None = None,
 ) -> RunRecord:
-    """Like `replay_run`, recorded and owed but not driven. Without `tags` the new run has those of the old one."""
+    """Like `replay_run`, but only record the run as owed. Without `tags` the new run has the tags of the old one."""
     new = _replay_of(run_id, run_store, acting(started_by, actor), latest=latest, tags=tags, new_id=new_id)
     return create_run(new, registry, config, run_store=run_store)
 

@@ -1,4 +1,4 @@
-"""Resume a run: drive a suspended, failed or lost run on."""
+"""Resume a run: continue a suspended, failed or lost run."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def resume_blueprint(
     actor: Actor | None = None,
     on_event: OnEvent | None = None,
 ) -> FlowContext:
-    """Drive a suspended, failed or lost run on, and return its context.
+    """Continue a suspended, failed or lost run, and return its context.
 
-    At a gate, `resume_data={"approved": …}` is an answer and goes through `decide_gate`; at an input it is what the
-    waiting step gets; on a failed run the steps that are tried again see it. `gate` says which is meant where several
-    wait. `latest` takes the blueprint's file as it is now, and voids answers not acted on. Raises NotResumable,
-    RunBusyError, DecisionRefused, RunNotFound, ExecutionError.
+    At a gate, `resume_data={"approved": …}` is an answer and goes through `decide_gate`; at an input it is passed to
+    the waiting step; on a failed run the retried steps see it. `gate` names one if several wait. `latest` uses the
+    blueprint's current file, and voids answers that were not acted on. Raises NotResumable, RunBusyError,
+    DecisionRefused, RunNotFound, ExecutionError.
     """
     store = store_of(run_store, neurocore_config)
     request_resume(
@@ -66,10 +66,10 @@ def request_resume(
     take_over: bool = False,
     gate: str | None = None,
 ) -> None:
-    """Record who wants a run to continue, and with what, without driving it. Hand its id to a dispatcher then.
+    """Record who wants a run to continue, and with what data, without driving it. Then submit its id to a dispatcher.
 
-    What was asked for outlives this process: a sweep finds a run that nobody has driven since. Raises as
-    `resume_blueprint` does.
+    The request outlives this process: a sweep finds a run that no process has driven since. Raises the same errors as
+    `resume_blueprint`.
     """
     who = acting(None, actor)
     run = load_summary(run_id, run_store)
@@ -90,13 +90,13 @@ def request_resume(
 
 
 def refuse_to_resume(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> None:
-    """Raise NotResumable or RunBusyError where a resume without data would change nothing."""
+    """Raise NotResumable or RunBusyError if a resume without data would change nothing."""
     refuse_unless_resumable(run)
     refuse_if_driven(run, config, store)
     waiting = blocking_gates(run, store.load_gates(run.run_id, narrow=True))
     if waiting:
         names = ", ".join(gate.node_id for gate in waiting)
-        raise NotResumable(f"Run {run.run_id} waits for a decision at {names}; decide there, and it goes on by itself.")
+        raise NotResumable(f"Run {run.run_id} waits for a decision at {names}; decide it, and the run continues.")
 
 
 def _answer(
@@ -114,7 +114,7 @@ def _answer(
         return
     if resume_data is None:
         if not blocking_gates(run, waiting):
-            return  # decided, or lost while other branches ran: the gates wait on, and the run goes on
+            return  # decided, or lost while other branches ran: the gates keep waiting, and the run continues
         kind = waiting[0].kind
         names = ", ".join(one.node_id for one in waiting if one.kind == kind)
         which = " --gate <node>" if len(waiting) > 1 else ""
@@ -140,7 +140,7 @@ def _answer(
 def _answer_late(
     run: RunRecord, gates: list[GateRecord], resume_data: Mapping[str, Any] | None, store: RunStore, actor: Actor
 ) -> None:
-    """Refuse what comes after somebody else's answer (promise 4): the run is owed, and goes on with that one."""
+    """Refuse data that comes after somebody else's answer (promise 4): the run continues with that answer."""
     if resume_data is None:
         return
     decided = [gate for gate in gates if gate.status is GateStatus.DECIDED]
@@ -149,7 +149,7 @@ def _answer_late(
     given = next((gate for gate in decided if gate.kind == "input"), None)
     if given is not None and given.decision is not None:
         raise NoOpenGate(
-            f"Run {run.run_id} was given its data at {given.node_id} by {given.decision.by} at {given.decision.at}; "
+            f"Run {run.run_id} received its data at {given.node_id} from {given.decision.by} at {given.decision.at}; "
             "resume it without data."
         )
     _decide(run, resume_data, store, actor, None)

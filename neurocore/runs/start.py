@@ -32,7 +32,7 @@ __all__ = [
     "run_here",
 ]
 
-#: The owner of a run that is kept nowhere: no other process can ask whether it lives.
+#: : The owner of a run that is not stored: no other process can ask whether its owner is alive.
 KEPT_NOWHERE = "kept-nowhere"
 
 
@@ -44,7 +44,7 @@ def execute_blueprint(
     initial_data: Mapping[str, Any] | None = None,
     on_event: OnEvent | None = None,
 ) -> FlowContext:
-    """Run a blueprint and keep nothing of it; returns the context, raises ExecutionError when it fails."""
+    """Run a blueprint and store nothing; return the context. Raises ExecutionError when it fails."""
     new = NewRun(blueprint=blueprint, actor=acting(None, None), initial_data=initial_data)
     run = new_record(new, registry, neurocore_config)
     return drive_new(
@@ -79,9 +79,9 @@ def execute_blueprint_tracked(
     actor: Actor | None = None,
     on_event: OnEvent | None = None,
 ) -> FlowContext:
-    """Run a blueprint as a durable run; returns the context, with `metadata.suspended` when it waits.
+    """Run a blueprint as a durable run; return the context, with `metadata.suspended` if it waits.
 
-    Without `run_store` the configured one is used; where persistence is disabled nothing is kept. Raises BlueprintError
+    Without `run_store` the configured one is used; if persistence is disabled, nothing is stored. Raises BlueprintError
     or InputError before anything is written, RunExists when `run_id` is taken, ExecutionError (GateRejected) after the
     failure was committed.
     """
@@ -105,10 +105,10 @@ def run_here(
     run_store: RunStore,
     on_event: OnEvent | None = None,
 ) -> FlowContext:
-    """Record a run and drive it on this thread. Raises what `execute_blueprint_tracked` raises."""
+    """Record a run and drive it on this thread. Raises the same errors as `execute_blueprint_tracked`."""
     _require(new)
     run = new_record(new, registry, config, clock=run_store.clock, ids=run_store.ids)
-    if new.run_id is not None:  # before anything is told of a run that will not be
+    if new.run_id is not None:  # before any event is sent for a run that will not exist
         if run_store.load_summary(new.run_id) is not None:
             raise is_there(new.run_id)
         if run_store.load_tombstone(new.run_id) is not None:
@@ -117,10 +117,10 @@ def run_here(
 
 
 def create_run(new: NewRun, registry: SkillRegistry, config: NeuroCoreConfig, *, run_store: RunStore) -> RunRecord:
-    """Record a run and owe it, without driving it: for faces that must not wait. Hand its id to a dispatcher.
+    """Record a run as owed, without driving it: for faces that must not wait. Submit its id to a dispatcher.
 
-    Whoever asks need not know this process's environment: secret inputs take the blueprint's defaults and what
-    `secrets.inputs` of the configuration lists. Raises as `execute_blueprint_tracked` does.
+    The caller need not know this process's environment: secret inputs use the blueprint's defaults and the variables in
+    the configuration's `secrets.inputs`. Raises the same errors as `execute_blueprint_tracked`.
     """
     _require(new)
     run = new_record(
@@ -138,7 +138,7 @@ def load_and_run(
     initial_data: Mapping[str, Any] | None = None,
     track: bool = True,
 ) -> FlowContext:
-    """Load the project's configuration, its skills and a blueprint's file, and run it; kept when `track`."""
+    """Load the project's configuration, its skills and a blueprint's file, and run it; store the run if `track`."""
     from neurocore.blueprint.load import load_blueprint
     from neurocore.config import load_config
     from neurocore.skills.loader import discover_skills
@@ -154,7 +154,7 @@ def load_and_run(
 
 
 def _require(new: NewRun) -> None:
-    """Raise Forbidden unless the actor may start this run, InputError where the actor has no name."""
+    """Raise Forbidden unless the actor may start this run, and InputError if the actor has no name."""
     acting(None, new.actor)
     resource = Resource(blueprint=new.blueprint.name, run_id=new.replay_of)
     require(new.actor, Action.REPLAY if new.replay_of is not None else Action.START, resource)

@@ -1,1 +1,1 @@
-"""The verbs (`executor`), the one durable loop, claims, dispatchers and the sweep."""
+"""The verbs (`executor`), the durable loop, and what a run needs while it is driven."""

@@ -1,4 +1,4 @@
-"""Advance a run by one commit: take in what has ended, choose what starts next, and write both at once."""
+"""Advance a run by one commit: record what ended, choose what starts next, and write both at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from neurocore.runtime.transition import TransitionBuilder
 
 
 def record(transition: TransitionBuilder, attempt: Attempt) -> None:
-    """Take in the end of an attempt: its row, its changes, and what follows."""
+    """Record the end of an attempt: its row, its changes, and what follows."""
     state = transition.state
     state.running.pop((attempt.node.id, attempt.visit), None)
     if attempt.status == "completed":
@@ -28,7 +28,7 @@ def record(transition: TransitionBuilder, attempt: Attempt) -> None:
         steps.suspended(transition, attempt)
     elif attempt.status == "cancelled":
         transition.step(attempt, StepStatus.CANCELLED)
-    if attempt.status == "failed":  # completing may have failed it
+    if attempt.status == "failed":  # completing it may have failed it
         steps.failed(transition, attempt)
     if state.waiting and (attempt.changed or attempt.deleted):
         gates.reopen_changed(transition)
@@ -36,7 +36,7 @@ def record(transition: TransitionBuilder, attempt: Attempt) -> None:
 
 
 def choose_starts(transition: TransitionBuilder) -> None:
-    """Choose what is ready and has room; open the gates that are ready."""
+    """Choose the ready nodes that there is room for; open the ready gates."""
     state = transition.state
     for node, round_number in state.due(transition.resources.clock.monotonic()) if state.delayed else ():
         state.queue(node, round_number)
@@ -59,7 +59,7 @@ def choose_starts(transition: TransitionBuilder) -> None:
 
 def _start(transition: TransitionBuilder, attempt: Attempt) -> None:
     if attempt.still_works():
-        sentence = "An earlier try of it was left behind and still works; resume when it has ended."
+        sentence = "An earlier attempt of it was abandoned and still runs; resume when it has ended."
         attempt.fail(ExecutionError(sentence), transition.resources.instances)
         steps.failed(transition, attempt)
     else:
@@ -67,7 +67,7 @@ def _start(transition: TransitionBuilder, attempt: Attempt) -> None:
 
 
 def commit(transition: TransitionBuilder) -> None:
-    """Write the transition, after choosing what starts next and where the run is then. Raises ClaimLost."""
+    """Write the transition: choose what starts next and determine the run's status first. Raises ClaimLost."""
     state, store = transition.state, transition.resources.store
     run = state.run
     while True:
@@ -89,7 +89,7 @@ def commit(transition: TransitionBuilder) -> None:
             transition.resources.listener.run("warning", run, error=event.data["message"])
     apply_signals(state, signals)
     if state.cancelled_by and (transition.starts or status is RunStatus.SUSPENDED):
-        # The request came while the step before ran: what was about to start, or to wait, does not.
+        # The request came while the previous step ran: do not start, and do not wait for, what was about to follow.
         transition.starts = []
         transition.discard()
         commit(transition)
@@ -115,7 +115,7 @@ def _write(transition: TransitionBuilder, status: RunStatus, *, unless_decided: 
 
 
 def apply_signals(state: RunState, signals: Signals) -> None:
-    """Remember what the store said about cancellation and decisions."""
+    """Remember what the store reported about cancellation and decisions."""
     state.cancelled_by = signals.cancel_requested
     state.is_decided = signals.owed == Owed.DECISION and bool(state.waiting)
 
@@ -165,7 +165,7 @@ def _fill_run(transition: TransitionBuilder, status: RunStatus) -> None:
     if transition.completed_one:
         run.deaths = 0
     run.failure = run.error = run.finished_at = None
-    run.owner = state.owner  # a commit that an answer held back would have let go of the run
+    run.owner = state.owner  # a commit that an answer held back would have released the run
     if status is RunStatus.RUNNING and not transition.is_handed_back:
         return
     if not status.ended:

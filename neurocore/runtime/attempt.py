@@ -1,4 +1,4 @@
-"""One attempt of one step: call the skill over a private view of the context and see what came of it."""
+"""One attempt of one step: call the skill over a private view of the context and record the result."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ MAX_LOG_LINES = 200
 MAX_LOG_CHARACTERS = 64 * 1024
 MAX_ERROR_CHARACTERS = 4_000
 MAX_TRACEBACK_CHARACTERS = 32_000
-#: Why a step ended that was stopped while it ran.
+#: : Why a step ended that was stopped while it ran.
 STOPPED = "stopped when the run was cancelled"
 
-#: (run id, node id, visit) of steps that were given up on, and whether what was left behind of them still works.
+#: : The abandoned steps, by (run id, node id, visit): each with a function that returns whether it still runs.
 orphaned: dict[tuple[str, str, int], Callable[[], bool]] = {}
-os.register_at_fork(after_in_child=orphaned.clear)  # those work in the parent
+os.register_at_fork(after_in_child=orphaned.clear)  # they run in the parent
 
 
 class Attempt(Struct, eq=False):
-    """One try of one visit of a node, from its start to its end.
+    """One attempt of one visit of a node, from its start to its end.
 
-    After `end`: `status` is completed, failed, suspended or cancelled; `changed` and `deleted` are what a
-    commit records.
+    After it ended, `status` is completed, failed, suspended or cancelled; `changed` and `deleted` are what a commit
+    records.
     """
 
     run_id: str
@@ -74,16 +74,16 @@ class Attempt(Struct, eq=False):
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """What all tries of this visit have in common."""
+        """Return what all attempts of this visit have in common."""
         return self.run_id, self.node.id, self.visit
 
     def still_works(self) -> bool:
-        """Whether an earlier try of this visit was left behind and is not at its end: two would do the work twice."""
+        """Return whether an abandoned attempt of this visit still runs: another one would do the work twice."""
         works = orphaned.get(self.key)
         return works is not None and works()
 
     def view(self, base: Mapping[str, bytes], instances: Instances) -> FlowContext:
-        """The context this attempt sees."""
+        """Return the context that this attempt sees."""
         context = FlowContext.over(base, run_id=self.run_id, secrets=instances.resolve)
         context.node_id = self.node.id
         context.visit = self.visit
@@ -94,7 +94,7 @@ class Attempt(Struct, eq=False):
         return context
 
     def run(self, base: Mapping[str, bytes], instances: Instances, await_: Any) -> Attempt:
-        """Run a sync skill to its end on the calling thread. KeyboardInterrupt passes through."""
+        """Run a sync skill to its end on the calling thread. A KeyboardInterrupt passes through."""
         context = self.view(base, instances)
         token = _lines.set(self.logs)
         try:
@@ -114,14 +114,14 @@ class Attempt(Struct, eq=False):
             self._end(context, result, instances)
         except (KeyboardInterrupt, Interruption):
             raise
-        except BaseException as error:  # the skill's own, so its step's failure
+        except BaseException as error:  # raised by the skill, so its step failed
             self.fail(error, instances)
         finally:
             _lines.reset(token)
         return self
 
     async def run_async(self, base: Mapping[str, bytes], instances: Instances) -> Attempt:
-        """Run an async skill to its end on the event loop; a time-out or a cancellation cancels it."""
+        """Run an async skill to its end on the event loop; a timeout or a cancellation cancels it."""
         context = self.view(base, instances)
         _lines.set(self.logs)  # a task has its own copy of the context variables
         clock = asyncio.timeout(None if self.deadline is None else max(0.0, self.deadline - time.perf_counter()))
@@ -131,13 +131,13 @@ class Attempt(Struct, eq=False):
             async with clock:
                 result = await _worked(instance, context)
             if clock.expired():
-                raise TimeoutError  # it took no notice of being cancelled
+                raise TimeoutError  # the skill ignored its cancellation
             failpoint("step.after_run")
             self._end(context, result, instances)
         except asyncio.CancelledError as error:
             if self.cancelled:
                 self.stop(instances)
-            else:  # of something that the skill waited for, which is its own failure
+            else:  # something that the skill awaited was cancelled: the skill failed
                 self.fail(error, instances)
         except TimeoutError as error:
             if clock.expired():
@@ -178,7 +178,7 @@ class Attempt(Struct, eq=False):
         self._close(instances)
 
     def _refuse_secrets(self, port: str | None, redactor: Redactor) -> None:
-        """Raise ExecutionError where what would be recorded holds the value of a secret, in whatever spelling."""
+        """Raise ExecutionError if what would be recorded contains the value of a secret, in any spelling."""
         names = {key: key.encode("utf-8", "surrogatepass") for key in self.changed}
         chosen = (port or "").encode("utf-8", "surrogatepass")
         if not redactor.found_in(b"\0".join([*names.values(), *self.changed.values(), chosen])):
@@ -187,7 +187,7 @@ class Attempt(Struct, eq=False):
             if redactor.found_in(data) or redactor.found_in(names[key]):
                 raise ExecutionError(
                     f"Step {self.node.id} would record the value of a secret under "
-                    f"{redactor.text(key)!r}; leave it out of what the step sets.",
+                    f"{redactor.text(key)!r}; remove it from the values that the step sets.",
                     run_id=self.run_id,
                     node=self.node.id,
                 )
@@ -205,19 +205,19 @@ class Attempt(Struct, eq=False):
         self.changed, self.deleted, self.port = {}, [], None
         self.exception = error
         self.error_type = type(error).__name__
-        self.error = _shorten(text(_said(error)), MAX_ERROR_CHARACTERS)  # a value that is cut is not found any more
+        self.error = _shorten(text(_message_of(error)), MAX_ERROR_CHARACTERS)  # redact first: a cut value is not found
         trace = _traceback(error)
         self.traceback = _shorten(text(trace + instances.note(trace)), MAX_TRACEBACK_CHARACTERS)
         self._close(instances)
 
     def stop(self, instances: Instances) -> None:
-        """End as cancelled, because the run is; what the step changed is discarded."""
+        """End as cancelled, because the run is cancelled; what the step changed is discarded."""
         self.status, self.reason = "cancelled", STOPPED
         self.changed, self.deleted, self.port = {}, [], None
         self._close(instances)
 
     def time_out(self, instances: Instances) -> None:
-        """End as timed out, whatever the skill still does."""
+        """End as timed out, even if the skill still runs."""
         seconds = self.node.timeout or (self.deadline or 0.0) - self.clock
         self.status, self.timed_out = "failed", True
         self.changed, self.deleted, self.port = {}, [], None
@@ -236,7 +236,7 @@ class Attempt(Struct, eq=False):
 
 
 async def _worked(instance: Instance, context: FlowContext) -> Any:
-    """What an async skill returns, set up before if it is not yet."""
+    """Return what an async skill returns; call its `setup` first if that has not happened yet."""
     if not instance.is_set_up:
         setup = instance.skill.setup(context)
         if inspect.isawaitable(setup):
@@ -249,11 +249,11 @@ async def _worked(instance: Instance, context: FlowContext) -> Any:
 
 
 def _take_over(context: FlowContext, result: Any, node_id: str) -> None:
-    """Take what a skill returned in another context, ours or flowengine's, for which published skills are written."""
+    """Copy the result of a skill that returned another context: one of ours, or flowengine's (published skills do)."""
     data: Any = getattr(result, "data", None)
     if not callable(getattr(data, "to_dict", None)) or not hasattr(result, "metadata"):
         raise ExecutionError(
-            f"The skill of {node_id} returned {type(result).__name__} and not its context; set what it found with "
+            f"The skill of {node_id} returned {type(result).__name__} instead of its context; set its results with "
             "context.set(key, value) and return context.",
             node=node_id,
         )
@@ -266,8 +266,8 @@ def _take_over(context: FlowContext, result: Any, node_id: str) -> None:
         context.suspend("", result.metadata.suspension_reason or "")
 
 
-def _said(error: BaseException) -> str:
-    """What an error says of itself, with its kind where it says only a key or a number."""
+def _message_of(error: BaseException) -> str:
+    """Return an error's message, with its class where the message is only a key or a number."""
     words = said(error)
     is_number = isinstance(error, SystemExit) and not isinstance(error.code, str)
     if words and (is_number or isinstance(error, KeyError)):
@@ -276,13 +276,13 @@ def _said(error: BaseException) -> str:
 
 
 def _traceback(error: BaseException) -> str:
-    """The traceback from the skill on: the frames of this package's own call come before it and say nothing."""
+    """Return the traceback, without the frames of this package that come before the skill's."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next
     try:
         lines = traceback.format_exception(type(error), error, frames, limit=-40)
-    except Exception:  # a hostile __str__ or __repr__ must not lose the failure itself
+    except Exception:  # a failing __str__ or __repr__ must not lose the failure itself
         return ""
     return "".join(lines)
 
@@ -300,7 +300,7 @@ _lines: contextvars.ContextVar[list[LogLine] | None] = contextvars.ContextVar("n
 
 
 def _keep(at: float, level: str, message: Callable[[], str]) -> None:
-    """Add a line to the log of the step that runs here, up to the limits; a line that is cut says so."""
+    """Add a line to the log of the step that runs here, within the limits; a line that is cut ends in an ellipsis."""
     lines = _lines.get()
     if lines is None or (lines and lines[-1].message == _LEFT_OUT):
         return
@@ -310,7 +310,7 @@ def _keep(at: float, level: str, message: Callable[[], str]) -> None:
         lines.append(LogLine(at=time_of_day, level="WARNING", message=_LEFT_OUT))
         return
     text = message()
-    if len(text) > room:  # a value of a secret that is cut is not found any more
+    if len(text) > room:  # redact first: a value that is cut is not found
         text = f"{log.redacted(text)[: room - 1]}…"
     lines.append(LogLine(at=time_of_day, level=level, message=text))
 
@@ -322,7 +322,7 @@ class _StepLog(logging.Handler):
         def message() -> str:
             try:
                 return record.getMessage()
-            except Exception as error:  # a wrong format string is the skill's mistake, not the run's end
+            except Exception as error:  # a wrong format string is the skill's mistake and must not end the run
                 return f"{record.msg:.200} ({said(error)})" if isinstance(record.msg, str) else said(error)
 
         _keep(record.created, record.levelname, message)
@@ -336,7 +336,7 @@ def _collect(level: str, message: str) -> None:
 
 
 def capture_logs() -> None:
-    """Make sure that step logs are collected; calling it again is no error."""
+    """Make sure that step logs are collected. May be called again."""
     root = logging.getLogger()
     if _handler not in root.handlers:
         root.addHandler(_handler)

@@ -1,4 +1,4 @@
-"""The public address of the blueprint: its model, its loader, its checks."""
+"""The public address of blueprints: their model, their loader, their checks."""
 
 from neurocore.blueprint.lint import validate_blueprint
 from neurocore.blueprint.load import load_blueprint, parse_blueprint

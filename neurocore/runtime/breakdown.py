@@ -1,4 +1,4 @@
-"""End a run in the middle of a transition: after Ctrl-C, or after an error that belongs to no step and to no gate."""
+"""End a run in the middle of a transition: after Ctrl-C, or after an error outside of steps and gates."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from neurocore.runtime.workers import Workers
 def end_run(
     state: RunState, resources: Resources, workers: Workers, failure: Failure, told: BaseException
 ) -> bool:  # fmt: skip
-    """Record the run as failed, from what was committed; steps that were running get a row that says `told`.
+    """Record the run as failed, from the committed state; each step that was running gets a row with the error `told`.
 
-    Returns False, and writes nothing, when the run was not created yet, waits, has ended, or is under another claim.
+    Returns False, and writes nothing, when the run is not created yet, waits, has ended, or is under another claim.
     """
     stored = resources.store.load_summary(state.run.run_id)
     if stored is None or stored.owner is None:
@@ -41,10 +41,10 @@ def end_run(
 
 
 def _return_to_committed(state: RunState, resources: Resources) -> None:
-    """Go back to what is committed.
+    """Return to the committed state.
 
-    The transition is lost: with the numbers that it gave, the ends of steps that it took in with what these set, the
-    gates that it opened, and the end of those that it voided.
+    This undoes the transition: the numbers that it assigned, the step ends that it recorded with their changes, the
+    gates that it opened, and the end of the gates that it voided.
     """
     store, run_id = resources.store, state.run.run_id
     state.context = store.load_context(run_id)

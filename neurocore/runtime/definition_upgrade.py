@@ -1,4 +1,4 @@
-"""`--latest`: go on with (or replay) the blueprint's file as it is now instead of the stored definition."""
+"""`--latest`: continue (or replay) a run with the blueprint's current file instead of the stored definition."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from neurocore.skills.registry import SkillRegistry
 
 
 def of_file(run: RunRecord) -> Blueprint:
-    """The definition in the file the run was started from. Raises RefusedError when no file is recorded or left."""
+    """Load the definition from the file that the run was started from. Raises RefusedError if it is gone."""
     if not run.blueprint_path or not Path(run.blueprint_path).is_file():
-        where = run.blueprint_path or "nowhere"
+        path = run.blueprint_path
+        why = f"was started from {path}, which no longer exists" if path else "was not started from a file"
         raise RefusedError(
-            f"Run {run.run_id} was started from {where}, which is not there now; leave --latest out to use the "
-            "definition that was stored with the run."
+            f"Run {run.run_id} {why}; leave --latest out to use the definition that was stored with the run."
         )
     return load_blueprint(run.blueprint_path)
 
 
 def of_run(run: RunRecord, store: RunStore, registry: SkillRegistry, config: NeuroCoreConfig) -> Blueprint:
-    """The file's definition, if every recorded node is still there with the same skill.
+    """Return the file's definition, if every recorded node is still in it with the same skill.
 
-    Raises RefusedError naming the nodes that are not.
+    Raises RefusedError, which names the nodes that are not.
     """
     blueprint = of_file(run)
     problems = validate_blueprint(blueprint, registry, config, warnings=False)
@@ -49,27 +49,27 @@ def of_run(run: RunRecord, store: RunStore, registry: SkillRegistry, config: Neu
     gone = sorted(node for node, type_ in recorded if node not in plan.by_id or plan.by_id[node].type != type_)
     if gone:
         raise RefusedError(
-            f"Run {run.run_id} cannot go on with {run.blueprint_path} as it is now: {', '.join(gone)} is gone or has "
+            f"Run {run.run_id} cannot continue with the current {run.blueprint_path}: {', '.join(gone)} is gone or has "
             "another skill there; leave --latest out, or replay."
         )
     before = recorded_plan(run.run_id, store, registry)[1]
     if plan.flow_type != before.flow_type:
         raise RefusedError(
-            f"Run {run.run_id} cannot go on with {run.blueprint_path} as it is now: its flow was {before.flow_type} "
+            f"Run {run.run_id} cannot continue with the current {run.blueprint_path}: its flow was {before.flow_type} "
             f"and is {plan.flow_type} there; leave --latest out, or replay."
         )
     steps = translated(store.step_summaries(run.run_id), before, plan)
     strange = strays(steps, store.load_gates(run.run_id), plan)
     if strange:
         raise RefusedError(
-            f"Run {run.run_id} cannot go on with {run.blueprint_path} as it is now: {', '.join(strange)} would be done "
-            "once more, since what stands before is not what stood there; leave --latest out, or replay."
+            f"Run {run.run_id} cannot continue with the current {run.blueprint_path}: {', '.join(strange)} would run "
+            "again, because the nodes before it are not the same; leave --latest out, or replay."
         )
     return blueprint
 
 
 def translated(steps: Iterable[StepRecord], old: Plan, new: Plan) -> list[StepRecord]:
-    """The steps with the edges they took as the new plan counts them; one that is not there any more is left out."""
+    """Return the steps with their edges numbered as in the new plan; edges that no longer exist are left out."""
     names = _names(old)
     places = {name: index for index, name in _names(new).items()}
 
@@ -83,13 +83,13 @@ def translated(steps: Iterable[StepRecord], old: Plan, new: Plan) -> list[StepRe
 
 
 def strays(steps: Sequence[StepRecord], gates: Sequence[GateRecord], plan: Plan) -> list[str]:
-    """Nodes whose recorded ends do not fit this plan: they would be done once more in it."""
+    """List the nodes whose recorded ends do not fit this plan: they would run again in it."""
     strange = Progress(plan).restore(outcomes(steps, gates))
     return sorted({outcome.node_id for outcome in strange})
 
 
 def _names(plan: Plan) -> dict[int, Any]:
-    """What an edge is called whatever its number: its ends and its port; in a chain the way on is the way on."""
+    """Name each edge independently of its number: by its ends and its port; all ways through a chain have one name."""
     seen: dict[Any, int] = {}
     names = {}
     for edge in plan.edges:

@@ -1,8 +1,8 @@
-"""The one durable loop. Start, resume, retry and replay are this loop from different beginnings.
+"""The durable loop. Start, resume, retry and replay are this loop from different beginnings.
 
-`RunDriver.run` asks the progress what is ready, runs it, and commits each outcome as it comes: the step's record with
-its changes and routing, the skips that follow from it, the gates that open, and the run's row with what starts next, in
-one transaction (`TransitionBuilder`). A sync step that runs alone stays on the caller's thread.
+`RunDriver.run` asks the progress what is ready, runs it, and commits each outcome as it arrives. One transaction
+(`TransitionBuilder`) writes the step's record with its changes and routing, the skips that follow, the gates that open,
+and the run's row with what starts next. A sync step that runs alone stays on the caller's thread.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from neurocore.runtime.transition import Resources, TransitionBuilder
 from neurocore.runtime.workers import Workers
 from neurocore.skills.registry import SkillRegistry
 
-#: How often a waiting loop looks for a cancellation or a decision made elsewhere, in seconds.
+#: : How often a waiting loop checks for a cancellation or a decision made elsewhere, in seconds.
 POLL_SECONDS = 0.2
 
 _log = logging.getLogger(__name__)
 
 
 class RunDriver:
-    """One process driving one run, from a claim to an end, a suspension or a stop.
+    """Drives one run in one process, from a claim to an end, a suspension or a stop.
 
-    `stop`, when it is set, means: start nothing new, hand the run back as owed. `recorded_gates` are the run's gates as
-    they were read when it was claimed; `translated` has rows whose edges another definition counts otherwise, `died_in`
-    the steps in which the process died too often: the first commit writes both.
+    When `stop` is set, the driver starts nothing new and releases the run as owed. `recorded_gates` are the run's gates
+    as read at the claim. `translated` has rows whose edges have other numbers in another definition; `died_in` has the
+    steps in which the process died too often. The first commit writes both.
     """
 
     def __init__(
@@ -67,10 +67,10 @@ class RunDriver:
     # ---------------------------------------------------------------- the loop
 
     def run(self, events: list[Event] | None = None) -> FlowContext:
-        """Drive until the run ends, waits or is handed back.
+        """Drive until the run ends, waits or is released.
 
-        `events` go into the first commit; None means that this is a new run, whose row is created here.
-        Raises ClaimLost when somebody took the run over; a KeyboardInterrupt is recorded and passed on.
+        `events` go into the first commit; None means that this is a new run, whose row is created here. Raises
+        ClaimLost when another process took the run over. A KeyboardInterrupt is recorded and raised again.
         """
         capture_logs()
         self.instances.on_secrets = lambda: output_redaction.watch(self.instances.redactor)
@@ -78,20 +78,20 @@ class RunDriver:
         try:
             return self._loop(self._open(events))
         except KeyboardInterrupt:
-            message = "It was interrupted from the keyboard; resume goes on from here."
+            message = "It was interrupted from the keyboard; resume continues from here."
             failure = Failure(kind=FailureKind.INTERRUPTED, message=message)
-            told = KeyboardInterrupt("It was interrupted from the keyboard.")
-            if breakdown.end_run(self.state, self.resources, self.workers, failure, told):
+            seen = KeyboardInterrupt("It was interrupted from the keyboard.")
+            if breakdown.end_run(self.state, self.resources, self.workers, failure, seen):
                 self._leave()
             raise
         except (StoreError, ClaimLost):
-            raise  # nothing can be recorded; who drives the run on later finds it as it was
+            raise  # nothing can be recorded; the next driver finds the run as it was
         except Exception as error:
             return self._broken(error)
         finally:
             self._tear_down()
             output_redaction.unwatch(self.instances.redactor)
-            for attempt in self.state.running.values():  # the history could not be written, or the run is another's now
+            for attempt in self.state.running.values():  # after a failed write or a take-over
                 self.workers.abandon(attempt)
             self.workers.close()
 
@@ -113,7 +113,7 @@ class RunDriver:
             if state.is_redefined:
                 gates.reopen_redefined(transition)
                 state.is_redefined = False
-            # Who answers must not find out beside this drive that the values have changed.
+            # Find changed values here, so that a reviewer does not find them first, while this process drives the run.
             gates.reopen_changed(transition)
         transition.steps.update((step.step_index, step) for step in self.translated)
         for node in self.died_in:
@@ -137,7 +137,7 @@ class RunDriver:
         return self._leave()
 
     def _launch(self, starts: list[Attempt]) -> Attempt | None:
-        """Start the attempts. One that runs alone and is sync runs right here, and its end is returned."""
+        """Start the attempts. A sync attempt that runs alone runs on this thread, and is returned when it has ended."""
         state = self.state
         for attempt in starts:
             state.running[attempt.node.id, attempt.visit] = attempt
@@ -152,7 +152,7 @@ class RunDriver:
         return None
 
     def _wait(self) -> Attempt | None:
-        """Wait for an attempt to end; None when something else is to be done (an attempt is due, a signal came)."""
+        """Wait for an attempt to end; return None when something else is to do (an attempt is due, a signal came)."""
         state = self.state
         while True:
             now = self.resources.clock.monotonic()
@@ -188,7 +188,7 @@ class RunDriver:
         return state.is_decided or before != state.cancelled_by
 
     def _late(self, now: float) -> Attempt | None:
-        """An attempt whose time is up and that cannot be ended: it is orphaned, and recorded as timed out."""
+        """Return an attempt that is out of time and cannot be ended: it is abandoned, and recorded as timed out."""
         for attempt in self.state.running.values():
             patience = self.workers.patience(attempt)
             if patience is not None and now >= patience:
@@ -221,13 +221,13 @@ class RunDriver:
         return self.context()
 
     def _tear_down(self) -> None:
-        """Once, whatever stops the run in this process."""
+        """Tear the skills down, once, whatever stops the run in this process."""
         state = self.state
         for problem in self.instances.tear_down(state.context, state.run.run_id, self.workers.wait_for):
             _log.warning("%s", problem)
 
     def context(self) -> FlowContext:
-        """The context as committed, for whoever called the verb."""
+        """Return the committed context, for the caller of the verb."""
         run = self.state.run
         context = FlowContext.over(self.state.context, run_id=run.run_id)
         metadata = context.metadata
@@ -239,9 +239,9 @@ class RunDriver:
         return context
 
     def _broken(self, error: Exception) -> FlowContext:
-        """Code of a value or a skill failed outside of the steps: the run has failed, and has not died."""
+        """Fail the run after an error outside of its steps, from the code of a value or a skill."""
         words = self.instances.redactor.text(f"{type(error).__name__}: {said(error)}")
-        message = f"The run was broken off by an error outside of its steps: {words}"
+        message = f"The run failed with an error outside of its steps: {words}"
         failure = Failure(kind=FailureKind.ERROR, type=type(error).__name__, message=message)
         self.state.cause = error
         if not breakdown.end_run(self.state, self.resources, self.workers, failure, error):
@@ -251,12 +251,12 @@ class RunDriver:
 
 
 def _started(state: RunState) -> set[Key]:
-    """The visits that were begun, by node and round: their conditions have been met."""
-    begun = [key for key, visit in state.visits.items() if visit.row and not _failed_by_its_condition(visit.row)]
-    seen = [*begun, *((node.node_id, node.visit) for node in state.run.current_nodes)]
+    """Return the visits that have started, by node and round: their conditions were met."""
+    started = [key for key, visit in state.visits.items() if visit.row and not _failed_by_its_condition(visit.row)]
+    seen = [*started, *((node.node_id, node.visit) for node in state.run.current_nodes)]
     return {(node_id, state.round_of(node_id, number)) for node_id, number in seen}
 
 
 def _failed_by_its_condition(row: StepRecord) -> bool:
-    """Whether the step failed before it began, because its own condition could not be evaluated."""
+    """Return whether the step failed before it started, because its own condition could not be evaluated."""
     return row.error_type == ConditionError.__name__ and row.skill_version is None

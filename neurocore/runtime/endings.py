@@ -1,4 +1,4 @@
-"""End a run that nobody drives: claim it and write its end at once, in one transition."""
+"""End a run that no process drives: claim it and write its end at once, in one transition."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from neurocore.persistence.records import Event, Failure, GateRecord, GateStatus
 def fill_end(
     run: RunRecord, status: RunStatus, *, at: str, failure: Failure | None = None, error: str | None = None
 ) -> None:
-    """Write into a run's record that it ended, why, and that nobody drives it."""
+    """Record in the run's row that it ended, why, and that no process drives it."""
     run.status = status
     run.finished_at = run.updated_at = at
     run.failure, run.error = failure, failure.message if failure is not None else error
@@ -33,10 +33,10 @@ def end_idle(
     failure: Failure | None = None,
     error: str | None = None,
 ) -> bool:
-    """End a run as it was seen, with no driver; its open gates are voided with `reason`.
+    """End a run in the state in which it was read, without a driver; its open gates are voided with `reason`.
 
-    Returns False, and writes nothing, when somebody has claimed the run since then, or when an answer that ends no
-    failed run came first. Raises RunHeld.
+    Returns False, and writes nothing, when another process has claimed the run since then, or when an answer came first
+    and the run was to fail. Raises RunHeld.
     """
     failpoint("end.before_commit")
     recorded = store.load_gates(seen.run_id)
@@ -45,7 +45,7 @@ def end_idle(
     gates, steps = occurrence.void_all(waiting, store, reason, at=at)
     run = structs.replace(seen, epoch=seen.epoch + 1)
     if status is RunStatus.CANCELLED:
-        run.current_nodes = []  # those of a failed run say in which steps its process died
+        run.current_nodes = []  # those of a failed run record in which steps its process died
     fill_end(run, status, at=at, failure=failure, error=error)
     transition = Transition(
         run=run, epoch=seen.epoch, owner=seen.owner, gates=gates, steps=steps, events=events, sync=True,
@@ -58,5 +58,5 @@ def end_idle(
 
 
 def _waits(gate: GateRecord, status: RunStatus) -> bool:
-    """Whether an occurrence ends with its run: a cancellation also ends one that is decided and not taken in."""
+    """Return whether an occurrence ends with its run; a cancellation also ends a decided one, if not consumed yet."""
     return gate.status is GateStatus.OPEN or (status is RunStatus.CANCELLED and gate.status is GateStatus.DECIDED)

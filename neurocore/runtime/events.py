@@ -1,4 +1,4 @@
-"""Send a run's events to whoever listens."""
+"""Send a run's events to a listener."""
 
 from __future__ import annotations
 

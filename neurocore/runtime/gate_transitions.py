@@ -1,4 +1,4 @@
-"""What a transition does at gates: open them, ask again where what they show has changed, take decisions in."""
+"""What a transition does at gates: open them, replace them when their values changed, consume decisions."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from neurocore.runtime.transition import Replaced, TransitionBuilder
 
 
 def open_gate(transition: TransitionBuilder, node: PlanNode, number: int) -> None:
-    """Open an occurrence, in a row of its own that waits; one whose message cannot be made fails the node's step."""
+    """Open an occurrence, with a suspended row; if its message cannot be rendered, the node's step fails."""
     state = transition.state
     attempt = attempt_of(transition, node, number)
     try:
         gate = occurrence.open_gate(
             attempt.run_id, node, number, state.context, _outputs_before(state, node), at=transition.now
         )  # fmt: skip
-    except Exception as error:  # whatever a template or a value raises is the gate's own failure
+    except Exception as error:  # anything that a template or a value raises is a failure of the gate
         attempt.fail(error, transition.resources.instances)
         failed(transition, attempt)
         return
@@ -45,7 +45,7 @@ def open_gate(transition: TransitionBuilder, node: PlanNode, number: int) -> Non
 
 
 def _outputs_before(state: RunState, node: PlanNode) -> list[str]:
-    """The keys that the completed steps directly before a node have set; a skipped step counts as those before it."""
+    """List the keys set by the completed steps directly before a node; a skipped step counts as the steps before it."""
     keys, seen = dict[str, None](), {node.id}
     todo = state.plan.before(node.id)
     while todo:
@@ -68,7 +68,7 @@ def reopen_changed(transition: TransitionBuilder) -> None:
 
 
 def reopen_redefined(transition: TransitionBuilder) -> None:
-    """Ask again at each open gate that another definition would open with another message, values or rules."""
+    """Replace each open gate that would open with another message, values or rules in the new definition."""
     state = transition.state
     for gate in state.open_gates():
         node = state.plan.by_id[gate.node_id]
@@ -78,7 +78,7 @@ def reopen_redefined(transition: TransitionBuilder) -> None:
             now = occurrence.open_gate(
                 gate.run_id, node, gate.visit, state.context, _outputs_before(state, node), at=gate.opened_at
             )  # fmt: skip
-        except Exception:  # asking again says why, as the failure of the gate's step
+        except Exception:  # asking again records the reason, as the failure of the gate's step
             now = None
         if now is None or not occurrence.asks_the_same(gate, now):
             _ask_again(transition, gate, node, "the blueprint has changed")
@@ -105,7 +105,7 @@ def void(transition: TransitionBuilder, gate: GateRecord, reason: str) -> None:
 
 
 class Voiding:
-    """The end of all open gates with their run, which an answer that comes first takes back."""
+    """Ends all open gates with their run; an answer that comes first undoes it."""
 
     def __init__(self, transition: TransitionBuilder, status: RunStatus) -> None:
         self._transition = transition
@@ -122,7 +122,7 @@ class Voiding:
                 void(transition, gate, reason)
 
     def undo(self) -> None:
-        """Let the gates wait again, and write of them what was to be written before."""
+        """Let the gates wait again, and write for them what was to be written before."""
         transition = self._transition
         state = transition.state
         for gate, visit, row, gate_row, step_row in self._before:
@@ -145,9 +145,9 @@ class Voiding:
 
 
 def consume_decisions(transition: TransitionBuilder, recorded: list[GateRecord]) -> bool:
-    """Complete the gates that were decided, and hand the given data to the steps that wait for it.
+    """Complete the decided gates, and pass the given data to the steps that wait for it.
 
-    `recorded` are the run's gates as they are stored. Returns whether there was any such gate.
+    `recorded` are the run's gates as they are stored. Returns whether there was such a gate.
     """
     state, found = transition.state, False
     state.is_decided = False
@@ -179,7 +179,7 @@ def _complete(
 ) -> None:
     state, key = transition.state, (gate.node_id, gate.visit)
     row = state.row_of(*key)
-    assert row is not None, "an open gate has a row that waits"
+    assert row is not None, "an open gate has a suspended row"
     changed, port = occurrence.consumed(gate, answer, recorded)
     visit = state.close_gate(gate)
     transition.gates[key] = structs.replace(gate, status=GateStatus.DONE)
@@ -195,14 +195,14 @@ def _complete(
         state.rejection = state.rejection or answer
         return
     replaced = Replaced({name: state.context.get(name) for name in changed})
-    if state.running:  # the others go on looking at the context as it was when they started
+    if state.running:  # the other attempts keep the context that they started with
         state.context = dict(state.context)
     state.context.update(changed)
     try:
         taken = route(state.plan, node, transition.evaluate, port=port, warnings=state.progress.warnings)
-    except ConditionError as error:  # the answer stays in the history; who resumes the run is asked again
+    except ConditionError as error:  # the answer stays in the history; whoever resumes the run is asked again
         replaced.restore(state.context)
-        message = f"Where gate {node.id} leads to cannot be said: {error}"
+        message = f"The next node after gate {node.id} cannot be determined: {error}"
         void(transition, gate, message)
         transition.fail(Failure(kind=FailureKind.ERROR, node=node.id, type="ConditionError", message=message), error)
         return

@@ -1,4 +1,4 @@
-"""What a drive returns or raises after its last commit."""
+"""What a driver returns or raises after its last commit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neurocore.runtime.state import RunState
 
 
 def outcome(state: RunState, context: FlowContext) -> FlowContext:
-    """The context of a run that completed or waits; the error of one that did not (promise: after its commit)."""
+    """Return the context of a run that completed or waits; raise the error of one that failed or was cancelled."""
     run = state.run
     if run.status is RunStatus.CANCELLED:
         why = (run.error or "Cancelled.").removeprefix("Cancelled")

@@ -1,4 +1,4 @@
-"""Bring the state of a run to where it was: from the recorded steps and gates alone."""
+"""Restore the state of a run from its recorded steps and gates."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from neurocore.runtime.skills import Instances
 from neurocore.runtime.state import Key, RunState
 from neurocore.runtime.step_transitions import BROKEN_OFF, TRIED_AGAIN, failure_of
 
-#: Whom a resume's data was for, as its event says.
+#: : Whom the data of a resume was for, as its event records it.
 FAILED_STEPS = "failed steps"
 
 
 class Restoration:
-    """A state that is filled from the records of its run.
+    """Fills a run's state from its records.
 
-    `unended` has the steps that ended no visit, `gates` all gates of the run, `translated` the steps whose edges the
-    state's plan counts otherwise than the recorded one, `versions` the version of the skill that each node ran with.
-    Rows that fit nowhere (a store without transactions may leave some) are ignored.
+    `unended` has the steps that did not end their visit, `gates` all gates of the run, `translated` the steps whose
+    edges have other numbers in the state's plan than in the recorded one, `versions` the version of the skill that each
+    node ran with. Rows that fit nowhere (a store without transactions may leave some) are ignored.
     """
 
     def __init__(self, state: RunState, store: RunStore, instances: Instances, recorded_in: Plan) -> None:
@@ -68,7 +68,7 @@ class Restoration:
         self.versions = {row.node_id: row.skill_version for row in rows if row.skill_version}
 
     def _progress(self, recorded: Recorded, recorded_in: Plan) -> tuple[list[Ended], list[StepRecord]]:
-        """The recorded steps, those that ended their visit with the edges as the state's plan counts them."""
+        """Return the recorded steps; the edges of those that ended their visit are numbered as in the state's plan."""
         state = self.state
         if not state.is_redefined and state.run.legacy is None:
             return recorded.ended, recorded.others
@@ -81,7 +81,7 @@ class Restoration:
         return progress_of(steps)
 
     def _infer_edges(self, rows: list[StepRecord]) -> None:
-        """Route records of 0.4, which do not say which edges were taken, as they would be routed now."""
+        """Route records of 0.4, which do not record the edges that were taken, as they would be routed now."""
         plan, evaluate = self.state.plan, partial(_holds, self.state, self._instances)
         for row in rows:
             node = plan.by_id.get(row.node_id)
@@ -91,7 +91,7 @@ class Restoration:
     # ---------------------------------------------------------------- what earlier drives and people left
 
     def give_again(self) -> None:
-        """Give the failed steps that are not over the data that the last resume brought for them."""
+        """Pass the data of the last resume to the failed steps that are not finished."""
         failed = [step for step in self.unended if step.status is StepStatus.FAILED]
         brought = self._resumed()[-1:] if failed else []
         if not brought or brought[0].data.get("to") != FAILED_STEPS:
@@ -102,7 +102,7 @@ class Restoration:
                 visit.given = brought[0].data["data"]
 
     def keep_waiting(self) -> None:
-        """Keep the pauses between attempts and the number of retries that were used: nobody asked for new ones."""
+        """Keep the pauses between attempts and the retries used so far, unless a person has resumed the run since."""
         run = self.state.run
         paused = [node for node in run.current_nodes if node.is_paused]
         for node in paused if not paused or self._last_asked() <= run.updated_at else ():
@@ -114,7 +114,7 @@ class Restoration:
                 visit.retries += 1
 
     def keep_failed(self) -> None:
-        """Let what had failed for good when the process died fail the run: nobody asked for another attempt."""
+        """Fail the run if a step had finally failed when the process died, unless a person asked for a retry."""
         state = self.state
         going = {(node.node_id, node.visit) for node in state.run.current_nodes}
         for key, visit in state.visits.items():
@@ -126,14 +126,14 @@ class Restoration:
                 state.failure = state.failure or failure_of(row)
 
     def _resumed(self) -> list[Event]:
-        """Who resumed the run so far, and with what: read when there is a failed step for which it counts."""
+        """Return the resumes of the run so far; they are read only when a failed step depends on them."""
         if self._resumes is None:
             events = self._store.load_events(self.state.run.run_id)
             self._resumes = [event for event in events if event.kind == "resumed"]
         return self._resumes
 
     def _last_asked(self) -> str:
-        """When a person last resumed the run, as an ISO time; empty where nobody has."""
+        """Return when a person last resumed the run, as an ISO time; empty if nobody has."""
         return max((event.at for event in self._resumed()), default="")
 
 
@@ -143,7 +143,7 @@ def _holds(state: RunState, instances: Instances, condition: Condition) -> bool:
 
 
 def _replay(state: RunState, ended: list[Ended], voided: set[Key]) -> set[int]:
-    """Feed the outcomes to the progress; returns the indexes of those that fit nowhere."""
+    """Apply the outcomes to the progress; return the indexes of those that fit nowhere."""
     strays = set()
     take = state.progress.take
     for row in ended:
@@ -167,7 +167,7 @@ def _remember_done(state: RunState, row: Ended) -> None:
 
 
 def _remember_open(state: RunState, row: StepRecord) -> None:
-    """A visit that is not over: it failed, or waits."""
+    """Restore a visit that is not over: it failed, or waits."""
     visit = state.visit(row.node_id, row.visit)
     visit.attempts = max(row.attempt, visit.attempts)
     visit.first_started_at = visit.first_started_at or row.started_at
@@ -181,10 +181,10 @@ def _restore_gate(state: RunState, gate: GateRecord) -> None:
         state.open_gate(gate)
         state.is_decided = state.is_decided or gate.status is GateStatus.DECIDED
     if gate.status is GateStatus.DONE and gate.decision and occurrence.ends_the_run(gate, gate.decision):
-        # The rejection was taken in, and the process died before the branches beside it ended.
+        # The rejection was consumed, and the process died before the parallel branches ended.
         state.failure, state.rejection = occurrence.rejection(gate.decision), gate.decision
     visit = state.visits.get((gate.node_id, gate.visit))
     if gate.kind == "input" and gate.status is GateStatus.DONE and visit and visit.row and gate.decision:
-        # The data was taken, and the step died (or failed) with it: it is given again.
+        # The data was consumed, and the step failed with it or its process died: it receives the data again.
         visit.given = gate.decision.data
         visit.continues = visit.row.status is StepStatus.SUSPENDED

@@ -1,4 +1,4 @@
-"""Whether a run may be resumed, and what to do instead."""
+"""Determine whether a run may be resumed, and what to do instead."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from neurocore.persistence.projections import refuse_if_held
 from neurocore.persistence.records import FailureKind, GateRecord, GateStatus, RunRecord, RunStatus
 from neurocore.runtime.step_transitions import LOOP_BOUND, OUTPUTS, RUN_TIME
 
-#: Failures that another try cannot change, by their type: why, and what to do in the blueprint's file.
+#: : Failures that another attempt cannot change, by their type: the reason, and what to change in the blueprint's file.
 _FAILS_AGAIN = {
     OUTPUTS: (
-        "Every step of run {run} is done, and its outputs are not what its blueprint declares",
+        "Every step of run {run} is done, but its outputs are not what its blueprint declares",
         "correct the outputs",
     ),
-    LOOP_BOUND: ("A loop of run {run} has made all the rounds that it may", "raise its bound"),
-    RUN_TIME: ("Run {run} has used all the time that it may work", "raise settings.timeout_seconds"),
+    LOOP_BOUND: ("A loop of run {run} has reached its limit of rounds", "raise its bound"),
+    RUN_TIME: ("Run {run} has used all its working time", "raise settings.timeout_seconds"),
 }
 
 
 def refuse_unless_resumable(run: RunRecord, *, latest: bool = False) -> None:
-    """Raise NotResumable, with what to do instead, for a run that cannot go on; with `latest`, by the file as it is.
+    """Raise NotResumable, with what to do instead, if the run cannot continue; `latest` means: with the current file.
 
-    A run that stands still raises RunHeld.
+    A held run raises RunHeld.
     """
     refuse_if_held(run.run_id, run.held)
     again = f"`neurocore runs replay {run.run_id}` starts a new run from the same inputs"
@@ -34,13 +34,13 @@ def refuse_unless_resumable(run: RunRecord, *, latest: bool = False) -> None:
     if run.replay_only:
         raise NotResumable(f"Run {run.run_id} cannot be resumed: {run.replay_only}; {again}.")
     if run.status is RunStatus.FAILED and run.failure is not None and run.failure.kind is FailureKind.REJECTED:
-        raise NotResumable(f"Run {run.run_id} was rejected at gate {run.failure.node} and cannot go on; {again}.")
+        raise NotResumable(f"Run {run.run_id} was rejected at gate {run.failure.node} and cannot continue; {again}.")
     if run.status is RunStatus.FAILED and run.failure is not None and run.failure.type in _FAILS_AGAIN and not latest:
         why, what = _FAILS_AGAIN[run.failure.type]
         raise NotResumable(f"{why.format(run=run.run_id)}; {what} in the file and add --latest, or {again}.")
 
 
 def blocking_gates(run: RunRecord, gates: Sequence[GateRecord]) -> list[GateRecord]:
-    """The open gates without whose decision a resume changes nothing: those of a suspended run that is not owed."""
+    """List the open gates that must be decided before a resume: those of a suspended run that is not owed."""
     waits = run.status is RunStatus.SUSPENDED and run.owed is None
     return [gate for gate in gates if waits and gate.status is GateStatus.OPEN]

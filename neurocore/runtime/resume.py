@@ -1,4 +1,4 @@
-"""Resume a run: claim its record, restore where it was, and drive it."""
+"""Resume a run: claim it, restore its state, and drive it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from neurocore.runtime.resumable import refuse_unless_resumable
 from neurocore.runtime.state import RunState, new_state
 from neurocore.skills.registry import SkillRegistry
 
-#: A visit in which the process died this often is not tried again.
+#: : A visit in which the process died this often is not tried again.
 MAX_DEATHS = 3
 
 
@@ -63,17 +63,17 @@ def drive_on(
     on_event: OnEvent | None = None,
     stop: threading.Event | None = None,
 ) -> FlowContext:
-    """Claim a recorded run and drive it on, with what people asked for since it was driven last.
+    """Claim a recorded run and continue it, with what people asked for since it was last driven.
 
-    A failed run continues only where somebody asked for that (`owed`). One that is to continue with another definition
+    A failed run continues only if somebody asked for that (`owed`). A run that continues with another definition
     (`--latest`) records both hashes, and voids answers that were not acted on. Raises RunNotFound, NotResumable,
-    RunBusyError (somebody alive drives it, or claimed it first), ExecutionError, ClaimLost.
+    RunBusyError (a live process drives it, or claimed it first), ExecutionError, ClaimLost.
     """
     owner = owner_of_this_process(config, store)
     run, dead = _undriven(run_id, config, store, take_over=take_over)
     was_failed = run.status is RunStatus.FAILED
     if was_failed and run.owed is None:
-        raise NotResumable(f"Run {run_id} has failed, and nobody asked for another try; resume it if it is to go on.")
+        raise NotResumable(f"Run {run_id} has failed, and nobody asked for a retry; resume it to continue.")
     definition = _requested_definition(run, store, registry)
     refuse_unless_resumable(run, latest=definition is not None)
     recorded, recorded_in = recorded_plan(run_id, store, registry)
@@ -101,7 +101,7 @@ def drive_on(
 
 
 def _undriven(run_id: str, config: NeuroCoreConfig, store: RunStore, *, take_over: bool) -> tuple[RunRecord, bool]:
-    """The run, and whether nobody drives it; else it is to be taken over from who does, or may do.
+    """Return the run, and whether no live process drives it; if False, this is a take-over.
 
     Raises RunNotFound or RunBusyError.
     """
@@ -117,9 +117,9 @@ def _undriven(run_id: str, config: NeuroCoreConfig, store: RunStore, *, take_ove
 
 
 def _requested_definition(run: RunRecord, store: RunStore, registry: SkillRegistry) -> Blueprint | None:
-    """The definition that somebody asked to continue with, where the run has another and does not follow it yet."""
+    """Return the definition that somebody asked to continue with, unless the run follows it already."""
     if run.owed != Owed.RESUME and run.owner is None:
-        return None  # nobody asked for anything but what a decision or a start asks for
+        return None  # nobody asked for more than a decision or a start does
     asked = [event for event in store.load_events(run.run_id) if event.kind in ("resumed", "redefined")]
     text = asked[-1].definition if asked and asked[-1].kind == "resumed" else None
     if text is None:
@@ -129,7 +129,7 @@ def _requested_definition(run: RunRecord, store: RunStore, registry: SkillRegist
 
 
 def _claim(run: RunRecord, owner: str, store: RunStore, *, dead: bool) -> list[Event]:
-    """Make the run this process's; what is to be told of whom it is taken from. Raises RunBusyError."""
+    """Claim the run for this process; return the event that names the previous owner, if any. Raises RunBusyError."""
     died = run.status is RunStatus.RUNNING and run.owner is not None and dead and run.owed is None
     at_work = not run.current_nodes or any(not node.is_paused for node in run.current_nodes)
     epoch = store.claim(run.run_id, owner=owner, expected_epoch=run.epoch, expected_owner=run.owner)
@@ -144,7 +144,7 @@ def _claim(run: RunRecord, owner: str, store: RunStore, *, dead: bool) -> list[E
 
 
 def _redefine(run: RunRecord, blueprint: Blueprint, at: str) -> Event:
-    """Let the run go on with another definition; what is to be told of that."""
+    """Replace the definition of the run; return the event that records it."""
     hashes = {"from": run.blueprint_hash, "to": blueprint.hash}
     run.blueprint_snapshot, run.blueprint_hash = blueprint.snapshot(), blueprint.hash
     run.blueprint_version = blueprint.version
@@ -153,7 +153,7 @@ def _redefine(run: RunRecord, blueprint: Blueprint, at: str) -> Event:
 
 
 def resumed(actor: Actor, data: object, *, failed: bool, at: str, definition: Blueprint | None = None) -> Event:
-    """The entry of a resume: with what it brings, for steps that `failed`, and with the definition to continue with."""
+    """Return the event of a resume: with its data, for `failed` steps, and with the definition to continue with."""
     given = {"data": data if not isinstance(data, Mapping) else dict(data)} if data else {}
     to = {"to": FAILED_STEPS} if given and failed else {}
     latest = {} if definition is None else {DEFINITION: json.dumps(codec.to_jsonable(definition.snapshot()))}
@@ -161,9 +161,9 @@ def resumed(actor: Actor, data: object, *, failed: bool, at: str, definition: Bl
 
 
 def _as_left(run: RunRecord, store: RunStore) -> RunRecord:
-    """The run as its dead owner left it, which may have ended it right after the row was read.
+    """Return the run as its dead owner left it; the owner may have ended it right after the row was read.
 
-    Raises RunBusyError when somebody else claimed it meanwhile.
+    Raises RunBusyError when another process has claimed it since then.
     """
     now = store.load_summary(run.run_id)
     if now is None:
@@ -174,13 +174,13 @@ def _as_left(run: RunRecord, store: RunStore) -> RunRecord:
 
 
 def _give_up(state: RunState) -> list[CurrentNode]:
-    """Let a run fail whose process died too often; returns the steps in which it died."""
+    """Fail a run whose process died too often; return the steps in which it died."""
     run, died_in = state.run, list(state.run.current_nodes)
     names = ", ".join(node.node_id for node in died_in) or "its start"
     state.failure = Failure(
         kind=FailureKind.LOST,
         node=died_in[0].node_id if died_in else None,
-        message=f"The process died {run.deaths} times at {names}; look into that step, then resume.",
+        message=f"The process died {run.deaths} times at {names}; check that step, then resume.",
     )
     run.deaths = 0
     return died_in

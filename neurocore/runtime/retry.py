@@ -1,4 +1,4 @@
-"""When a failed attempt is tried again: the blueprint's `retry:` over what the skill says of itself."""
+"""When a failed attempt is tried again: the blueprint's `retry:`, else what the skill declares."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from msgspec import Struct
 from neurocore.errors import CodecError, ConditionError, ConfigError
 from neurocore.runtime.attempt import Attempt
 
-#: Failures that a second try cannot mend.
+#: : Failures that another attempt cannot change.
 NEVER = (CodecError, ConditionError, ConfigError)
 
 
 class RetryPolicy(Struct, frozen=True):
-    """At most `max` further tries; `delay` seconds before the first, doubled each time up to `max_delay`.
+    """At most `max` retries; `delay` seconds before the first, doubled each time up to `max_delay`.
 
-    `classes` (from a skill) or `names` (from a blueprint) limit what is tried again; both empty means any exception.
+    `classes` (from a skill) or `names` (from a blueprint) limit which exceptions are retried; both empty means any.
     """
 
     max: int = 0
@@ -25,7 +25,7 @@ class RetryPolicy(Struct, frozen=True):
 
     @classmethod
     def of(cls, attempt: Attempt) -> RetryPolicy:
-        """The policy that holds for this attempt."""
+        """Return the policy for this attempt."""
         retry = attempt.node.retry
         if retry is not None:
             return cls(max=retry.max, delay=retry.delay, max_delay=retry.max_delay, names=tuple(retry.on))
@@ -40,7 +40,7 @@ class RetryPolicy(Struct, frozen=True):
         )
 
     def covers(self, error: BaseException) -> bool:
-        """Whether this failure is one to try again."""
+        """Return whether this failure may be retried."""
         if isinstance(error, NEVER):
             return False
         if self.classes:

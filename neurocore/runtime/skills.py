@@ -1,4 +1,4 @@
-"""The skills of one drive: an instance per node, built when the node first runs, torn down when the run stops."""
+"""The skills of one driver: one instance per node, built when the node first runs, torn down when the run stops."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from neurocore.skills.registry import SkillRegistry
 
 
 class Instance:
-    """A skill at a node. `config` is as it is recorded: secrets as references, credentials masked."""
+    """A skill at a node. `config` is the recorded form: secrets as references, credentials masked."""
 
     __slots__ = ("skill", "config", "version", "is_set_up", "_prepared")
 
@@ -31,14 +31,14 @@ class Instance:
         self._prepared: tuple[int, dict[str, bytes], list[str]] | None = None
 
     def set_up(self, context: FlowContext) -> None:
-        """`setup` was called with this context. What it set belongs to the step: every try of this visit sees it."""
+        """Record that `setup` was called with this context. All attempts of this visit see what it set."""
         self.is_set_up = True
         if context.is_touched:
-            with contextlib.suppress(CodecError):  # what cannot be recorded may be replaced by the skill yet
+            with contextlib.suppress(CodecError):  # the skill may still replace a value that cannot be recorded
                 self._prepared = (context.visit, *context.changes())
 
     def prepare(self, context: FlowContext) -> None:
-        """Set what `setup` did, for another try of the visit that it was called in."""
+        """Apply the changes of `setup` to another attempt of the visit in which it was called."""
         if self._prepared is not None and self._prepared[0] == context.visit:
             _, changed, deleted = self._prepared
             for key, data in changed.items():
@@ -47,12 +47,12 @@ class Instance:
                 context.delete(key)
 
     def recorded(self) -> None:
-        """The changes so far were recorded, what `setup` did among them, and this visit goes on from there."""
+        """Forget the changes of `setup`: they are recorded now, and this visit continues from there."""
         self._prepared = None
 
 
 class Instances:
-    """Builds and keeps the instances; knows the secrets that were resolved on the way (`redactor`)."""
+    """Builds and keeps the instances; knows the secrets that were resolved so far (`redactor`)."""
 
     def __init__(self, registry: SkillRegistry, config: NeuroCoreConfig) -> None:
         self._registry = registry
@@ -66,28 +66,28 @@ class Instances:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment that references are resolved from."""
+        """Return the environment that references are resolved from."""
         if self._environ is None:
             self._environ = self._config.environ
         return self._environ
 
     def load(self, nodes: Iterable[PlanNode]) -> None:
-        """Load what the skills of these nodes are and name: stored values may be of classes that are defined there."""
+        """Import the modules that the skills of these nodes name: stored values may have classes defined there."""
         for node in nodes:
             skill_class = self._registry.get(node.type)
             for name in skill_class.modules_of(node.config) if skill_class is not None else ():
                 modules.serve(self._config.project_root)
-                with modules.loading(), contextlib.suppress(Exception, SystemExit):  # its step says what is wrong
+                with modules.loading(), contextlib.suppress(Exception, SystemExit):  # the step reports what is wrong
                     importlib.import_module(name)
                 modules.know(name)
 
     def note(self, traceback: str) -> str:
-        """What to add to a traceback: that it shows lines which are not those that ran."""
+        """Return a note for a traceback that shows other lines than those that ran; empty if it does not."""
         on_disk = self._registry.on_disk
         return on_disk.note(traceback) if on_disk is not None else ""
 
     def is_async(self, node: PlanNode) -> bool:
-        """Whether the node's skill runs on the event loop; False where it cannot be found (its step says so)."""
+        """Return whether the node's skill runs on the event loop; False if there is no such skill (its step fails)."""
         found = self._async.get(node.type)
         if found is None:
             skill_class = self._registry.get(node.type)
@@ -95,26 +95,26 @@ class Instances:
         return found
 
     def get(self, node: PlanNode) -> Instance:
-        """The instance at `node`, built with its secrets resolved. Raises SkillError or ConfigError."""
+        """Return the instance at `node`, built with its secrets resolved. Raises SkillError or ConfigError."""
         instance = self._instances.get(node.id)
         if instance is None:
             instance = self._instances[node.id] = self._build(node)
         return instance
 
     def resolve(self, reference: SecretRef) -> str:
-        """The value of a secret input, remembered so that it is redacted from now on."""
+        """Return the value of a secret input, and redact it from now on."""
         value = self._resolve(reference.reference)
         return str(value)
 
     def secrets_of(self, references: list[SecretRef]) -> None:
-        """Learn the values of the run's secret inputs, as far as they are set, before anything can print them."""
+        """Load the values of the run's secret inputs that are set, so that nothing can print them."""
         for reference in references:
             for name in secrets.find_references(reference.reference):
                 if name in self.environ:
                     self._learn([self.environ[name]])
 
     def tear_down(self, base: dict[str, bytes], run_id: str, await_: Callable[[Any], Any]) -> list[str]:
-        """Call `teardown` of every instance that was set up; returns the sentences of those that failed."""
+        """Call `teardown` of every instance that was set up; return a sentence for each that failed."""
         problems = []
         for node_id, instance in self._instances.items():
             if not instance.is_set_up:
@@ -155,7 +155,7 @@ class Instances:
         return Instance(skill, secrets.mask(merged, skill.skill_meta.config_schema) if merged else {})
 
     def _kind(self, name: str) -> tuple[type[Skill], dict[str, Any]]:
-        """The class of a type and what neurocore.yaml says to it, looked up once a drive."""
+        """Return the class of a type and its configuration in neurocore.yaml, looked up once per driver."""
         skill_class = self._registry.require(name)
         kind = self._kinds[name] = (skill_class, self._config.skill_config(name, llm=skill_class.wants_llm()))
         return kind

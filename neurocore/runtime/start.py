@@ -1,4 +1,4 @@
-"""Start a run: check everything that was given, record the run, and drive it."""
+"""Start a run: check the inputs, record the run, and drive it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 class NewRun(Struct, kw_only=True):
-    """A run to start: what of, from which inputs, and by whom.
+    """A run to start: its blueprint, its inputs, and who starts it.
 
     `nameable` are the variables that secret inputs may name (`check_inputs`); None means any.
     """
@@ -59,7 +59,7 @@ class NewRun(Struct, kw_only=True):
 def new_record(
     new: NewRun, registry: SkillRegistry, config: NeuroCoreConfig, *, clock: Clock = SYSTEM_CLOCK, ids: Ids = RANDOM_IDS
 ) -> RunRecord:
-    """The record of a run that has not begun; nothing is written. Raises BlueprintError, InputError or UsageError."""
+    """Build the record of a new run; nothing is written. Raises BlueprintError, InputError or UsageError."""
     run_id, blueprint, blueprint_path = new.run_id, new.blueprint, new.blueprint_path
     if run_id is not None and not _RUN_ID.fullmatch(run_id):
         raise UsageError(f"A run id has 1 to 64 letters, digits, - and _, not {run_id[:80]!r}.")
@@ -69,7 +69,7 @@ def new_record(
         sentences = "\n".join(f"  {problem}" for problem in problems)
         raise BlueprintError(f"The blueprint {blueprint.name} cannot run:\n{sentences}", problems)
     blueprint = with_gates(blueprint, registry)
-    # Only secret inputs ask for the environment, and reading it takes longer than all other checks of them.
+    # Only secret inputs need the environment, and reading it takes longer than all other checks of inputs.
     environ = config.environ if any(spec.secret for spec in blueprint.inputs.values()) else {}
     data = check_inputs(blueprint, dict(new.initial_data or {}), environ, nameable=new.nameable)
     refuse_unless_storable(data, "Input")
@@ -103,7 +103,7 @@ def new_record(
 def _of_file(
     problems: list[Problem], blueprint: Blueprint, path: Path | str | None, config: NeuroCoreConfig
 ) -> list[Problem]:
-    """The findings with the name of the file, where it still says what their lines and columns count in."""
+    """Return the problems with the name of the file, if the file still has the text that their positions refer to."""
     if path is None or blueprint.source is None or read_file(Path(path))[0] != blueprint.source:
         return problems
     resolved, root = Path(path).resolve(), config.project_root.resolve()
@@ -112,7 +112,7 @@ def _of_file(
 
 
 def _tags(tags: Sequence[str]) -> list[str]:
-    """The tags, each once and without blanks around it. Raises InputError for what is none."""
+    """Return the tags, stripped and without duplicates. Raises InputError for an invalid one."""
     fits = not isinstance(tags, str) and all(isinstance(tag, str) and 0 < len(tag.strip()) <= MAX_TAG for tag in tags)
     sentence = f"A tag is text of 1 to {MAX_TAG} characters, and tags are a list of them." if not fits else None
     sentence = sentence or next(filter(None, (control_problem(tag, "A tag") for tag in tags)), None)
@@ -122,7 +122,7 @@ def _tags(tags: Sequence[str]) -> list[str]:
 
 
 def refuse_unless_storable(data: Mapping[str, Any], what: str) -> None:
-    """Raise InputError, with a sentence per key, for values that could not be recorded."""
+    """Raise InputError, with a sentence per key, for values that cannot be recorded."""
     problems = {}
     for key, value in data.items():
         try:
@@ -134,12 +134,12 @@ def refuse_unless_storable(data: Mapping[str, Any], what: str) -> None:
 
 
 def _refuse_secrets(data: Mapping[str, Any], tags: Sequence[str], config: NeuroCoreConfig) -> None:
-    """Raise InputError where the value of a secret input stands in another input, or in a tag, which are recorded."""
+    """Raise InputError if another input or a tag, which are recorded, contains the value of a secret input."""
     names = {name for value in data.values() if isinstance(value, SecretRef) for name in find_references(value)}
     redactor = Redactor(config.environ.get(name, "") for name in names) if names else Redactor()
     if not redactor:
         return
-    sentence = "It holds the value of a secret input; give the secret by its reference alone."
+    sentence = "It holds the value of a secret input; pass the secret only by its reference."
     problems = {key: sentence for key, value in data.items() if redactor.found_in(codec.encode({key: value}))}
     if redactor.found_in("\0".join(tags).encode("utf-8", "surrogatepass")):
         problems["tags"] = sentence
@@ -158,7 +158,7 @@ def drive_new(
     on_event: OnEvent | None = None,
     owner: str | None = None,
 ) -> FlowContext:
-    """Create the run, claimed by this process from its first moment, and drive it."""
+    """Create the run, claimed by this process from the start, and drive it."""
     run.owner = owner or owner_of_this_process(config, store)
     run.epoch = 1
     with driving(run.run_id):

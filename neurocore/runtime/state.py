@@ -1,4 +1,4 @@
-"""Where a run is while a process drives it: plain data, with one record for each visit that is not over."""
+"""The state of a run while a process drives it: plain data, with one record for each visit that is not over."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Key = tuple[str, int]
 class Visit(Struct):
     """One visit of a node that is not over: what its next attempt continues from.
 
-    `attempts` counts the attempts so far, `retries` those that the retry policy has used. `row` is its step record,
-    while that is not final; `gate` its open occurrence. `given` is what a person gave to the step that waits.
+    `attempts` counts the attempts so far, `retries` those that the retry policy has used. `row` is its step record
+    while that is not final; `gate` is its open occurrence. `given` is what a person gave to the waiting step.
     """
 
     attempts: int = 0
@@ -31,22 +31,22 @@ class Visit(Struct):
     row: StepRecord | None = None
     gate: GateRecord | None = None
     given: object = None
-    #: The step continues with what it was given, in its row.
+    #: : The step continues in its row, with the data that it was given.
     continues: bool = False
-    #: The visit was begun by an earlier drive and is tried again.
+    #: : An earlier driver started the visit; it is tried again.
     is_tried_again: bool = False
-    #: It failed for good, and nobody asked for another attempt.
+    #: : It has finally failed, and nobody asked for a retry.
     is_given_up: bool = False
-    #: The pause before its next attempt, as it was recorded.
+    #: : The recorded pause before its next attempt.
     pause: CurrentNode | None = None
 
 
 class RunState(Struct, kw_only=True, eq=False):
     """Everything that changes while a run is driven.
 
-    `context` holds the committed values, encoded, by key. `visits` has the visits that are not over, `waiting` those of
-    them with an open gate, in the order in which the gates opened. The plan counts the visits of a node as rounds; the
-    recorded number of a visit is higher where occurrences of a gate were voided before it (`voided`).
+    `context` holds the committed values, encoded, by key. `visits` has the visits that are not over; `waiting` has
+    those with an open gate, in the order in which the gates opened. The plan counts the visits of a node as rounds; the
+    recorded number of a visit is higher if occurrences of a gate were voided before it (`voided`).
     """
 
     run: RunRecord
@@ -54,7 +54,7 @@ class RunState(Struct, kw_only=True, eq=False):
     plan: Plan
     progress: Progress
     context: dict[str, bytes]
-    #: Who drives the run, and the owner that the last commit left: a run that waits has none.
+    #: : Who drives the run, and the owner in the last commit: a run that waits has none.
     owner: str | None
     recorded_owner: str | None
     next_index: int = 0
@@ -65,22 +65,22 @@ class RunState(Struct, kw_only=True, eq=False):
     ready: deque[tuple[PlanNode, int]] = field(default_factory=deque)
     ready_gates: deque[tuple[PlanNode, int]] = field(default_factory=deque)
     running: dict[Key, Attempt] = field(default_factory=dict)
-    #: Attempts that wait for their time: when by the monotonic time, a tie-breaker, the recorded pause, the node.
+    #: : Attempts that wait for their time: the monotonic time, a tie-breaker, the recorded pause, the node.
     delayed: list[tuple[float, int, CurrentNode, PlanNode]] = field(default_factory=list)
     #: The keys that each node's last completed step set.
     last_outputs: dict[str, list[str]] = field(default_factory=dict)
     done_nodes: set[str] = field(default_factory=set)
     completed: list[str] = field(default_factory=list)
-    #: Who wrote a key while others ran beside it: the commit's number and the node.
+    #: : Who wrote a key while other steps ran in parallel: the commit's number and the node.
     writers: dict[str, tuple[int, str]] = field(default_factory=dict)
     secret_inputs: list[SecretRef] = field(default_factory=list)
     failure: Failure | None = None
     cause: BaseException | None = None
     rejection: Answer | None = None
     cancelled_by: str | None = None
-    #: A gate is decided, and the decision is not taken in yet.
+    #: : A gate is decided, and the decision is not consumed yet.
     is_decided: bool = False
-    #: Another definition replaced the recorded one, and open gates are not asked anew yet.
+    #: : Another definition replaced the recorded one, and open gates are not replaced yet.
     is_redefined: bool = False
     worked_before_ms: float = 0.0
     started: float = 0.0
@@ -89,7 +89,7 @@ class RunState(Struct, kw_only=True, eq=False):
     # ---------------------------------------------------------------- visits
 
     def visit(self, node_id: str, number: int) -> Visit:
-        """The visit of this recorded number; a new record if nothing is known of it."""
+        """Return the visit with this recorded number; a new record if there is none."""
         found = self.visits.get((node_id, number))
         if found is None:
             found = self.visits[node_id, number] = Visit()
@@ -100,7 +100,7 @@ class RunState(Struct, kw_only=True, eq=False):
         return (node_id, number) in self.waiting
 
     def row_of(self, node_id: str, number: int) -> StepRecord | None:
-        """The visit's step record, while that is not final."""
+        """Return the visit's step record while it is not final."""
         found = self.visits.get((node_id, number))
         return None if found is None else found.row
 
@@ -111,22 +111,22 @@ class RunState(Struct, kw_only=True, eq=False):
         self.waiting[gate.node_id, gate.visit] = visit
 
     def close_gate(self, gate: GateRecord) -> Visit:
-        """Let a visit wait no more; returns it."""
+        """Let a visit stop waiting; return it."""
         visit = self.visit(gate.node_id, gate.visit)
         visit.gate = None
         self.waiting.pop((gate.node_id, gate.visit), None)
         return visit
 
     def open_gates(self) -> list[GateRecord]:
-        """The open occurrences, in the order in which they opened here."""
+        """List the open occurrences, in the order in which they opened here."""
         return [visit.gate for visit in self.waiting.values() if visit.gate is not None]
 
     def number_of(self, node_id: str, round_number: int) -> int:
-        """The recorded number of a node's visit in this round: each voided occurrence before it has its own number."""
+        """Return the recorded number of a node's visit in this round: voided occurrences before it have numbers too."""
         return round_number + len(self.voided[node_id]) if node_id in self.voided else round_number
 
     def round_of(self, node_id: str, number: int) -> int:
-        """The round of a visit with this recorded number."""
+        """Return the round of a visit with this recorded number."""
         return number - sum(voided < number for voided in self.voided.get(node_id, ()))
 
     # ---------------------------------------------------------------- what is to start
@@ -148,13 +148,13 @@ class RunState(Struct, kw_only=True, eq=False):
         return due
 
     def work_left(self) -> list[PlanNode]:
-        """The nodes whose steps are to start, now or after a pause; a gate is no work."""
+        """List the nodes whose steps are to start, now or after a pause; gates do not count."""
         return [
             node for node in (*(one for one, _ in self.ready), *(one[3] for one in self.delayed)) if not node.is_gate
         ]
 
     def current_nodes(self, starts: list[Attempt]) -> list[CurrentNode]:
-        """What runs when `starts` have started, and what waits for its next attempt."""
+        """List what runs when `starts` have started, and what waits for its next attempt."""
         going = [
             CurrentNode(
                 node_id=one.node.id, visit=one.visit, attempt=one.number, started_at=one.started_at,
@@ -167,11 +167,11 @@ class RunState(Struct, kw_only=True, eq=False):
     # ---------------------------------------------------------------- time worked
 
     def worked_ms(self, now: float) -> float:
-        """Time worked, in milliseconds, over all drives of this run."""
+        """Return the time worked, in milliseconds, over all drivers of this run."""
         return self.worked_before_ms + (now - self.started) * 1000
 
     def time_is_up(self, now: float) -> bool:
-        """Return whether the run has worked for as long as it may."""
+        """Return whether the run has used all its working time."""
         return self.deadline is not None and now >= self.deadline
 
     def is_out_of_time(self, attempt: Attempt) -> bool:
@@ -180,7 +180,7 @@ class RunState(Struct, kw_only=True, eq=False):
 
 
 def new_state(run: RunRecord, blueprint: Blueprint, plan: Plan, *, context: dict[str, bytes], now: float) -> RunState:
-    """The state of a claimed run of which nothing is done yet; `now` is the monotonic time."""
+    """Return the state of a claimed run in which nothing is done yet; `now` is the monotonic time."""
     worked, limit = run.duration_ms or 0.0, plan.settings.timeout_seconds
     return RunState(
         run=run, blueprint=blueprint, plan=plan, progress=Progress(plan), context=context,

@@ -1,4 +1,4 @@
-"""What follows from the end of an attempt: its row, its changes, another attempt, the nodes that come next."""
+"""What follows from the end of an attempt: its row, its changes, another attempt, the next nodes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from neurocore.runtime.attempt import Attempt
 from neurocore.runtime.retry import RetryPolicy
 from neurocore.runtime.transition import TransitionBuilder
 
-#: Types of failures that the definition calls for: outputs that are not what it declares, a loop that has made all its
-#: rounds, a run that has used all its time.
+#: : Types of failures that the definition causes: outputs that are not what it declares, a loop that has reached its
+#: limit, a run that has used all its time.
 OUTPUTS, LOOP_BOUND, RUN_TIME = "OutputError", "LoopBoundError", "RunTimeoutError"
 
-#: How the reasons begin of failed rows that do not end their visit.
+#: : How the reason of a failed row begins if the row does not end its visit.
 TRIED_AGAIN, BROKEN_OFF = "tried again", "broken off"
 
 
 def attempt_of(transition: TransitionBuilder, node: PlanNode, number: int) -> Attempt:
-    """The next attempt of a node's visit, under its number and with what it is given."""
+    """Return the next attempt of a node's visit, with its number and the data that it receives."""
     state = transition.state
     visit = state.visit(node.id, number)
     visit.attempts += not visit.continues
@@ -36,7 +36,7 @@ def attempt_of(transition: TransitionBuilder, node: PlanNode, number: int) -> At
 
 
 def completed(transition: TransitionBuilder, attempt: Attempt) -> None:
-    """Take in a completed attempt; one whose changes or way on cannot be taken becomes a failed one."""
+    """Record a completed attempt; if its changes cannot be applied or its edges cannot be determined, it fails."""
     state, instances = transition.state, transition.resources.instances
     try:
         replaced = transition.apply(attempt)
@@ -60,7 +60,7 @@ def completed(transition: TransitionBuilder, attempt: Attempt) -> None:
 
 
 def suspended(transition: TransitionBuilder, attempt: Attempt) -> None:
-    """Let a step that waits for data wait, with its changes so far."""
+    """Let a step that needs data wait, with its changes so far."""
     state = transition.state
     try:
         transition.apply(attempt)
@@ -78,12 +78,12 @@ def suspended(transition: TransitionBuilder, attempt: Attempt) -> None:
 
 
 def failed(transition: TransitionBuilder, attempt: Attempt) -> None:
-    """Take in a failed attempt: try again, tolerate the failure, or let the run fail."""
+    """Record a failed attempt: retry it, tolerate the failure, or fail the run."""
     state = transition.state
     is_late = state.is_out_of_time(attempt)
     delay = None if is_late else _retry_delay(transition, attempt)
     if delay is not None:
-        when = "when the run goes on" if transition.is_stopping else f"after {delay:.2g} s"
+        when = "when the run continues" if transition.is_stopping else f"after {delay:.2g} s"
         transition.step(attempt, StepStatus.FAILED, reason=f"{TRIED_AGAIN} {when}")
         _try_again(transition, attempt, delay)
         transition.resources.listener.step("step_retrying", attempt, transition.now)
@@ -107,14 +107,14 @@ def _tolerated(transition: TransitionBuilder, attempt: Attempt) -> None:
         return
     skipped = node.on_error == "skip"
     status = StepStatus.SKIPPED if skipped else StepStatus.FAILED
-    reason = "its failure is skipped (on_error: skip)" if skipped else "the run goes on (on_error: continue)"
+    reason = "its failure is skipped (on_error: skip)" if skipped else "the run continues (on_error: continue)"
     row = transition.step(attempt, status, edges_taken=taken, reason=reason)
     transition.done(node, row)
     follow(transition, state.progress.finish(node, taken, transition.evaluate))
 
 
 def _retry_delay(transition: TransitionBuilder, attempt: Attempt) -> float | None:
-    """Seconds until this failed attempt is tried again (0 while nothing may start), or None when it is not."""
+    """Return the seconds until this failed attempt is retried (0 while nothing may start), or None if it is not."""
     if attempt.exception is None:
         return None
     policy = RetryPolicy.of(attempt)
@@ -129,7 +129,7 @@ def _retry_delay(transition: TransitionBuilder, attempt: Attempt) -> float | Non
 
 
 def _try_again(transition: TransitionBuilder, attempt: Attempt, seconds: float) -> None:
-    """Let a failed attempt be tried again after so many seconds. The instant is recorded with the run."""
+    """Retry a failed attempt after this many seconds. The due time is recorded with the run."""
     visit = transition.state.visit(attempt.node.id, attempt.visit)
     visit.first_started_at = visit.first_started_at or attempt.first_started_at or attempt.started_at
     clock = transition.resources.clock
@@ -142,33 +142,33 @@ def _try_again(transition: TransitionBuilder, attempt: Attempt, seconds: float) 
 
 
 def broken_off(transition: TransitionBuilder, attempt: Attempt, error: BaseException) -> None:
-    """The row of an attempt that did not come to its end, so that the next one is known to be another."""
+    """Record an attempt that did not reach its end, so that the next one gets another number."""
     attempt.fail(error, transition.resources.instances)
     transition.step(attempt, StepStatus.FAILED, reason=BROKEN_OFF)
 
 
 def lost(transition: TransitionBuilder, current: CurrentNode, error: BaseException) -> None:
-    """The row of an attempt of which nothing is known but that it began."""
+    """Record an attempt of which only its start is known."""
     state = transition.state
     node = state.plan.by_id.get(current.node_id)
     if node is None:
         return
     attempt = Attempt(state.run.run_id, node, current.visit, current.attempt, current.started_at)
     row = state.row_of(current.node_id, current.visit)
-    if row is not None and row.status is StepStatus.SUSPENDED:  # it went on with the data that it waited for
+    if row is not None and row.status is StepStatus.SUSPENDED:  # it continued with the data that it waited for
         attempt.step_index = row.step_index
     broken_off(transition, attempt, error)
 
 
 def failure_of(row: StepRecord) -> Failure:
-    """Why a run fails with the step of this row; one that timed out has no traceback of its own."""
+    """Return the run's failure for the step of this row; one that timed out has no traceback of its own."""
     timed_out = row.error_type == TimeoutError.__name__ and row.traceback is None
     kind = FailureKind.TIMEOUT if timed_out else FailureKind.ERROR
     return Failure(kind=kind, node=row.node_id, type=row.error_type, message=f"Step {row.node_id} failed: {row.error}")
 
 
 def time_is_up(transition: TransitionBuilder, node: PlanNode) -> Failure:
-    """Why a run fails that has worked for as long as it may."""
+    """Return the failure of a run that has used all its working time."""
     seconds = transition.state.plan.settings.timeout_seconds
     message = f"The run did not end within its {seconds:g} s of work; it was at {node.id}."
     return Failure(kind=FailureKind.TIMEOUT, node=node.id, type=RUN_TIME, message=message)
@@ -178,7 +178,7 @@ def time_is_up(transition: TransitionBuilder, node: PlanNode) -> Failure:
 
 
 def follow(transition: TransitionBuilder, moves: Moves) -> None:
-    """Take in what the progress says: skipped nodes get their rows, ready ones wait for their start."""
+    """Apply the progress: skipped nodes get their rows, ready ones are queued."""
     state = transition.state
     for skip in moves.skipped:
         transition.skip(skip.node, skip.round, skip.reason, skip.edges_taken)

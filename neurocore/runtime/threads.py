@@ -1,4 +1,4 @@
-"""Threads for sync steps that run beside others. They are kept: starting one costs five times as much as waking one."""
+"""Threads for sync steps that run in parallel. They are reused: starting one costs five times as much as waking one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _idle: list[KeptThread] = []
 
 
 class KeptThread(threading.Thread):
-    """Runs one piece of work after another, and is a daemon: work that was given up on must not keep the process."""
+    """Runs one piece of work after another. It is a daemon: abandoned work must not keep the process alive."""
 
     def __init__(self) -> None:
         super().__init__(name="step", daemon=True)
@@ -23,29 +23,29 @@ class KeptThread(threading.Thread):
         self.is_working = False
 
     def give(self, work: Callable[[], None], ended: Callable[[], None]) -> None:
-        """Have `work` done, which must not raise. `ended` is called when this thread can be given more."""
+        """Run `work`, which must not raise. `ended` is called when this thread can take more work."""
         self.is_working = True
         self._given.put((work, ended))
 
     def run(self) -> None:
-        """Work until nothing has come for a while."""
+        """Work until no work has arrived for a while."""
         while True:
             try:
                 work, ended = self._given.get(timeout=IDLE)
             except Empty:
                 try:
                     _idle.remove(self)
-                except ValueError:  # somebody has just taken this thread and is giving it work
+                except ValueError:  # another thread has just taken this one and gives it work
                     continue
                 return
-            contextvars.Context().run(work)  # as on a thread of its own, no context is left of the work before
+            contextvars.Context().run(work)  # an empty context, as on a new thread
             self.is_working = False
             _idle.append(self)
             ended()
 
 
 def run_on_thread(work: Callable[[], None], ended: Callable[[], None]) -> KeptThread:
-    """Do `work` on a thread that waits, or on a new one where none does."""
+    """Run `work` on an idle thread, or on a new one if none is idle."""
     try:
         thread = _idle.pop()
     except IndexError:

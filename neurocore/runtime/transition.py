@@ -1,4 +1,4 @@
-"""What one commit of a driver writes: the rows of steps, gates and events, and the context that they leave."""
+"""What one commit of a driver writes: the rows of steps, gates and events, and the resulting context."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from neurocore.runtime.state import RunState
 
 
 class Resources(Struct, eq=False):
-    """What a transition uses beside the state; `stop`, when it is set, means that nothing new may start."""
+    """What a transition uses beside the state; when `stop` is set, nothing new may start."""
 
     config: NeuroCoreConfig
     store: RunStore
@@ -42,22 +42,22 @@ class Resources(Struct, eq=False):
 
     @property
     def clock(self) -> Clock:
-        """What tells the time."""
+        """Return the clock."""
         return self.store.clock
 
     @property
     def is_stopped(self) -> bool:
-        """Whether this process is to end."""
+        """Return whether this process is about to end."""
         return self.stop is not None and self.stop.is_set()
 
 
 class Replaced(Struct, frozen=True):
-    """The values that an attempt's changes replaced in the context, to take them back; None: there was none."""
+    """The values that an attempt's changes replaced in the context, to restore them; None: there was no value."""
 
     values: dict[str, bytes | None]
 
     def restore(self, context: dict[str, bytes]) -> None:
-        """Put them back."""
+        """Restore the values."""
         for key, value in self.values.items():
             if value is None:
                 context.pop(key, None)
@@ -66,7 +66,7 @@ class Replaced(Struct, frozen=True):
 
 
 class TransitionBuilder:
-    """The rows of one commit, as they are gathered; the state's numbers and context move with them.
+    """Collects the rows of one commit; the state's numbers and context change with them.
 
     `starts` are the attempts that the driver starts after the commit.
     """
@@ -81,17 +81,17 @@ class TransitionBuilder:
         self.starts: list[Attempt] = []
         self.is_handed_back = False
         self.completed_one = False
-        #: Whether a gate was open that nobody had decided, as far as this transition knows.
+        #: : Whether an undecided gate was open, as far as this transition knows.
         self.open_before = bool(state.waiting)
 
     @property
     def has_rows(self) -> bool:
-        """Whether there is anything to write beside the run's own row."""
+        """Return whether there is anything to write beside the run's own row."""
         return bool(self.steps or self.gates or self.events)
 
     @property
     def is_stopping(self) -> bool:
-        """Whether nothing new may start: a failure (unless siblings may go on), a cancellation, a stop."""
+        """Return whether nothing new may start: after a failure (unless siblings continue), a cancellation, a stop."""
         state = self.state
         if state.cancelled_by or self.resources.is_stopped:
             return True
@@ -100,7 +100,7 @@ class TransitionBuilder:
         return state.plan.settings.fail_fast or state.failure.kind is not FailureKind.ERROR
 
     def discard(self) -> None:
-        """Write none of the rows."""
+        """Discard the rows."""
         self.steps, self.gates, self.events = {}, {}, []
 
     def event(self, kind: str, data: dict[str, Any]) -> None:
@@ -108,7 +108,7 @@ class TransitionBuilder:
         self.events.append(own_event(kind, data, at=self.now))
 
     def evaluate(self, condition: Condition) -> bool:
-        """Return whether a condition holds over the context as this transition leaves it. Raises ConditionError."""
+        """Return whether a condition holds in the context that this transition leaves. Raises ConditionError."""
         return condition.evaluate(
             FlowContext.over(
                 self.state.context, run_id=self.state.run.run_id, secrets=self.resources.instances.resolve
@@ -116,7 +116,7 @@ class TransitionBuilder:
         )  # fmt: skip
 
     def fail(self, failure: Failure, cause: BaseException | None = None) -> None:
-        """Let the run fail. The first failure counts, but a person's rejection goes before any other."""
+        """Fail the run. The first failure counts, but a person's rejection takes precedence."""
         state = self.state
         rejected = failure.kind is FailureKind.REJECTED and state.rejection is None
         if state.failure is None or rejected:
@@ -127,7 +127,7 @@ class TransitionBuilder:
     def step(
         self, attempt: Attempt, status: StepStatus, *, edges_taken: list[int] | None = None, reason: str | None = None
     ) -> StepRecord:
-        """The row of an attempt that ended so, under the number that the step has or gets now."""
+        """Add the row of an ended attempt, under the step's number, or a new one if it has none."""
         state, instance = self.state, attempt.instance
         keys = list(attempt.changed)
         changes = Changes(set=attempt.changed, deleted=tuple(attempt.deleted))
@@ -171,9 +171,9 @@ class TransitionBuilder:
         return row
 
     def _with_earlier(self, earlier: StepRecord, changes: Changes) -> Changes:
-        """Join the changes so far of a suspended step with its new ones: its row becomes final in place.
+        """Join the earlier changes of a suspended step with its new ones: its row becomes final in place.
 
-        A key that another branch has overwritten in the meantime keeps that branch's value.
+        A key that another branch has overwritten since then keeps that branch's value.
         """
         context = self.state.context
         kept = {key: data for key, data in earlier.changes.set.items() if context.get(key) == data}
@@ -181,7 +181,7 @@ class TransitionBuilder:
         return Changes(set={**kept, **changes.set}, deleted=tuple({*gone, *changes.deleted} - changes.set.keys()))
 
     def skip(self, node: PlanNode, round_number: int, reason: str, edges_taken: list[int]) -> None:
-        """The row of a node that does not run."""
+        """Add the row of a node that does not run."""
         state = self.state
         state.commit_index += 1
         self.steps[state.next_index] = StepRecord(
@@ -201,7 +201,7 @@ class TransitionBuilder:
         state.next_index += 1
 
     def done(self, node: PlanNode, row: StepRecord) -> None:
-        """End a visit: nothing of it is kept but what later ones ask for."""
+        """End a visit; only what later visits need is kept."""
         state = self.state
         state.visits.pop((node.id, row.visit), None)
         if row.status is StepStatus.COMPLETED:
@@ -212,7 +212,7 @@ class TransitionBuilder:
     # ---------------------------------------------------------------- the context
 
     def apply(self, attempt: Attempt) -> Replaced | None:
-        """Fold the attempt's changes into the context; returns what they replaced, if they may have to be taken back.
+        """Apply the attempt's changes to the context; return what they replaced, if they may have to be undone.
 
         Raises ExecutionError when a concurrent step wrote another value to the same key (`on_conflict: fail`).
         """
@@ -221,7 +221,7 @@ class TransitionBuilder:
             return None
         if state.running or state.writers:
             self._check_conflicts(attempt)
-        if state.running:  # the others go on looking at the context as it was when they started
+        if state.running:  # the other attempts keep the context that they started with
             state.context = dict(state.context)
         context, replaced = state.context, None
         if attempt.node.index in state.plan.guarded:
@@ -232,7 +232,7 @@ class TransitionBuilder:
         return replaced
 
     def note_writes(self, attempt: Attempt) -> None:
-        """Remember what a step has set, for the attempts that run beside it. Call it before `step` makes the row."""
+        """Remember what a step has set, for the attempts that run in parallel. Call it before `step` makes the row."""
         state = self.state
         if state.running:
             for key in (*attempt.changed, *attempt.deleted):

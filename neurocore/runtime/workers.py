@@ -1,4 +1,4 @@
-"""Where attempts run when they do not run on the caller's thread: kept threads, and an event loop per drive."""
+"""Where attempts run when they do not run on the caller's thread: reused threads, and one event loop per driver."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from neurocore.runtime.attempt import Attempt, orphaned
 from neurocore.runtime.skills import Instances
 from neurocore.runtime.threads import run_on_thread
 
-#: How long an async skill gets to end once it was cancelled, in seconds; after that it is left behind.
+#: : How long a cancelled async skill may take to end, in seconds; after that it is abandoned.
 GRACE = 1.0
-#: How long an event loop gets to answer before it counts as held up, in seconds.
+#: : How long an event loop may take to answer before it counts as blocked, in seconds.
 ANSWER = 0.2
 
 
 class _Works:
-    """Whether an attempt on a thread still works; the thread itself goes on to other work."""
+    """Returns whether an attempt on a thread still runs; the thread itself is reused."""
 
     still = True
 
@@ -32,9 +32,9 @@ class _Works:
 
 
 class Workers:
-    """Starts attempts and hands back those that ended, in the order they end.
+    """Starts attempts and returns those that ended, in the order in which they end.
 
-    Threads are daemons: a skill that was given up on must not keep the process from ending.
+    Threads are daemons: an abandoned skill must not keep the process alive.
     """
 
     def __init__(self, instances: Instances) -> None:
@@ -44,7 +44,7 @@ class Workers:
         self._held_up: list[asyncio.AbstractEventLoop] = []
 
     def start(self, attempt: Attempt, base: Mapping[str, bytes], *, is_async: bool) -> None:
-        """Run the attempt beside the caller."""
+        """Run the attempt in parallel with the caller."""
         if is_async:
             work = asyncio.run_coroutine_threadsafe(self._run_async(attempt, base), self._event_loop())
             attempt.cancel, attempt.works = work, lambda: not work.done()
@@ -55,31 +55,31 @@ class Workers:
             )
 
     def next(self, timeout: float | None) -> Attempt | None:
-        """The next attempt that ended, or None when none did within `timeout` seconds."""
+        """Return the next attempt that ended, or None if none did within `timeout` seconds."""
         try:
             return self._ended.get(timeout=timeout)
         except queue.Empty:
             return None
 
     def patience(self, attempt: Attempt) -> float | None:
-        """When to stop waiting for an attempt: a thread cannot be cancelled; an async skill is, and may not notice."""
+        """Return when to stop waiting for an attempt: a thread cannot be cancelled; an async skill may ignore it."""
         if attempt.deadline is None:
             return None
         return attempt.deadline if isinstance(attempt.cancel, threading.Thread) else attempt.deadline + GRACE
 
     def abandon(self, attempt: Attempt) -> Attempt:
-        """Stop waiting for an attempt: whatever it still does is dropped. Returns what is to be recorded of it."""
+        """Stop waiting for an attempt; its later results are dropped. Return the attempt to record."""
         attempt.abandoned = True
         if attempt.works is not None:
             orphaned[attempt.key] = attempt.works
             if not isinstance(attempt.cancel, threading.Thread):
                 self._leave_if_held_up()
-        seen = copy.copy(attempt)  # the skill, where it still works, ends the attempt that it began
+        seen = copy.copy(attempt)  # the skill, if it still runs, ends the original attempt
         seen.logs = list(attempt.logs)
         return seen
 
     def wait_for(self, awaitable: Awaitable[Any]) -> Any:
-        """Run something awaitable on the drive's event loop and wait for it."""
+        """Await something on the driver's event loop and wait for it."""
 
         async def wrapped() -> Any:
             return await awaitable
@@ -87,7 +87,7 @@ class Workers:
         return asyncio.run_coroutine_threadsafe(wrapped(), self._event_loop()).result()
 
     def close(self) -> None:
-        """Cancel what still runs on the event loops and end them, as soon as what takes no notice has ended."""
+        """Cancel what still runs on the event loops, and close each loop when its last task has ended."""
         loop, self._loop = self._loop, None
         held_up, self._held_up = self._held_up, []
         for one in held_up:
@@ -97,7 +97,7 @@ class Workers:
                 _end(loop).result(GRACE)
 
     def _leave_if_held_up(self) -> None:
-        """A skill that blocks the event loop must not hold up the async skills that come after it."""
+        """Start a new loop if a skill blocks this one: later async skills must not wait for it."""
         answered = threading.Event()
         if self._loop is not None:
             self._loop.call_soon_threadsafe(answered.set)
@@ -108,7 +108,7 @@ class Workers:
     def _run_on_thread(self, attempt: Attempt, base: Mapping[str, bytes], works: _Works) -> None:
         try:
             attempt.run(base, self._instances, self.wait_for)
-        except BaseException as error:  # SystemExit or the like from a skill is that step's failure, not the thread's
+        except BaseException as error:  # SystemExit or the like is the step's failure, not the thread's
             attempt.fail(error, self._instances)
         finally:
             works.still = False
@@ -135,7 +135,7 @@ class Workers:
                     with contextlib.suppress(SystemExit, KeyboardInterrupt):
                         loop.run_forever()
                         break
-                    # A task raised it through the loop. Whoever awaits the task gets it too; the others go on.
+                    # A task raised it through the loop. Whoever awaits the task gets it too; the other tasks continue.
                 loop.close()
 
             threading.Thread(target=run, name="async-skills", daemon=True).start()
@@ -145,7 +145,7 @@ class Workers:
 
 
 def _end(loop: asyncio.AbstractEventLoop) -> Future[None]:
-    """Cancel what runs on a loop and let it stop after that."""
+    """Cancel what runs on a loop, then stop the loop."""
 
     async def drain() -> None:
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]

@@ -125,7 +125,7 @@ def test_a_gate_cannot_show_what_is_called_like_a_secret(registry: Any) -> None:
     (finding,) = found(text, registry)
     assert finding == (
         "error flow.steps[1].approval.show[1]: The gate approval cannot show api_key: it is called like a secret; "
-        "take it out of `show`."
+        "remove it from `show`."
     )
 
 

@@ -53,7 +53,7 @@ def test_documents_say_why_a_run_stands_still(copy):
     shown = copy.json("runs", "inspect", "waits")
     assert shown["next"] == ["neurocore db adopt waits"]
     assert shown["gates"][0]["status"] == "open", "it can still be read"
-    still = f"it stands still: {runs['waits']['held']}"
+    still = f"it is held: {runs['waits']['held']}"
     assert {verb: shown["refused"].get(verb) for verb in ("decide", "resume", "cancel", "replay")} == {
         "decide": still, "resume": still, "cancel": still, "replay": None,
     }  # fmt: skip

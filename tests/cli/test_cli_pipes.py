@@ -231,7 +231,7 @@ def test_a_run_is_left_alone_by_every_command_while_nobody_can_tell_whether_its_
     assert project.json("runs", "sweep")["left"] == ["hidden"]
     shown = project.json("runs", "inspect", "hidden")
     assert (shown["run"]["state"], shown["run"]["driven_by"]) == ("cannot_tell", None)
-    assert "cannot be told" in shown["refused"]["resume"]
+    assert "cannot tell" in shown["refused"]["resume"]
     refused = project.call("runs", "resume", "hidden")
     assert refused.exit_code == 4
     assert "neurocore runs resume hidden --take-over" in refused.stderr

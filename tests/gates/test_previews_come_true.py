@@ -46,7 +46,7 @@ def answered(world: World, run_id: str, *, approved: bool) -> str:
 def test_a_rejection_that_the_loop_s_bound_does_not_let_go_back_is_said_to_fail(world: World) -> None:
     run_id, told = at_gate(world, looping("fail"))
     assert told.reject.ends == "failed"
-    assert told.reject.sentence == "the run fails, as the loop at n has reached its bound"
+    assert told.reject.sentence == "the run fails, because the loop at n has reached its bound"
     assert (told.reject.runs, told.reject.skips) == ([], ["e"])
     assert (told.approve.ends, told.approve.runs) == ("completed", ["e"])
     assert answered(world, run_id, approved=False) == "failed"
@@ -56,7 +56,7 @@ def test_a_rejection_that_the_loop_s_bound_does_not_let_go_back_is_said_to_fail(
 def test_a_loop_that_is_left_at_its_bound_is_said_to_be_left(world: World, policy: str) -> None:
     run_id, told = at_gate(world, looping(policy))
     assert told.reject.ends == "completed"
-    assert told.reject.sentence.startswith("the loop at n is left, as it has reached its bound; ")
+    assert told.reject.sentence.startswith("the loop at n ends, because it has reached its bound; ")
     assert told.reject.runs == []
     assert answered(world, run_id, approved=False) == "completed"
 

@@ -208,7 +208,7 @@ def test_an_answer_that_comes_while_the_threads_leave_a_run_is_driven_on_by_them
 
 
 def test_a_failed_run_that_nobody_wants_on_is_left_alone(world: World, failed: str) -> None:
-    with pytest.raises(NotResumable, match="nobody asked for another try"):
+    with pytest.raises(NotResumable, match="nobody asked for a retry"):
         drive_on(failed, world.registry, world.config, world.store)
     assert world.record(failed).status == "failed"
     assert world.calls == ["a", "b"]

@@ -69,7 +69,7 @@ def test_a_run_is_left_alone_while_nobody_can_tell_whether_its_process_lives(wor
     assert not found, "nothing was done"
     with pytest.raises(DriverUnknown, match=f"cannot be told: .*resume {dead} --take-over"):
         world.resume(dead)
-    assert "cannot be told" in (actions(before, world.config, world.store)["resume"] or "")
+    assert "cannot tell" in (actions(before, world.config, world.store)["resume"] or "")
     assert world.record(dead) == before
     file.unlink()
     assert state(world, dead) == "lost", "it ends when its cause does"

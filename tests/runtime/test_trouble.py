@@ -360,7 +360,7 @@ def test_an_async_step_that_goes_on_after_its_time_is_left_behind(
     with pytest.raises(ExecutionError, match="did not end within"):
         world.run(chain("a: timeout: 0.5", "b"))
     run_id = world.only_run().run_id
-    with pytest.raises(ExecutionError, match="An earlier try of it was left behind and still works"):
+    with pytest.raises(ExecutionError, match="An earlier attempt of it was abandoned and still runs"):
         world.resume(run_id)
     assert world.calls == ["a"]
     may_end.set()
@@ -393,7 +393,7 @@ def test_a_sync_step_that_takes_too_long_is_left_behind_and_its_changes_dropped(
 def is_not_begun_beside_itself(world: World, may_end: threading.Event, threads: list[threading.Thread]) -> None:
     """See that the run's step is tried again only when the thread that was left behind of it has ended."""
     run_id = world.only_run().run_id
-    with pytest.raises(ExecutionError, match="An earlier try of it was left behind and still works"):
+    with pytest.raises(ExecutionError, match="An earlier attempt of it was abandoned and still runs"):
         world.resume(run_id)
     may_end.set()
     until(lambda: not any(works() for works in list(orphaned.values())))
@@ -625,7 +625,7 @@ def test_a_run_that_has_used_its_time_goes_on_only_by_a_file_that_gives_it_more(
     with pytest.raises(ExecutionError, match="of work; it was at a"):
         world.run(text, blueprint_path=file)
     run_id = world.only_run().run_id
-    with pytest.raises(NotResumable, match=r"used all the time .* raise settings.timeout_seconds in the file and add"):
+    with pytest.raises(NotResumable, match=r"used all its working time.* raise settings.timeout_seconds in the file and add"):
         world.resume(run_id)
     file.write_text(text.replace("0.05", "60"))
     assert world.resume(run_id, latest=True).metadata.status == "completed"
@@ -645,7 +645,7 @@ def test_a_run_whose_loop_has_made_its_rounds_goes_on_only_by_a_file_that_allows
     with pytest.raises(ExecutionError, match="did not come to rest within 2 rounds"):
         world.run(text, initial_data={"n": 3}, blueprint_path=file)
     run_id = world.only_run().run_id
-    with pytest.raises(NotResumable, match="all the rounds that it may; raise its bound in the file and add --latest"):
+    with pytest.raises(NotResumable, match="its limit of rounds; raise its bound in the file and add --latest"):
         world.resume(run_id)
     file.write_text(text.replace("max_iterations: 2", "max_iterations: 9"))
     assert world.resume(run_id, latest=True).metadata.status == "completed"

@@ -160,7 +160,7 @@ def test_an_error_that_belongs_to_no_step_fails_the_run_at_once(world: World, mo
             raise ZeroDivisionError("nobody expected this")
 
     monkeypatch.setattr("neurocore.runtime.driver.record", broken)
-    with pytest.raises(ExecutionError, match="broken off by an error outside of its steps: ZeroDivisionError: nobody"):
+    with pytest.raises(ExecutionError, match="failed with an error outside of its steps: ZeroDivisionError: nobody"):
         world.run(chain("a", "b", "c"))
     run = world.only_run()
     assert (run.status, run.owner, run.deaths) == ("failed", None, 0)
@@ -179,6 +179,6 @@ def test_an_answer_at_a_gate_whose_values_misbehave_is_refused_in_a_sentence(
         raise OSError("the disk of the value is gone")
 
     monkeypatch.setattr(occurrence, "_inputs", fails)
-    with pytest.raises(GateChanged, match="it cannot ask again: the disk of the value is gone"):
+    with pytest.raises(GateChanged, match="it cannot open again: the disk of the value is gone"):
         decide_gate(run_id, approved=True, by="ann", run_store=world.store)
     assert [gate.status for gate in world.store.load_gates(run_id)] == ["open"]

@@ -101,5 +101,5 @@ def test_a_skill_may_return_another_context(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("returned", [{"found": 3}, "found", 0, SimpleNamespace(data={})])
 def test_what_is_no_context_is_refused_and_not_lost_silently(tmp_path: Path, returned: Any) -> None:
-    with pytest.raises(ExecutionError, match=r"The skill of it returned \w+ and not its context; set what it found"):
+    with pytest.raises(ExecutionError, match=r"The skill of it returned \w+ instead of its context; set its results"):
         result_of(lambda self, context: returned, tmp_path)

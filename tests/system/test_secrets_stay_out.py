@@ -200,6 +200,6 @@ def test_a_secret_is_given_by_its_reference_alone(caller: Path) -> None:
     for more in (["--data", f"address=https://x/?k={quote(PASSWORD)}"], ["--tag", PASSWORD]):
         done = neurocore(caller, "run", "call", *token, *more)
         assert done.returncode == 2, done.stdout
-        assert "It holds the value of a secret input; give the secret by its reference alone." in done.stderr
+        assert "It holds the value of a secret input; pass the secret only by its reference." in done.stderr
         refuse_traces(caller, done)
     assert neurocore(caller, "run", "call", *token).returncode == 0

@@ -28,7 +28,7 @@ def test_a_rejected_run_cannot_be_resumed_and_says_what_to_do_instead(site):
     run_id = site.run()
     site.decide(run_id, "reject", note="no")
     text = site.page(f"/runs/{run_id}")
-    assert "cannot go on" in text
+    assert "cannot continue" in text
     answer = site.post(f"/runs/{run_id}/resumption", {"by": "ann"})
     assert answer.status_code == 409
     assert "was rejected at gate review" in answer.text
