@@ -1,4 +1,4 @@
-"""What is kept of runs, and where. `build_run_store` opens the configured store."""
+"""Where runs are stored. `build_run_store` opens the configured store."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ GROUP = "neurocore.run_stores"
 
 
 def build_run_store(config: NeuroCoreConfig) -> RunStore | None:
-    """The store that `persistence` names, or None where it is disabled.
+    """Return the store that `persistence` configures, or None if persistence is disabled.
 
-    Beside `sqlite` and `memory`, `persistence.backend` names an entry point of the group `neurocore.run_stores`: a
-    callable that takes the configuration. From now on stored values may be of classes that the project's own code
+    Besides `sqlite` and `memory`, `persistence.backend` can name an entry point of the group `neurocore.run_stores`: a
+    callable that takes the configuration. From this call on, stored values may have classes that the project's own code
     defines. Raises ConfigError for an unknown backend, StoreError for one that does not open.
     """
     if not config.persistence.enabled:
@@ -91,12 +91,12 @@ def _installed(name: str, config: NeuroCoreConfig) -> RunStore:
         store = points[name].load()(config)
     except NeuroCoreError:
         raise
-    except Exception as error:  # whatever another package does, such as naming the password it was refused with
+    except Exception as error:  # another package may raise anything, also with the password it was refused with
         secrets = {config.environ.get(one, "") for one in find_references(config.persistence.path)}
         why = Redactor(secrets).text(" ".join(f"{type(error).__name__}: {error}".split())[:500])
         raise StoreError(f"The backend {name!r} ({place}) cannot be opened: {why}") from error
     if not isinstance(store, RunStore):
-        raise StoreError(f"The backend {name!r} ({place}) gives a {type(store).__name__}, which is no RunStore.")
+        raise StoreError(f"The backend {name!r} ({place}) returned a {type(store).__name__}, which is not a RunStore.")
     return store
 
 

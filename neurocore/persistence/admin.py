@@ -1,6 +1,6 @@
-"""Looking after a history: check it, prune it, and see which version wrote its file.
+"""Maintain a history: check it, prune it, and tell which version wrote its file.
 
-What a backend can do better, or alone, is in the role `Maintenance` of its store.
+What one backend does better, or alone, is in the role `Maintenance` of its store.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from neurocore.persistence.records import GateRecord
 from neurocore.persistence.sidecars import address
 from neurocore.persistence.troubles import translate
 
-#: Runs deleted in one transaction: others get their turn in between.
+#: Runs deleted in one transaction; between two batches, other writers get their turn.
 BATCH = 100
 
 
 class Check(Struct, kw_only=True):
-    """What does not hold, and what was put right."""
+    """The problems that a check found, and what it repaired."""
 
     problems: list[str] = []
     repaired: list[str] = []
@@ -44,7 +44,7 @@ class Pruned(Struct, kw_only=True):
 
 
 def check(store: RunStore, *, repair: bool = False) -> Check:
-    """Whether the file is sound and our own rules hold: steps in order, counts right, the chain of answers whole.
+    """Check that the file is sound and our rules hold: steps in order, counts correct, chains of answers unbroken.
 
     `repair` rebuilds the counts; nothing else can be rebuilt.
     """
@@ -71,7 +71,7 @@ def _check_chain(run_id: str, gates: list[GateRecord]) -> Iterator[str]:
         answer = following[previous]
         try:
             is_whole = answer.is_sealed(run_id, previous)
-        except StoreError as error:  # of a newer version
+        except StoreError as error:  # the hash of a newer version
             yield f"Run {run_id}: its chain of answers cannot be checked: {error}"
             return
         if not is_whole:
@@ -86,7 +86,7 @@ def _check_chain(run_id: str, gates: list[GateRecord]) -> Iterator[str]:
 
 
 def is_current(path: Path) -> bool | None:
-    """Whether opening a SQLite history changes nothing: False for an older one, None where there is no file.
+    """Return whether opening a SQLite history changes nothing: False for an older one, None if there is no file.
 
     Raises StoreError for one that cannot be opened, StoreTooNew for a newer one.
     """
@@ -99,7 +99,7 @@ def is_current(path: Path) -> bool | None:
 
 
 def schema_version(path: Path) -> int:
-    """The schema of a SQLite history, without bringing it up to date; 0 for a file of 0.4 or one that is not there."""
+    """Return the schema of a SQLite history, without upgrading it; 0 for a file of 0.4 and for a missing one."""
     refuse_stale(path)
     if not path.exists():
         return 0
@@ -122,9 +122,9 @@ def prune(
     dry_run: bool = False,
     on_batch: Callable[[int], None] | None = None,
 ) -> Pruned:
-    """Delete ended runs that started before an ISO time, oldest first, leaving the `keep_last` newest runs alone.
+    """Delete ended runs that started before an ISO time, oldest first, except for the `keep_last` newest runs.
 
-    Small batches, each run leaving its tombstone; `on_batch` hears how many are gone.
+    Works in small batches; each run leaves a tombstone. `on_batch` receives the number of runs deleted so far.
     """
     by = person(by)
     pruned = Pruned()
@@ -142,7 +142,7 @@ def prune(
         if on_batch:
             on_batch(pruned.runs)
         if not buried:
-            break  # each of them was gone (or alive again) when its turn came
+            break  # every one of them was deleted or resumed in the meantime
     if pruned.runs:
         store.drop_unused_definitions()
     return pruned

@@ -1,4 +1,4 @@
-"""One SQLite file: its connections, its transactions, and its troubles in sentences."""
+"""One SQLite file: its connections, its transactions, and its errors as sentences."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from neurocore.persistence.together import Together
 from neurocore.persistence.troubles import TranslateErrors, translate
 
 BUSY_MS = 5_000
-#: Of many commits that ask for no sync, one in this time makes sure that the file is still there, in seconds. Of many
-#: reads of a thread, one makes sure that the schema is still the one that is known.
+#: Of many commits without a sync, one per this interval checks that the file still exists, in seconds. Of many reads
+#: of a thread, one checks that the schema is still the known one.
 LOOK_EVERY = 0.01
-#: How long one keeps at it while others write, in seconds. Nobody is told "database is locked" before that.
+#: How long to retry while others write, in seconds. "database is locked" is reported only after that.
 PATIENCE = 120.0
 
 
 class Database:
-    """Writes go through one connection under one lock, each in BEGIN IMMEDIATE; every thread reads on its own."""
+    """Writes use one connection under one lock, each in BEGIN IMMEDIATE; every thread reads with its own connection."""
 
     def __init__(
         self, path: Path, *, durability: str = "normal", older: Iterable[Path] = (), mode: int = files.PRIVATE
@@ -45,15 +45,15 @@ class Database:
             files.make_folder(path.parent, mode)
             _refuse_hard_links(path)
             refuse_stale(path)
-            #: Why runs would stand still here, in a copy of a history that can only be read.
+            #: Why runs are held here: in a copy of a history that can only be read.
             self.copy = prepare(path, older, mode=mode)
             self._identity = _identify(self._name)
-            self._address = sidecars.address(path)  # one that was removed meanwhile is not made anew
+            self._address = sidecars.address(path)  # does not create the file again if it was removed in the meantime
             self._forget()
             _databases.add(self)
 
     def has_open(self, path: Path) -> bool:
-        """Whether this is the file, and open."""
+        """Return whether this is the file, and open."""
         try:
             return not self.closed and _identify(os.fspath(path)) == self._identity
         except OSError:
@@ -64,19 +64,19 @@ class Database:
         self.lock = threading.RLock()
         #: Writes that share a synced commit with others that wait for one.
         self.together = Together(self)
-        #: Held for the readers' list, and never for as long as somebody writes or waits to write.
+        #: Guards the list of readers; never held while a thread writes or waits to write.
         self._opening = threading.Lock()
         self._local = _Local()
         self._readers: list[tuple[threading.Thread, sqlite3.Connection, threading.RLock]] = []
         self._writer: sqlite3.Connection | None = None
         self._reserve: Reserve | None = None
-        #: Whether the log is kept longer than it need be, for commits that are all synced.
+        #: Whether the log is kept longer than necessary, for commits that are all synced.
         self.reserves = self.full
         self._synced = True
         self._look_at = 0.0
 
     def write(self, *, sync: bool = False) -> Transaction:
-        """One transaction: committed at the end of the `with` block, rolled back when the block raises.
+        """Return a transaction: committed at the end of the `with` block, rolled back when the block raises.
 
         `sync` waits for the disk. Raises StoreError with nothing half written.
         """
@@ -84,28 +84,28 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """This thread's reading connection, what goes wrong told in a sentence."""
+        """Return this thread's reading connection; its errors become sentences."""
         with TranslateErrors(self.path), self.reading:
             yield self.reader()
 
     def rows(self, sql: str, parameters: Any = ()) -> list[sqlite3.Row]:
-        """Every row of a query."""
+        """Return every row of a query."""
         with TranslateErrors(self.path), self.reading:
             found: list[sqlite3.Row] = patiently(lambda: self.reader().execute(sql, parameters).fetchall(), [])
             return found
 
     def row(self, sql: str, parameters: Any = ()) -> sqlite3.Row | None:
-        """The first row of a query."""
+        """Return the first row of a query."""
         with TranslateErrors(self.path), self.reading:
             found: sqlite3.Row | None = patiently(lambda: self.reader().execute(sql, parameters).fetchone(), None)
             return found
 
     def snapshot(self) -> Snapshot:
-        """A `with` block whose reads on this thread all see the database as it stood at the first of them."""
+        """Return a `with` block in which all reads of this thread see the database as it was at the first of them."""
         return Snapshot(self)
 
     def close(self) -> None:
-        """Close every connection, each when its thread is at the end of what it reads; twice is no error."""
+        """Close every connection, each when its thread has finished reading. May be called twice."""
         with self.lock:
             with self._opening:
                 self.closed = True
@@ -121,7 +121,7 @@ class Database:
                 connection.close()
 
     def writer(self, *, sync: bool) -> sqlite3.Connection:
-        """The writing connection, its `synchronous` as asked for; call it with the lock held."""
+        """Return the writing connection with the requested `synchronous`; the caller holds the lock."""
         now = time.monotonic()
         if sync or self.closed or now >= self._look_at:
             self.check()
@@ -131,9 +131,9 @@ class Database:
         if connection is None:
             connection = self._connect()
             with _closed_on_error(connection):
-                connection.execute("PRAGMA temp_store = MEMORY")  # what a savepoint may have to bring back
-                use_wal(connection)  # a backup that was put in the place of its history is not in that mode
-                if self.copy is not None:  # it could only be read until now
+                connection.execute("PRAGMA temp_store = MEMORY")  # for what a savepoint may have to undo
+                use_wal(connection)  # a backup that replaced its history is not in that mode
+                if self.copy is not None:  # it was read-only until now
                     self._settle(connection)
             self._writer, self._synced = connection, True
         if synced is not self._synced:  # it cannot be changed inside a transaction
@@ -152,18 +152,18 @@ class Database:
         self.copy = None
 
     def reserve(self) -> None:
-        """Keep room at the log's end; call it within a transaction of the writer."""
+        """Keep room at the end of the log; the caller is in a transaction of the writer."""
         if self._reserve is None:
             try:
                 self._reserve = Reserve(self.path)
-                self.check()  # else it may be another file's log
+                self.check()  # otherwise it may be another file's log
             except (OSError, AttributeError, StoreError):
-                self.reserves = False  # a sync takes as long as it takes
+                self.reserves = False  # syncs take their usual time then
                 return
         self._reserve.keep()
 
     def check(self) -> None:
-        """Notice a file that was removed or replaced: SQLite would go on writing into what nobody can open again."""
+        """Detect a file that was removed or replaced: SQLite would write on to a file that nobody can open."""
         if self.closed:
             raise StoreError(f"The run history {self.path} was closed; open it again.")
         try:
@@ -181,11 +181,11 @@ class Database:
 
     @property
     def reading(self) -> threading.RLock:
-        """Held by this thread while it reads: a connection that is closed meanwhile would end the process."""
+        """Return the lock that this thread holds while it reads: closing its connection then crashes the process."""
         return self._local.reading
 
     def reader(self) -> sqlite3.Connection:
-        """This thread's reading connection."""
+        """Return this thread's reading connection."""
         self.check()
         local = self._local
         connection = local.connection
@@ -202,9 +202,9 @@ class Database:
         return connection
 
     def check_version(self, connection: sqlite3.Connection) -> None:
-        """Notice a newer version that has brought the file up while this process has it open. Raises StoreTooNew.
+        """Detect that a newer version has upgraded the file while this process has it open. Raises StoreTooNew.
 
-        A file of an older schema that somebody has copied over this one raises StoreError.
+        A file of an older schema that was copied over this one raises StoreError.
         """
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version != VERSION:
@@ -220,7 +220,7 @@ class Database:
         self._readers = kept
 
     def reset_in_child(self) -> None:
-        """In a forked child: connections must not be shared, nor closed, so they are kept and never touched again."""
+        """In a forked child, keep the parent's connections but never use them: they cannot be shared or closed."""
         _inherited.append((self._readers, self._writer, self._reserve, self._local))
         self._forget()
 
@@ -238,7 +238,7 @@ class Database:
 
 
 class _Local(threading.local):
-    """What each thread reads with."""
+    """What one thread reads with."""
 
     def __init__(self) -> None:
         self.connection: sqlite3.Connection | None = None
@@ -251,7 +251,7 @@ _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
 class _Opening:
-    """Held while a file is looked at and opened: who closes it in between takes away the locks of who has it open."""
+    """Held while a file is checked and opened: closing it in between would release the locks of whoever has it open."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -261,14 +261,14 @@ _opening = _Opening()
 
 
 def refuse_stale(path: Path) -> None:
-    """Raise StoreError where SQLite would open a history with files that are not its own (`sidecars`)."""
+    """Raise StoreError if SQLite would open a history with files that belong to another one (`sidecars`)."""
     with _opening.lock:
         if not any(database.has_open(path) for database in list(_databases)):
             sidecars.refuse_stale(path, APPLICATION_ID)
 
 
 def _leave_parents() -> None:
-    _opening.lock = threading.RLock()  # a thread that is not in the child may have held it
+    _opening.lock = threading.RLock()  # a thread that does not exist in the child may have held it
     for database in _databases:
         database.reset_in_child()
 
@@ -277,7 +277,7 @@ os.register_at_fork(after_in_child=_leave_parents)
 
 
 class Transaction:
-    """See `Database.write`. A class, for a step's commit passes here and a generator would cost it a microsecond."""
+    """See `Database.write`. A class, because each step's commit uses it and a generator would cost a microsecond."""
 
     __slots__ = ("_database", "_sync", "_lock", "_connection")
 
@@ -338,7 +338,7 @@ class Snapshot:
 
     def __enter__(self) -> None:
         with self._database.read() as connection:
-            if not connection.in_transaction:  # within another snapshot that one holds
+            if not connection.in_transaction:  # inside another snapshot, which holds it
                 connection.execute("BEGIN")
                 self._connection = connection
 
@@ -354,7 +354,7 @@ class Snapshot:
 
 
 def patiently(ask: Any, nothing: Any, error: sqlite3.OperationalError | None = None) -> Any:
-    """Ask until nobody else holds the file, for two minutes at most; text that no row can hold finds `nothing`."""
+    """Retry while another locks the file, for two minutes at most; return `nothing` for text that no row can hold."""
     until = 0.0
     while True:
         if error is not None:
@@ -372,7 +372,7 @@ def patiently(ask: Any, nothing: Any, error: sqlite3.OperationalError | None = N
 
 @contextlib.contextmanager
 def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
-    """Close a new connection if the block raises: nobody else knows it yet."""
+    """Close a new connection if the block raises: no one else knows it yet."""
     try:
         yield
     except BaseException:
@@ -390,9 +390,9 @@ def _identify(path: str) -> tuple[int, int]:
 
 
 def _refuse_hard_links(path: Path) -> None:
-    """Raise StoreError for a file with several names: SQLite's log and our locks lie beside one of them each."""
+    """Raise StoreError for a file with several names: SQLite's log and our locks are beside only one of them."""
     if path.is_file() and path.stat().st_nlink > 1:
         raise StoreError(
             f"The run history {path} has several names (hard links), and processes that use different ones do not see "
-            "each other; keep one name and remove the others, or replace this one by a copy of its own."
+            "each other; keep one name and remove the others, or replace this one with a separate copy."
         )

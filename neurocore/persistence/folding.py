@@ -1,4 +1,4 @@
-"""The changes that a run's steps made to its context, read so that no more than one large one is in memory."""
+"""The changes that a run's steps made to its context, read so that at most one large one is in memory."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from neurocore.persistence.queries import queries
 if TYPE_CHECKING:
     from neurocore.persistence.database import Database
 
-#: So many bytes of changes are read at once.
+#: How many bytes of changes are read at once.
 MUCH = 8 * 1024 * 1024
 
 _Q = queries()
 
 
 def changes(database: Database, run_id: str) -> Iterable[tuple[int, bytes]]:
-    """Return what a run was given, at -1, and what each step did to that, in the order of commits, as it is stored."""
+    """Return a run's inputs (at -1) and each step's changes as they are stored, in the order of commits."""
     found, size = [], 0
     with database.read() as connection:
         for row in connection.execute(*_Q["load_changes"].bind({"run_id": run_id})):

@@ -1,7 +1,7 @@
-"""A history has a home: its file. A copy of it is known as one, and what is unfinished in it stands still.
+"""A history has a home: its file. A copy is recognized, and unfinished runs in it are held.
 
-Copies that NeuroCore makes say so themselves. Any other copy is another file, with another number (inode). No path, no
-host and no machine take part: `mv` on one file system, a restart, a new container on the same volume change nothing.
+Copies that NeuroCore makes are marked. Any other copy is another file, with another inode. Paths, hosts and machines do
+not matter: `mv` on one file system, a restart, and a new container on the same volume change nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _Q = queries()
 
 
 def copy_of(connection: sqlite3.Connection, path: Path) -> str | None:
-    """Why this file is not the home of the history in it, as runs say it; None where it is."""
+    """Return why this file is not the home of its history, as runs report it; None if it is the home."""
     home, copied_at, how = connection.execute(*_Q["home"].bind({})).fetchone()
     if home is None:
         return f"this is a copy of a history ({how or 'a copy'} of {_day(copied_at)})"
@@ -27,7 +27,7 @@ def copy_of(connection: sqlite3.Connection, path: Path) -> str | None:
 
 
 def settle(connection: sqlite3.Connection, path: Path) -> None:
-    """Make this file the home of its history, within a transaction; in a copy, let what is unfinished stand still."""
+    """Make this file the home of its history, within a transaction; if it was a copy, hold its unfinished runs."""
     held = copy_of(connection, path)
     if held is not None:
         event = own_event("held", {"because": held}, at=utcnow_iso())
@@ -38,9 +38,9 @@ def settle(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def finish_copy(connection: sqlite3.Connection, how: str) -> None:
-    """Write into a copy that it is one, and how it was made, and make it one file, without a log beside it.
+    """Mark a copy as a copy, with how it was made, and make it a single file without a log beside it.
 
-    What it says of an earlier copy stays.
+    An earlier mark stays.
     """
     connection.execute(*_Q["mark_copy"].bind({"copied_at": rows.micros(utcnow_iso()), "copied_how": how}))
     connection.commit()

@@ -1,4 +1,4 @@
-"""Rows into an open transaction: runs with what belongs to them, and steps."""
+"""Insert rows in an open transaction: runs with their gates, answers and activity, and steps."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _UPSERT_STEP = _Q["upsert_step"].sql
 
 
 def insert_run(connection: sqlite3.Connection, run: RunRecord) -> int:
-    """Add a run with its definition, tags, activity, gates and answers; returns its row number."""
+    """Insert a run with its definition, tags, activity, gates and answers; return its row number."""
     run_pk = execute(connection, "insert_run", **rows.run_row(run, blueprint_of(connection, run))).lastrowid or 0
     insert_belongings(connection, run_pk, run)
     return run_pk
 
 
 def insert_belongings(connection: sqlite3.Connection, run_pk: int, run: RunRecord) -> None:
-    """What a run that is saved whole was given, its tags, activity, gates and answers."""
+    """Insert the inputs, tags, activity, gates and answers of a run that is saved whole."""
     execute(connection, "keep_inputs", run=run_pk, initial_data=rows.inputs_of(run))
     created = rows.micros(run.created_at)
     for tag in run.tags:
@@ -36,7 +36,7 @@ def insert_belongings(connection: sqlite3.Connection, run_pk: int, run: RunRecor
 
 
 def blueprint_of(connection: sqlite3.Connection, run: RunRecord) -> int:
-    """The row number of the run's definition, which is kept once."""
+    """Return the row number of the run's definition, which is stored once."""
     digest, text = rows.definition_of(run)
     found = execute(connection, "find_blueprint", hash=digest).fetchone()
     if found is not None:
@@ -57,7 +57,7 @@ def write_rows(
     answers: Sequence[Answer] = (),
     events: Sequence[Event] = (),
 ) -> None:
-    """What a transition writes beside the run's own row. Whatever changes a run writes through this."""
+    """Write the rows of a transition beside the run's own row. Everything that changes a run writes through this."""
     for step in steps:
         write_step(connection, run_pk, step)
     for gate in gates:
@@ -69,7 +69,7 @@ def write_rows(
 
 
 def write_step(connection: sqlite3.Connection, run_pk: int, step: StepRecord) -> None:
-    """Add a step, or put it in the place of the one with its index."""
+    """Insert a step, or replace the one with its index."""
     _execute(connection, _UPSERT_STEP, rows.step_row(run_pk, step))
     for number, line in enumerate(step.logs):
         execute(
@@ -84,7 +84,7 @@ def execute(connection: sqlite3.Connection, name: str, /, **values: Any) -> sqli
 
 
 def _execute(connection: sqlite3.Connection, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:
-    """Execute a statement. Words with lone surrogates, which no database holds, are written with escapes."""
+    """Execute a statement. Lone surrogates in text, which no database can store, are written as escapes."""
     try:
         return connection.execute(sql, values)
     except UnicodeEncodeError:
@@ -92,7 +92,7 @@ def _execute(connection: sqlite3.Connection, sql: str, values: Sequence[Any]) ->
 
 
 def in_chain(answers: list[Answer]) -> list[Answer]:
-    """Answers in the order of their hashes' chain (those that hang in the air last)."""
+    """Return answers in the order of their chain of hashes; those outside the chain come last."""
     after = {answer.prev_hash: answer for answer in answers}
     hashes = {answer.hash for answer in answers}
     ordered: list[Answer] = []

@@ -1,9 +1,9 @@
-"""A runs.db of NeuroCore 0.4 becomes one of ours: every run and step, and what can still be done with them.
+"""Convert a runs.db of NeuroCore 0.4: every run and step, and what can still be done with them.
 
-0.4 kept the context only of runs that ended well or were suspended (and per step, when it was told to keep snapshots),
-as JSON; it kept neither ports nor visits, ran conditions only in some flows, wrote the steps of a resumed graph over
-those from before, and called the step that waits skipped, or completed. What follows from what it kept is worked out
-here; where it does not follow, the run says so and can be replayed but not resumed (promise 1 before convenience).
+0.4 stored the context only of runs that completed or were suspended (and per step, if snapshots were on), as JSON. It
+stored neither ports nor visits, evaluated conditions only in some flows, overwrote the steps of a resumed graph, and
+called a waiting step skipped, or completed. What follows from its records is derived here. If something cannot be
+derived, the run says so and can be replayed but not resumed (promise 1 before convenience).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _REJECTED = "Run rejected at approval gate"
 
 
 def take_over(connection: sqlite3.Connection) -> None:
-    """Bring a 0.4 database to this version's schema within the open transaction."""
+    """Upgrade a 0.4 database to this version's schema within the open transaction."""
     connection.row_factory = sqlite3.Row
     connection.execute("ALTER TABLE steps RENAME TO steps_04")
     connection.execute("ALTER TABLE runs RENAME TO runs_04")
@@ -52,8 +52,8 @@ def take_over(connection: sqlite3.Connection) -> None:
             run, steps = converted(dict(row), [dict(step) for step in old_steps])
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise StoreError(
-                f"Run {row['run_id']} of NeuroCore 0.4 is not as 0.4 wrote it ({type(error).__name__}: {error}); "
-                "the file was left as it is: delete that run with 0.4, then open it again."
+                f"Run {row['run_id']} of NeuroCore 0.4 is not what 0.4 wrote ({type(error).__name__}: {error}); "
+                "the file is unchanged: delete that run with 0.4, then open it again."
             ) from error
         place = insert_run(connection, run)
         for step in steps:
@@ -64,7 +64,7 @@ def take_over(connection: sqlite3.Connection) -> None:
 
 
 def converted(row: dict[str, Any], old_steps: list[dict[str, Any]]) -> tuple[RunRecord, list[StepRecord]]:
-    """One run of 0.4 and its steps as records of ours."""
+    """Convert one run of 0.4 and its steps to our records."""
     old = _Old.read(row, old_steps)
     run = _run(row, old)
     steps = legacy_flow.placed(old.flow, [_step(run.run_id, one) for one in old.steps])
@@ -84,7 +84,7 @@ def converted(row: dict[str, Any], old_steps: list[dict[str, Any]]) -> tuple[Run
 
 
 class _Old(Struct):
-    """The columns of a 0.4 run that are JSON, read."""
+    """The JSON columns of a 0.4 run, decoded."""
 
     flow: Flow
     initial: dict[str, Any]
@@ -100,7 +100,7 @@ class _Old(Struct):
             initial=_storable(_dict(row["initial_data"])),
             data=_storable(_dict(final.get("data"))) if "data" in final else None,
             metadata=_dict(final.get("metadata")),
-            # A resumed graph counted from 0 again, so the time is the order.
+            # A resumed graph counted from 0 again, so the time gives the order.
             steps=sorted(steps, key=lambda step: (step["started_at"], step["step_index"])),
         )
 
@@ -115,7 +115,7 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def _storable(data: dict[str, Any]) -> dict[str, Any]:
-    """The data, with what is too large or nested too deep for us as JSON text, as 0.4 had it."""
+    """Return the data; values that are too large or too deeply nested for us become JSON text, as in 0.4."""
     return {key: value if _is_storable(value) else json.dumps(value) for key, value in data.items()}
 
 
@@ -165,7 +165,7 @@ def _step(run_id: str, row: dict[str, Any]) -> StepRecord:
         step_index=row["step_index"],
         component=row["component"],
         skill_type=row["skill_type"],
-        # 0.4 passed nothing over in its records: what it calls skipped is a step that waits (or waited).
+        # 0.4 recorded no skipped steps: what it calls skipped is a step that waits (or waited).
         status=StepStatus.SUSPENDED if row["status"] == "skipped" else StepStatus(row["status"]),
         started_at=row["started_at"],
         duration_ms=row["duration_ms"],
@@ -176,7 +176,7 @@ def _step(run_id: str, row: dict[str, Any]) -> StepRecord:
 
 
 def _with_overwritten(run: RunRecord, old: _Old, steps: list[StepRecord]) -> list[StepRecord]:
-    """Steps that 0.4 knew to be completed and whose rows it had written over when it resumed the run."""
+    """Return steps that 0.4 knew to be completed but whose rows it overwrote when it resumed the run."""
     there = {step.node_id for step in steps}
     lost = [
         StepRecord(
@@ -186,7 +186,7 @@ def _with_overwritten(run: RunRecord, old: _Old, steps: list[StepRecord]) -> lis
             node_id=node,
             skill_type=old.flow.types.get(old.flow.nodes[node]),
             started_at=run.created_at,
-            reason="0.4 wrote over the record of this step when it resumed the run",
+            reason="0.4 overwrote the record of this step when it resumed the run",
         )
         for node in dict.fromkeys(old.metadata.get("completed_nodes") or ())
         if isinstance(node, str) and node in old.flow.nodes and node not in there and old.flow.type == "graph"
@@ -198,7 +198,7 @@ def _with_overwritten(run: RunRecord, old: _Old, steps: list[StepRecord]) -> lis
 
 
 def _waiting(run: RunRecord, old: _Old, steps: list[StepRecord]) -> StepRecord | None:
-    """The step a suspended run waits at, as suspended; None when 0.4 went on past it to the end."""
+    """Return the step at which a suspended run waits; None if 0.4 continued past it to the end."""
     name = run.suspended_at_node
     fits = [step for step in steps if name in (step.node_id, step.component)]
     named = [node for node, component in old.flow.nodes.items() if name in (node, component)]
@@ -225,7 +225,7 @@ def _waiting(run: RunRecord, old: _Old, steps: list[StepRecord]) -> StepRecord |
 def _gate(
     run: RunRecord, old: _Old, step: StepRecord, context: dict[str, bytes], steps: list[StepRecord]
 ) -> GateRecord:
-    """The open occurrence at the step that waits: a gate for an approval, else an input."""
+    """Return the open occurrence of the waiting step: a gate for an approval, else an input."""
     gate = GateRecord(
         run_id=run.run_id, node_id=step.node_id, visit=step.visit, name=step.component, step_index=step.step_index,
         opened_at=run.updated_at,
@@ -249,9 +249,9 @@ def _gate(
 
 
 def _give_changes(run: RunRecord, old: _Old, steps: list[StepRecord], waiting: StepRecord | None) -> str | None:
-    """Give each step its changes, so that folding them gives the context that 0.4 kept.
+    """Give each step its changes, so that folding them gives the context that 0.4 stored.
 
-    Returns why that cannot be done for a run that could otherwise go on.
+    Returns why that is impossible for a run that could otherwise continue.
     """
     done = [step for step in steps if step.status is StepStatus.COMPLETED]
     snapshots = [_dict((step.context_snapshot or {}).get("data")) for step in done]
@@ -267,7 +267,7 @@ def _give_changes(run: RunRecord, old: _Old, steps: list[StepRecord], waiting: S
     if old.data is not None and not (run.status is RunStatus.FAILED and after_that):
         _attribute(_encoded(old.initial), _encoded(old.data), steps, done, waiting)
         return None
-    return None if every or not done else "NeuroCore 0.4 did not keep what its completed steps set"
+    return None if every or not done else "NeuroCore 0.4 did not store what its completed steps set"
 
 
 def _attribute(
@@ -277,9 +277,9 @@ def _attribute(
     done: list[StepRecord],
     waiting: StepRecord | None,
 ) -> None:
-    """Each key of the final context to the last completed step that says it provides it; the rest to the last step."""
+    """Assign each key of the final context to the last completed step that provides it; the rest to the last step."""
     rest = _difference(fold(initial, steps), final)
-    # A gate's own changes are written when it completes; a step that waits for data keeps those it made so far.
+    # A gate's own changes are written when it completes; a waiting step keeps those that it has made so far.
     waits_for_data = waiting is not None and waiting.skill_type != "approval"
     last = waiting if waits_for_data else (done[-1] if done else (steps[-1] if steps else None))
     if not rest or last is None:
@@ -289,7 +289,7 @@ def _attribute(
         owner.changes = Changes(set={**owner.changes.set, key: value}, deleted=owner.changes.deleted)
     last.changes = Changes(set=last.changes.set, deleted=rest.deleted)
     left = _difference(fold(initial, steps), final)
-    if left:  # a later step had set the key as well: the last one has the last word
+    if left:  # a later step had set the key too: the last one counts
         last.changes = Changes(set={**last.changes.set, **left.set}, deleted=left.deleted)
 
 
@@ -304,19 +304,19 @@ def _difference(before: dict[str, bytes], after: dict[str, bytes]) -> Changes:
     )
 
 
-# -------------------------------------------------------------------- where the run stands
+# -------------------------------------------------------------------- the state of the run
 
 
 def _settle(
     run: RunRecord, old: _Old, steps: list[StepRecord], waiting: StepRecord | None, missing: str | None
 ) -> None:
-    """The rest of the run's record: its failure, its open gate, and why it cannot go on, if it cannot."""
+    """Complete the run's record: its failure, its open gate, and why it cannot continue, if it cannot."""
     run.nodes_done = len({step.node_id for step in steps if step.status is StepStatus.COMPLETED})
     if run.status is RunStatus.RUNNING:
         run.status, run.finished_at = RunStatus.FAILED, run.updated_at
-        run.error = "It was running when NeuroCore 0.4 was last seen, and how far it came is not known."
+        run.error = "It was running when NeuroCore 0.4 was last seen, and its progress is not known."
         run.failure = Failure(kind=FailureKind.LOST, message=run.error)
-        run.replay_only = "NeuroCore 0.4 did not keep how far it came"
+        run.replay_only = "NeuroCore 0.4 did not store its progress"
     elif run.status is RunStatus.FAILED:
         run.failure = _failure(run, steps)
         run.replay_only = missing

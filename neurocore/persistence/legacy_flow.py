@@ -1,4 +1,4 @@
-"""Where the steps of a 0.4 run stood in its flow, and which ways they took: what 0.4 did not write, worked out."""
+"""Where the steps of a 0.4 run were in its flow, and which edges they took: derived, because 0.4 did not record it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from neurocore.persistence.records import StepRecord, StepStatus
 
 
 class Edge(Struct, frozen=True):
-    """A way of a graph; the index is its place among the edges."""
+    """An edge of a graph; the index is its place among the edges."""
 
     index: int
     source: str
@@ -24,7 +24,7 @@ class Edge(Struct, frozen=True):
 
 
 class Flow(Struct):
-    """The flow of a stored blueprint. `nodes` gives the component of each node id, in order."""
+    """The flow of a stored blueprint. `nodes` maps each node id to its component, in order."""
 
     type: str
     nodes: dict[str, str]
@@ -34,7 +34,7 @@ class Flow(Struct):
 
     @classmethod
     def of(cls, snapshot: dict[str, Any]) -> Flow:
-        """The flow of a blueprint as 0.4 stored it; what does not fit the form is left out."""
+        """Return the flow of a blueprint as 0.4 stored it; invalid parts are left out."""
         flow = snapshot.get("flow") if isinstance(snapshot.get("flow"), dict) else {}
         assert isinstance(flow, dict)
         components = [one for one in snapshot.get("components") or () if isinstance(one, dict) and "name" in one]
@@ -59,7 +59,7 @@ class Flow(Struct):
         )
 
     def before(self, node: str) -> set[str]:
-        """The nodes directly before this one."""
+        """Return the nodes directly before this one."""
         if self.type == "graph":
             return {edge.source for edge in self.edges if edge.target == node}
         order = list(self.nodes)
@@ -67,7 +67,7 @@ class Flow(Struct):
         return {order[place - 1]} if place else set()
 
     def went_on_past(self, step: StepRecord, steps: list[StepRecord]) -> bool:
-        """Whether completed steps lie behind this one: 0.4's synchronous flows did not stop at a suspension."""
+        """Return whether completed steps follow this one: 0.4's synchronous flows did not stop at a suspension."""
         done = {one.node_id for one in steps if one.status is StepStatus.COMPLETED and one is not step}
         order = list(self.nodes)
         return (
@@ -77,15 +77,15 @@ class Flow(Struct):
         )
 
     def ways_to(self, node: str) -> int:
-        """How many edges lead to a node."""
+        """Return how many edges lead to a node."""
         return sum(edge.target == node for edge in self.edges)
 
     def has_cycle(self) -> bool:
-        """Whether some node of the graph can be reached from itself."""
+        """Return whether a node of the graph can be reached from itself."""
         return len(self.order()) < len(self.nodes)
 
     def order(self) -> list[str]:
-        """The nodes, none before one that leads to it; those of a cycle and behind it are left out."""
+        """Return the nodes, each after those that lead to it; nodes in and behind a cycle are left out."""
         left = {node: {edge.source for edge in self.edges if edge.target == node} for node in self.nodes}
         order: list[str] = []
         while free := [node for node, sources in left.items() if not sources & left.keys()]:
@@ -96,12 +96,12 @@ class Flow(Struct):
 
 
 def hash_of(snapshot: dict[str, Any]) -> str:
-    """A hash of a stored definition."""
+    """Return a hash of a stored definition."""
     return hashlib.sha256(codec.canonical(snapshot)).hexdigest()
 
 
 def placed(flow: Flow, steps: list[StepRecord]) -> list[StepRecord]:
-    """The steps with their node and visit: 0.4 wrote the place in a chain, the node of a graph, or its component."""
+    """Return the steps with node and visit: 0.4 recorded the place in a chain, a graph's node, or its component."""
     order = list(flow.nodes)
     visits: Counter[str] = Counter()
     has_cycle = flow.type == "graph" and flow.has_cycle()
@@ -117,7 +117,7 @@ def placed(flow: Flow, steps: list[StepRecord]) -> list[StepRecord]:
         step.node_id = node
         step.visit, step.attempt = (visits[node], 1) if has_cycle else (1, visits[node])
         step.component = flow.nodes.get(node, step.component)
-    if not has_cycle:  # the same node again is the resume of one that had waited
+    if not has_cycle:  # the same node again is the resume of a step that had waited
         for step in steps:
             if step.status is StepStatus.COMPLETED and step.attempt < visits[step.node_id]:
                 step.status = StepStatus.SUSPENDED
@@ -125,9 +125,9 @@ def placed(flow: Flow, steps: list[StepRecord]) -> list[StepRecord]:
 
 
 def with_passed_over(run_id: str, flow: Flow, steps: list[StepRecord], named: Collection[str]) -> list[StepRecord]:
-    """With rows for the places that were passed over, for which 0.4 wrote none; in the order of the flow.
+    """Return the steps with rows for the skipped places, for which 0.4 wrote none, in the order of the flow.
 
-    `named` are the components that 0.4 said it had passed over, which it only kept with the context.
+    `named` are the components that 0.4 recorded as skipped, which it stored only with the context.
     """
     if not steps or any(step.node_id not in flow.nodes for step in steps) or flow.has_cycle():
         return steps
@@ -157,7 +157,7 @@ def _passed_over(run_id: str, flow: Flow, node: str, at: str) -> StepRecord:
 
 
 def give_edges(flow: Flow, steps: list[StepRecord]) -> str | None:
-    """Give each ended step the edges it took. Returns why that cannot be known, if it cannot."""
+    """Give each ended step the edges that it took. Returns why that is unknown, if it is."""
     if flow.type != "graph":
         order = list(flow.nodes)
         for step in steps:
@@ -166,12 +166,12 @@ def give_edges(flow: Flow, steps: list[StepRecord]) -> str | None:
                 step.edges_taken = [place] if place < len(order) - 1 else []
         return None
     if any(step.visit > 1 for step in steps):
-        return "NeuroCore 0.4 did not keep which way its loop took"
+        return "NeuroCore 0.4 did not store which way its loop took"
     return _graph_edges(flow, steps)
 
 
 def _graph_edges(flow: Flow, steps: list[StepRecord]) -> str | None:
-    """A node that was looked at says of each edge to it what became of it; the others are found out at the resume."""
+    """Set the edges of each node that was evaluated, from its edges in; the resume determines the others."""
     skipped = {step.node_id for step in steps if step.status is StepStatus.SKIPPED}
     reached = {step.node_id for step in steps} - skipped
     trouble = None
@@ -191,7 +191,7 @@ def _graph_edges(flow: Flow, steps: list[StepRecord]) -> str | None:
         ]
         taken = [edge.index for edge in outgoing if edge.target in reached or not (edge.condition or edge.port)]
         if any(edge.port for edge in unknown):
-            trouble = "NeuroCore 0.4 did not keep by which port its steps left"
+            trouble = "NeuroCore 0.4 did not store the ports that its steps chose"
         elif not unknown or any(edge.port for edge in outgoing):
             step.edges_taken = taken
     return trouble

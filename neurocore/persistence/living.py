@@ -1,4 +1,4 @@
-"""Who drives runs of a history just now: those who must end before it is replaced or brought up to date."""
+"""Find the processes that drive runs of a history: they must end before it is replaced or upgraded."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from neurocore.persistence.owners import Owners
 
 
 def refuse_while_driven(database: Path, folders: Iterable[Path], what: str, known: Iterable[str] = ()) -> None:
-    """Raise StoreInUse, naming them, while other processes drive runs of a history, or may do so.
+    """Raise StoreInUse, with their names, while other processes drive runs of a history, or may do so.
 
-    `folders` are those of the locks of older versions; `what` says what is refused. `known` are owners of runs, from
-    which the name of a process is taken that wrote none into its lock.
+    `folders` contain the locks of older versions; `what` is the refused action. `known` are owners of runs; they
+    provide the name of a process that wrote none into its lock.
     """
     places = [Owners.beside(database), *(Owners(folder) for folder in dict.fromkeys(folders))]
     labels, reasons = [], []
@@ -24,7 +24,7 @@ def refuse_while_driven(database: Path, folders: Iterable[Path], what: str, know
         try:
             found = list(place.others())
         except OSError as error:
-            reasons.append(f"{place.folder} cannot be looked at ({error.strerror or error})")
+            reasons.append(f"{place.folder} cannot be read ({error.strerror or error})")
             continue
         labels += [_label(place, token, known) for token, probe in found if probe.life is Life.ALIVE]
         reasons += [probe.reason for _, probe in found if probe.life is Life.UNKNOWN]
@@ -35,13 +35,13 @@ def refuse_while_driven(database: Path, folders: Iterable[Path], what: str, know
         )
     if reasons:
         raise StoreInUse(
-            f"The run history {database} cannot be {what}, for it cannot be told whether another process drives runs "
+            f"The run history {database} cannot be {what}: NeuroCore cannot tell whether another process drives runs "
             f"of it: {reasons[0]}; if that process is gone, remove the file."
         )
 
 
 def _label(place: Owners, token: str, known: Iterable[str]) -> str:
-    """`process 4711 on host`, as far as anything says that."""
+    """Return `process 4711 on host`, as far as it is known."""
     names = [place.label(token), *(owner.partition("@")[2] for owner in known if owner.startswith(f"{token}@"))]
     host, _, pid = next(filter(None, names), "").rpartition(":")
     pid = pid or _holder(place.folder / f"{token}.lock") or ""
@@ -51,7 +51,7 @@ def _label(place: Owners, token: str, known: Iterable[str]) -> str:
 
 
 def _holder(lock: Path) -> str | None:
-    """The process that holds a lock, where the system says so."""
+    """Return the process that holds a lock, if the system tells."""
     with contextlib.suppress(OSError):
         there = lock.stat()
         name = f"{os.major(there.st_dev):02x}:{os.minor(there.st_dev):02x}:{there.st_ino}"

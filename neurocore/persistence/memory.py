@@ -1,4 +1,4 @@
-"""A store that lives and dies with its process: for tests, and for runs that nobody wants kept."""
+"""A store that lives and ends with its process: for tests, and for runs that need not be stored."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from neurocore.persistence.records import (
 
 
 class InMemoryRunStore(RunStore):
-    """Everything in dicts. What goes in and what comes out are copies, as they are with a database."""
+    """Stores everything in dicts. It takes and returns copies, as a database does."""
 
     durable: ClassVar[bool] = False
 
     def __init__(self) -> None:
-        self._lock = defaults_lock  # a commit must not come between a default's look at a run and its writing
+        self._lock = defaults_lock  # no commit may come between the read and the write of a default method
         self._kept: dict[str, _Kept] = {}
         self._tombstones: dict[str, Tombstone] = {}
 
     # ---------------------------------------------------------------- the six
 
     def save_run(self, run: RunRecord) -> str:
-        """Keep a copy of the run."""
+        """Store a copy of the run."""
         initial = {key: codec.encode(value) for key, value in run.initial_data.items()}
         snapshot = codec.encode(run.blueprint_snapshot)
         with self._lock:
@@ -50,7 +50,7 @@ class InMemoryRunStore(RunStore):
         return run.run_id
 
     def save_step(self, step: StepRecord) -> None:
-        """Keep a copy of the step. Raises RunNotFound when there is no such run."""
+        """Store a copy of the step. Raises RunNotFound when there is no such run."""
         with self._lock:
             kept = self._kept.get(step.run_id)
             if kept is None:
@@ -58,7 +58,7 @@ class InMemoryRunStore(RunStore):
             kept.steps[step.step_index] = _copied(step)
 
     def load_run(self, run_id: str) -> RunRecord | None:
-        """A copy of the run, its context folded."""
+        """Return a copy of the run, with its context folded."""
         with self._lock:
             kept = self._kept.get(run_id)
             if kept is None:
@@ -69,7 +69,7 @@ class InMemoryRunStore(RunStore):
             return complete(run, self.load_steps(run_id))
 
     def load_steps(self, run_id: str) -> list[StepRecord]:
-        """Copies of the run's steps in order."""
+        """Return copies of the run's steps, in order."""
         with self._lock:
             kept = self._kept.get(run_id)
             return [_copied(step) for _, step in sorted(kept.steps.items())] if kept is not None else []
@@ -77,7 +77,7 @@ class InMemoryRunStore(RunStore):
     def list_runs(
         self, *, status: RunStatus | None = None, blueprint: str | None = None, limit: int = 50
     ) -> list[RunRecord]:
-        """Narrow runs, newest first."""
+        """Return narrow runs, newest first."""
         with self._lock:
             runs = [
                 _narrow(kept.run)
@@ -89,14 +89,14 @@ class InMemoryRunStore(RunStore):
         return runs[:limit]
 
     def delete_run(self, run_id: str) -> None:
-        """Forget the run and its steps."""
+        """Remove the run and its steps."""
         with self._lock:
             self._kept.pop(run_id, None)
 
     # ---------------------------------------------------------------- what would be slow without
 
     def commit(self, transition: Transition) -> Signals:
-        """One turn of the loop, at a cost that does not grow with the run."""
+        """Write a transition, at a cost that does not grow with the run."""
         with self._lock:
             kept = self._kept.get(transition.run.run_id)
             run = merged(kept.run if kept is not None else None, transition)
@@ -113,29 +113,29 @@ class InMemoryRunStore(RunStore):
             return signals_of(run)
 
     def signals(self, run_id: str) -> Signals | None:
-        """What the driver must notice."""
+        """Return what the driver must notice."""
         run = self.load_summary(run_id)
         return None if run is None else signals_of(run)
 
     def load_summary(self, run_id: str) -> RunRecord | None:
-        """The run without its data."""
+        """Return the run without its data."""
         with self._lock:
             kept = self._kept.get(run_id)
             return None if kept is None else _narrow(kept.run)
 
     def load_gates(self, run_id: str, *, narrow: bool = False) -> list[GateRecord]:
-        """The run's gate occurrences."""
+        """Return the run's gate occurrences."""
         run = self.load_summary(run_id)
         return [without_shown(gate) if narrow else gate for gate in run.gates] if run is not None else []
 
     def load_context(self, run_id: str) -> dict[str, bytes]:
-        """The committed context, encoded values by key."""
+        """Return the committed context, encoded values by key."""
         with self._lock:
             kept = self._kept.get(run_id)
             return fold(kept.initial, kept.steps.values()) if kept is not None else {}
 
     def bury_run(self, run_id: str, tombstone: Tombstone) -> None:
-        """Forget a run that has ended and keep its tombstone."""
+        """Remove an ended run and store its tombstone."""
         with self._lock:
             kept = self._kept.get(run_id)
             if kept is not None and not kept.run.status.ended:
@@ -144,7 +144,7 @@ class InMemoryRunStore(RunStore):
             self._tombstones.setdefault(run_id, tombstone)
 
     def load_tombstone(self, run_id: str) -> Tombstone | None:
-        """The tombstone of a deleted run."""
+        """Return the tombstone of a deleted run."""
         return self._tombstones.get(run_id)
 
 
@@ -156,7 +156,7 @@ class _Kept(Struct):
 
 
 def _narrow(run: RunRecord) -> RunRecord:
-    """A copy of a run without its data; its gates, lists and activity are its own."""
+    """Return a copy of a run without its data and with its own gates, lists and activity."""
     return structs.replace(
         run,
         initial_data={},

@@ -1,6 +1,6 @@
-"""Schema versions: numbered .sql files and `PRAGMA user_version`; a newer file is refused, an older one brought up.
+"""Schema versions: numbered .sql files and `PRAGMA user_version`. A newer file is refused, an older one upgraded.
 
-A file of NeuroCore 0.4 (tables runs, steps, checkpoints; user_version 0) is taken over by `legacy`; a copy stays.
+`legacy` converts a file of NeuroCore 0.4 (tables runs, steps, checkpoints; user_version 0); a copy of it is kept.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from neurocore.persistence.queries import queries
 from neurocore.persistence.schema import APPLICATION_ID, VERSION
 from neurocore.persistence.sidecars import address, real
 
-#: The first SQLite that knows all that the schema asks for (STRICT tables, RETURNING, upserts).
+#: The first SQLite that has everything the schema needs (STRICT tables, RETURNING, upserts).
 SQLITE_NEEDED = (3, 37, 0)
 _PATIENCE = 120.0
 
 
 def prepare(path: Path, older: Iterable[Path] = (), *, mode: int = files.PRIVATE) -> str | None:
-    """Make `path` a database of this version, with these permissions where there is none.
+    """Make `path` a database of this version; a new file gets the permissions `mode`.
 
-    `older` are the folders of locks of older versions. In a copy of a history, what is unfinished stands still from now
-    on; where that cannot be written, because the copy can only be read, this returns why the runs would stand still.
+    `older` are the folders with locks of older versions. In a copy of a history, unfinished runs are held from now on;
+    if that cannot be written because the copy is read-only, this returns why the runs are held.
 
-    Raises StoreTooNew, StoreInUse (an older file is left as it is while somebody drives runs of it), StoreError,
-    sqlite3.Error or OSError, and then the file is as it was.
+    Raises StoreTooNew, StoreInUse (an older file is not changed while a process drives its runs), StoreError,
+    sqlite3.Error or OSError; the file is then unchanged.
     """
     if sqlite3.sqlite_version_info < SQLITE_NEEDED:
         raise StoreError(
@@ -43,7 +43,7 @@ def prepare(path: Path, older: Iterable[Path] = (), *, mode: int = files.PRIVATE
     if not path.exists():
         files.touch(real(path), mode)  # SQLite gives its other files the permissions of this one
     with contextlib.closing(sqlite3.connect(address(path), uri=True, isolation_level=None, timeout=60)) as connection:
-        with _transaction(connection, "DEFERRED"):  # one moment's view: another process may make the schema right now
+        with _transaction(connection, "DEFERRED"):  # another process may be creating the schema now
             version = _version(connection, path)
             copy = home.copy_of(connection, path) if version == VERSION else None
             if version == VERSION and copy is None:
@@ -62,7 +62,7 @@ def prepare(path: Path, older: Iterable[Path] = (), *, mode: int = files.PRIVATE
 
 
 def is_current(path: Path) -> bool:
-    """Whether the file has this version's schema, so that opening it changes nothing. Raises as `prepare` does."""
+    """Return whether the file has this version's schema, so that opening it changes nothing. Raises like `prepare`."""
     with (
         contextlib.closing(
             sqlite3.connect(address(path, "ro"), uri=True, isolation_level=None, timeout=60)
@@ -76,7 +76,7 @@ def is_current(path: Path) -> bool:
 
 
 def copy_path(path: Path) -> Path:
-    """Where the copy of a 0.4 file is kept."""
+    """Return where the copy of a 0.4 file is kept."""
     return path.with_name(f"{path.name}.0.4.bak")
 
 
@@ -93,7 +93,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def too_new(path: Path, version: int) -> StoreTooNew:
-    """The error of a file that a newer version has written."""
+    """Return the error for a file that a newer version has written."""
     return StoreTooNew(
         f"The run history {path} was written by a newer NeuroCore (schema {version}, this one knows {VERSION}); "
         "install that version: pip install --upgrade neurocore-ai."
@@ -101,12 +101,12 @@ def too_new(path: Path, version: int) -> StoreTooNew:
 
 
 def is_read_only(error: sqlite3.Error) -> bool:
-    """Whether this is the error of a file that this process may only read."""
+    """Return whether this is the error for a file that this process may only read."""
     return "readonly" in str(error) or "read-only" in str(error)
 
 
 def use_wal(connection: sqlite3.Connection) -> None:
-    """Readers never wait for writers from here on. SQLite does not wait for others that open the file right now."""
+    """Switch to WAL: readers never wait for writers. SQLite itself does not wait for others that open the file now."""
     until = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -122,7 +122,7 @@ def use_wal(connection: sqlite3.Connection) -> None:
 def _bring_up(connection: sqlite3.Connection, path: Path, *, is_legacy: bool, older: Iterable[Path]) -> None:
     with _transaction(connection, "IMMEDIATE"):
         version = _version(connection, path)
-        if version == VERSION:  # a copy, or somebody else did it while this one waited
+        if version == VERSION:  # a copy, or another process did it while this one waited
             home.settle(connection, path)
             failpoint("migrate.before_commit")
             return
@@ -143,7 +143,7 @@ def _bring_up(connection: sqlite3.Connection, path: Path, *, is_legacy: bool, ol
 
 
 def _is_legacy(connection: sqlite3.Connection) -> bool:
-    """Whether these are 0.4's tables. Raises sqlite3.DatabaseError for those of another program."""
+    """Return whether these are 0.4's tables. Raises sqlite3.DatabaseError for those of another program."""
     tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if {"runs", "steps"} <= tables:
         columns = {row[1] for row in connection.execute("PRAGMA table_info(runs)")}
@@ -155,7 +155,7 @@ def _is_legacy(connection: sqlite3.Connection) -> bool:
 
 
 def _keep_copy(connection: sqlite3.Connection, path: Path, mode: int) -> None:
-    """The file as 0.4 left it, whole or not at all. A copy that is there is of an earlier, unfinished try: kept."""
+    """Copy the file as 0.4 left it, whole or not at all. An existing copy, of an unfinished attempt, is kept."""
     target = copy_path(path)
     if target.exists():
         return
@@ -165,7 +165,7 @@ def _keep_copy(connection: sqlite3.Connection, path: Path, mode: int) -> None:
         files.touch(partial, mode)
         with contextlib.closing(sqlite3.connect(address(partial), uri=True)) as copy:
             connection.backup(copy)
-            is_as_04_left_it = _version(copy, partial) == 0  # another process may have brought the file up by now
+            is_as_04_left_it = _version(copy, partial) == 0  # another process may have upgraded the file by now
             copy.execute("PRAGMA journal_mode = DELETE")
         if is_as_04_left_it:
             partial.replace(target)

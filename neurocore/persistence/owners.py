@@ -1,8 +1,8 @@
-"""The locks of the processes that drive runs: a folder with one file for each of them.
+"""The locks of the processes that drive runs: a folder with one file per process.
 
-A process that drives holds the lock of its own file for as long as it lives, and the operating system releases it when
-the process dies. Another process finds out by trying for a shared lock on the same file: no process id and no clock
-takes part. A lock that cannot be tried is no answer, so there are three: alive, dead, and cannot tell.
+A driving process holds the lock of its own file as long as it lives; the operating system releases it when the process
+dies. Another process tests for life by trying a shared lock on the same file: no process id and no clock is involved.
+If a lock cannot be tried, there is no answer, so there are three results: alive, dead, and unknown.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from neurocore.errors import StoreError
 from neurocore.persistence.contract.ownership import Life, Probe
 
 _SUFFIX = ".lock"
-#: What `Owners.hold` makes up. Before the locks lay beside the database, a token had no `2-`.
+#: The tokens that `Owners.hold` creates. Before locks were stored beside the database, a token had no `2-`.
 _TOKEN = re.compile("(2-)?[0-9a-f]{32}")
 _SECOND = "2-"
 _TRIES = 5
@@ -44,7 +44,7 @@ class Lock(Struct, kw_only=True):
 
 
 class _Process:
-    """What this process holds. `spare` is a descriptor to give up for a look at a lock when there is no other left."""
+    """What this process holds. `spare` is a descriptor to release for a look at a lock when no other is left."""
 
     def __init__(self) -> None:
         self.guard = threading.RLock()
@@ -58,7 +58,7 @@ class _Process:
 
     @contextlib.contextmanager
     def one_more(self) -> Iterator[None]:
-        """Within the block there is one more descriptor to open than the process has left."""
+        """Provide, within the block, one more file descriptor than the process has left."""
         with self.guard:
             if self.spare is not None:
                 os.close(self.spare)
@@ -75,9 +75,9 @@ _process = _Process()
 class Owners:
     """One folder of locks.
 
-    `database` is the SQLite file that the locks belong to: they lie beside it, and get its owner and its permissions.
-    Without one, `mode` gives the permissions. `complete` says that every owner has its file here for as long as it
-    lives, so that a missing file means that it is dead.
+    `database` is the SQLite file that the locks belong to: they are beside it, and get its owner and its permissions.
+    Without a database, `mode` gives the permissions. `complete` says that every owner has its file here as long as it
+    lives, so that a missing file means a dead owner.
     """
 
     def __init__(
@@ -91,17 +91,17 @@ class Owners:
 
     @classmethod
     def beside(cls, database: Path) -> Owners:
-        """The locks of those who drive runs of a SQLite file, however that is named: beside the file itself."""
+        """Return the locks for a SQLite file, whatever name it is opened by: they are beside the file itself."""
         real = Path(os.path.realpath(database))
         return cls(real.with_name(f"{real.name}-owners"), database=real, complete=True)
 
     # ---------------------------------------------------------------- holding
 
     def hold(self) -> str:
-        """Hold this process's lock here from the first call on; returns its token.
+        """Hold this process's lock here from the first call on; return its token.
 
-        A file that somebody removed meanwhile is put back. Raises StoreError when the lock cannot be held: a process
-        whose life cannot be seen must not drive.
+        A file that was removed in the meantime is restored. Raises StoreError when the lock cannot be held: a process
+        whose life cannot be checked must not drive.
         """
         with _process.guard:
             held = _process.locks.get(self.folder)
@@ -114,7 +114,7 @@ class Owners:
                     _process.locks[self.folder] = held
                     self._remove_dead()
                 else:
-                    self._make_folder()  # the first file stays locked: somebody may have it open
+                    self._make_folder()  # the first file stays locked: another process may have it open
                     held.files += self._locked(held.token).files
             except OSError as error:
                 raise StoreError(
@@ -124,17 +124,17 @@ class Owners:
             return held.token
 
     def keep(self) -> None:
-        """Put this process's lock file back if it holds one here and somebody removed it. Raises as `hold` does."""
+        """Restore this process's lock file if it holds one here and it was removed. Raises like `hold`."""
         if self.folder in _process.locks:
             self.hold()
 
     def is_held(self, token: str) -> bool:
-        """Whether this is the token of this process."""
+        """Return whether this is the token of this process."""
         held = _process.locks.get(self.folder)
         return held is not None and held.pid == os.getpid() and held.token == token
 
     def _new_token(self) -> str:
-        """Beside a database, a token says where its lock is: a history may be moved without its folder."""
+        """Return a new token. Beside a database it says where its lock is: a history may move without its folder."""
         chance = uuid.uuid4().hex
         return f"{_SECOND}{self._place()}{chance[8:]}" if self._database is not None else chance
 
@@ -142,7 +142,7 @@ class Owners:
         return hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:8]
 
     def _locked(self, token: str) -> Lock:
-        """A new lock file, locked. Who removes dead files may remove it before it is locked: then there is another."""
+        """Return a new lock file, locked. If it is removed as dead before it is locked, make another one."""
         path = self._path(token)
         for _ in range(_TRIES):
             file = files.create(path)
@@ -150,7 +150,7 @@ class Owners:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 with contextlib.suppress(OSError):  # a full disk
                     os.write(file, f"{_this_process()}\n".encode("utf-8", "backslashreplace"))
-                # A lock that others cannot open tells them nothing: those may read it who may read the database.
+                # A lock that others cannot open is useless: whoever may read the database may read it.
                 files.share(file, self._mode & 0o644, like=self._database, most=0o644)
                 if _is_at(file, path):
                     return Lock(pid=os.getpid(), token=token, path=path, files=[file], complete=self.complete)
@@ -167,10 +167,10 @@ class Owners:
 
     def _make_folder(self) -> None:
         if files.make_folder(self.folder, self._mode, like=self._database):
-            files.sync(self.folder.parent)  # after a power cut, a missing folder would tell nothing
+            files.sync(self.folder.parent)  # after a power cut, a missing folder would prove nothing
 
     def _remove_dead(self) -> None:
-        """Remove the files of dead owners, where a missing file means the same."""
+        """Remove the files of dead owners, if a missing file also means dead."""
         tokens: Iterable[str] = ()
         with contextlib.suppress(OSError):
             tokens = self._tokens() if self.complete else ()
@@ -189,9 +189,9 @@ class Owners:
     # ---------------------------------------------------------------- looking
 
     def probe(self, token: str) -> Probe:
-        """Whether the owner with this token lives. Nothing is changed by looking."""
+        """Return whether the owner with this token lives. This changes nothing."""
         if not _TOKEN.fullmatch(token):
-            return Probe(Life.UNKNOWN, "it holds no lock that is known here")
+            return Probe(Life.UNKNOWN, "its lock is not known here")
         if self.is_held(token):
             return Probe(Life.ALIVE)
         try:
@@ -204,7 +204,7 @@ class Owners:
                     return self._look(token)
         except OSError as error:
             where = error.filename or self._path(token)
-            return Probe(Life.UNKNOWN, f"{where} cannot be looked at ({error.strerror or error})")
+            return Probe(Life.UNKNOWN, f"{where} cannot be read ({error.strerror or error})")
 
     def _look(self, token: str) -> Probe:
         path = self._path(token)
@@ -214,18 +214,18 @@ class Owners:
             except FileNotFoundError:
                 try:
                     if path in self.folder.iterdir():
-                        continue  # it came in this moment
+                        continue  # it was created just now
                 except FileNotFoundError:
                     moved = token.startswith(_SECOND) and not token.startswith(f"{_SECOND}{self._place()}")
-                    if self.complete and moved:  # who drove it in the place before cannot write here
+                    if self.complete and moved:  # an owner from the previous place cannot write here
                         return Probe(Life.DEAD)
                     raise
                 if self.complete:
                     return Probe(Life.DEAD)
-                return Probe(Life.UNKNOWN, f"its lock file {path} is not there")
+                return Probe(Life.UNKNOWN, f"its lock file {path} does not exist")
             try:
                 if not stat.S_ISREG(os.fstat(file).st_mode):
-                    return Probe(Life.UNKNOWN, f"{path} is no file")
+                    return Probe(Life.UNKNOWN, f"{path} is not a file")
                 try:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:
@@ -234,12 +234,12 @@ class Owners:
                     return Probe(Life.DEAD)
             finally:
                 os.close(file)
-        return Probe(Life.UNKNOWN, f"its lock file {path} is replaced again and again")
+        return Probe(Life.UNKNOWN, f"its lock file {path} keeps being replaced")
 
     def others(self) -> Iterator[tuple[str, Probe]]:
-        """Each owner but this process that is not dead: who it is, as far as its file says, and what was found.
+        """Yield each other owner that is not dead: its label, if its file has one, and what was found.
 
-        Raises OSError where the folder cannot be listed.
+        Raises OSError if the folder cannot be listed.
         """
         for token in self._tokens():
             probe = Probe(Life.DEAD) if self.is_held(token) else self.probe(token)
@@ -247,7 +247,7 @@ class Owners:
                 yield token, probe
 
     def label(self, token: str) -> str | None:
-        """The `host:pid` that an owner wrote into its file, or None: those of before wrote nothing."""
+        """Return the `host:pid` that an owner wrote into its file, or None: older versions wrote nothing."""
         with contextlib.suppress(OSError, UnicodeDecodeError):
             file = _open(self._path(token))
             try:
@@ -269,19 +269,19 @@ class Owners:
 
 
 def is_of_data_folder(token: str) -> bool:
-    """Whether a token is of the first form: its lock is in the data folder of some project."""
+    """Return whether a token has the first form: its lock is in the data folder of a project."""
     return bool(_TOKEN.fullmatch(token)) and not token.startswith(_SECOND)
 
 
 def is_this_process(token: str) -> bool:
-    """Whether this process holds the lock of this token, in whichever folder."""
+    """Return whether this process holds the lock of this token, in any folder."""
     return any(lock.pid == os.getpid() and lock.token == token for lock in list(_process.locks.values()))
 
 
 def let_go(*, driving: bool) -> None:
     """Release the locks of this process at its end, and remove their files.
 
-    Where a missing file tells nothing, the file of a process that ends while it is `driving` stays.
+    If a missing file proves nothing, the file of a process that ends while `driving` is kept.
     """
     for lock in _process.locks.values():
         if lock.pid != os.getpid():
@@ -294,8 +294,8 @@ def let_go(*, driving: bool) -> None:
 
 
 def forget_in_child() -> None:
-    """In a forked child: the open files are shared with the parent, so they are closed and never unlocked."""
-    _process.guard = threading.RLock()  # a thread that is not in the child may have held it
+    """In a forked child, close the open files, which the parent shares, without unlocking them."""
+    _process.guard = threading.RLock()  # a thread that does not exist in the child may have held it
     for lock in _process.locks.values():
         _close(lock)
     _process.locks.clear()
@@ -312,12 +312,12 @@ def _this_process() -> str:
 
 
 def _open(path: Path) -> int:
-    """Open for looking alone: other users may have no more than that, and a pipe in its place must not hold us up."""
+    """Open a file only to test it: other users may have no more rights, and a pipe in its place must not block."""
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _is_at(file: int, path: Path) -> bool:
-    """Whether the open file is the one that the path names."""
+    """Return whether the open file is the one at the path."""
     try:
         there, here = path.lstat(), os.fstat(file)
     except OSError:

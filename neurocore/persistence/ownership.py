@@ -1,8 +1,8 @@
-"""Who drives a run, and whether that process still lives.
+"""Determine who drives a run, and whether that process is alive.
 
-A process that drives holds one lock for as long as it lives (`neurocore.persistence.owners`). Its token stands in the
-run's `owner`, so "is the owner alive" is a question to a lock, never to a process id or a clock (promise 3). There are
-three answers: a run whose owner cannot be looked at is left alone until that can be told.
+A driving process holds one lock as long as it lives (`neurocore.persistence.owners`). Its token is in the run's
+`owner`, so whether the owner is alive is a question to a lock, never to a process id or a clock (promise 3). There are
+three answers: a run whose owner cannot be checked is left alone until it can.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from neurocore.persistence.owners import Owners
 from neurocore.persistence.records import Owed, RunRecord, RunStatus, own_event
 
 _driving: dict[str, object] = {}
-#: What was logged of owners that cannot be looked at: each reason once.
-_told: set[tuple[str, str]] = set()
+#: What was logged about owners that cannot be checked: each reason once.
+_logged: set[tuple[str, str]] = set()
 _log = logging.getLogger(__name__)
 
 
 def owner_of_this_process(config: NeuroCoreConfig, store: RunStore) -> str:
-    """`<token>@<host>:<pid>`, and hold that token's lock from the first call on.
+    """Return `<token>@<host>:<pid>`; hold that token's lock from the first call on.
 
     Raises StoreError when the lock cannot be held.
     """
@@ -38,12 +38,12 @@ def owner_of_this_process(config: NeuroCoreConfig, store: RunStore) -> str:
 
 
 def owners_of(store: RunStore, config: NeuroCoreConfig) -> Ownership:
-    """The ownership of this store: its own, or locks on files in the data folder."""
+    """Return the ownership of this store: its own, or locks on files in the data folder."""
     return store.owners if store.owners is not None else Owners(config.data_dir / "owners", mode=config.file_mode)
 
 
 def driver_of(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> Probe:
-    """Whether a process drives this run now. That it cannot be told is logged, once for each owner and reason."""
+    """Return whether a process drives this run now. An unknown answer is logged, once for each owner and reason."""
     if not run.owner:
         return Probe(Life.DEAD)
     token = run.owner.partition("@")[0]
@@ -54,24 +54,24 @@ def driver_of(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> Probe
         found = _older(run, token, config, store.owners)
     else:
         found = place.probe(token)
-    if found.life is Life.UNKNOWN and (run.owner, found.reason) not in _told:
-        if len(_told) > 1000:
-            _told.clear()
-        _told.add((run.owner, found.reason))
+    if found.life is Life.UNKNOWN and (run.owner, found.reason) not in _logged:
+        if len(_logged) > 1000:
+            _logged.clear()
+        _logged.add((run.owner, found.reason))
         _log.warning("%s The run is left alone.", cannot_tell(run, found))
     return found
 
 
 def _older(run: RunRecord, token: str, config: NeuroCoreConfig, locks: Owners) -> Probe:
-    """Look for an owner whose lock lies in a data folder, where locks lay before they lay beside the database.
+    """Check an owner whose lock is in a data folder, where locks were before they moved beside the database.
 
-    Several data folders may share one database. So where its file is missing, the owner is dead only if the database
-    itself is in this project's data folder, or if the owner gave the run back.
+    Several data folders may share one database. So if the lock file is missing, the owner is dead only if the database
+    itself is in this project's data folder, or if the owner released the run.
     """
     own = Path(os.path.realpath(config.data_dir))
     beside = locks.folder.parent
     if own == beside and not (own / "owners").exists():
-        return Probe(Life.DEAD)  # no older version has ever driven anything here
+        return Probe(Life.DEAD)  # no older version has ever driven runs here
     found = [Owners(folder / "owners", complete=own == beside).probe(token) for folder in dict.fromkeys((own, beside))]
     for life in (Life.ALIVE, Life.DEAD):
         if any(probe.life is life for probe in found):
@@ -80,7 +80,7 @@ def _older(run: RunRecord, token: str, config: NeuroCoreConfig, locks: Owners) -
 
 
 def hand_back(run_id: str, store: RunStore, why: str) -> None:
-    """Mark a run that this process drives as owed before the process ends, so that its end is no death of a step."""
+    """Mark a run that this process drives as owed before the process ends, so that this is not a death."""
     run = store.load_summary(run_id)
     if run is not None and run.status is RunStatus.RUNNING and _is_own(run.owner):
         event = own_event("stopped", {"because": why}, at=store.clock.now())
@@ -88,19 +88,19 @@ def hand_back(run_id: str, store: RunStore, why: str) -> None:
 
 
 def _is_own(owner: str | None) -> bool:
-    """Whether an owner is this very process."""
+    """Return whether an owner is this process."""
     return owners.is_this_process((owner or "").partition("@")[0])
 
 
 def owner_label(owner: str | None) -> str:
-    """The owner for people: `process 4711 on host`."""
+    """Return the owner for people: `process 4711 on host`."""
     place = (owner or "").partition("@")[2]
     host, _, pid = place.rpartition(":")
     return f"process {pid} on {host}" if host else "nobody"
 
 
 def busy(run: RunRecord) -> RunBusyError:
-    """The error that says who drives the run."""
+    """Return the error that names the driver of the run."""
     label = owner_label(run.owner)
     return RunBusyError(
         f"Run {run.run_id} is being driven by {label}; wait for it, or take the run over with "
@@ -111,18 +111,18 @@ def busy(run: RunRecord) -> RunBusyError:
 
 
 def cannot_tell(run: RunRecord, found: Probe) -> DriverUnknown:
-    """The error that says why nobody knows whether the run is driven."""
+    """Return the error that says why it is unknown whether the run is driven."""
     label = owner_label(run.owner)
     return DriverUnknown(
-        f"Whether {label} still drives run {run.run_id} cannot be told: {found.reason}; if that process is gone, take "
-        f"the run over with `neurocore runs resume {run.run_id} --take-over`.",
+        f"NeuroCore cannot tell whether {label} still drives run {run.run_id}: {found.reason}; if that process is gone,"
+        f" take the run over with `neurocore runs resume {run.run_id} --take-over`.",
         run_id=run.run_id,
         owner=label,
     )
 
 
 def refuse_if_driven(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> None:
-    """Raise RunBusyError where a process drives the run, or where that cannot be told (DriverUnknown)."""
+    """Raise RunBusyError if a process drives the run, DriverUnknown if that is unknown."""
     found = driver_of(run, config, store)
     if found.life is Life.ALIVE:
         raise busy(run)
@@ -132,9 +132,9 @@ def refuse_if_driven(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -
 
 @contextmanager
 def driving(run_id: str) -> Iterator[None]:
-    """Within the block this process counts as the one that drives the run. Raises RunBusyError when it does already.
+    """Count this process, within the block, as the driver of the run. Raises RunBusyError if it is that already.
 
-    A process that finds its history brought up by a newer version cannot drive on: with its last drive, it releases its
+    A process whose history was upgraded by a newer version cannot continue: when its last drive ends, it releases its
     lock, so that the newer version takes the runs over.
     """
     mine = object()

@@ -1,4 +1,4 @@
-"""What follows from records: the folded context, what a commit makes of a run, whether a run passes a filter."""
+"""Derive from records: the folded context, the result of a commit, whether a run passes a filter."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from neurocore.persistence.records import (
 
 
 def merged(stored: RunRecord | None, transition: Transition) -> RunRecord | None:
-    """What the run's record becomes by a transition, or None when `unless_decided` holds it back. Raises ClaimLost."""
+    """Return the run's record after a transition, or None if `unless_decided` prevents it. Raises ClaimLost."""
     if stored is None or (stored.epoch, stored.owner) != transition.claim:
         raise claim_lost(transition.run.run_id)
     if transition.epoch is not None:
@@ -54,7 +54,7 @@ def merged(stored: RunRecord | None, transition: Transition) -> RunRecord | None
     return run
 
 
-#: What of a run a transition writes, and what beside it where the run goes on with another definition.
+#: The fields of a run that a transition writes, and those that it also writes for another definition.
 _WRITTEN = (
     "status", "updated_at", "finished_at", "duration_ms", "suspended_at_node", "suspension_reason", "current_nodes",
     "nodes_done", "epoch", "owner", "lease_until", "owed", "deaths", "error", "failure",
@@ -63,7 +63,7 @@ _REDEFINED = ("blueprint_snapshot", "blueprint_hash", "blueprint_version", "node
 
 
 def progress_of(steps: Iterable[StepRecord]) -> tuple[list[Ended], list[StepRecord]]:
-    """Steps that ended their visit, in the order of commits, and the other steps."""
+    """Return the steps that ended their visit, in the order of commits, and the other steps."""
     ended, others = [], []
     for step in sorted(steps, key=lambda step: step.commit_index):
         if step.edges_taken is None:
@@ -79,7 +79,7 @@ def progress_of(steps: Iterable[StepRecord]) -> tuple[list[Ended], list[StepReco
 
 
 def fold(initial: Mapping[str, bytes], steps: Iterable[StepRecord]) -> dict[str, bytes]:
-    """The context that `steps` leave behind, as encoded values by key; failed steps changed nothing."""
+    """Return the context after these steps, as encoded values by key; failed steps changed nothing."""
     context = dict(initial)
     for step in sorted(steps, key=lambda step: step.commit_index):
         for key in step.changes.deleted:
@@ -89,13 +89,13 @@ def fold(initial: Mapping[str, bytes], steps: Iterable[StepRecord]) -> dict[str,
 
 
 def completed_nodes(steps: Iterable[StepRecord]) -> list[str]:
-    """The node of every visit that is completed, in the order of commits."""
+    """Return the node of every completed visit, in the order of commits."""
     done = sorted((step for step in steps if step.status is StepStatus.COMPLETED), key=lambda step: step.commit_index)
     return [step.node_id or step.component for step in done]
 
 
 def complete(run: RunRecord, steps: Sequence[StepRecord]) -> RunRecord:
-    """Fill in what follows from the steps: `completed_nodes`, and `final_context` as data and metadata."""
+    """Fill in the fields derived from steps: `completed_nodes`, and `final_context` as data and metadata."""
     run.completed_nodes = completed_nodes(steps)
     initial = {key: codec.encode(value) for key, value in run.initial_data.items()}
     data = {key: codec.restore(value) for key, value in fold(initial, steps).items()}
@@ -114,59 +114,59 @@ def complete(run: RunRecord, steps: Sequence[StepRecord]) -> RunRecord:
 
 
 def claim_lost(run_id: str) -> ClaimLost:
-    """The error of a writer whose claim is no longer the run's."""
+    """Return the error of a writer that has lost its claim on the run."""
     return ClaimLost(f"Run {run_id} was taken over by another process; nothing was written.")
 
 
 def unfinished(run: RunRecord) -> bool:
-    """Whether anything may still happen to a run: it goes on, waits, is owed, or has failed and can be tried again."""
+    """Return whether anything may still happen to a run: it runs, waits, is owed, or has failed and can be retried."""
     rejected = run.failure is not None and run.failure.kind is FailureKind.REJECTED
     failed = run.status is RunStatus.FAILED and not run.replay_only and not rejected
     return run.owed is not None or failed or not run.status.ended
 
 
 def refuse_if_held(run_id: str, held: str | None) -> None:
-    """Raise RunHeld for a run that stands still."""
+    """Raise RunHeld for a held run."""
     if held is not None:
         raise RunHeld(still(run_id, held))
 
 
 def still(run_id: str, held: str) -> str:
-    """The sentence of a run that stands still."""
-    return f"Run {run_id} stands still: {held}; `neurocore db adopt {run_id}` lets it go on here."
+    """Return the sentence for a held run."""
+    return f"Run {run_id} is held: {held}; `neurocore db adopt {run_id}` lets it continue here."
 
 
 def is_there(run_id: str) -> RunExists:
-    """The error of a new run whose id is taken."""
-    return RunExists(f"A run with the id {run_id} exists already; take another id, or leave it out to get a new one.")
+    """Return the error for a new run whose id is taken."""
+    return RunExists(f"A run with the id {run_id} exists already; use another id, or leave it out to get a new one.")
 
 
 def was_deleted(run_id: str) -> RunExists:
-    """The error of a new run whose id a deleted run had."""
-    return RunExists(f"A run with the id {run_id} was deleted, and its id is not given again; take another id.")
+    """Return the error for a new run that has the id of a deleted run."""
+    return RunExists(f"A run with the id {run_id} was deleted, and its id is not used again; use another id.")
 
 
 def goes_on(run_id: str) -> RefusedError:
-    """The error of a run that somebody resumes just when it is to be deleted."""
-    return RefusedError(f"Run {run_id} goes on again; only ended runs can be deleted, so cancel it first.")
+    """Return the error for a run that somebody resumes while it is to be deleted."""
+    return RefusedError(f"Run {run_id} was resumed; only ended runs can be deleted, so cancel it first.")
 
 
 def cancelled(by: str, events: Sequence[Event]) -> str:
-    """Why a run ended that was cancelled: by whom, and with which note."""
+    """Return why a cancelled run ended: by whom, and with which note."""
     asked = next((event for event in reversed(events) if event.kind == "cancelled" and event.who == by), None)
     note = asked.data.get("note") if asked is not None else None
     return f"Cancelled by {by}: {note}" if note else f"Cancelled by {by}."
 
 
 def last_hash(gates: Iterable[GateRecord]) -> str:
-    """The end of a run's chain of answers: the hash that no other answer names as the one before it."""
+    """Return the end of a run's chain of answers: the hash that no other answer names as its predecessor."""
     answers = [answer for gate in gates for answer in gate.answers]
     named = {answer.prev_hash for answer in answers}
     return next((answer.hash for answer in answers if answer.hash not in named), "")
 
 
 def single_filters(wanted: RunFilter) -> list[RunFilter]:
-    """The filter as several, each for one status at most and for names in one Unicode form."""
+    """Split the filter into several, each for at most one status and for names in one Unicode form."""
     each = product(
         dict.fromkeys(wanted.status) or (None,), spellings(wanted.blueprint), spellings(wanted.tag),
         spellings(wanted.started_by),
@@ -180,7 +180,7 @@ def single_filters(wanted: RunFilter) -> list[RunFilter]:
 
 
 def summed(counts: Iterable[DayCount]) -> list[DayCount]:
-    """Those of one day and status added up, by day and status."""
+    """Add up the counts of the same day and status, sorted by day and status."""
     sums: dict[tuple[str, RunStatus], int] = {}
     for one in counts:
         sums[one.day, one.status] = sums.get((one.day, one.status), 0) + one.count
@@ -188,12 +188,12 @@ def summed(counts: Iterable[DayCount]) -> list[DayCount]:
 
 
 def search_key(title: str) -> str:
-    """What of a title a search compares: small letters in one Unicode form, and no more of them than anybody types."""
+    """Return the part of a title that searches compare: lower case, one Unicode form, as long as anybody types."""
     return form(form(title)[:100].casefold())
 
 
 def matches(run: RunRecord, wanted: RunFilter) -> bool:
-    """Whether `run` passes the filter; what SQL stores say in a WHERE."""
+    """Return whether `run` passes the filter; SQL stores say the same in a WHERE."""
     text = wanted.text
     return (
         (not wanted.status or run.status in wanted.status)
@@ -209,12 +209,12 @@ def matches(run: RunRecord, wanted: RunFilter) -> bool:
 
 
 def cursor(run: RunRecord) -> str:
-    """The place of a run in a list, as text that sorts as the list does."""
+    """Return the place of a run in a list, as text that sorts like the list."""
     return f"{run.created_at}~{run.run_id}"
 
 
 def check_cursor(name: str, text: str | None) -> None:
-    """Raise InputError where a text is given and `cursor` has not made it."""
+    """Raise InputError for a text that `cursor` did not make."""
     if text is None:
         return
     created, _, run_id = text.partition("~")
@@ -231,7 +231,7 @@ _NOTHING_SHOWN = b"\x80"
 
 
 def without_shown(gate: GateRecord) -> GateRecord:
-    """The occurrence without the values that it shows: what lists need."""
+    """Return the occurrence without the values that it shows: what lists need."""
     return msgspec.structs.replace(gate, shown=_NOTHING_SHOWN)
 
 
@@ -243,7 +243,7 @@ def gate_entries(
     after: str | None,
     narrow: bool,
 ) -> list[GateEntry]:
-    """Occurrences of all runs in the order of `RunStore.list_gates`. Raises InputError for no cursor of an entry."""
+    """Return occurrences of all runs in the order of `RunStore.list_gates`. Raises InputError for an unknown cursor."""
     start = None if after is None else _gate_place_of(after)
     placed = [
         (
@@ -280,13 +280,13 @@ def _gate_place_of(cursor: str) -> tuple[str, str, int]:
 
 
 def no_cursor(name: str, text: str) -> InputError:
-    """The error of a page that is asked for by what no page gave; `name` is before or after."""
-    sentence = f"{name} takes what another page of this list gave as its cursor, not {text[:50]!r}."
+    """Return the error for a cursor that no page returned; `name` is before or after."""
+    sentence = f"{name} takes a cursor that another page of this list returned, not {text[:50]!r}."
     return InputError(sentence, {name: sentence})
 
 
 def merge_gates(stored: list[GateRecord], new: list[GateRecord]) -> list[GateRecord]:
-    """`new` over `stored` by (node, visit). An answer that is stored is never lost to a writer that had not seen it."""
+    """Merge `new` over `stored` by (node, visit). A stored answer is never lost to a writer that had not seen it."""
     both = {(gate.node_id, gate.visit): gate for gate in stored}
     for gate in new:
         key = (gate.node_id, gate.visit)

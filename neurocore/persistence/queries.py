@@ -1,6 +1,6 @@
 """The named queries of `sql/queries`. Parameters have names in the files, and positions when they are executed.
 
-SQLite binds by position faster than by name, so each query is rewritten once, and knows the names in their order.
+SQLite binds by position faster than by name, so each query is rewritten once, and keeps the names in their order.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Made = TypeVar("_Made")
 
-#: A text, which may hold a colon, or a parameter.
+#: A string literal, which may contain a colon, or a parameter.
 _PARAMETER = re.compile(r"'(?:[^']|'')*'|:([a-z_]+)")
 
 
 class Query:
-    """A query by the name it has in its file. What stands in braces in `text` is put in by `filled`."""
+    """A query with its name in its file. `filled` replaces the names in braces in `text`."""
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name
@@ -28,18 +28,18 @@ class Query:
 
     @cached_property
     def parameters(self) -> tuple[str, ...]:
-        """The name of each parameter, in the order of their positions; one that is used twice is there twice."""
+        """Return the name of each parameter, in the order of positions; one that is used twice appears twice."""
         return tuple(match[1] for match in _PARAMETER.finditer(self.text) if match[1])
 
     @cached_property
     def sql(self) -> str:
-        """The statement with a position for each parameter."""
+        """Return the statement with a position for each parameter."""
         return _PARAMETER.sub(lambda match: "?" if match[1] else match[0], self.text)
 
     def bind(self, values: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
         """Return what to execute: the statement, and a value for each position.
 
-        Raises TypeError where a parameter has no value, or a value no parameter.
+        Raises TypeError if a parameter has no value, or a value no parameter.
         """
         try:
             in_order = self._in_order(values)
@@ -50,7 +50,7 @@ class Query:
         return self.sql, in_order
 
     def bind_some(self, values: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
-        """Return what to execute, from values of which the query takes some."""
+        """Return what to execute, from values of which the query uses some."""
         return self.sql, self._in_order(values)
 
     def filled(self, **pieces: str) -> Query:
@@ -77,14 +77,14 @@ class Query:
 
 @lru_cache(maxsize=1)
 def queries() -> dict[str, Query]:
-    """Every query by its name, with the lists of columns put in."""
+    """Return every query by its name, with the column lists filled in."""
     columns, texts = _columns(), _texts()
     return {name: Query(name, text).filled(**columns) for name, text in texts.items() if name not in columns}
 
 
 @lru_cache(maxsize=1)
 def _columns() -> dict[str, str]:
-    """The lists of columns that queries name in braces."""
+    """Return the column lists that queries name in braces."""
     return {name: text for name, text in _texts().items() if name.startswith("narrow")}
 
 
@@ -103,7 +103,7 @@ def _texts() -> dict[str, str]:
 
 
 def takes(name: str, *parameters: str) -> Callable[[_Function], _Function]:
-    """Decorate a function that returns the values of a query in their order, and so is as fast as can be.
+    """Decorate a function that returns the values of a query in their order, which is the fastest way.
 
     Raises TypeError, when the module is loaded, unless these are the query's parameters in their order.
     """
@@ -114,14 +114,14 @@ def takes(name: str, *parameters: str) -> Callable[[_Function], _Function]:
 
 
 def column_names(name: str) -> tuple[str, ...]:
-    """The names of the columns in a list that queries begin with."""
+    """Return the names of the columns in a list that queries begin with."""
     return tuple(re.split(r"[.\s]", column.strip())[-1] for column in _columns()[name].split(","))
 
 
 def picker(name: str, *wanted: str) -> Callable[[Any], tuple[Any, ...]]:
-    """Return a function that gets the columns with these names from a row that begins with a list of columns.
+    """Return a function that gets the columns with these names from a row that begins with a column list.
 
-    Their places are found once, so that no name is looked up in any row. Raises LookupError for a name that is not in
+    Positions are determined once, so that no name is looked up per row. Raises LookupError for a name that is not in
     the list.
     """
     names = column_names(name)
@@ -138,7 +138,7 @@ def picker(name: str, *wanted: str) -> Callable[[Any], tuple[Any, ...]]:
 def by_column(name: str, *, first: str | None = None) -> Callable[[Callable[..., _Made]], Callable[..., _Made]]:
     """Decorate a function whose parameters are columns of a list: it then takes a row that begins with that list.
 
-    `first` names a parameter before the columns, which stays one before the row.
+    `first` names a parameter before the columns; it stays a parameter before the row.
     """
 
     def decorate(function: Callable[..., _Made]) -> Callable[..., _Made]:

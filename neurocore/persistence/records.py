@@ -1,4 +1,4 @@
-"""What is kept: the records of runs, steps, gates and answers, and the questions and answers of a store."""
+"""The stored records: runs, steps, gates and answers, and the parameters and results of a store's methods."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from neurocore.persistence import seals
 
 
 def storable(text: str) -> str:
-    """The text with lone surrogates, which UTF-8 cannot hold, written as escapes; for words, never for values."""
+    """Return the text with lone surrogates, which UTF-8 cannot encode, as escapes; for messages, never for values."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 class RunStatus(StrEnum):
-    """Where a run stands."""
+    """The status of a run."""
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -31,7 +31,7 @@ class RunStatus(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """True when nothing happens any more unless a person asks for it."""
+        """Return whether nothing more happens unless a person asks for it."""
         return self in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
 
 
@@ -46,7 +46,7 @@ class StepStatus(StrEnum):
 
 
 class FailureKind(StrEnum):
-    """Of what kind a failed run is."""
+    """The kind of a run's failure."""
 
     ERROR = "error"
     TIMEOUT = "timeout"
@@ -56,7 +56,7 @@ class FailureKind(StrEnum):
 
 
 class GateStatus(StrEnum):
-    """The life of one gate occurrence: open, decided, then done once the loop has consumed it; or voided."""
+    """The life of a gate occurrence: open, decided, then done when the loop has consumed it; or voided."""
 
     OPEN = "open"
     DECIDED = "decided"
@@ -65,7 +65,7 @@ class GateStatus(StrEnum):
 
 
 class Owed(StrEnum):
-    """Why a run that nobody drives must still be driven on."""
+    """Why a run that no process drives must continue."""
 
     START = "start"
     DECISION = "decision"
@@ -82,10 +82,10 @@ class Failure(Struct, frozen=True, kw_only=True):
 
 
 class CurrentNode(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """A step that is being executed now, or waits for its next try; it gets its record when it ends.
+    """A step that is being executed, or waits for its next attempt; its record is written when it ends.
 
-    `not_before` is when the next try may start, for one that waits; `attempt` and `started_at` are that try's then.
-    `first_started_at` is when the first try of this visit started, where that was another.
+    `not_before` is when the next attempt may start; `attempt` and `started_at` are then those of that attempt.
+    `first_started_at` is when the first attempt of this visit started, if that was another.
     """
 
     node_id: str
@@ -97,7 +97,7 @@ class CurrentNode(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tru
 
     @property
     def is_paused(self) -> bool:
-        """Whether it waits for its next try."""
+        """Return whether it waits for its next attempt."""
         return self.not_before is not None
 
 
@@ -119,14 +119,14 @@ class LogLine(Struct, frozen=True, kw_only=True, gc=False):
     message: str
 
 
-#: The key of an entry's data under which it keeps a definition.
+#: The key under which an event's data has a definition.
 DEFINITION = "definition"
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """One entry of a run's activity, of a kind like `started`, `resumed`, `answered`, `cancelled` or `taken_over`.
+    """One entry of a run's activity, of a kind such as `started`, `resumed`, `answered`, `cancelled` or `taken_over`.
 
-    `known_by` says how we know who it was: `claimed` (said so on a command line or by a caller), `typed` (in a form
+    `known_by` is how the person is known: `claimed` (named on a command line or by a caller), `typed` (in a form
     without sign-in), `system` (NeuroCore itself).
     """
 
@@ -138,30 +138,30 @@ class Event(Struct, frozen=True, kw_only=True):
 
     @property
     def definition(self) -> str | None:
-        """The stored definition that a `resumed` entry asks to continue with, as JSON text; else None."""
+        """Return the stored definition that a `resumed` event asks to continue with, as JSON text; else None."""
         found = self.data.get(DEFINITION)
         return found if isinstance(found, str) else None
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What was given, for people: all but the definition, which may be long."""
+        """Return the data for people: all but the definition, which may be long."""
         return {key: value for key, value in self.data.items() if key != DEFINITION}
 
 
 def event_of(actor: Actor, kind: str, data: dict[str, Any] | None = None, *, at: str) -> Event:
-    """An entry of what somebody did."""
+    """Return an event for something that a person did."""
     return Event(
         at=at, kind=kind, who=actor.label, known_by=actor.known_by.value, data=data or {}
     )  # fmt: skip
 
 
 def own_event(kind: str, data: dict[str, Any], *, at: str) -> Event:
-    """An entry of the activity that nobody but NeuroCore itself made."""
+    """Return an event for something that NeuroCore itself did."""
     return Event(at=at, kind=kind, who="NeuroCore", known_by="system", data=data)
 
 
 class GatePolicy(Struct, frozen=True, kw_only=True):
-    """The rules of a gate as they stood when it opened. `note`: `optional`, `required` or `on_reject`."""
+    """The rules of a gate when it opened. `note`: `optional`, `required` or `on_reject`."""
 
     require: bool = True
     on_reject: str | None = None
@@ -170,10 +170,10 @@ class GatePolicy(Struct, frozen=True, kw_only=True):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """One person's approve or reject at one gate occurrence, chained by hash to the run's answer before it.
+    """One person's approval or rejection at a gate occurrence, chained by hash to the run's previous answer.
 
-    `digest` is the one the answer was given on, or None when the caller left it out (the occurrence as it stood).
-    `data` holds what else was given (form fields, or `resume_data` at an input).
+    `digest` is the one that the answer was given on, or None if the caller left it out (the occurrence as it was).
+    `data` holds other input (form fields, or `resume_data` at an input).
     """
 
     node_id: str
@@ -189,7 +189,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     hash: str = ""
 
     def sealed(self, run_id: str, prev_hash: str) -> Answer:
-        """This answer with its place in the chain behind `prev_hash` (`neurocore.persistence.seals`).
+        """Return this answer with its place in the chain after `prev_hash` (`neurocore.persistence.seals`).
 
         Raises StoreError when that hash is of a newer version.
         """
@@ -200,7 +200,7 @@ class Answer(Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(answer, hash=seals.answer_seal(answer, run_id, prev_hash))
 
     def is_sealed(self, run_id: str, prev_hash: str) -> bool:
-        """Whether this answer is what was sealed behind the one with `prev_hash`, by the rules of its own version."""
+        """Return whether this answer was sealed so after the one with `prev_hash`, by the rules of its own version."""
         return seals.is_sealed(self, run_id, prev_hash)
 
 
@@ -208,7 +208,7 @@ class GateRecord(Struct, kw_only=True):
     """One gate occurrence, addressed by (run, node, visit).
 
     `kind` is `gate` (approve or reject) or `input` (a skill called `context.suspend` and waits for data). `shown` is
-    the encoded dict of the values shown; `values` decodes it. What `digest` covers is said by its version
+    the encoded dict of the values shown; `values` decodes it. The version of `digest` determines what it covers
     (`neurocore.persistence.seals`).
     """
 
@@ -231,35 +231,35 @@ class GateRecord(Struct, kw_only=True):
 
     @property
     def values(self) -> dict[str, Any]:
-        """The values shown to the person, decoded."""
+        """Return the values shown to the person, decoded."""
         values = codec.restore(self.shown)
         return values if isinstance(values, dict) else {}
 
     @property
     def decision(self) -> Answer | None:
-        """The answer that took effect, if there is one (the latest, where a step waited for data several times)."""
+        """Return the answer that took effect, if any (the latest, if a step waited for data several times)."""
         return self.answers[-1] if self.answers else None
 
 
 class Record(Struct, kw_only=True):
-    """What run and step records share: a lossless form that `json.dumps` takes, for backends that store text."""
+    """The base of run and step records: a lossless form for `json.dumps`, for backends that store text."""
 
     def to_dict(self) -> dict[str, Any]:
-        """This record as JSON-ready data; values JSON has no word for are tagged (`codec.to_jsonable`)."""
+        """Return this record as JSON-ready data; values that JSON cannot express are tagged (`codec.to_jsonable`)."""
         document: dict[str, Any] = codec.to_jsonable(_builtins(self))
         return document
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any], *, objects: bool = True) -> Self:
-        """The record that `to_dict` was called on; unknown fields are refused by msgspec.ValidationError.
+        """Return the record on which `to_dict` was called; msgspec.ValidationError refuses unknown fields.
 
-        Without `objects`, values of classes are left as they are kept (`codec.from_jsonable`).
+        Without `objects`, values of classes stay in their stored form (`codec.from_jsonable`).
         """
         return typed.convert(codec.from_jsonable(dict(document), objects=objects), cls, strict=False)
 
 
 def _builtins(record: Struct) -> dict[str, Any]:
-    """Field by field, with nested structs as dicts and every other value left for the codec."""
+    """Return the fields, with nested structs as dicts; all other values are left for the codec."""
     return {name: _plain(getattr(record, name)) for name in record.__struct_fields__}
 
 
@@ -277,10 +277,10 @@ class RunRecord(Record, kw_only=True):
     """The durable record of one run. Times are ISO 8601 in UTC; `duration_ms` is time worked, in milliseconds.
 
     Records from lists are narrow: `blueprint_snapshot`, `initial_data`, `final_context`, `gates` and `events` may be
-    empty there. `nodes_done` counts the nodes that have completed; skipped and failed ones are not among them.
-    `final_context` is the context folded from the initial data and every step's changes. `legacy` says
-    what an older NeuroCore did not keep; `replay_only`, why the run cannot be resumed although it has not completed;
-    `held`, why it stands still until somebody adopts it (it came with a copy of a history, or by an import).
+    empty there. `nodes_done` counts the completed nodes, without skipped and failed ones. `final_context` is the
+    context folded from the initial data and every step's changes. `legacy` says what an older NeuroCore did not store;
+    `replay_only`, why the run cannot be resumed although it has not completed; `held`, why the run is held until
+    somebody adopts it (it came with a copy of a history, or by an import).
     """
 
     run_id: str
@@ -325,11 +325,11 @@ class RunRecord(Record, kw_only=True):
 
     @property
     def working_nodes(self) -> list[CurrentNode]:
-        """What is being executed now, without what waits for its next try."""
+        """Return the steps that are being executed, without those that wait for their next attempt."""
         return [node for node in self.current_nodes if not node.is_paused]
 
 
-#: How the reason begins of a step whose gate was voided.
+#: How the reason of a step begins whose gate was voided.
 VOIDED = "voided: "
 
 
@@ -337,8 +337,8 @@ class StepRecord(Record, kw_only=True):
     """One execution of one node: one record per visit and attempt, in the order of `step_index`.
 
     `commit_index` is the place of its last write in the run's history: folding `changes` in that order gives the
-    context. `edges_taken` are the indexes, in the plan, of the edges this outcome took; None in records of 0.4.
-    `config` has secrets as references. `logs` are kept by stores that can.
+    context. `edges_taken` are the indexes, in the plan, of the edges that this outcome took; None in records of 0.4.
+    `config` has secrets as references. `logs` are stored by backends that can.
     """
 
     run_id: str
@@ -367,19 +367,19 @@ class StepRecord(Record, kw_only=True):
 
     @property
     def is_voided(self) -> bool:
-        """Whether it waited for a person until nobody was asked any more."""
+        """Return whether it waited for a person and then was no longer needed."""
         return self.status is StepStatus.SKIPPED and (self.reason or "").startswith(VOIDED)
 
     @property
     def decision(self) -> str | None:
-        """`approved` or `rejected` for the step of a gate that was decided, else None."""
+        """Return `approved` or `rejected` for the step of a decided gate, else None."""
         if self.status is StepStatus.COMPLETED and self.reason in ("approved", "rejected"):
             return self.reason
         return "rejected" if self.status is StepStatus.FAILED and self.error_type == "GateRejected" else None
 
     @property
     def outcome(self) -> str:
-        """How it ended, for people: its status, or `rejected` where a person rejected at a gate."""
+        """Return how it ended, for people: its status, or `rejected` if a person rejected at a gate."""
         return "rejected" if self.decision == "rejected" else self.status.value
 
 
@@ -397,7 +397,7 @@ class Ended(Struct, frozen=True, gc=False):
 
 
 class Recorded(Struct, frozen=True, kw_only=True):
-    """What a driver goes on from: inputs and committed context (encoded values by key), and the steps.
+    """What a driver continues from: inputs and committed context (encoded values by key), and the steps.
 
     `ended` are the steps that ended their visit. `others` are whole: they have failed, or wait, and a later step may
     have ended their visit. Both are in the order of commits.
@@ -410,7 +410,7 @@ class Recorded(Struct, frozen=True, kw_only=True):
 
 
 class Tombstone(Struct, frozen=True, kw_only=True):
-    """What is left of a deleted run."""
+    """What remains of a deleted run."""
 
     run_id: str
     blueprint_name: str
@@ -420,7 +420,7 @@ class Tombstone(Struct, frozen=True, kw_only=True):
 
 
 class Signals(Struct, frozen=True, kw_only=True, gc=False):
-    """What the one who drives a run must notice between two steps."""
+    """What the driver of a run must notice between two steps."""
 
     epoch: int
     owner: str | None = None
@@ -430,20 +430,20 @@ class Signals(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def signals_of(run: RunRecord) -> Signals:
-    """The signals that a run's record holds."""
+    """Return the signals in a run's record."""
     return Signals(
         epoch=run.epoch, owner=run.owner, cancel_requested=run.cancel_requested, owed=run.owed, version=run.version
     )
 
 
 class Transition(Struct, kw_only=True):
-    """Everything that changes a run at once, in one transaction where the backend has one.
+    """Everything that changes a run at once, in one transaction if the backend has them.
 
     `run` carries the row's new values. `epoch` and `owner` are the writer's claim: both must still be those of the
-    stored run. Without `epoch` it is that of `run`; a transition that also claims the run names the epoch before.
-    `steps`, `gates` and `events` are added or, at the same key, replaced. `sync` asks for a disk sync. With
-    `unless_decided`, nothing is written when a decided gate of this run waits to be consumed that is not done by this
-    transition itself, and the returned signals say so.
+    stored run. Without `epoch`, the epoch of `run` counts; a transition that also claims the run names the previous
+    epoch. `steps`, `gates` and `events` are added or, at the same key, replaced. `sync` asks for a disk sync. With
+    `unless_decided`, nothing is written if the run has a decided gate that waits to be consumed and that this
+    transition does not complete; the returned signals say so.
     """
 
     run: RunRecord
@@ -457,20 +457,20 @@ class Transition(Struct, kw_only=True):
 
     @property
     def claim(self) -> tuple[int, str | None]:
-        """The epoch and the owner that the stored run must have."""
+        """Return the epoch and the owner that the stored run must have."""
         return (self.run.epoch if self.epoch is None else self.epoch), self.owner
 
     def is_held_back_by(self, decided: Iterable[tuple[str, int]]) -> bool:
-        """Whether `unless_decided` forbids to write this, where these gates (node, visit) are decided."""
+        """Return whether `unless_decided` forbids this write, when these gates (node, visit) are decided."""
         done = {(gate.node_id, gate.visit) for gate in self.gates if gate.status is GateStatus.DONE}
         return self.unless_decided and not done.issuperset(decided)
 
 
 class RunFilter(Struct, frozen=True, kw_only=True):
-    """Which runs a list shows; everything given must hold. `text` is a prefix of the title or of the id.
+    """Which runs a list shows; all given conditions must hold. `text` is a prefix of the title or of the id.
 
     `since` (inclusive) and `until` (exclusive) are ISO times compared with `created_at`; `waiting` keeps runs with an
-    open gate or input, running ones too.
+    open gate or input, including running ones.
     """
 
     status: tuple[RunStatus, ...] = ()
@@ -486,7 +486,7 @@ class RunFilter(Struct, frozen=True, kw_only=True):
 
 
 class RunPage(Struct, frozen=True, kw_only=True):
-    """One page, newest first. `older` and `newer` are cursors for `RunStore.page_runs`, None where nothing is."""
+    """One page, newest first. `older` and `newer` are cursors for `RunStore.page_runs`, None if there are none."""
 
     runs: list[RunRecord]
     older: str | None = None
@@ -494,7 +494,7 @@ class RunPage(Struct, frozen=True, kw_only=True):
 
 
 class GateEntry(Struct, frozen=True, kw_only=True):
-    """A gate occurrence with the (narrow) run it belongs to. `cursor` is where it stands in its list."""
+    """A gate occurrence with its (narrow) run. `cursor` is its place in the list."""
 
     run: RunRecord
     gate: GateRecord
@@ -502,7 +502,7 @@ class GateEntry(Struct, frozen=True, kw_only=True):
 
 
 class DayCount(Struct, frozen=True, kw_only=True):
-    """How many runs that started on `day` (YYYY-MM-DD, UTC) are in `status`."""
+    """How many runs that started on `day` (YYYY-MM-DD, UTC) have `status`."""
 
     day: str
     status: RunStatus

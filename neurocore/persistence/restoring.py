@@ -1,8 +1,8 @@
-"""Bringing a backup back: `neurocore db restore`.
+"""Restore a backup: `neurocore db restore`.
 
-The new file is made ready in a folder beside the history. From that moment on the history is not opened (`sidecars`)
-until the old files are in that folder and the new one is in its place, so that a death in between leaves nothing that
-opens as a mix of the two. Another restore goes on from there. At the end the folder gets a name with the date.
+The new file is prepared in a folder beside the history. From then on the history is not opened (`sidecars`) until the
+old files are in that folder and the new one is in its place, so that a crash in between leaves nothing that opens as a
+mix of both. Another restore continues from there. At the end the folder gets a name with the date.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _BUSY_SECONDS = 5.0
 
 
 def restore(path: Path, source: Path, *, older: Iterable[Path] = (), mode: int = files.PRIVATE) -> Path | None:
-    """Put the backup `source` in the place of the history `path`; returns the folder that has what was there before.
+    """Replace the history `path` with the backup `source`; return the folder with the previous files.
 
-    It gets the permissions and the owner of the file in whose place it is put, and `mode` where there is none. `older`
-    are the folders of locks of older versions. Raises UsageError for a `source` that is not there, StoreError for one
-    that is no sound history (StoreTooNew for one of a newer version), StoreInUse while others drive runs of the
-    history; then nothing was changed.
+    The file gets the permissions and the owner of the file that it replaces, or `mode` if there is none. `older` are
+    the folders with locks of older versions. Raises UsageError for a missing `source`, StoreError for an unsound
+    history (StoreTooNew for one of a newer version), StoreInUse while others drive runs of the history; then nothing
+    was changed.
     """
     target, older = sidecars.real(path), list(older)
     if not source.is_file():
-        raise UsageError(f"There is no file {source}; name a backup that `neurocore db backup` has made.")
+        raise UsageError(f"There is no file {source}; name a backup made by `neurocore db backup`.")
     if target.exists() and source.samefile(target):
         raise UsageError(f"{source} is the history itself; name a backup of it.")
     refuse_while_driven(target, older, "replaced")
@@ -56,12 +56,12 @@ def restore(path: Path, source: Path, *, older: Iterable[Path] = (), mode: int =
         failpoint("restore.placed")
         return _keep(folder, target)
     except OSError as error:
-        raise StoreError(f"{source} cannot be put in the place of {path}: {error.strerror or error}.") from error
+        raise StoreError(f"{source} cannot replace {path}: {error.strerror or error}.") from error
 
 
 @contextlib.contextmanager
 def _staged(source: Path, folder: Path, mode: int, like: Path | None) -> Iterator[None]:
-    """A copy of the backup in the folder, whole and on the disk; if the block raises, it goes again."""
+    """Copy the backup into the folder, whole and synced; remove the copy if the block raises."""
     files.make_folder(folder, mode, like=like)
     partial = folder / "new.partial"
     partial.unlink(missing_ok=True)
@@ -73,14 +73,14 @@ def _staged(source: Path, folder: Path, mode: int, like: Path | None) -> Iterato
         with contextlib.suppress(OSError):
             for rest in folder.glob("new.partial*"):
                 rest.unlink()
-            folder.rmdir()  # which it lets nobody do as long as there is something else in it
+            folder.rmdir()  # fails while anything else is in the folder
 
 
 def _copy(source: Path, partial: Path) -> None:
-    """Copy the backup. Raises StoreError for one that is no sound history, StoreTooNew for one of a newer version."""
+    """Copy the backup. Raises StoreError for an unsound history, StoreTooNew for one of a newer version."""
     refuse_stale(source)
     try:
-        is_current = migrate.is_current(source)  # raises for what is not ours or newer
+        is_current = migrate.is_current(source)  # raises for a foreign or a newer file
         with (
             contextlib.closing(sqlite3.connect(address(source, "ro"), uri=True)) as backup,
             contextlib.closing(sqlite3.connect(address(partial), uri=True)) as copy,
@@ -91,17 +91,17 @@ def _copy(source: Path, partial: Path) -> None:
         if wrong != "ok":
             raise sqlite3.DatabaseError(wrong)
         if not is_current:
-            migrate.prepare(partial)  # as a history of its own; and from there on it is a copy as well
+            migrate.prepare(partial)  # first as a history of its own; then marked as a copy
         with contextlib.closing(sqlite3.connect(address(partial), uri=True)) as copy:
             finish_copy(copy, "restored copy")
         files.sync(partial)
     except sqlite3.Error as error:
         text = " ".join(str(error).split())[:200]
-        raise StoreError(f"{source} is no sound history ({text}), so nothing was changed; take another.") from error
+        raise StoreError(f"{source} is not a sound history ({text}), so nothing was changed; use another.") from error
 
 
 def _publish(folder: Path) -> None:
-    """From here on, nobody opens the history until the restore has come to its end."""
+    """Publish the folder: from here on, nobody opens the history until the restore has finished."""
     (folder / "new.partial").replace(folder / "new")
     files.sync(folder)
     failpoint("restore.staged")
@@ -119,7 +119,7 @@ def _move_aside(old: Path, folder: Path) -> None:
 
 
 def _keep(folder: Path, target: Path) -> Path | None:
-    """Give the folder of the old files its name with the date; one without files goes."""
+    """Rename the folder of the old files to its name with the date; remove it if it is empty."""
     for rest in folder.glob("new.partial*"):
         rest.unlink()
     if not any(folder.iterdir()):
@@ -138,13 +138,13 @@ def _keep(folder: Path, target: Path) -> Path | None:
 
 @contextlib.contextmanager
 def _write_lock(path: Path) -> Iterator[None]:
-    """Nobody writes into the old history within the block, where it can be opened at all."""
+    """Prevent writes to the old history within the block, if it can be opened."""
     if not path.exists():
         yield
         return
     try:
         refuse_stale(path)
-    except StoreError:  # SQLite would mix it with what is beside it, and nobody else opens it either
+    except StoreError:  # SQLite would mix it with the files beside it, and nobody else opens it either
         yield
         return
     with contextlib.closing(
@@ -155,6 +155,6 @@ def _write_lock(path: Path) -> Iterator[None]:
         except sqlite3.Error as error:
             if "locked" in str(error) or "busy" in str(error):
                 raise StoreInUse(
-                    f"The run history {path} cannot be replaced while another program writes into it; stop that one."
+                    f"The run history {path} cannot be replaced while another program writes to it; stop that program."
                 ) from error
         yield

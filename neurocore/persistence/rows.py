@@ -1,4 +1,4 @@
-"""Records to rows of the SQLite database and back."""
+"""Convert records to rows of the SQLite database and back."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ _NAMES = {status: name for name, status in _STEP_STATUS.items()}
 _unpack_initial = msgspec.msgpack.Decoder(dict[str, bytes]).decode
 
 
-@lru_cache(maxsize=256)  # a step starts at the moment its run was written before
+@lru_cache(maxsize=256)  # a step starts when its run was last written
 def micros(iso: str) -> int:
-    """Microseconds since 1970 of an ISO time; one without a zone counts as UTC."""
+    """Return the microseconds since 1970 of an ISO time; a time without a zone counts as UTC."""
     moment = datetime.fromisoformat(iso)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -57,12 +57,12 @@ def micros(iso: str) -> int:
 
 
 def words(values: Sequence[Any]) -> tuple[Any, ...]:
-    """The values with every text made storable: for the rare row that holds a lone surrogate."""
+    """Return the values with every text made storable: for the rare row with a lone surrogate."""
     return tuple(storable(value) if type(value) is str else value for value in values)
 
 
 def json_text(value: Any) -> str:
-    """The value as JSON text; names may hold what UTF-8 cannot, which JSON can escape."""
+    """Return the value as JSON text; names may contain what UTF-8 cannot encode, which JSON can escape."""
     try:
         return _encode_json(value).decode()
     except UnicodeEncodeError:
@@ -72,7 +72,7 @@ def json_text(value: Any) -> str:
 
 
 def json_value(text: str) -> Any:
-    """The value of a JSON text of ours."""
+    """Return the value of our JSON text."""
     try:
         return _decode_json(text)
     except msgspec.DecodeError:
@@ -82,7 +82,7 @@ def json_value(text: str) -> Any:
 
 
 def _packed(value: Any) -> bytes:
-    """Encoded values by key. A key that UTF-8 cannot hold takes the long way through the codec."""
+    """Pack encoded values by key. A key that UTF-8 cannot encode takes the slow way through the codec."""
     try:
         return _pack(value)
     except UnicodeEncodeError:
@@ -94,14 +94,14 @@ def _maybe(function: Any, value: Any) -> Any:
 
 
 def definition_of(run: RunRecord) -> tuple[str, str]:
-    """The text of a run's blueprint and the hash it is kept under."""
+    """Return the text of a run's blueprint and the hash under which it is stored."""
     text = json_text(codec.to_jsonable(run.blueprint_snapshot))
     whole = f"{run.blueprint_name}\0{run.blueprint_version}\0{run.flow_type}\0{text}"
     return hashlib.sha256(whole.encode("utf-8", "backslashreplace")).hexdigest(), text
 
 
 def run_row(run: RunRecord, blueprint: int) -> dict[str, Any]:
-    """The columns of a run, by name."""
+    """Return the columns of a run, by name."""
     return {
         "run_id": run.run_id,
         "blueprint": blueprint,
@@ -140,7 +140,7 @@ def run_row(run: RunRecord, blueprint: int) -> dict[str, Any]:
 
 
 def inputs_of(run: RunRecord) -> bytes:
-    """What a run was given, as it is stored: encoded values by key."""
+    """Return a run's inputs as they are stored: encoded values by key."""
     return _packed({key: codec.encode(value) for key, value in run.initial_data.items()})
 
 
@@ -149,7 +149,7 @@ def inputs_of(run: RunRecord) -> bytes:
     "owner",
 )  # fmt: skip
 def progress_row(run: RunRecord, run_pk: int, owner: str | None) -> tuple[Any, ...]:
-    """The progress of a run that continues."""
+    """Return the progress of a run that continues."""
     return (
         micros(run.updated_at), run.duration_ms, nodes_text(run.current_nodes), run.nodes_done, run.deaths, run_pk,
         run.run_id, run.epoch, owner,
@@ -157,7 +157,7 @@ def progress_row(run: RunRecord, run_pk: int, owner: str | None) -> tuple[Any, .
 
 
 def state_row(run: RunRecord, run_pk: int, owed: str | None, claim: tuple[int, str | None]) -> dict[str, Any]:
-    """The state of a run that is written under a claim (epoch and owner), by name."""
+    """Return the state of a run that is written under a claim (epoch and owner), by name."""
     return {
         "status": run.status.value,
         "updated_at": micros(run.updated_at),
@@ -182,12 +182,12 @@ def state_row(run: RunRecord, run_pk: int, owed: str | None, claim: tuple[int, s
 
 
 def nodes_text(nodes: list[CurrentNode]) -> str | None:
-    """What runs now, as it is stored."""
+    """Return the current nodes as they are stored."""
     return json_text(nodes) if nodes else None
 
 
 def failure_text(failure: Failure | None) -> str | None:
-    """Why a run failed, as it is stored."""
+    """Return the failure of a run as it is stored."""
     return json_text(failure) if failure is not None else None
 
 
@@ -235,7 +235,7 @@ def run_of(
     blueprint_version: str,
     flow_type: str,
 ) -> RunRecord:
-    """A narrow run from the columns of `narrow`; `widen` adds the rest."""
+    """Return a narrow run from the columns of `narrow`; `widen` adds the rest."""
     return RunRecord(
         run_id=run_id,
         blueprint_name=blueprint_name,
@@ -274,14 +274,14 @@ def run_of(
 
 
 def widen(run: RunRecord, row: sqlite3.Row) -> RunRecord:
-    """Add the definition and what the run was given."""
+    """Add the definition and the inputs of the run."""
     run.blueprint_snapshot = codec.from_jsonable(json_value(row["definition"]))
     run.initial_data = {key: codec.restore(data) for key, data in initial_of(row["initial_data"]).items()}
     return run
 
 
 def initial_of(data: bytes) -> dict[str, bytes]:
-    """What a run was given, encoded values by key."""
+    """Return a run's inputs, encoded values by key."""
     try:
         return _unpack_initial(data)
     except msgspec.ValidationError:
@@ -295,7 +295,7 @@ def initial_of(data: bytes) -> dict[str, bytes]:
     "commit_index", "config", "changes", "traceback", "context_snapshot",
 )  # fmt: skip
 def step_row(run: int, step: StepRecord) -> tuple[Any, ...]:
-    """The columns of a step."""
+    """Return the columns of a step."""
     changes = step.changes
     return (
         run, step.step_index, step.component, step.node_id if step.node_id != step.component else None, step.visit,
@@ -329,7 +329,7 @@ def step_of(
     output_keys: str | None,
     commit_index: int,
 ) -> StepRecord:
-    """A step from the columns of `narrow_step`; `widen_step` adds the wide ones."""
+    """Return a step from the columns of `narrow_step`; `widen_step` adds the wide ones."""
     return StepRecord(
         run_id=run_id,
         step_index=step_index,
@@ -362,7 +362,7 @@ def widen_step(step: StepRecord, row: sqlite3.Row) -> StepRecord:
 
 
 def ended_of(found: Iterable[sqlite3.Row]) -> list[Ended]:
-    """Steps that ended their visit, in the order of commits; one call for all, as there may be many."""
+    """Return the steps that ended their visit, in the order of commits; one call for all, since there may be many."""
     ended = [
         Ended(
             index, commit, component if node_id is None else node_id, visit, status == "completed",
@@ -386,7 +386,7 @@ first = operator.itemgetter(0)
 
 
 def fold_changes(found: Iterable[tuple[int, bytes]]) -> dict[str, bytes]:
-    """The context that inputs (at -1) and the changes of steps make, in the order of their commits."""
+    """Fold inputs (at -1) and the changes of steps into the context, in the order of their commits."""
     context: dict[str, bytes] = {}
     for commit_index, data in found:
         if commit_index < 0:
@@ -400,7 +400,7 @@ def fold_changes(found: Iterable[tuple[int, bytes]]) -> dict[str, bytes]:
 
 
 def changes_of(data: bytes | None) -> Changes:
-    """What a step did to the context."""
+    """Return what a step did to the context."""
     if data is None:
         return Changes()
     try:
@@ -411,12 +411,12 @@ def changes_of(data: bytes | None) -> Changes:
 
 
 def day_of(row: sqlite3.Row) -> DayCount:
-    """How many runs of a day are in a status."""
+    """Return how many runs of a day have a status."""
     return DayCount(day=iso(row["day"] * 86_400_000_000)[:10], status=RunStatus(row["status"]), count=row["n"])
 
 
 def event_row(run: int, event: Event) -> dict[str, Any]:
-    """The columns of an entry of the activity, by name."""
+    """Return the columns of an event, by name."""
     return {
         "run": run,
         "at": micros(event.at),
@@ -428,7 +428,7 @@ def event_row(run: int, event: Event) -> dict[str, Any]:
 
 
 def event_of(row: sqlite3.Row) -> Event:
-    """An entry of the activity."""
+    """Return an event of the activity."""
     return Event(
         at=iso(row["at"]), kind=row["kind"], who=row["who"], known_by=row["known_by"],
         data=codec.restore(row["data"]) if row["data"] is not None else {},
@@ -436,19 +436,19 @@ def event_of(row: sqlite3.Row) -> Event:
 
 
 def log_of(row: sqlite3.Row | dict[str, Any]) -> LogLine:
-    """A line of a step's log."""
+    """Return a line of a step's log."""
     return LogLine(at=iso(row["at"]), level=row["level"], message=row["message"])
 
 
 def open_step_of(run_id: str, row: sqlite3.Row) -> StepRecord:
-    """A whole step from a row of `open_steps`."""
+    """Return a whole step from a row of `open_steps`."""
     step = widen_step(step_of(run_id, row), row)
     step.logs = [log_of(line) for line in json_value(row["logs"])]
     return step
 
 
 def gate_row(run: int, gate: GateRecord) -> dict[str, Any]:
-    """The columns of a gate occurrence, by name."""
+    """Return the columns of a gate occurrence, by name."""
     return {
         "run": run,
         "node_id": gate.node_id,
@@ -470,7 +470,7 @@ def gate_row(run: int, gate: GateRecord) -> dict[str, Any]:
 
 
 def gates_of(rows: Iterable[sqlite3.Row]) -> list[GateRecord]:
-    """Gate occurrences with their answers, from one row for each answer, or without any."""
+    """Return gate occurrences with their answers, from one row per answer, or one row without."""
     gates: list[GateRecord] = []
     for row in rows:
         if not gates or (gates[-1].node_id, gates[-1].visit) != (row["node_id"], row["visit"]):
@@ -481,7 +481,7 @@ def gates_of(rows: Iterable[sqlite3.Row]) -> list[GateRecord]:
 
 
 def gate_of(row: sqlite3.Row) -> GateRecord:
-    """A gate occurrence without its answers."""
+    """Return a gate occurrence without its answers."""
     return GateRecord(
         run_id=row["run_id"], node_id=row["node_id"], visit=row["visit"], kind=row["kind"], name=row["name"],
         step_index=row["step_index"], opened_at=iso(row["opened_at"]), message=row["message"], shown=row["shown"],
@@ -492,7 +492,7 @@ def gate_of(row: sqlite3.Row) -> GateRecord:
 
 
 def answer_row(run: int, answer: Answer) -> dict[str, Any]:
-    """The columns of an answer, by name."""
+    """Return the columns of an answer, by name."""
     return {
         "run": run,
         "node_id": answer.node_id,
@@ -510,7 +510,7 @@ def answer_row(run: int, answer: Answer) -> dict[str, Any]:
 
 
 def answer_of(row: sqlite3.Row) -> Answer:
-    """One person's answer."""
+    """Return one person's answer."""
     return Answer(
         node_id=row["answer_node"], visit=row["answer_visit"], approved=_maybe(bool, row["approved"]), by=row["by"],
         known_by=row["known_by"], at=row["at"], note=row["note"], digest=row["answer_digest"],

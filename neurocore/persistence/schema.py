@@ -1,4 +1,4 @@
-"""The versions of the database's schema: one numbered .sql file leads from each to the next."""
+"""The versions of the database's schema: one numbered .sql file leads from each version to the next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ APPLICATION_ID = 0x4E435248
 
 
 def bring_up(connection: sqlite3.Connection, version: int = 0, to: int = VERSION) -> None:
-    """Bring the tables from this version (0: there are none) to another, within the open transaction."""
+    """Upgrade the tables from this version (0: there are none) to another, within the open transaction."""
     for number in range(version + 1, to + 1):
         script = next((Path(__file__).parent / "sql").glob(f"{number:04}_*.sql")).read_text("utf-8")
         _execute(connection, script)

@@ -1,8 +1,8 @@
 """What the hashes in a history cover: gate digests and the seals of answers, each by the rules of its own version.
 
-The version is a prefix of the stored text, `2:<hex>`; a text without a prefix has version 1. So a hash says itself how
-it is checked, in every store, export and form. New hashes have version `CURRENT`. The rules of older versions never
-change, and a chain never goes back to an older one.
+The version is a prefix of the stored text, `2:<hex>`; a text without a prefix has version 1. So each hash determines
+how it is verified, in every store, export and form. New hashes have version `CURRENT`. The rules of older versions
+never change, and a chain never returns to an older one.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 CURRENT = 2
 _PREFIXES = {str(version): version for version in range(2, CURRENT + 1)}
 
-#: What a gate rests on, by name: the value in a list of one, or an empty list where the context has none.
+#: A gate's inputs, by name: the value in a list of one, or an empty list if the context has none.
 Inputs = Mapping[str, list[Any]]
 
 
 def version_of(text: str) -> int:
-    """The version of a stored hash. Raises StoreError for one that a newer NeuroCore wrote."""
+    """Return the version of a stored hash. Raises StoreError for one that a newer NeuroCore wrote."""
     prefix, colon, _ = text.partition(":")
     if not colon:
         return 1
@@ -41,12 +41,12 @@ def version_of(text: str) -> int:
 
 
 def answer_seal(answer: Answer, run_id: str, prev_hash: str, version: int = CURRENT) -> str:
-    """The seal of an answer behind the one with `prev_hash`: over the run, that hash and every field of the answer."""
+    """Return the seal of an answer after the one with `prev_hash`: over the run, that hash and all its fields."""
     return _seal(version, _ANSWERS[version](answer, run_id, prev_hash))
 
 
 def is_sealed(answer: Answer, run_id: str, prev_hash: str) -> bool:
-    """Whether an answer is what was sealed behind `prev_hash`, and its version is not older than that hash's."""
+    """Return whether an answer was sealed so after `prev_hash`, and its version is not older than that hash's."""
     version = version_of(answer.hash)
     if prev_hash and version < version_of(prev_hash):
         return False
@@ -61,7 +61,7 @@ def _answer_1(answer: Answer, run_id: str, prev_hash: str) -> list[Any]:
 
 
 def _answer_2(answer: Answer, run_id: str, prev_hash: str) -> list[Any]:
-    """Data by its encoded bytes, which can be compared where its classes are not known."""
+    """List the sealed fields, with data as encoded bytes, which can be compared even if its classes are not known."""
     body = _answer_1(answer, run_id, prev_hash)
     return ["answer", 2, *body[:-1], codec.encode(answer.data)]
 
@@ -73,17 +73,16 @@ _ANSWERS: dict[int, Callable[[Answer, str, str], list[Any]]] = {1: _answer_1, 2:
 
 
 def gate_digest(gate: GateRecord, inputs: Inputs | None = None, version: int = CURRENT) -> str:
-    """The digest of what a gate shows (promise 6): over run, node, visit, message, policy, and what these rest on.
+    """Return the digest of what a gate shows (promise 6): over run, node, visit, message, policy, and their inputs.
 
     Version 1 covers the values shown. Version 2 covers the stored message, which is never rendered again, and the
-    SHA-256 of `inputs`: the values shown and those that the message was made of. Without `inputs` these are the values
-    shown.
+    SHA-256 of `inputs`: the values shown and those in the message. Without `inputs`, the values shown are used.
     """
     return _seal(version, _GATES[version](gate, shown_inputs(gate) if inputs is None else inputs))
 
 
 def shown_inputs(gate: GateRecord) -> Inputs:
-    """The inputs of a gate whose message was made of nothing but what it shows."""
+    """Return the inputs of a gate whose message contains only the values that it shows."""
     values = gate.values
     keys = values if gate.policy.show is None else gate.policy.show
     return {key: [values[key]] if key in values else [] for key in keys}

@@ -1,7 +1,7 @@
 """The files that SQLite keeps beside a database, and whether they belong to it.
 
-SQLite takes a log for that of the file it opens if it has the right name. Where somebody put another file in the place
-of a history whose process had died, that would mix the two without a word. (Beside an empty file, SQLite removes it.)
+SQLite uses any log with the right name as that of the file it opens. If somebody replaced the file of a history whose
+process had died, that would silently mix the two. (SQLite removes a log beside an empty file.)
 """
 
 from __future__ import annotations
@@ -18,59 +18,59 @@ SUFFIXES = ("-wal", "-shm", "-journal")
 _MODE = slice(18, 20)
 _OURS = slice(68, 72)
 _JOURNAL = bytes.fromhex("d9d505f920a163d7")
-#: What of its first page a file changes in switching from a journal to a log: mode, counter, and who changed it last.
+#: What changes in its first page when a file switches from a journal to a log: mode, counter, and last writer.
 _SWITCHED = (slice(18, 20), slice(24, 28), slice(92, 100))
 
 
 def real(path: Path) -> Path:
-    """The file itself: SQLite follows links before it looks for its other files."""
+    """Return the file itself: SQLite follows links before it looks for its other files."""
     return Path(os.path.realpath(path))
 
 
 def address(path: Path, how: str = "rw") -> str:
-    """The address by which SQLite opens a file that is there, and makes none: for reading alone with `ro`."""
+    """Return the address by which SQLite opens an existing file and creates none; `ro` is read-only."""
     return f"file://{quote(os.fsencode(path.resolve()))}?mode={how}"
 
 
 def beside(path: Path) -> list[Path]:
-    """The files that SQLite may keep beside a database."""
+    """Return the files that SQLite may keep beside a database."""
     found = real(path)
     return [found.with_name(f"{found.name}{suffix}") for suffix in SUFFIXES]
 
 
 def restoring(path: Path) -> Path:
-    """The folder in which a restore gathers what is put in the place of a history, and what was there."""
+    """Return the folder in which a restore collects the new file and the previous files of a history."""
     found = real(path)
     return found.with_name(f"{found.name}-restoring")
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is a history, or one that is being brought back, so that no new one may begin in its place."""
+    """Return whether there is a history, or one that is being restored, so that no new one may start in its place."""
     return path.exists() or (restoring(path) / "new").exists()
 
 
 def refuse_stale(path: Path, application_id: int) -> None:
-    """Raise StoreError where SQLite would open a history with files that are not its own. Nothing is opened by SQLite.
+    """Raise StoreError if SQLite would open a history with files of another one. SQLite opens nothing here.
 
-    Call it only where this process has the file not open: POSIX takes the locks of SQLite away from a process that
-    closes a file which it has read.
+    Call it only if this process does not have the file open: under POSIX, a process that closes a file which it has
+    read loses SQLite's locks on it.
     """
     if (restoring(path) / "new").exists():
         raise StoreError(
-            f"The restore of {path} was interrupted: finish it with `neurocore db restore FILE`; what was there before "
-            f"is in {restoring(path)}."
+            f"The restore of {path} was interrupted: finish it with `neurocore db restore FILE`; the previous files "
+            f"are in {restoring(path)}."
         )
     wal, _, journal = beside(path)
-    has_wal, has_journal = _size(wal) > 0, _size(journal) > 0  # before the file is read: it is in its mode by then
+    has_wal, has_journal = _size(wal) > 0, _size(journal) > 0  # before reading the file: its mode is fixed by then
     if not has_wal and not has_journal:
         return
     page = _first_page(path)
     ours = page[_OURS] == application_id.to_bytes(4, "big")
     if (has_wal and page[_MODE] == b"\1\1") or (has_journal and ours and not _is_of_switching(journal, page)):
         raise StoreError(
-            f"{wal if has_wal else journal} is not of the file {path} that is beside it, which was put in the place of "
-            "another, and opening it would mix the two: bring a backup back with `neurocore db restore FILE`, which "
-            "moves aside what is there, or move that log away to go on with this file."
+            f"{wal if has_wal else journal} does not belong to the file {path} beside it, which has replaced "
+            "another one; opening it would mix the two. Restore a backup with `neurocore db restore FILE`, which "
+            "moves these files aside, or move that log away to continue with this file."
         )
 
 
@@ -92,7 +92,7 @@ def _first_page(path: Path) -> bytes:
 
 
 def _is_of_switching(journal: Path, page: bytes) -> bool:
-    """Whether this journal is left of a file that was being switched to a log: it takes nothing else back."""
+    """Return whether this journal is left from a file that was being switched to a log: it undoes nothing else."""
     with journal.open("rb") as file:
         head = file.read(28)
         if len(head) < 28 or head[:8] != _JOURNAL:

@@ -1,7 +1,7 @@
 """One synced commit for all writes that wait for one.
 
-A sync of the disk takes as long for many writes as for one. So the writes that come while another commit is under way
-wait for its end, and then share the next one.
+A disk sync takes as long for many writes as for one. So writes that arrive during another commit wait for its end, and
+then share the next one.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _Made = TypeVar("_Made")
 
 
 class Together:
-    """Writes of many threads, each whole or not at all, in few transactions.
+    """Combines the writes of many threads, each whole or not at all, into few transactions.
 
-    The first thread that comes leads: it waits for the write lock, then writes what every waiting thread brought. When
-    its commit has ended, the thread that has waited longest leads the next one.
+    The first thread leads: it waits for the write lock, then writes what every waiting thread brought. When its commit
+    has ended, the thread that has waited longest leads the next one.
     """
 
     def __init__(self, database: Database) -> None:
@@ -38,13 +38,13 @@ class Together:
         forks.begin_anew(self)
 
     def reset_in_child(self) -> None:
-        """Wait for none of the parent's threads in a forked child."""
+        """Forget the parent's threads in a forked child."""
         self._waiting, self._is_led = [], False
 
     def write(self, act: Callable[[sqlite3.Connection], _Made]) -> _Made:
-        """Call `act` within a transaction, and return what it returned when that is committed and synced.
+        """Call `act` within a transaction; return its result when that is committed and synced.
 
-        Raises what `act` raises, with nothing of it written and the others unhurt, and StoreError.
+        Raises what `act` raises, with nothing of it written and the other writes unaffected, and StoreError.
         """
         mine = _Part(act)
         with self._lock:
@@ -52,7 +52,7 @@ class Together:
             leads, self._is_led = not self._is_led, True
         if not leads:
             try:
-                mine.told.acquire()
+                mine.turn.acquire()
             except BaseException:  # Ctrl-C: the others must not wait for this thread to lead
                 self._withdraw(mine)
                 raise
@@ -64,22 +64,22 @@ class Together:
         return made
 
     def _withdraw(self, mine: _Part) -> None:
-        """Take back what was not written yet, and let another thread lead where this one was to."""
+        """Withdraw a write that has not started, and let another thread lead if it was this thread's turn."""
         with self._lock:
             if mine not in self._waiting:
-                return  # it is being written, or was
+                return  # it is being written, or was written
             self._waiting.remove(mine)
             heirs = self._waiting[:1] if mine.leads else []
             self._is_led = bool(heirs) if mine.leads else self._is_led
             for heir in heirs:
                 heir.leads = True
         for heir in heirs:
-            heir.told.release()
+            heir.turn.release()
 
     def _lead(self, mine: _Part) -> None:
         parts: list[_Part] = []
         trouble: Exception = StoreError(
-            f"A write to the run history {self._database.path} was interrupted; look whether it took effect."
+            f"A write to the run history {self._database.path} was interrupted; check whether it took effect."
         )
         try:
             with self._database.write(sync=True) as connection:
@@ -101,22 +101,22 @@ class Together:
         return taken
 
     def _do(self, part: _Part, connection: sqlite3.Connection) -> None:
-        """Write one part. Raises only what ends the transaction for all of them."""
+        """Write one part. Raises only errors that end the transaction for all of them."""
         connection.execute("SAVEPOINT part")
         try:
             with TranslateErrors(self._database.path):
                 part.made = part.act(connection)
         except Exception as error:
-            if not connection.in_transaction:  # SQLite gave all of it up: the disk is full, for example
+            if not connection.in_transaction:  # SQLite rolled all of it back: the disk is full, for example
                 raise
             connection.execute("ROLLBACK TO part")
             part.error = error
         connection.execute("RELEASE part")
 
     def _end(self, mine: _Part, parts: list[_Part], trouble: Exception) -> None:
-        """Tell every thread how its write went, and the next one to lead."""
+        """Report to every thread how its write went, and let the next one lead."""
         for part in parts:
-            if not part.is_done:  # each thread raises an error of its own
+            if not part.is_done:  # each thread raises its own error
                 part.error = trouble if part is mine else copy.copy(trouble)
                 part.is_done = True
         with self._lock:
@@ -126,20 +126,20 @@ class Together:
                 heir.leads = True
         for part in (*parts, *heirs):
             if part is not mine:
-                part.told.release()
+                part.turn.release()
 
 
 class _Part:
-    """What one thread writes, and how that went."""
+    """The write of one thread, and its result."""
 
-    __slots__ = ("act", "made", "told", "is_done", "leads", "error")
+    __slots__ = ("act", "made", "turn", "is_done", "leads", "error")
 
     def __init__(self, act: Callable[[sqlite3.Connection], Any]) -> None:
         self.act = act
         self.made: Any = None
         #: Held until this write is done, or until its thread is to lead.
-        self.told = threading.Lock()
-        self.told.acquire()
+        self.turn = threading.Lock()
+        self.turn.acquire()
         self.is_done = False
         #: Whether its thread was chosen to lead the next commit.
         self.leads = False

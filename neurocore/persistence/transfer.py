@@ -1,4 +1,4 @@
-"""Moving a history: out as JSON lines, whole and exact, and in again, whole or not at all."""
+"""Move a history: export it as JSON lines, whole and exact, and import it, whole or not at all."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ FORMAT = "neurocore-history"
 
 
 class Moved(Struct, kw_only=True):
-    """How many runs and steps an export wrote or an import brought in, and runs that were there already.
+    """How many runs and steps were exported or imported, and how many runs existed already.
 
-    `held` of those that were brought in stand still.
+    `held` of the imported runs are held.
     """
 
     runs: int = 0
@@ -34,7 +34,7 @@ class Moved(Struct, kw_only=True):
 
 
 class _End(Struct, frozen=True):
-    """The last line of an export: how many runs and lines stand before it, so that one that was cut short is known."""
+    """The last line of an export: how many runs and lines come before it, so that a truncated export is detected."""
 
     runs: int
     lines: int
@@ -49,7 +49,7 @@ def export_history(store: RunStore, file: TextIO) -> Moved:
         with store.snapshot():
             run, steps = store.load_run(run_id), store.load_steps(run_id)
         if run is None:
-            continue  # deleted while this export went on
+            continue  # deleted during this export
         _line(file, {"run": structs.replace(run, final_context=None, completed_nodes=[]).to_dict()})
         moved.runs += 1
         for step in steps:
@@ -63,15 +63,15 @@ def export_history(store: RunStore, file: TextIO) -> Moved:
 
 
 def import_history(store: RunStore, lines: Iterable[str]) -> Moved:
-    """Bring in what `export_history` wrote, whole or not at all.
+    """Import what `export_history` wrote, whole or not at all.
 
-    A run that is there already stays as it is, and one that was deleted here stays deleted.
+    An existing run stays as it is, and a run that was deleted here stays deleted.
 
-    Nobody drives an imported run, and what is unfinished stands still until somebody adopts it. Raises UsageError that
-    names the line that cannot be read, or says that the export was cut short.
+    No process drives an imported run, and unfinished ones are held until somebody adopts them. Raises UsageError, which
+    names the line that cannot be read, or says that the export was truncated.
     """
     with store.importer() as importer:
-        # Where nothing can be taken back, all is read before anything is written.
+        # If nothing can be rolled back, everything is read before anything is written.
         return _add_all(_read(lines) if importer.atomic else list(_read(lines)), importer)
 
 
@@ -93,14 +93,14 @@ def _add_all(records: Iterable[RunRecord | StepRecord | Tombstone], importer: Im
             elif wanted:
                 moved.steps += 1
                 importer.add_step(record)
-        except (ValueError, OverflowError) as error:  # a time that is none, a number that no column holds
+        except (ValueError, OverflowError) as error:  # an invalid time, or a number that no column holds
             then = ", so nothing was imported" if importer.atomic else ""
-            raise UsageError(f"Run {record.run_id[:80]} of the export cannot be kept{then}: {error}.") from error
+            raise UsageError(f"Run {record.run_id[:80]} of the export cannot be stored{then}: {error}.") from error
     return moved
 
 
 def _brought_in(run: RunRecord) -> RunRecord:
-    """The run as it is kept: the process that drives it, if there is one, drives it where it comes from."""
+    """Return the imported run as it is stored: without its driver, which drives it where it comes from."""
     run = structs.replace(run, owner=None, lease_until=None)
     if run.held is None and unfinished(run):
         now = utcnow_iso()
@@ -116,7 +116,7 @@ def _read(lines: Iterable[str]) -> Iterator[RunRecord | StepRecord | Tombstone]:
     for number, text in enumerate(_texts(lines), 1):
         try:
             if end is not None:
-                raise ValueError("it stands after the end")
+                raise ValueError("it comes after the end")
             record = _record(json.loads(text), number)
             if isinstance(record, _End):
                 end = record
@@ -129,18 +129,18 @@ def _read(lines: Iterable[str]) -> Iterator[RunRecord | StepRecord | Tombstone]:
         if record is not None:
             yield record
     if number == 0:
-        raise UsageError("The export is empty: it has not even a head.")
+        raise UsageError("The export is empty: it has no head.")
     if end is None:
-        raise UsageError(f"The export was cut short after line {number}, so nothing was imported: export it again.")
+        raise UsageError(f"The export ends too early, after line {number}, so nothing was imported: export it again.")
     if (end.runs, end.lines) != (checks.runs, number - 1):
         raise UsageError(
-            f"The export was cut short: its end says {end.runs} runs in {end.lines} lines, and there are {checks.runs} "
+            f"The export is incomplete: its end says {end.runs} runs in {end.lines} lines, but there are {checks.runs} "
             f"in {number - 1}, so nothing was imported: export it again."
         )
 
 
 class _Checks:
-    """What a line may not say after those before it: nothing stands there twice, and every id is one."""
+    """Checks each line against those before it: nothing appears twice, and every id is valid."""
 
     def __init__(self) -> None:
         self._runs: set[str] = set()
@@ -149,11 +149,11 @@ class _Checks:
 
     @property
     def runs(self) -> int:
-        """How many runs there were."""
+        """Return how many runs there were."""
         return len(self._runs)
 
     def check(self, record: RunRecord | StepRecord | Tombstone | None) -> None:
-        """Raise ValueError with what is wrong."""
+        """Raise ValueError, which says what is wrong."""
         if isinstance(record, RunRecord):
             self._run(record)
         elif isinstance(record, StepRecord):
@@ -166,35 +166,35 @@ class _Checks:
         if run.replay_of is not None:
             _check_id(run.replay_of)
         if run.run_id in self._runs:
-            raise ValueError(f"run {run.run_id} stands in it twice")
+            raise ValueError(f"run {run.run_id} appears twice")
         self._runs.add(run.run_id)
         self._run_id, self._indexes = run.run_id, set()
         _check_numbers(run, "run", "nodes_done", "nodes_total", "epoch", "deaths", "version")
         visits = set()
         for gate in run.gates:
             if gate.run_id != run.run_id:
-                raise ValueError("a gate stands in another run than its own")
+                raise ValueError("a gate is in another run than its own")
             if (gate.node_id, gate.visit) in visits:
-                raise ValueError(f"visit {gate.visit} of gate {gate.node_id} stands in it twice")
+                raise ValueError(f"visit {gate.visit} of gate {gate.node_id} appears twice")
             visits.add((gate.node_id, gate.visit))
             _check_numbers(gate, "gate", "visit", "step_index")
 
     def _step(self, step: StepRecord) -> None:
         if step.run_id != self._run_id:
-            raise ValueError("a step stands behind another run than its own")
+            raise ValueError("a step follows another run than its own")
         _check_numbers(step, "step", "step_index", "visit", "attempt", "commit_index")
         if step.step_index in self._indexes:
-            raise ValueError(f"step {step.step_index} of run {step.run_id} stands in it twice")
+            raise ValueError(f"step {step.step_index} of run {step.run_id} appears twice")
         self._indexes.add(step.step_index)
 
 
-#: Wider than what is given to new runs, as older versions took other ids; still one part of a path, on one line.
+#: Wider than for new runs, because older versions accepted other ids; still one part of a path, on one line.
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+~-]{0,199}")
 
 
 def _check_id(run_id: str) -> None:
     if not _ID.fullmatch(run_id):
-        raise ValueError(f"{run_id[:80]!r} is no run's id")
+        raise ValueError(f"{run_id[:80]!r} is not a run's id")
 
 
 def _check_numbers(record: Struct, what: str, *names: str) -> None:
@@ -207,15 +207,15 @@ def _texts(lines: Iterable[str]) -> Iterator[str]:
     try:
         yield from lines
     except UnicodeDecodeError as error:
-        raise UsageError("The export is no text in UTF-8, so nothing was imported.") from error
+        raise UsageError("The export is not text in UTF-8, so nothing was imported.") from error
 
 
 def _record(document: Any, number: int) -> RunRecord | StepRecord | Tombstone | _End | None:
     if not isinstance(document, dict) or (number > 1 and len(document) != 1):
-        raise ValueError("it is no line of an export")
+        raise ValueError("it is not a line of an export")
     if number == 1:
         if document.get("format") != FORMAT or document.get("version") != 1:
-            raise ValueError("it is no export of a history, or one of a newer version")
+            raise ValueError("it is not an export of a history, or of a newer version")
         return None
     ((kind, content),) = document.items()
     if kind == "run":
@@ -226,7 +226,7 @@ def _record(document: Any, number: int) -> RunRecord | StepRecord | Tombstone | 
         return typed.convert(content, Tombstone)
     if kind == "end":
         return typed.convert(content, _End)
-    raise ValueError(f"nothing is known of {kind!r}")
+    raise ValueError(f"{kind!r} is not known")
 
 
 def _line(file: TextIO, document: Any) -> None:

@@ -1,4 +1,4 @@
-"""What goes wrong with the file of a history, in one sentence."""
+"""Translate errors with the file of a history into one sentence."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from neurocore.persistence.migrate import is_read_only
 
 
 class Damaged(Exception):
-    """A row that nothing of ours has written."""
+    """A row that no code of ours has written."""
 
 
 class TranslateErrors:
-    """A `with` block out of which every trouble with the file comes as a StoreError of one sentence."""
+    """A `with` block that turns every error with the file into a StoreError of one sentence."""
 
     __slots__ = ("_path",)
 
@@ -38,7 +38,7 @@ class TranslateErrors:
 
 
 def translate(path: Path, error: BaseException) -> None:
-    """Raise the StoreError of a trouble with the file; other errors are left as they are."""
+    """Raise the StoreError for an error with the file; other errors are ignored."""
     if isinstance(error, sqlite3.Error):
         raise StoreError(_sentence(path, error)) from error
     if isinstance(error, OSError):
@@ -53,15 +53,15 @@ def _sentence(path: Path, error: sqlite3.Error) -> str:
     if "disk is full" in text:
         return f"The disk of {path} is full and nothing was written: make room there, then resume."
     if "disk I/O" in text:
-        return f"The disk of {path} cannot be written or read, and nothing was written: look for room and for faults."
+        return f"The disk of {path} cannot be written or read, and nothing was written: check for room and for faults."
     if is_read_only(error):
         return f"The run history {path} cannot be written: it, or its folder, is read-only for this user."
     if any(sign in text for sign in ("not a database", "malformed", "decode to UTF-8", "no such table", "no such col")):
-        return f"The run history {path} is damaged or no NeuroCore database ({text}); restore a backup of it."
+        return f"The run history {path} is damaged or not a NeuroCore database ({text}); restore a backup of it."
     if "unable to open" in text and descriptors.none_left():
-        return f"The run history {path} cannot be opened, as too many files are open: {descriptors.ADVICE}."
+        return f"The run history {path} cannot be opened, because too many files are open: {descriptors.ADVICE}."
     if "unable to open" in text:
-        return f"The run history {path} cannot be opened: see that its folder is there and may be written to."
+        return f"The run history {path} cannot be opened: check that its folder exists and is writable."
     if "locked" in text or "busy" in text:
-        return f"The run history {path} was kept busy by another program for minutes: find out which holds it open."
+        return f"The run history {path} was kept in use by another program for minutes: find out which one has it open."
     return f"The run history {path} cannot be used ({text}); `neurocore db check` looks for damage."

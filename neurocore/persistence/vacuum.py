@@ -1,4 +1,4 @@
-"""Giving back to the disk the room that deleted runs have left in the file of a history."""
+"""Return to the disk the room that deleted runs have left in the file of a history."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from neurocore.persistence.sidecars import beside
 from neurocore.persistence.troubles import translate
 from neurocore.readable import size
 
-#: From how many bytes on it takes so long that who drives runs meanwhile would give up waiting to write.
+#: The size in bytes from which it takes so long that drivers would give up waiting to write.
 MUCH = 4 * 1024**3
 
 
 def size_on_disk(path: Path) -> int:
-    """How many bytes the file and its log take."""
+    """Return how many bytes the file and its log take."""
     return sum(one.stat().st_size for one in (path, *beside(path)) if one.exists())
 
 
 def unused(database: Database) -> int:
-    """How many bytes of the file are left by what was deleted."""
+    """Return how many bytes of the file are left by deleted rows."""
     (row,) = database.rows("SELECT freelist_count * page_size AS unused FROM pragma_freelist_count, pragma_page_size")
     return int(row["unused"])
 
 
 def make_smaller(database: Database, patience: float) -> Vacuumed:
-    """Write the file of a history anew without the room that is unused in it; see `Maintenance.vacuum`."""
+    """Rewrite the file of a history without its unused room; see `Maintenance.vacuum`."""
     path = database.path
     until = time.monotonic() + patience
     with database.lock:
@@ -64,15 +64,15 @@ def _vacuum(connection: sqlite3.Connection, path: Path, until: float) -> None:
                 raise
             if time.monotonic() > until:
                 raise StoreError(
-                    f"The run history {path} cannot be made smaller, since others write to it all the time; try again "
-                    "when less is going on."
+                    f"The run history {path} cannot be made smaller, because others keep writing to it; try again "
+                    "at a quieter time."
                 ) from error
         else:
             return
 
 
 def _has_shrunk(connection: sqlite3.Connection, until: float) -> bool:
-    """Move what was written from the log into the file; False where others read the old state for too long."""
+    """Move what was written from the log into the file; return False if others read the old state for too long."""
     while True:
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if not busy or time.monotonic() > until:
@@ -80,7 +80,7 @@ def _has_shrunk(connection: sqlite3.Connection, until: float) -> bool:
 
 
 def _refuse_without_room(path: Path, needed: int) -> None:
-    """SQLite writes the whole file twice: into a temporary one, and from there into the log beside the history."""
+    """Raise unless there is room: SQLite writes the file twice, to a temporary one and to the log beside it."""
     import shutil
 
     needs: dict[int, tuple[Path, int]] = {}
@@ -90,14 +90,14 @@ def _refuse_without_room(path: Path, needed: int) -> None:
     for folder, bytes_ in needs.values():
         if (free := shutil.disk_usage(folder).free) < bytes_:
             raise StoreError(
-                f"To make the run history {path} smaller, {size(bytes_)} are needed for a while on the disk of "
+                f"To make the run history {path} smaller, {size(bytes_)} are needed temporarily on the disk of "
                 f"{folder}, and {size(free)} are free; make room there, or name another folder for temporary files in "
                 "SQLITE_TMPDIR."
             )
 
 
 def temporary_folder() -> Path:
-    """Where SQLite puts temporary files."""
+    """Return where SQLite puts temporary files."""
     import tempfile
 
     names = (os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"), "/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108

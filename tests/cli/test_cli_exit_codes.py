@@ -118,7 +118,7 @@ def test_an_id_that_is_taken_ends_4_and_leaves_the_run_as_it_is(project):
 
     assert result.exit_code == 4, result.output
     assert result.stderr.strip() == (
-        "Error: A run with the id batch-1 exists already; take another id, or leave it out to get a new one."
+        "Error: A run with the id batch-1 exists already; use another id, or leave it out to get a new one."
     )
     assert project.json("runs", "inspect", "batch-1")["run"]["status"] == "completed"
 

@@ -33,7 +33,7 @@ def test_lists_and_stories_say_what_stands_still_and_how_to_let_it_go_on(copy):
     for run_id, words in (("waits", "waits at review (held)"), ("failed", "failed at act (held)")):
         story = copy.ok("runs", "inspect", run_id).replace("\n    ", " ")
         assert words in story
-        assert f"Run {run_id} stands still: this is a copy of a history (backup of 2" in story
+        assert f"Run {run_id} is held: this is a copy of a history (backup of 2" in story
         assert f"neurocore db adopt {run_id}" in story
         assert "runs approve" not in story
         assert "runs resume" not in story
@@ -71,8 +71,8 @@ def test_documents_say_why_a_run_stands_still(copy):
 def test_a_command_that_would_act_on_it_ends_4_naming_adopt(copy, args):
     refused = copy.call(*args)
     assert refused.exit_code == 4
-    assert "stands still: this is a copy of a history (backup of 2" in refused.stderr
-    assert f"`neurocore db adopt {args[2]}` lets it go on here." in refused.stderr
+    assert "is held: this is a copy of a history (backup of 2" in refused.stderr
+    assert f"`neurocore db adopt {args[2]}` lets it continue here." in refused.stderr
     assert copy.json("db", "stats")["held"] == 2
 
 

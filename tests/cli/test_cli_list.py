@@ -101,5 +101,5 @@ def test_a_cursor_that_is_none_is_refused_in_one_sentence(history, more):
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
     assert result.stderr == (
-        'Error: before takes what another page of this list gave as its cursor, not "\'; drop table runs".\n'
+        'Error: before takes a cursor that another page of this list returned, not "\'; drop table runs".\n'
     )

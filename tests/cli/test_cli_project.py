@@ -163,8 +163,8 @@ flow:
         (8, 55, "components[1].config.argv[1]"), (10, 52, "components[3].config.message"),
         (19, 18, "flow.steps[4].approval.message"),
     ]  # fmt: skip
-    assert problems[0]["message"].startswith("write: its template is no template: ")
-    assert problems[2]["message"] == "call: its argv[1] is no template: No filter named 'shout' (line 1)."
+    assert problems[0]["message"].startswith("write: its template is not a template: ")
+    assert problems[2]["message"] == "call: its argv[1] is not a template: No filter named 'shout' (line 1)."
     result = project.call("run", "wrong")
     assert result.exit_code == 2, result.output
     assert f"{Path('blueprints', 'wrong.yaml')}:6:17 " in result.stderr

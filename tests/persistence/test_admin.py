@@ -169,7 +169,7 @@ def test_a_backup_overwrites_nothing_and_leaves_nothing_half_written(store, tmp_
 @pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
 def test_a_backup_is_not_written_beside_what_is_left_of_another_file_of_its_name(store, tmp_path, suffix):
     (tmp_path / f"copy.db{suffix}").write_bytes(b"x" * 5000)
-    with pytest.raises(UsageError, match=f"copy.db{suffix} is there"):
+    with pytest.raises(UsageError, match=f"copy.db{suffix} exists"):
         store.backup(tmp_path / "copy.db")
     assert not (tmp_path / "copy.db").exists()
 
@@ -322,11 +322,11 @@ def test_an_export_that_was_cut_at_the_end_of_any_line_is_refused_whole(tmp_path
         with pytest.raises(UsageError) as told:
             import_history(store, given[:end])
         assert str(told.value) == (
-            f"The export was cut short after line {end}, so nothing was imported: export it again."
+            f"The export ends too early, after line {end}, so nothing was imported: export it again."
         )
     for start in range(2, len(given) - 1):  # what is gone from its middle is missed as well
         if "step" in json.loads(given[start]):
-            with pytest.raises(UsageError, match=r"^The export was cut short: .*, so nothing was imported: export it"):
+            with pytest.raises(UsageError, match=r"^The export is incomplete: .*, so nothing was imported: export it"):
                 import_history(store, [*given[:start], *given[start + 1 :]])
     assert store.list_runs() == []
     assert import_history(store, given).runs == len(history().list_runs(limit=100))
@@ -358,25 +358,25 @@ def exported() -> list[str]:
 @pytest.mark.parametrize(
     ("spoil", "place", "said"),
     [
-        (lambda given: changed(given, 4, step_index=0), 4, "step 0 of run r2 stands in it twice"),
-        (lambda given: changed(given, 7, step_index=0), 7, "step 0 of run r3 stands in it twice"),
-        (lambda given: [*given[:-1], *given[1:4]], 8, "run r2 stands in it twice"),
+        (lambda given: changed(given, 4, step_index=0), 4, "step 0 of run r2 appears twice"),
+        (lambda given: changed(given, 7, step_index=0), 7, "step 0 of run r3 appears twice"),
+        (lambda given: [*given[:-1], *given[1:4]], 8, "run r2 appears twice"),
         (lambda given: changed(given, 3, step_index=-1), 3, "step_index is -1, which no step has"),
         (lambda given: changed(given, 3, visit=-2), 3, "visit is -2, which no step has"),
         (lambda given: changed(given, 3, attempt=-1), 3, "attempt is -1, which no step has"),
         (lambda given: changed(given, 3, commit_index=-1), 3, "commit_index is -1, which no step has"),
         (lambda given: changed(given, 2, nodes_done=-1), 2, "nodes_done is -1, which no run has"),
         (lambda given: changed(given, 2, epoch=-1), 2, "epoch is -1, which no run has"),
-        (lambda given: changed(given, 2, run_id="../x"), 2, "'../x' is no run's id"),
-        (lambda given: changed(given, 2, run_id=""), 2, "'' is no run's id"),
-        (lambda given: changed(given, 2, run_id="a\nb"), 2, "'a\\nb' is no run's id"),
-        (lambda given: changed(given, 2, run_id="x" * 201), 2, "is no run's id"),
-        (lambda given: changed(given, 2, replay_of="../x"), 2, "'../x' is no run's id"),
-        (lambda given: [*given[:-1], TOMBSTONE], 8, "'../x' is no run's id"),
+        (lambda given: changed(given, 2, run_id="../x"), 2, "'../x' is not a run's id"),
+        (lambda given: changed(given, 2, run_id=""), 2, "'' is not a run's id"),
+        (lambda given: changed(given, 2, run_id="a\nb"), 2, "'a\\nb' is not a run's id"),
+        (lambda given: changed(given, 2, run_id="x" * 201), 2, "is not a run's id"),
+        (lambda given: changed(given, 2, replay_of="../x"), 2, "'../x' is not a run's id"),
+        (lambda given: [*given[:-1], TOMBSTONE], 8, "'../x' is not a run's id"),
         (lambda given: changed(given, 2, gates=json.loads(given[1])["run"]["gates"] * 2), 2,
-         "visit 1 of gate review stands in it twice"),
+         "visit 1 of gate review appears twice"),
         (lambda given: changed(given, 2, gates=json.loads(given[4])["run"]["gates"]), 2,
-         "a gate stands in another run than its own"),
+         "a gate is in another run than its own"),
     ],
 )  # fmt: skip
 def test_what_would_be_lost_or_named_by_nobody_is_refused_with_its_line(tmp_path, make, spoil, place, said):
@@ -415,7 +415,7 @@ def test_a_value_that_no_column_holds_is_refused_naming_the_run_and_nothing_is_b
     document["run"][key] = value
     given[place] = json.dumps(document)
     store = SQLiteRunStore(tmp_path / "runs.db")
-    sentence = f"^Run {document['run']['run_id']} of the export cannot be kept, so nothing was imported"
+    sentence = f"^Run {document['run']['run_id']} of the export cannot be stored, so nothing was imported"
 
     with pytest.raises(UsageError, match=sentence):
         import_history(store, given)

@@ -161,7 +161,7 @@ def something(config):
             "The backend 'unreachable' (broken_runs:unreachable) cannot be opened: OSError: no answer from",
         ),
         ("misspelt", "cannot be opened: AttributeError: module 'broken_runs' has no attribute 'mispelt'"),
-        ("something", "The backend 'something' (broken_runs:something) gives a list, which is no RunStore"),
+        ("something", "The backend 'something' (broken_runs:something) returned a list, which is not a RunStore"),
     ],
 )
 def test_an_installed_backend_that_does_not_open_is_named_with_the_reason(tmp_path, monkeypatch, backend, said):

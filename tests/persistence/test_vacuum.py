@@ -84,7 +84,7 @@ def test_where_others_write_all_the_time_it_is_refused_and_all_is_as_it_was(stor
     store.database.writer(sync=True).execute("PRAGMA busy_timeout = 50")
     with contextlib.closing(sqlite3.connect(store.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreError, match="others write to it all the time; try again when less is going on"):
+        with pytest.raises(StoreError, match="others keep writing to it; try again at a quieter time"):
             store.vacuum(patience=0.1)
         other.execute("ROLLBACK")
     assert (there(store), store.path.stat().st_size) == (before, length)
@@ -106,7 +106,7 @@ def test_a_disk_without_room_is_said_before_anything_is_written(store, monkeypat
     length = store.path.stat().st_size
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10, 9, MEGABYTE))
     with pytest.raises(
-        StoreError, match=r"[23]\.\d MiB are needed for a while on the disk of .*, and 1\.0 MiB are free"
+        StoreError, match=r"[23]\.\d MiB are needed temporarily on the disk of .*, and 1\.0 MiB are free"
     ):
         store.vacuum()
     assert store.path.stat().st_size == length

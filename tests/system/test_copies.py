@@ -251,8 +251,8 @@ def test_whatever_acts_on_a_run_that_stands_still_is_refused_in_one_sentence(
         act(world)
     run_id = "failed" if "failed" in str(told.value) else "waits"
     assert str(told.value) == (
-        f"Run {run_id} stands still: this is a copy of a history (backup of {TODAY}); "
-        f"`neurocore db adopt {run_id}` lets it go on here."
+        f"Run {run_id} is held: this is a copy of a history (backup of {TODAY}); "
+        f"`neurocore db adopt {run_id}` lets it continue here."
     )
     assert [world.record(run_id) for run_id in ("waits", "failed")] == before
     assert world.calls == []

@@ -215,7 +215,7 @@ def test_the_owner_of_a_run_names_a_process_whose_lock_says_nothing(project: Pro
 
 def test_a_history_is_not_brought_up_while_nobody_can_tell_whether_it_is_driven(older: Path) -> None:
     _, file = nobody_can_look_at(Owners.beside(older))
-    with pytest.raises(StoreInUse, match="cannot be told whether another process drives") as told:
+    with pytest.raises(StoreInUse, match="cannot tell whether another process drives") as told:
         SQLiteRunStore(older)
     assert str(file) in str(told.value)
     file.unlink()

@@ -82,7 +82,7 @@ def test_a_backup_beside_the_log_of_another_file_is_refused_before_sqlite_opens_
     put(good, path)
     before = images(path.parent)
     for look in (SQLiteRunStore, admin.is_current, admin.schema_version):
-        with pytest.raises(StoreError, match=r"runs.db-wal is not of the file .*neurocore db restore FILE"):
+        with pytest.raises(StoreError, match=r"runs.db-wal does not belong to the file .*neurocore db restore FILE"):
             look(path)
     assert images(path.parent) == before
     path.with_name("runs.db-wal").rename(path.with_name("old-wal"))
@@ -97,7 +97,7 @@ def test_the_log_is_looked_for_beside_the_file_itself(
     shutil.copy(good, path)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link.db").symlink_to(path)
-    with pytest.raises(StoreError, match="is not of the file"):
+    with pytest.raises(StoreError, match="does not belong to the file"):
         SQLiteRunStore({"link": Path("link.db"), "relative": Path("data/runs.db")}[reach])
 
 
@@ -124,7 +124,7 @@ def test_a_backup_beside_the_journal_of_another_file_is_refused(path: Path, good
     path.unlink()
     shutil.copy(good, path)
     path.with_name("runs.db-journal").write_bytes(a_journal(path, pages=50))
-    with pytest.raises(StoreError, match=r"runs.db-journal is not of the file"):
+    with pytest.raises(StoreError, match=r"runs.db-journal does not belong to the file"):
         SQLiteRunStore(path)
     restore(path, good)
     assert runs_of(path) == ["before"]

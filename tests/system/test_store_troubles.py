@@ -279,7 +279,7 @@ def test_a_folder_in_the_place_of_the_file_or_a_file_in_the_place_of_the_folder(
 def test_a_file_that_is_no_database_is_left_alone(tmp_path, content):
     path = tmp_path / "runs.db"
     path.write_bytes(content)
-    with pytest.raises(StoreError, match="is damaged or no NeuroCore database") as told:
+    with pytest.raises(StoreError, match="is damaged or not a NeuroCore database") as told:
         SQLiteRunStore(path)
     assert str(path) in one_sentence(told.value)
     assert path.read_bytes() == content
@@ -298,7 +298,7 @@ def test_the_database_of_another_program_is_left_alone(tmp_path):
             connection.executescript(statements)
         connection.close()
         before = path.read_bytes()
-        with pytest.raises(StoreError, match="no NeuroCore database") as told:
+        with pytest.raises(StoreError, match="not a NeuroCore database") as told:
             SQLiteRunStore(path)
         one_sentence(told.value)
         assert path.read_bytes() == before
@@ -409,7 +409,7 @@ def test_another_program_that_never_lets_go_is_told_without_the_word_locked(tmp_
     store = SQLiteRunStore(tmp_path / "runs.db")
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreError, match="was kept busy by another program") as told:
+    with pytest.raises(StoreError, match="was kept in use by another program") as told:
         store.create_run(run("r1"))
     one_sentence(told.value)
     other.execute("ROLLBACK")

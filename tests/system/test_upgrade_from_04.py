@@ -237,9 +237,9 @@ def test_a_run_that_cannot_go_on_says_why_and_can_be_replayed(project, name, mon
     monkeypatch.setenv("MENDED", "yes")
     run = project.run(name)
     assert run.status is RunStatus.FAILED
-    assert "NeuroCore 0.4 did not keep" in run.replay_only
+    assert "NeuroCore 0.4 did not store" in run.replay_only
     assert run.replay_only in run.legacy
-    with pytest.raises(NotResumable, match=r"NeuroCore 0.4 did not keep .* `neurocore runs replay"):
+    with pytest.raises(NotResumable, match=r"NeuroCore 0.4 did not store .* `neurocore runs replay"):
         project.resume(name)
     assert project.done() == []
     again = replay_run(run.run_id, project.registry, project.config, run_store=project.store)
@@ -310,7 +310,7 @@ def test_a_row_that_04_never_wrote_is_named_and_the_file_left_as_it_was(made, tm
     connection.close()
     before = old_rows(file)
     with pytest.raises(
-        StoreError, match=rf"Run {ids['waits']} of NeuroCore 0.4 is not as 0.4 wrote it .*left as it is"
+        StoreError, match=rf"Run {ids['waits']} of NeuroCore 0.4 is not what 0.4 wrote .*the file is unchanged"
     ) as told:
         SQLiteRunStore(file)
     assert "\n" not in str(told.value)

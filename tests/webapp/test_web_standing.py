@@ -28,7 +28,7 @@ def hidden(site):
 def test_that_nobody_can_tell_whether_a_process_lives_is_said_on_every_page(site):
     run_id, file = hidden(site)
     page = site.page(f"/runs/{run_id}")
-    assert "cannot be told" in page
+    assert "cannot tell" in page
     assert file.name in page
     assert f"neurocore runs resume {run_id} --take-over" in page
     for address in ("/", "/runs", f"/runs/{run_id}"):
@@ -41,7 +41,7 @@ def test_a_run_is_not_resumed_from_the_web_while_nobody_can_tell_whether_its_pro
     run_id, file = hidden(site)
     refused = site.post(f"/runs/{run_id}/resumption", {"by": "ann"})
     assert refused.status_code == 409
-    assert "cannot be told" in refused.text
+    assert "cannot tell" in refused.text
     refused = site.client.post(f"/api/v1/runs/{run_id}/resumption", json={"by": "ann"})
     assert refused.status_code == 409
     assert "--take-over" in refused.json["detail"]
@@ -95,8 +95,8 @@ def test_a_run_that_stands_still_says_so_on_every_page_and_offers_no_decision(si
         assert "This run stands still:</b> this is a copy of a history (backup of 2026-11-28)." in page
         assert f"neurocore db adopt {run_id}" in page
         assert "/decision" not in page
-        assert re.search(r"Re(sume|try) is not possible: it stands still: this is a copy of a history", page)
-    assert "Cancel is not possible: it stands still" in site.page(f"/runs/{waits}")
+        assert re.search(r"Re(sume|try) is not possible: it is held: this is a copy of a history", page)
+    assert "Cancel is not possible: it is held" in site.page(f"/runs/{waits}")
     for address in ("/runs", "/"):
         assert ">held</span>" in site.page(address)
     assert waits not in site.page("/approvals")
@@ -124,7 +124,7 @@ def test_nothing_on_the_web_acts_on_a_run_that_stands_still_but_a_replay(site, s
     ]
     for answer in answers:
         assert answer.status_code == 409
-        assert "stands still" in answer.text
+        assert "is held" in answer.text
     assert [site.store.load_run(run_id) for run_id in still] == before
     assert site.client.post(f"/api/v1/runs/{waits}/replay", json={"by": "ann"}).status_code == 201
 

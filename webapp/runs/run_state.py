@@ -70,7 +70,7 @@ def choices(run: RunRecord, services: Services) -> dict[str, Choice]:
     found = [_resume(run, services), Choice("replay", "Replay", _no_replay(run))]
     if not run.status.ended:
         asked = f"{run.cancel_requested} asked for it already" if run.cancel_requested else None
-        found.append(Choice("cancel", "Cancel", asked if run.held is None else f"it stands still: {run.held}"))
+        found.append(Choice("cancel", "Cancel", asked if run.held is None else f"it is held: {run.held}"))
     else:
         found.append(Choice("delete", "Delete"))
     return {choice.name: choice for choice in found if choice is not None}
@@ -91,7 +91,7 @@ def _resume(run: RunRecord, services: Services) -> Choice | None:
         is_driven = Choice("resume", "Resume", f"{owner_label(run.owner)} drives it")
         return None if run.status is RunStatus.RUNNING else is_driven
     if state == "cannot_tell":
-        return Choice("resume", "Resume", f"whether {owner_label(run.owner)} still drives it cannot be told")
+        return Choice("resume", "Resume", f"NeuroCore cannot tell whether {owner_label(run.owner)} still drives it")
     if run.status is RunStatus.SUSPENDED and run.owed is None:
         return None  # it waits for people; the panel is what goes on from here
     return Choice("resume", "Resume")

@@ -1,1 +1,1 @@
-"""The contract of a store, a file for each role. `neurocore.persistence.base.RunStore` combines them."""
+"""The contract of a store, one file per role. `neurocore.persistence.base.RunStore` combines them."""

@@ -15,10 +15,10 @@ class Decisions(Runs):
     def answer_gate(self, run_id: str, answer: Answer, *, event: Event, digest: str) -> Answer | None:
         """Let one answer take effect: compare-and-set of its occurrence from open to decided (promise 4).
 
-        `digest` is that of the occurrence that was checked; `answer.digest` only records what the person named. In one
-        synced transaction the answer is sealed into the run's chain, the gate is decided, the run is owed and the event
-        is added. Returns the answer as it is recorded, or None, and changes nothing, when the occurrence is not open
-        any more or has another digest.
+        `digest` is that of the occurrence that was checked; `answer.digest` only records what the person named. One
+        synced transaction seals the answer into the run's chain, decides the gate, marks the run as owed and adds the
+        event. Returns the recorded answer, or None, and changes nothing, when the occurrence is no longer open or has
+        another digest.
         """
         with defaults_lock:
             run = self.load_run(run_id)
@@ -47,9 +47,9 @@ class Decisions(Runs):
     ) -> bool:
         """Void an open occurrence and open another in its place, outside the loop (promise 6).
 
-        `steps` are the rows of both visits: of the old one, which waits no more, and of the new one. Returns False, and
-        changes nothing, when the occurrence is not open any more, or when the run is not suspended at this epoch: who
-        drives a run numbers its steps, and replaces its gates.
+        `steps` are the rows of both visits: the old one no longer waits. Returns False, and changes nothing, when the
+        occurrence is no longer open, or when the run is not suspended at this epoch: a driver numbers the steps of its
+        run and replaces its gates itself.
         """
         with defaults_lock:
             run = self.load_run(run_id)
@@ -67,11 +67,11 @@ class Decisions(Runs):
             return True
 
     def load_gates(self, run_id: str, *, narrow: bool = False) -> list[GateRecord]:
-        """Every gate occurrence of a run with its answers, in the order they opened; `narrow`: without its values."""
+        """Return every gate occurrence of a run with its answers, in the order of opening; `narrow`: no values."""
         run = self.load_run(run_id)
         return [without_shown(gate) if narrow else gate for gate in run.gates] if run else []
 
     def load_gate(self, run_id: str, node_id: str, visit: int) -> GateRecord | None:
-        """One gate occurrence with its answers, or None."""
+        """Return one gate occurrence with its answers, or None."""
         gates = self.load_gates(run_id)
         return next((gate for gate in gates if (gate.node_id, gate.visit) == (node_id, visit)), None)

@@ -1,4 +1,4 @@
-"""Driving a run: who has the right to, what is committed, and what others ask of the driver."""
+"""Driving a run: who may drive it, what is committed, and what others ask of the driver."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from neurocore.persistence.records import (
 
 
 class Driving(Runs):
-    """Claim a run, commit its progress, and tell its driver what others ask for."""
+    """Claim a run, commit its progress, and pass requests to its driver."""
 
     def claim(self, run_id: str, *, owner: str, expected_epoch: int, expected_owner: str | None = None) -> int | None:
-        """Take the right to drive the run: compare-and-set on its epoch and owner, raising the epoch by one.
+        """Claim the right to drive the run: compare-and-set on its epoch and owner, raising the epoch by one.
 
         Also sets `status` to running and `owner`, and clears `owed` and what a failure left (`error`, `failure`,
-        `finished_at`, and a `cancel_requested` that came too late; that of a run that has not ended stands). Returns
-        the new epoch, or None when somebody else claimed first. Whether an owner still lives is the caller's question
-        (`ownership`). Raises RunHeld for a run that stands still, as whatever else moves a run does.
+        `finished_at`, and a `cancel_requested` that came too late; that of a run that has not ended stays). Returns the
+        new epoch, or None when another process claimed first. Whether an owner is alive is the caller's question
+        (`ownership`). Raises RunHeld for a held run, like every method that moves a run.
         """
         with defaults_lock:
             run = self.load_run(run_id)
@@ -45,10 +45,10 @@ class Driving(Runs):
             return run.epoch
 
     def commit(self, transition: Transition) -> Signals:
-        """Write a transition. Raises `ClaimLost` when the run is not under its claim, or is not there.
+        """Write a transition. Raises `ClaimLost` when the run is not under its claim, or does not exist.
 
-        Steps are saved before the run row, later ones first, so that a death in between leaves rows that do not fit
-        the run yet and are ignored, never a run that claims a step it has not.
+        Steps are saved before the run row, later ones first, so that a crash in between leaves rows that do not fit the
+        run yet and are ignored, never a run that refers to a missing step.
         """
         with defaults_lock:
             stored = self.load_run(transition.run.run_id)
@@ -69,14 +69,14 @@ class Driving(Runs):
             return signals_of(run)
 
     def signals(self, run_id: str) -> Signals | None:
-        """What the driver must notice, as cheaply as the backend can; None when the run is gone."""
+        """Return what the driver must notice, as cheaply as the backend can; None when the run is gone."""
         run = self.load_run(run_id)
         if run is None:
             return None
         return signals_of(run)
 
     def request_cancel(self, run_id: str, *, event: Event) -> bool:
-        """Ask whoever drives the run to stop; `event.who` stands in `cancel_requested`.
+        """Ask the driver of the run to stop; `cancel_requested` gets `event.who`.
 
         Returns False, and changes nothing, when the run has ended.
         """
@@ -94,10 +94,10 @@ class Driving(Runs):
     def request_resume(self, run_id: str, *, event: Event) -> bool:
         """Record who wants the run to continue, and with what (`event`).
 
-        A failed run is owed a resume from then on, and so are one that waits for its start and a suspended one that is
-        to continue with another definition.
+        A failed run is then owed a resume, and so is a run that waits for its start, and a suspended one that is to
+        continue with another definition.
 
-        Returns False, and changes nothing, when the run is over for good.
+        Returns False, and changes nothing, when the run has finally ended.
         """
         with defaults_lock:
             run = self.load_run(run_id)
@@ -120,9 +120,9 @@ class Driving(Runs):
         event: Event | None = None,
         claim: tuple[int, str | None] | None = None,
     ) -> None:
-        """Mark a run as owed (or not), outside the loop; one that is completed or cancelled is left alone.
+        """Mark a run as owed (or not), outside the loop; a completed or cancelled run is left alone.
 
-        With `claim` (an epoch and an owner) the run is left alone as well when it is no longer under that claim.
+        With `claim` (an epoch and an owner), the run is also left alone when it is no longer under that claim.
         """
         with defaults_lock:
             run = self.load_run(run_id)
@@ -138,16 +138,16 @@ class Driving(Runs):
                 self.save_run(run)
 
     def active_runs(self) -> list[RunRecord]:
-        """Runs that are running or owed (narrow) and do not stand still: what a sweep looks through."""
+        """Return runs that are running or owed, and not held (narrow): those that a sweep checks."""
         runs = self.list_runs(limit=MANY)
         return [run for run in runs if (run.status == RunStatus.RUNNING or run.owed) and run.held is None]
 
     def load_ended(self, run_id: str) -> list[Ended]:
-        """The steps that ended their visit, in the order of commits: where a run stands in its plan."""
+        """Return the steps that ended their visit, in the order of commits: where a run is in its plan."""
         return progress_of(self.load_steps(run_id))[0]
 
     def load_recorded(self, run_id: str) -> Recorded:
-        """All that a driver goes on from; empty for a run that is not there."""
+        """Return everything that a driver continues from; empty for a missing run."""
         inputs, steps = self.load_inputs(run_id), self.load_steps(run_id)
         ended, others = progress_of(steps)
         return Recorded(inputs=inputs, context=fold(inputs, steps), ended=ended, others=others)

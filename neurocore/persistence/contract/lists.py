@@ -15,9 +15,9 @@ class Lists(Decisions):
     def page_runs(
         self, filter: RunFilter | None = None, *, before: str | None = None, after: str | None = None, limit: int = 50
     ) -> RunPage:
-        """One page of (narrow) runs, newest first: those older than cursor `before`, or newer than cursor `after`.
+        """Return one page of (narrow) runs, newest first: older than cursor `before`, or newer than cursor `after`.
 
-        Raises InputError for a cursor that no page gave.
+        Raises InputError for a cursor that no page returned.
         """
         check_cursor("before", before)
         check_cursor("after", after)
@@ -38,12 +38,12 @@ class Lists(Decisions):
         )
 
     def find_runs(self, prefix: str, *, limit: int = 10) -> list[str]:
-        """Ids that begin with `prefix`, over the whole history, at most `limit`."""
+        """Return at most `limit` ids that begin with `prefix`, from the whole history."""
         ids = sorted(run.run_id for run in self.list_runs(limit=MANY) if run.run_id.startswith(prefix))
         return ids[:limit]
 
     def failed_runs(self, *, since: str, limit: int = 50) -> list[RunRecord]:
-        """Failed runs (narrow) that ended at `since` (an ISO time) or later, what ended last first."""
+        """Return failed runs (narrow) that ended at `since` (an ISO time) or later, the latest end first."""
         failed = [
             run
             for run in self.list_runs(status=RunStatus.FAILED, limit=MANY)
@@ -63,11 +63,11 @@ class Lists(Decisions):
         limit: int = 50,
         narrow: bool = False,
     ) -> list[GateEntry]:
-        """Gate occurrences over all runs. Open ones oldest first; others newest decision first.
+        """Return gate occurrences of all runs. Open ones come oldest first; others by their decision, newest first.
 
-        The open ones of runs that stand still wait for nobody, and are left out. `by` keeps those this person decided,
-        `before` (an ISO time) those decided earlier. `after` is the cursor of an entry of this list: those that come
-        after it. `narrow` leaves out what the gates show. Raises InputError for a cursor that no entry had.
+        Open ones of held runs wait for nobody, and are left out. `by` keeps those that this person decided, `before`
+        (an ISO time) those decided earlier. `after` is the cursor of an entry of this list: those that come after it.
+        `narrow` leaves out what the gates show. Raises InputError for a cursor that no entry had.
         """
         found = [
             (run, gate)
@@ -81,29 +81,29 @@ class Lists(Decisions):
         return gate_entries(found, oldest_first=oldest_first, before=before, after=after, narrow=narrow)[:limit]
 
     def count_open_gates(self) -> int:
-        """How many gates and inputs wait for a person."""
+        """Return how many gates and inputs wait for a person."""
         return len(self.list_gates(limit=MANY))
 
     def count_held_runs(self) -> int:
-        """How many runs stand still until somebody adopts them."""
+        """Return how many runs are held until somebody adopts them."""
         return sum(run.held is not None for run in self.list_runs(limit=MANY))
 
     def status_counts(self, *, blueprint: str | None = None) -> dict[RunStatus, int]:
-        """How many runs are in each status."""
+        """Return how many runs have each status."""
         counts: dict[RunStatus, int] = {}
         for run in self._runs_of(blueprint):
             counts[run.status] = counts.get(run.status, 0) + 1
         return counts
 
     def blueprint_counts(self, *, status: RunStatus | None = None) -> dict[str, int]:
-        """How many runs each blueprint has, by name."""
+        """Return how many runs each blueprint has, by name."""
         counts: dict[str, int] = {}
         for run in self.list_runs(status=status, limit=MANY):
             counts[run.blueprint_name] = counts.get(run.blueprint_name, 0) + 1
         return counts
 
     def day_counts(self, *, since: str, blueprint: str | None = None) -> list[DayCount]:
-        """Runs by the day they started (YYYY-MM-DD, from `since` on) and status, days ascending."""
+        """Count runs by the day they started (YYYY-MM-DD, from `since` on) and status, days ascending."""
         counts: dict[tuple[str, RunStatus], int] = {}
         for run in self._runs_of(blueprint):
             day = run.created_at[:10]
@@ -112,6 +112,6 @@ class Lists(Decisions):
         return [DayCount(day=day, status=status, count=n) for (day, status), n in sorted(counts.items())]
 
     def _runs_of(self, blueprint: str | None) -> list[RunRecord]:
-        """Every run of a blueprint, in whatever Unicode form its name is recorded."""
+        """Return every run of a blueprint, in any Unicode form of its name."""
         runs = (run for name in spellings(blueprint) for run in self.list_runs(blueprint=name, limit=MANY))
         return list({run.run_id: run for run in runs}.values())

@@ -1,4 +1,4 @@
-"""Looking after a history as a whole: check it, measure it, copy it, prune it, move it."""
+"""Maintain a history as a whole: check it, measure it, copy it, prune it, move it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neurocore.persistence.contract.runs import MANY, Runs, defaults_lock
 from neurocore.persistence.projections import last_hash
 from neurocore.persistence.records import Event, RunRecord, StepRecord, Tombstone
 
-#: How long `vacuum` waits for others who write or read at the moment, in seconds.
+#: How long `vacuum` waits for others that write or read at the moment, in seconds.
 PATIENCE = 30.0
 
 
@@ -33,7 +33,7 @@ class Stats(Struct, kw_only=True):
 
 
 class Vacuumed(Struct, kw_only=True):
-    """How many bytes a history took on the disk before and after. `waits` says that others still read the old file."""
+    """How many bytes a history took on the disk before and after. `waits`: others still read the old file."""
 
     before: int
     after: int
@@ -41,20 +41,20 @@ class Vacuumed(Struct, kw_only=True):
 
 
 class Importer:
-    """Add the records of an export to a store, through the methods that every backend has."""
+    """Adds the records of an export to a store, through the methods that every backend has."""
 
-    #: Whether an import that fails leaves nothing behind, however much was added before.
+    #: Whether an import that fails leaves nothing in the store, however much was added before.
     atomic: ClassVar[bool] = False
 
     def __init__(self, store: Runs) -> None:
         self._store = store
 
     def has(self, run_id: str) -> bool:
-        """Return whether the run is there, or was deleted here: an id is never given again."""
+        """Return whether the run exists, or was deleted here: an id is never reused."""
         return self._store.load_summary(run_id) is not None or self._store.load_tombstone(run_id) is not None
 
     def add_run(self, run: RunRecord) -> None:
-        """Add a run that is not there."""
+        """Add a run that does not exist yet."""
         self._store.save_run(run)
 
     def add_step(self, step: StepRecord) -> None:
@@ -62,29 +62,29 @@ class Importer:
         self._store.save_step(step)
 
     def add_tombstone(self, tombstone: Tombstone) -> None:
-        """Add what is left of a deleted run, unless that run is there."""
+        """Add what remains of a deleted run, unless that run exists."""
         if not self.has(tombstone.run_id):
             self._store.bury_run(tombstone.run_id, tombstone)
 
 
 class Maintenance(Lists):
-    """Check, measure, copy, prune and move a history. What a backend cannot do, it refuses."""
+    """Check, measure, copy, prune and move a history. A backend refuses what it cannot do."""
 
     # ---------------------------------------------------------------- checking
 
     def damage(self) -> list[str]:
-        """Say what is wrong with the storage itself, a sentence for each finding."""
+        """Return a sentence for each problem with the storage itself."""
         return []
 
     def counts_hold(self) -> bool:
-        """Return whether the counts that the backend keeps agree with the runs."""
+        """Return whether the backend's counts agree with the runs."""
         return True
 
     def recount(self) -> None:
-        """Make the counts that the backend keeps anew from the runs."""
+        """Rebuild the backend's counts from the runs."""
 
     def runs_with_gaps(self) -> list[str]:
-        """List the runs whose steps do not count from 0 without a gap."""
+        """List the runs whose step numbers have gaps."""
         found = []
         for run_id in self.all_run_ids():
             indexes = [step.step_index for step in self.step_summaries(run_id)]
@@ -99,7 +99,7 @@ class Maintenance(Lists):
     # ---------------------------------------------------------------- measuring and copying
 
     def stats(self) -> Stats:
-        """Say how large the history is."""
+        """Return how large the history is."""
         times = [run.created_at for run in self.list_runs(limit=MANY)]
         return Stats(
             runs=sum(self.status_counts().values()), steps=None, open_gates=self.count_open_gates(),
@@ -108,22 +108,22 @@ class Maintenance(Lists):
         )  # fmt: skip
 
     def schema_version(self) -> int | None:
-        """Return the version of the schema, or None for a backend that has none to bring up to date."""
+        """Return the version of the schema, or None for a backend without one."""
         return None
 
     def backup(self, target: Path) -> int:
-        """Copy the history to a file while it is in use, whole as of one moment; returns the copy's size in bytes.
+        """Copy the history to a file while it is in use, consistently; return the copy's size in bytes.
 
-        Raises UsageError where the backend cannot do that or `target` exists, StoreError where it cannot be written.
+        Raises UsageError if the backend cannot do that or `target` exists, StoreError if it cannot be written.
         """
         raise UsageError("Only SQLite histories can be copied as a file; use `neurocore db export` for others.")
 
     def vacuum(self, *, patience: float = PATIENCE) -> Vacuumed:
-        """Write the file of the history anew without the room that is unused in it.
+        """Rewrite the file of the history without its unused room.
 
-        Others may read meanwhile, and wait with what they write. Raises UsageError where the backend cannot do that,
-        StoreInUse where much is to be written while others drive runs, and StoreError where there is no room for that,
-        or where others write all the time; the history is then as it was.
+        Others may read meanwhile; their writes wait. Raises UsageError if the backend cannot do that, StoreInUse if
+        much is to be written while others drive runs, and StoreError if there is no room, or if others keep writing;
+        the history is then unchanged.
         """
         raise UsageError("Only SQLite histories are files that can be made smaller.")
 
@@ -140,7 +140,7 @@ class Maintenance(Lists):
         return [(run.run_id, run.created_at) for run in wanted[:limit]]
 
     def bury_ended(self, run_ids: Iterable[str], *, by: str) -> list[str]:
-        """Delete those of these runs that have ended and are not owed, each with a tombstone; returns their ids."""
+        """Delete those of these runs that have ended and are not owed, each with a tombstone; return their ids."""
         buried = []
         for run_id in run_ids:
             run = self.load_summary(run_id)
@@ -150,7 +150,7 @@ class Maintenance(Lists):
         return buried
 
     def drop_unused_definitions(self) -> None:
-        """Delete the definitions that no run has any more, where the backend keeps them apart."""
+        """Delete the definitions that no run uses any more, if the backend stores them separately."""
 
     def _tombstone(self, run_id: str, blueprint_name: str, by: str) -> Tombstone:
         return Tombstone(
@@ -161,7 +161,7 @@ class Maintenance(Lists):
     # ---------------------------------------------------------------- moving
 
     def snapshot(self) -> contextlib.AbstractContextManager[None]:
-        """Return a block whose reads see the history as it was at the first of them, where the backend can do that."""
+        """Return a block whose reads see the history as it was at the first of them, if the backend can do that."""
         return contextlib.nullcontext()
 
     def all_run_ids(self) -> list[str]:
@@ -169,7 +169,7 @@ class Maintenance(Lists):
         return [run.run_id for run in reversed(self.list_runs(limit=MANY))]
 
     def all_tombstones(self) -> list[Tombstone]:
-        """List what is left of deleted runs, where the backend keeps a list of it."""
+        """List what remains of deleted runs, if the backend has such a list."""
         return []
 
     def importer(self) -> contextlib.AbstractContextManager[Importer]:
@@ -177,7 +177,7 @@ class Maintenance(Lists):
         return contextlib.nullcontext(Importer(self))
 
     def adopt_runs(self, run_ids: Iterable[str] | None, *, event: Event) -> int:
-        """Let runs that stand still go on here (all of them where none is named); returns how many did stand still."""
+        """Let held runs continue here (all of them if none is named); return how many were held."""
         adopted = 0
         with defaults_lock:
             for run_id in [run.run_id for run in self.list_runs(limit=MANY)] if run_ids is None else run_ids:

@@ -1,4 +1,4 @@
-"""Who drives runs, and whether that process lives: a lock on a file on one machine, a lease between machines."""
+"""Who drives runs, and whether that process is alive: a lock on a file on one machine, a lease between machines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Struct
 
 
 class Life(StrEnum):
-    """Whether an owner lives. Nobody may be taken for dead who may live."""
+    """Whether an owner is alive. An owner that may be alive never counts as dead."""
 
     ALIVE = "alive"
     DEAD = "dead"
@@ -17,7 +17,7 @@ class Life(StrEnum):
 
 
 class Probe(Struct, frozen=True):
-    """What a look at an owner found; `reason` says why it cannot be told."""
+    """The result of checking an owner; `reason` says why it is unknown."""
 
     life: Life
     reason: str = ""
@@ -27,10 +27,10 @@ class Ownership(Protocol):
     """The owners of runs, each known by a token. `neurocore.persistence.owners.Owners` keeps locks on files."""
 
     def hold(self) -> str:
-        """Let this process count as alive from the first call on; returns its token. Raises StoreError."""
+        """Count this process as alive from the first call on; return its token. Raises StoreError."""
 
     def keep(self) -> None:
-        """Mend what keeps this process alive here, if it holds anything. Raises StoreError."""
+        """Repair what shows that this process is alive, if it holds anything here. Raises StoreError."""
 
     def is_held(self, token: str) -> bool:
         """Return whether this is the token of this process."""

@@ -14,26 +14,26 @@ from neurocore.persistence.projections import fold, goes_on, is_there, was_delet
 from neurocore.persistence.records import Event, RunRecord, RunStatus, StepRecord, Tombstone
 
 #: The defaults of the contract keep the writers of one process apart with this lock; a transaction does it better. A
-#: backend that does only some of what writes better writes with it too.
+#: backend that overrides only some of the writes uses it too.
 defaults_lock = forks.rlock()
 
 #: How long an idempotency key is kept, in seconds.
 A_DAY = 24 * 3600
 
-#: A limit that limits nothing.
+#: A limit that does not limit.
 MANY = 2**31 - 1
 
 
 class Runs(ABC):
-    """Keep runs with their steps, and read a run whole or in part."""
+    """Store runs with their steps, and read a run whole or in part."""
 
     #: True when two processes that write to one store are kept apart (promises 3 to 5 across processes).
     multi_process: ClassVar[bool] = False
 
-    #: False when what is kept is gone with the process.
+    #: False when the runs are gone with the process.
     durable: ClassVar[bool] = True
 
-    #: What tells the time and makes ids for all who work on this store.
+    #: The clock and the source of ids for everything that uses this store.
     clock: Clock = SYSTEM_CLOCK
     ids: Ids = RANDOM_IDS
 
@@ -47,7 +47,7 @@ class Runs(ABC):
 
     @abstractmethod
     def save_run(self, run: RunRecord) -> str:
-        """Insert or replace a run by `run_id`; returns it."""
+        """Insert or replace a run by `run_id`; return it."""
 
     @abstractmethod
     def save_step(self, step: StepRecord) -> None:
@@ -55,26 +55,26 @@ class Runs(ABC):
 
     @abstractmethod
     def load_run(self, run_id: str) -> RunRecord | None:
-        """The whole run, or None."""
+        """Return the whole run, or None."""
 
     @abstractmethod
     def load_steps(self, run_id: str) -> list[StepRecord]:
-        """Every step of a run in the order of `step_index`."""
+        """Return every step of a run in the order of `step_index`."""
 
     @abstractmethod
     def list_runs(
         self, *, status: RunStatus | None = None, blueprint: str | None = None, limit: int = 50
     ) -> list[RunRecord]:
-        """Runs, newest first."""
+        """Return runs, newest first."""
 
     @abstractmethod
     def delete_run(self, run_id: str) -> None:
-        """Remove a run and its steps; a run that is not there is no error."""
+        """Remove a run and its steps; a missing run is not an error."""
 
     # ---------------------------------------------------------------- the beginning and the end of a run
 
     def create_run(self, run: RunRecord) -> None:
-        """Add a new run, synced to disk; raises `RunExists` when the id is taken, or a deleted run had it."""
+        """Add a new run, synced to disk. Raises `RunExists` when the id is taken, or a deleted run had it."""
         with defaults_lock:
             if self.load_run(run.run_id) is not None:
                 raise is_there(run.run_id)
@@ -83,7 +83,7 @@ class Runs(ABC):
             self.save_run(run)
 
     def bury_run(self, run_id: str, tombstone: Tombstone) -> None:
-        """Delete a run and, where the backend can, leave `tombstone`. Raises RefusedError when it has not ended."""
+        """Delete a run and, if the backend can, leave `tombstone`. Raises RefusedError when it has not ended."""
         with defaults_lock:
             run = self.load_summary(run_id)
             if run is not None and not run.status.ended:
@@ -91,21 +91,21 @@ class Runs(ABC):
             self.delete_run(run_id)
 
     def load_tombstone(self, run_id: str) -> Tombstone | None:
-        """What is left of a deleted run (its whole id is needed), or None."""
+        """Return what remains of a deleted run (its whole id is needed), or None."""
         return None
 
     # ---------------------------------------------------------------- parts of a run
 
     def load_summary(self, run_id: str) -> RunRecord | None:
-        """The run without its wide columns (snapshot, data, context, gates, events): what a refresh needs."""
+        """Return the run without its wide columns (snapshot, data, context, gates, events): what a refresh needs."""
         return self.load_run(run_id)
 
     def load_step(self, run_id: str, step_index: int) -> StepRecord | None:
-        """One step, or None."""
+        """Return one step, or None."""
         return next((step for step in self.load_steps(run_id) if step.step_index == step_index), None)
 
     def step_summaries(self, run_id: str, *, after: int = -1, limit: int | None = None) -> list[StepRecord]:
-        """Steps beyond index `after` without their wide columns (changes' values, traceback, config, snapshot, logs).
+        """Return steps after index `after`, without wide columns (changes' values, traceback, config, snapshot, logs).
 
         `output_keys` says what each changed.
         """
@@ -113,39 +113,39 @@ class Runs(ABC):
         return steps if limit is None else steps[:limit]
 
     def load_events(self, run_id: str) -> list[Event]:
-        """The run's activity, oldest first."""
+        """Return the run's activity, oldest first."""
         run = self.load_run(run_id)
         return list(run.events) if run else []
 
     def load_context(self, run_id: str) -> dict[str, bytes]:
-        """The committed context: initial data with every step's changes folded in, encoded values by key."""
+        """Return the committed context: initial data with every step's changes folded in, encoded values by key."""
         return fold(self.load_inputs(run_id), self.load_steps(run_id))
 
     def load_values(self, run_id: str, keys: Collection[str]) -> dict[str, bytes]:
-        """The encoded values of the committed context at these keys; keys that are not set are left out."""
+        """Return the encoded values of the committed context at these keys; unset keys are left out."""
         context = self.load_context(run_id)
         return {key: context[key] for key in keys if key in context}
 
     def load_inputs(self, run_id: str) -> dict[str, bytes]:
-        """What a run was given, encoded values by key; empty for a run that is not there."""
+        """Return a run's inputs, encoded values by key; empty for a missing run."""
         run = self.load_run(run_id)
         return {} if run is None else {key: codec.encode(value) for key, value in run.initial_data.items()}
 
     def load_definition(self, run_id: str) -> str:
-        """The stored definition of a run as JSON text (`codec.to_jsonable`); empty for a run that is not there."""
+        """Return the stored definition of a run as JSON text (`codec.to_jsonable`); empty for a missing run."""
         run = self.load_run(run_id)
         return "" if run is None else json.dumps(codec.to_jsonable(run.blueprint_snapshot))
 
     # ---------------------------------------------------------------- requests that may come twice
 
     def load_request(self, key: str) -> tuple[str, bytes] | None:
-        """The digest and the answer that an idempotency key was kept with within the last day, or None."""
+        """Return the digest and the response stored with an idempotency key within the last day, or None."""
         with defaults_lock:
             kept = self._requests().get(key)
             return None if kept is None or kept[0] < self.clock.after(-A_DAY) else kept[1:]
 
     def keep_request(self, key: str, digest: str, answer: bytes) -> None:
-        """Remember for a day how a request was answered; the first answer under a key counts."""
+        """Store for a day how a request was answered; the first response under a key counts."""
         with defaults_lock:
             kept = self._requests()
             for old in [one for one, (at, _, _) in kept.items() if at < self.clock.after(-A_DAY)]:
@@ -153,7 +153,7 @@ class Runs(ABC):
             kept.setdefault(key, (self.clock.now(), digest, answer))
 
     def forget_request(self, key: str, digest: str) -> None:
-        """Forget what is kept under `key`, if it is of the request with this digest."""
+        """Remove what is stored under `key`, if it belongs to the request with this digest."""
         with defaults_lock:
             kept = self._requests()
             if key in kept and kept[key][1] == digest:
@@ -164,4 +164,4 @@ class Runs(ABC):
         return kept
 
     def close(self) -> None:  # noqa: B027 (most backends have nothing to close)
-        """Release files and connections; calling it twice is no error."""
+        """Release files and connections. May be called twice."""

@@ -1,4 +1,4 @@
-"""Runs in one SQLite file, a file for each role of the store; the SQL of each role is in a file of `sql/queries`."""
+"""Runs in one SQLite file, with a module for each role of the store; the SQL of each role is in `sql/queries`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class SQLiteRunStore(
 ):
     """A durable store in the file `path`, safe for threads and processes on one machine.
 
-    `durability="full"` syncs every commit to disk; `"normal"` syncs run starts, gates, answers and run ends, and keeps
-    every commit through the death of the process. `data_dir` is where older versions have their locks, if not beside
-    the file. `mode` gives the permissions of the file, where there is none yet, and of copies that are made of it.
-    Raises StoreError where the file cannot be opened.
+    `durability="full"` syncs every commit to disk; `"normal"` syncs run starts, gates, answers and run ends, and every
+    commit survives the death of the process. `data_dir` is where older versions have their locks, if not beside the
+    file. `mode` gives the permissions of a new file, and of copies of it. Raises StoreError if the file cannot be
+    opened.
     """
 
     multi_process: ClassVar[bool] = True

@@ -41,7 +41,7 @@ class SQLiteBase:
 
     @property
     def database(self) -> Database:
-        """The file, for those who look after it."""
+        """Return the file, for maintenance."""
         return self._db
 
     def close(self) -> None:
@@ -49,7 +49,7 @@ class SQLiteBase:
         self._db.close()
 
     def _made(self, make: Callable[..., _Made], *given: Any) -> _Made:
-        """What `make` makes of rows. Raises StoreError for one that nothing of ours has written."""
+        """Return what `make` makes of rows. Raises StoreError for a row that no code of ours has written."""
         with TranslateErrors(self._db.path):
             try:
                 return make(*given)
@@ -60,18 +60,18 @@ class SQLiteBase:
         return self._made(lambda: list(map(self._run_of, found)))
 
     def _run_of(self, row: sqlite3.Row) -> RunRecord:
-        """A narrow run; where nothing can be written into a copy, what is unfinished stands still all the same."""
+        """Return a narrow run; in a copy that cannot be written, unfinished runs are reported as held."""
         run = rows.run_of(row)
         if self._db.copy is not None and run.held is None and unfinished(run):
             run.held = self._db.copy
         return run
 
     def _rows(self, name: str, /, **values: Any) -> list[sqlite3.Row]:
-        """Every row of a named query."""
+        """Return every row of a named query."""
         return self._db.rows(*_Q[name].bind(values))
 
     def _row(self, name: str, /, **values: Any) -> sqlite3.Row | None:
-        """The first row of a named query."""
+        """Return the first row of a named query."""
         return self._db.row(*_Q[name].bind(values))
 
     def _gates(self, run_id: str, *, narrow: bool = False) -> list[GateRecord]:
@@ -79,7 +79,7 @@ class SQLiteBase:
         return self._made(rows.gates_of, found)
 
     def _run_pk(self, connection: sqlite3.Connection, run: RunRecord) -> int:
-        """The row number of a run that is being driven; every use of it names the run's id as well."""
+        """Return the row number of a run that is being driven; every use of it names the run's id as well."""
         run_pk = self._run_pks.get(run.run_id)
         if run_pk is None:
             found = execute(connection, "find_run", run_id=run.run_id).fetchone()
@@ -92,7 +92,7 @@ class SQLiteBase:
 
 
 def refuse_held(connection: sqlite3.Connection, run_id: str) -> None:
-    """Raise RunHeld for a run that stands still; call it within a transaction."""
+    """Raise RunHeld for a held run; the caller is in a transaction."""
     found = execute(connection, "find_run", run_id=run_id).fetchone()
     if found is not None:
         refuse_if_held(run_id, found["held"])

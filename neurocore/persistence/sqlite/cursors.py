@@ -1,4 +1,4 @@
-"""Where the rows of a list stand, and the cursors by which its pages are asked for."""
+"""The places of rows in a list, and the cursors of its pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from neurocore.persistence.projections import no_cursor
 
 
 def place(row: sqlite3.Row) -> tuple[int, int]:
-    """Return where a run stands in lists."""
+    """Return the place of a run in lists."""
     return row["created_at"], row["run"]
 
 
@@ -20,7 +20,7 @@ def cursor(row: sqlite3.Row) -> str:
 
 
 def key(name: str, given: str) -> dict[str, int]:
-    """Return the key in a cursor. Raises InputError for one that `cursor` has not made."""
+    """Return the key in a cursor. Raises InputError for one that `cursor` did not make."""
     match = _CURSOR.fullmatch(given)
     if match is None:
         raise no_cursor(name, given)
@@ -31,12 +31,12 @@ _CURSOR = re.compile(r"(-?[0-9a-f]{1,15})-([0-9a-f]{1,15})")
 
 
 def gate_place(row: sqlite3.Row, order: str) -> tuple[int, int, str, int]:
-    """Return where a gate occurrence stands in a list of this order."""
+    """Return the place of a gate occurrence in a list of this order."""
     return row["opened_at" if order == "open" else "closed_at"], row["run"], row["node_id"], row["visit"]
 
 
 def gate_key(given: str) -> dict[str, Any]:
-    """Return the key in an entry's cursor. Raises InputError for one that none had."""
+    """Return the key in an entry's cursor. Raises InputError for one that no entry had."""
     match = _GATE_CURSOR.fullmatch(given)
     if match is None:
         raise no_cursor("after", given)

@@ -16,7 +16,7 @@ class SQLiteDecisions(SQLiteBase, Decisions):
     """Decide gates, each in one transaction."""
 
     def answer_gate(self, run_id: str, answer: Answer, *, event: Event, digest: str) -> Answer | None:
-        """Let one answer take effect (promise 4); None, and nothing changed, when the occurrence is not open so."""
+        """Let one answer take effect (promise 4); return None, and change nothing, if the occurrence is not open so."""
         at = rows.micros(answer.at)
         with self._db.write(sync=True) as connection:
             found = execute(connection, "find_run", run_id=run_id).fetchone()
@@ -39,7 +39,7 @@ class SQLiteDecisions(SQLiteBase, Decisions):
     def replace_gate(
         self, run_id: str, old: GateRecord, new: GateRecord, *steps: StepRecord, event: Event, expected_epoch: int
     ) -> bool:
-        """Void an open occurrence of a suspended run and open another; False when it, or the run, has changed."""
+        """Void an open occurrence of a suspended run and open another; return False if it, or the run, has changed."""
         with self._db.write(sync=True) as connection:
             found = execute(connection, "find_suspended_run", run_id=run_id, epoch=expected_epoch).fetchone()
             if found is None:
@@ -57,11 +57,11 @@ class SQLiteDecisions(SQLiteBase, Decisions):
             return True
 
     def load_gates(self, run_id: str, *, narrow: bool = False) -> list[GateRecord]:
-        """The run's gate occurrences with their answers."""
+        """Return the run's gate occurrences with their answers."""
         return self._gates(run_id, narrow=narrow)
 
     def load_gate(self, run_id: str, node_id: str, visit: int) -> GateRecord | None:
-        """One gate occurrence with its answers."""
+        """Return one gate occurrence with its answers."""
         with self._db.snapshot():
             row = self._row("load_gate", run_id=run_id, node_id=node_id, visit=visit)
             return None if row is None else self._gate(row)

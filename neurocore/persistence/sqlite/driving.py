@@ -28,7 +28,7 @@ class SQLiteDriving(SQLiteBase, Driving):
     """Claim a run and commit its progress, each in one transaction."""
 
     def claim(self, run_id: str, *, owner: str, expected_epoch: int, expected_owner: str | None = None) -> int | None:
-        """Compare-and-set of epoch and owner; the new epoch, or None when somebody else was first."""
+        """Compare-and-set epoch and owner; return the new epoch, or None when another process was first."""
         with self._db.write() as connection:
             claimed = execute(
                 connection, "claim", owner=owner, updated_at=self.clock.micros(), run_id=run_id,
@@ -86,7 +86,7 @@ class SQLiteDriving(SQLiteBase, Driving):
         )  # fmt: skip
 
     def signals(self, run_id: str) -> Signals | None:
-        """What the driver must notice: one row by its key."""
+        """Return what the driver must notice: one row by its key."""
         row = self._row("signals", run_id=run_id)
         if row is None:
             return None
@@ -96,11 +96,11 @@ class SQLiteDriving(SQLiteBase, Driving):
         )  # fmt: skip
 
     def request_cancel(self, run_id: str, *, event: Event) -> bool:
-        """Ask whoever drives the run to stop between steps; False when it has ended."""
+        """Ask the driver of the run to stop between steps; return False when the run has ended."""
         return self._request(run_id, "request_cancel", event, who=event.who or "?")
 
     def request_resume(self, run_id: str, *, event: Event) -> bool:
-        """Record who wants the run to continue; False when it is over for good."""
+        """Record who wants the run to continue; return False when it has finally ended."""
         return self._request(run_id, "request_resume", event, redefines=event.definition is not None)
 
     def _request(self, run_id: str, query: str, event: Event, **values: object) -> bool:
@@ -120,7 +120,7 @@ class SQLiteDriving(SQLiteBase, Driving):
         event: Event | None = None,
         claim: tuple[int, str | None] | None = None,
     ) -> None:
-        """Mark a run as owed, or not, unless it is over for good or under another claim."""
+        """Mark a run as owed, or not, unless it has finally ended or is under another claim."""
         with self._db.write(sync=True) as connection:
             epoch, owner = claim or (None, None)
             found = execute(connection, "set_owed", owed=owed, run_id=run_id, epoch=epoch, owner=owner).fetchone()
@@ -130,15 +130,15 @@ class SQLiteDriving(SQLiteBase, Driving):
                 write_rows(connection, found["run"], events=[event])
 
     def active_runs(self) -> list[RunRecord]:
-        """Runs that are running or owed and do not stand still."""
+        """Return runs that are running or owed, and not held."""
         return self._runs(self._rows("active_runs")) if self._db.copy is None else []
 
     def load_ended(self, run_id: str) -> list[Ended]:
-        """The steps that ended their visit, read narrow."""
+        """Return the steps that ended their visit, read narrow."""
         return self._made(rows.ended_of, self._rows("load_ended", run_id=run_id))
 
     def load_recorded(self, run_id: str) -> Recorded:
-        """All that a driver goes on from, in one walk over the steps; what has ended no visit is read whole."""
+        """Return everything that a driver continues from, in one pass over the steps; open visits are read whole."""
         with self._db.snapshot():
             found = self._rows("load_recorded", run_id=run_id)
             steps = [row for row in found if row["step_index"] >= 0]

@@ -30,12 +30,12 @@ from neurocore.persistence.sqlite.decisions import SQLiteDecisions
 _Q = queries()
 _DAY = 86_400_000_000
 _END = "\U0010ffff"
-#: How many runs of a list a search looks at before it asks the indexes of titles and ids, and how few titles are found
-#: and sorted as quickly by these; first where other filters ask for the whole rows, then where the indexes have all.
+#: How many runs of a list a search reads before it uses the indexes of titles and ids, and up to how many titles
+#: these find and sort as quickly; first if other filters need the whole rows, then if the indexes contain everything.
 _WINDOW, _WIDE_WINDOW = 1_500, 8_000
 _FEW, _MANY = 500, 4_000
 
-#: What a filter says in SQL; the only pieces a WHERE is put together from.
+#: What a filter is in SQL; a WHERE consists only of these pieces.
 _FILTERS: dict[str, str] = {
     "status": "r.status = :status",
     "blueprint": "r.blueprint_name = :blueprint",
@@ -72,20 +72,20 @@ class SQLiteLists(SQLiteDecisions, Lists):
     def list_runs(
         self, *, status: RunStatus | None = None, blueprint: str | None = None, limit: int = 50
     ) -> list[RunRecord]:
-        """Narrow runs, newest first."""
+        """Return narrow runs, newest first."""
         wanted = RunFilter(status=(status,) if status else (), blueprint=blueprint)
         return self.page_runs(wanted, limit=limit).runs
 
     def page_runs(
         self, filter: RunFilter | None = None, *, before: str | None = None, after: str | None = None, limit: int = 50
     ) -> RunPage:
-        """One page by key: (created_at, run), newest first. Raises InputError for a cursor that no page gave."""
+        """Return one page by key: (created_at, run), newest first. Raises InputError for a cursor of no page."""
         wanted = filter or RunFilter()
         if after is not None:
             before = None
         found: list[sqlite3.Row] = []
         singles = single_filters(wanted)
-        for one in singles:  # each by its own index, then merged: an IN would have to sort all that it finds
+        for one in singles:  # each by its own index, then merged: an IN would have to sort all matches
             found += self._keyed(one, before, after, limit + 1)
         if len(singles) > 1:  # a run may have a tag in two forms
             found = list({place(row): row for row in found}.values())
@@ -106,7 +106,7 @@ class SQLiteLists(SQLiteDecisions, Lists):
         )
 
     def _keyed(self, wanted: RunFilter, before: str | None, after: str | None, limit: int) -> list[sqlite3.Row]:
-        """Rows of one list (one status at most) from a key on, in the order of reading."""
+        """Return rows of one list (one status at most) from a key on, in the order of reading."""
         if wanted.waiting and self._db.copy is not None:
             return []
         asked = _asked(wanted)
@@ -126,7 +126,7 @@ class SQLiteLists(SQLiteDecisions, Lists):
         return self._filled("page_runs", [_FILTERS[name] for name in asked], order, values)
 
     def _search(self, text: str, asked: dict[str, Any], values: dict[str, Any], order: str) -> list[sqlite3.Row]:
-        """Titles and ids that begin with `text`: a common beginning is near, a rare one has few; both are quick."""
+        """Find titles and ids that begin with `text`. A common beginning is found soon, a rare one has few matches."""
         title = search_key(text)
         filtered = bool(asked.keys() - {"before", "after"})
         few = _FEW if filtered else _MANY
@@ -149,11 +149,11 @@ class SQLiteLists(SQLiteDecisions, Lists):
         return self._db.rows(*_filled(name, tuple(clauses), order).bind_some(values))
 
     def find_runs(self, prefix: str, *, limit: int = 10) -> list[str]:
-        """Ids that begin with `prefix`, by the index over ids."""
+        """Return ids that begin with `prefix`, by the index over ids."""
         return [row["run_id"] for row in self._rows("find_runs", first=prefix, end=prefix + _END, limit=limit)]
 
     def failed_runs(self, *, since: str, limit: int = 50) -> list[RunRecord]:
-        """What failed last, by the index of when it ended."""
+        """Return the runs that failed last, by the index of their end."""
         return self._runs(self._rows("failed_runs", since=rows.micros(since), limit=limit))
 
     def list_gates(
@@ -167,7 +167,7 @@ class SQLiteLists(SQLiteDecisions, Lists):
         limit: int = 50,
         narrow: bool = False,
     ) -> list[GateEntry]:
-        """Gate occurrences over all runs, by the index of their order."""
+        """Return gate occurrences of all runs, by the index of their order."""
         order = "open" if GateStatus.OPEN in status else "closed"
         values: dict[str, Any] = {
             "blueprint": blueprint, "by": by, "before": None if before is None else rows.micros(before), "limit": limit,
@@ -195,17 +195,17 @@ class SQLiteLists(SQLiteDecisions, Lists):
         return None if run is None else GateEntry(run=run, gate=gate, cursor=cursor)
 
     def count_open_gates(self) -> int:
-        """How many gates and inputs wait for a person."""
+        """Return how many gates and inputs wait for a person."""
         row = self._row("count_open_gates") if self._db.copy is None else None
         return int(row["n"]) if row is not None else 0
 
     def count_held_runs(self) -> int:
-        """How many runs stand still, by their index."""
+        """Return how many runs are held, by their index."""
         row = self._row("count_held_runs", is_copy=self._db.copy is not None)
         return int(row["n"]) if row is not None else 0
 
     def status_counts(self, *, blueprint: str | None = None) -> dict[RunStatus, int]:
-        """How many runs are in each status."""
+        """Return how many runs have each status."""
         if blueprint is None:
             found = self._rows("status_counts")
         else:
@@ -217,11 +217,11 @@ class SQLiteLists(SQLiteDecisions, Lists):
         return dict(counts)
 
     def blueprint_counts(self, *, status: RunStatus | None = None) -> dict[str, int]:
-        """How many runs each blueprint has."""
+        """Return how many runs each blueprint has."""
         return {row["blueprint_name"]: row["n"] for row in self._rows("blueprint_counts", status=status)}
 
     def day_counts(self, *, since: str, blueprint: str | None = None) -> list[DayCount]:
-        """Runs by the day they started and by status."""
+        """Count runs by the day they started and by status."""
         first = rows.micros(f"{since[:10]}T00:00:00+00:00") // _DAY
         names = spellings(blueprint)
         found = [row for one in names for row in self._rows("day_counts", first_day=first, blueprint=one)]
@@ -229,7 +229,7 @@ class SQLiteLists(SQLiteDecisions, Lists):
 
 
 def _asked(wanted: RunFilter) -> dict[str, Any]:
-    """The filters that are given, by name, with their values."""
+    """Return the given filters, by name, with their values."""
     given = {
         "status": wanted.status[0].value if wanted.status else None,
         "blueprint": wanted.blueprint,
@@ -245,5 +245,5 @@ def _asked(wanted: RunFilter) -> dict[str, Any]:
 
 @lru_cache(maxsize=256)
 def _filled(name: str, clauses: tuple[str, ...], order: str) -> Query:
-    """A named query with pieces of the tables above in its places."""
+    """Return a named query with pieces of the tables above filled in."""
     return _Q[name].filled(filters=" AND ".join(clauses) or "TRUE", order=order)

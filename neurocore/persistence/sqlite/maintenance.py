@@ -1,4 +1,4 @@
-"""Looking after a history in SQLite."""
+"""Maintain a history in SQLite."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SQLiteMaintenance(SQLiteRuns, Maintenance):
     # ---------------------------------------------------------------- checking
 
     def damage(self) -> list[str]:
-        """Let SQLite look through the whole file."""
+        """Let SQLite check the whole file."""
         with self._db.read() as connection:
             whole = connection.execute("PRAGMA integrity_check").fetchall()
             alone = connection.execute("PRAGMA foreign_key_check").fetchall()
@@ -42,7 +42,7 @@ class SQLiteMaintenance(SQLiteRuns, Maintenance):
             return not [name for name in _COUNTS if self._rows(name)]
 
     def recount(self) -> None:
-        """Make the counts anew, in one transaction."""
+        """Rebuild the counts, in one transaction."""
         with self._db.write(sync=True) as connection:
             for name in _RECOUNT:
                 execute(connection, name)
@@ -58,7 +58,7 @@ class SQLiteMaintenance(SQLiteRuns, Maintenance):
     # ---------------------------------------------------------------- measuring and copying
 
     def stats(self) -> Stats:
-        """Say how large the file is, and what is in it."""
+        """Return how large the file is, and what is in it."""
         (row,) = self._rows("size")
         return Stats(
             runs=sum(self.status_counts().values()), steps=row["steps"], open_gates=self.count_open_gates(),
@@ -79,14 +79,14 @@ class SQLiteMaintenance(SQLiteRuns, Maintenance):
         for left in beside(target):
             if left.exists():
                 raise UsageError(
-                    f"{left} is there, of another file of that name; choose another name, or move it away."
+                    f"{left} exists and belongs to another file of that name; choose another name, or move it away."
                 )
         partial = target.with_name(f".{target.name}.partial")
         try:
             partial.unlink(missing_ok=True)
             files.touch(partial, self.mode)
             with contextlib.closing(sqlite3.connect(address(partial), uri=True)) as copy:
-                # One moment for all of it, while others go on writing into the WAL.
+                # One consistent copy, while others keep writing to the WAL.
                 self._db.reader().backup(copy)
                 finish_copy(copy, "backup")
             files.sync(partial)
@@ -99,7 +99,7 @@ class SQLiteMaintenance(SQLiteRuns, Maintenance):
                 partial.unlink(missing_ok=True)
 
     def vacuum(self, *, patience: float = PATIENCE) -> Vacuumed:
-        """Write the file anew without the room that is unused in it."""
+        """Rewrite the file without its unused room."""
         return vacuum.make_smaller(self._db, patience)
 
     # ---------------------------------------------------------------- pruning
@@ -113,7 +113,7 @@ class SQLiteMaintenance(SQLiteRuns, Maintenance):
         ]
 
     def bury_ended(self, run_ids: Iterable[str], *, by: str) -> list[str]:
-        """Bury them in one transaction. A run that somebody resumes meanwhile stays."""
+        """Delete them in one transaction. A run that is resumed meanwhile stays."""
         buried = []
         with self._db.write(sync=True) as connection:
             for run_id in run_ids:
@@ -124,7 +124,7 @@ class SQLiteMaintenance(SQLiteRuns, Maintenance):
         return buried
 
     def drop_unused_definitions(self) -> None:
-        """Delete the definitions that no run has any more."""
+        """Delete the definitions that no run uses any more."""
         with self._db.write() as connection:
             execute(connection, "drop_unused_blueprints")
 
@@ -149,7 +149,7 @@ class SQLiteMaintenance(SQLiteRuns, Maintenance):
             yield _Importer(self, connection)
 
     def adopt_runs(self, run_ids: Iterable[str] | None, *, event: Event) -> int:
-        """Let runs that stand still go on here, in one transaction."""
+        """Let held runs continue here, in one transaction."""
         with self._db.write(sync=True) as connection:
             wanted = [None] if run_ids is None else list(dict.fromkeys(run_ids))
             found = [row for one in wanted for row in execute(connection, "held_runs", run_id=one).fetchall()]
@@ -160,7 +160,7 @@ class SQLiteMaintenance(SQLiteRuns, Maintenance):
 
 
 class _Importer(Importer):
-    """Add everything within one transaction."""
+    """Adds everything within one transaction."""
 
     atomic: ClassVar[bool] = True
 

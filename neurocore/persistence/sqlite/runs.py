@@ -18,10 +18,10 @@ from neurocore.persistence.sqlite.base import SQLiteBase
 
 
 class SQLiteRuns(SQLiteBase, Runs):
-    """Keep runs with their steps."""
+    """Store runs with their steps."""
 
     def save_run(self, run: RunRecord) -> str:
-        """Insert or replace a run with its gates, answers and activity; its version is raised."""
+        """Insert or replace a run with its gates, answers and activity, and raise its version."""
         with self._db.write(sync=True) as connection:
             found = execute(connection, "find_run", run_id=run.run_id).fetchone()
             if found is None:
@@ -43,13 +43,13 @@ class SQLiteRuns(SQLiteBase, Runs):
             write_step(connection, found["run"], step)
 
     def delete_run(self, run_id: str) -> None:
-        """Remove a run and all that belongs to it."""
+        """Remove a run and everything that belongs to it."""
         with self._db.write(sync=True) as connection:
             execute(connection, "delete_run", run_id=run_id)
             self._run_pks.pop(run_id, None)
 
     def load_run(self, run_id: str) -> RunRecord | None:
-        """The whole run: definition, data, folded context, gates with answers, activity."""
+        """Return the whole run: definition, data, folded context, gates with answers, activity."""
         with self._db.snapshot():
             row = self._row("load_run", run_id=run_id)
             if row is None:
@@ -59,7 +59,7 @@ class SQLiteRuns(SQLiteBase, Runs):
             return complete(run, self._load_steps(run_id))
 
     def load_steps(self, run_id: str) -> list[StepRecord]:
-        """Every step with what it logged."""
+        """Return every step with its log."""
         with self._db.snapshot():
             steps = self._load_steps(run_id)
             by_index = {step.step_index: step for step in steps}
@@ -74,7 +74,7 @@ class SQLiteRuns(SQLiteBase, Runs):
     # ---------------------------------------------------------------- the beginning and the end of a run
 
     def create_run(self, run: RunRecord) -> None:
-        """Add a new run, synced to disk, in one commit with others that begin at the same time.
+        """Add a new run, synced to disk, in one commit with others that start at the same time.
 
         Raises RunExists when the id is taken, or a deleted run had it.
         """
@@ -89,7 +89,7 @@ class SQLiteRuns(SQLiteBase, Runs):
         self._db.together.write(create)
 
     def bury_run(self, run_id: str, tombstone: Tombstone) -> None:
-        """Delete a run that has ended and leave its tombstone, in one transaction."""
+        """Delete an ended run and leave its tombstone, in one transaction."""
         with self._db.write(sync=True) as connection:
             found = execute(connection, "find_run", run_id=run_id).fetchone()
             if found is not None and execute(connection, "ended_run", run_id=run_id).fetchone() is None:
@@ -97,25 +97,25 @@ class SQLiteRuns(SQLiteBase, Runs):
             self.bury_within(connection, run_id, tombstone)
 
     def bury_within(self, connection: sqlite3.Connection, run_id: str, tombstone: Tombstone) -> None:
-        """`bury_run` as a part of the caller's transaction, which may bury many."""
+        """Do `bury_run` within the caller's transaction, which may delete many."""
         execute(connection, "insert_tombstone", **structs.asdict(tombstone) | {"run_id": run_id})
         execute(connection, "delete_run", run_id=run_id)
         self._run_pks.pop(run_id, None)
 
     def load_tombstone(self, run_id: str) -> Tombstone | None:
-        """What is left of a deleted run."""
+        """Return what remains of a deleted run."""
         row = self._row("load_tombstone", run_id=run_id)
         return None if row is None else Tombstone(**dict(row))
 
     # ---------------------------------------------------------------- parts of a run
 
     def load_summary(self, run_id: str) -> RunRecord | None:
-        """The run's row alone."""
+        """Return the run's row alone."""
         row = self._row("load_summary", run_id=run_id)
         return None if row is None else self._made(self._run_of, row)
 
     def load_step(self, run_id: str, step_index: int) -> StepRecord | None:
-        """One step with what it logged."""
+        """Return one step with its log."""
         with self._db.snapshot():
             row = self._row("load_step", run_id=run_id, step_index=step_index)
             if row is None:
@@ -125,27 +125,27 @@ class SQLiteRuns(SQLiteBase, Runs):
             return step
 
     def load_logs(self, run_id: str, step_index: int) -> list[LogLine]:
-        """What one step logged."""
+        """Return the log of one step."""
         return [
             self._made(rows.log_of, row) for row in self._rows("load_step_logs", run_id=run_id, step_index=step_index)
         ]
 
     def step_summaries(self, run_id: str, *, after: int = -1, limit: int | None = None) -> list[StepRecord]:
-        """Steps beyond an index without their wide columns."""
+        """Return steps after an index, without their wide columns."""
         found = self._rows("step_summaries", run_id=run_id, after=after, limit=-1 if limit is None else limit)
         return self._made(lambda: [rows.step_of(run_id, row) for row in found])
 
     def load_events(self, run_id: str) -> list[Event]:
-        """The run's activity."""
+        """Return the run's activity."""
         found = self._rows("load_events", run_id=run_id)
         return self._made(lambda: [rows.event_of(row) for row in found])
 
     def load_context(self, run_id: str) -> dict[str, bytes]:
-        """The committed context, encoded values by key; nothing is decoded on the way."""
+        """Return the committed context, encoded values by key; nothing is decoded."""
         return self._made(rows.fold_changes, changes(self._db, run_id))
 
     def load_values(self, run_id: str, keys: Collection[str]) -> dict[str, bytes]:
-        """Some values of the committed context; changes in which no key's name stands are not even unpacked."""
+        """Return some values of the committed context; changes without a key's name are not even unpacked."""
         wanted = frozenset(keys)
         if not wanted:
             return {}
@@ -157,29 +157,29 @@ class SQLiteRuns(SQLiteBase, Runs):
         return {key: data for key, data in context.items() if key in wanted}
 
     def load_inputs(self, run_id: str) -> dict[str, bytes]:
-        """What a run was given, encoded values by key."""
+        """Return a run's inputs, encoded values by key."""
         row = self._row("load_initial_data", run_id=run_id)
         return {} if row is None else dict(self._made(rows.initial_of, row["initial_data"]))
 
     def load_definition(self, run_id: str) -> str:
-        """The stored definition of a run."""
+        """Return the stored definition of a run."""
         row = self._row("load_definition", run_id=run_id)
         return "" if row is None else str(row["definition"])
 
     # ---------------------------------------------------------------- requests that may come twice
 
     def load_request(self, key: str) -> tuple[str, bytes] | None:
-        """What an idempotency key was answered with, within the last day."""
+        """Return the response to an idempotency key, within the last day."""
         row = self._row("load_request", key=key, since=self.clock.micros() - A_DAY * 1_000_000)
         return None if row is None else (row["digest"], row["answer"])
 
     def keep_request(self, key: str, digest: str, answer: bytes) -> None:
-        """Remember for a day how a request was answered; the first answer under a key counts."""
+        """Store for a day how a request was answered; the first response under a key counts."""
         with self._db.write() as connection:
             execute(connection, "forget_requests", before=self.clock.micros() - A_DAY * 1_000_000)
             execute(connection, "keep_request", key=key, at=self.clock.micros(), digest=digest, answer=answer)
 
     def forget_request(self, key: str, digest: str) -> None:
-        """Forget what is kept under `key`, if it is of the request with this digest."""
+        """Remove what is stored under `key`, if it belongs to the request with this digest."""
         with self._db.write() as connection:
             execute(connection, "forget_request", key=key, digest=digest)

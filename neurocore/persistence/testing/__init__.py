@@ -1,15 +1,15 @@
-"""The contract of a run store as tests that anybody's backend can take, and a report of what it offers beyond.
+"""The contract of a run store as tests for any backend, and a report of its further abilities.
 
-Under pytest, subclass `RunStoreContract`; `make_store` is called before each test, and again where a test reopens:
+Under pytest, subclass `RunStoreContract`; `make_store` is called before each test, and again when a test reopens it:
 
     class TestMyStore(RunStoreContract):
         def make_store(self) -> RunStore:
             return MyStore(self.folder)
 
-Without pytest, `python -m neurocore.persistence.testing my_package:MyStore` prints the report; the callable is given a
-fresh folder. The contract is what NeuroCore relies on, so a backend that passes works with all of it.
+Without pytest, `python -m neurocore.persistence.testing my_package:MyStore` prints the report; the callable receives a
+new folder. The contract is what NeuroCore relies on, so a backend that passes works with all of it.
 
-`RecordingRunStore` keeps runs in memory and records what is asked of it, for tests of what asks a store.
+`RecordingRunStore` keeps runs in memory and records the calls to it, for tests of code that uses a store.
 """
 
 from neurocore.persistence.testing.contract import Contract
@@ -39,4 +39,4 @@ __all__ = [
 
 
 class RunStoreContract(Required, Runs, Driving, Decisions, Lists, Maintenance):
-    """All of the contract: the six methods, and for each role what is built on them or done better."""
+    """The whole contract: the six methods, and for each role what is built on them or done better."""

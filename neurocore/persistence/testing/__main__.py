@@ -1,4 +1,4 @@
-"""`python -m neurocore.persistence.testing package.module:callable`: the report on one backend."""
+"""`python -m neurocore.persistence.testing package.module:callable`: report on one backend."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from neurocore.persistence.testing import RunStoreContract, examine
 
 
 def main(arguments: list[str]) -> int:
-    """Print the report; 0 when the backend passes, 1 when not, 2 when there is none."""
+    """Print the report; return 0 when the backend passes, 1 when it does not, 2 when there is no backend."""
     if len(arguments) != 1 or ":" not in arguments[0]:
         sys.stderr.write("Usage: python -m neurocore.persistence.testing package.module:callable\n")
         return 2

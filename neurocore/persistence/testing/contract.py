@@ -1,4 +1,4 @@
-"""What the parts of the contract share: a store for each test, and records to put into it."""
+"""What the parts of the contract share: a store for each test, and records for it."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Contract:
-    """A part of the contract. `folder` is fresh for each test; `durable`: a store reopened there is the same."""
+    """A part of the contract. `folder` is new for each test; `durable`: a store reopened there has the same runs."""
 
     durable: ClassVar[bool] = True
     folder: Path
     store: RunStore
 
     def make_store(self) -> RunStore:
-        """The backend, its data below `self.folder`; written by whoever takes the contract."""
+        """Return the backend, with its data below `self.folder`; the author of the backend implements this."""
         raise NotImplementedError
 
     def setup_method(self) -> None:
-        """Called before each test, by pytest or by `examine`."""
+        """Create the store before each test; called by pytest or by `examine`."""
         self.folder = Path(tempfile.mkdtemp(prefix="run-store-"))
         self.store = self.make_store()
 
     def teardown_method(self) -> None:
-        """Called after each test."""
+        """Close the store after each test."""
         self.store.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def reopened(self) -> RunStore:
-        """The store as another process would find it; the same one where it lives in memory."""
+        """Return the store as another process would find it; the same one if it lives in memory."""
         if self.durable:
             self.store.close()
             self.store = self.make_store()
@@ -58,12 +58,12 @@ class Contract:
 
 
 def at(minute: float) -> str:
-    """An ISO time, so many minutes into a certain day."""
+    """Return an ISO time, this many minutes into a fixed day."""
     return (_START + timedelta(minutes=minute)).isoformat(timespec="microseconds")
 
 
 def run(run_id: str, *, minute: float = 0, **fields: Any) -> RunRecord:
-    """A run that was created in that minute."""
+    """Return a run that was created in that minute."""
     given = {
         "blueprint_name": "payouts",
         "blueprint_hash": "a" * 64,
@@ -76,7 +76,7 @@ def run(run_id: str, *, minute: float = 0, **fields: Any) -> RunRecord:
 
 
 def step(run_id: str, index: int, *, sets: dict[str, Any] | None = None, **fields: Any) -> StepRecord:
-    """A completed step that sets these values."""
+    """Return a completed step that sets these values."""
     changes = Changes(set={key: codec.encode(value) for key, value in (sets or {}).items()})
     given = {
         "component": f"node{index}",
@@ -91,7 +91,7 @@ def step(run_id: str, index: int, *, sets: dict[str, Any] | None = None, **field
 
 
 def gate(run_id: str, node_id: str = "review", *, visit: int = 1, minute: float = 0, **fields: Any) -> GateRecord:
-    """An open gate that shows one value."""
+    """Return an open gate that shows one value."""
     shown = codec.encode({"total": 12.5})
     made = GateRecord(
         run_id=run_id, node_id=node_id, visit=visit, name=node_id, opened_at=at(minute), message="Pay?", shown=shown
@@ -113,44 +113,44 @@ OWNER = "me@here:1"
 
 
 def turn(mine: RunRecord, *, owner: str | None = OWNER, **written: Any) -> Transition:
-    """What a driver writes whose claim is `owner` at the run's epoch."""
+    """Return what a driver writes whose claim is `owner` at the run's epoch."""
     return Transition(run=mine, owner=owner, **written)
 
 
 def give(store: RunStore, run_id: str, given: Answer, *, event: Event, digest: str | None = None) -> bool:
-    """Answer an occurrence, on the digest that it has now or on another; whether that took effect."""
+    """Answer an occurrence, on its current digest or on another one; return whether that took effect."""
     key = (given.node_id, given.visit)
     shown = next((one.digest for one in store.load_gates(run_id) if (one.node_id, one.visit) == key), "")
     return store.answer_gate(run_id, given, event=event, digest=shown if digest is None else digest) is not None
 
 
 def event(kind: str = "answered", *, minute: float = 5, who: str = "ada", **data: Any) -> Event:
-    """An entry of the activity."""
+    """Return an event of the activity."""
     return Event(at=at(minute), kind=kind, who=who, known_by="claimed", data=data)
 
 
 def waiting(run_id: str, *nodes: str, minute: float = 0, **fields: Any) -> RunRecord:
-    """A suspended run with open gates."""
+    """Return a suspended run with open gates."""
     names = nodes or ("review",)
     gates = [gate(run_id, name, minute=minute + place) for place, name in enumerate(names)]
     return run(run_id, minute=minute, status=RunStatus.SUSPENDED, suspended_at_node=names[0], gates=gates, **fields)
 
 
 def found(store: RunStore, run_id: str) -> RunRecord:
-    """The run, which must be there."""
+    """Return the run, which must exist."""
     loaded = store.load_run(run_id)
     assert loaded is not None, f"run {run_id} is not there"
     return loaded
 
 
 def status_of(store: RunStore, run_id: str, node_id: str = "review", visit: int = 1) -> GateStatus:
-    """How the gate occurrence stands."""
+    """Return the status of the gate occurrence."""
     return next(one.status for one in store.load_gates(run_id) if (one.node_id, one.visit) == (node_id, visit))
 
 
 @contextlib.contextmanager
 def refused(kind: type[BaseException]) -> Iterator[None]:
-    """The block must raise `kind`."""
+    """Assert that the block raises `kind`."""
     try:
         yield
     except kind:

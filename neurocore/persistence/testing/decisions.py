@@ -146,7 +146,7 @@ class Decisions(Contract):
         assert found(self.store, "r1") == driven, "who drives the run numbers its steps"
 
     def several(self) -> None:
-        """Gates of several runs in every status."""
+        """Store gates of several runs in every status."""
         for number, minute in enumerate((30, 10, 20)):
             name = "a" if number < 2 else "b"
             self.store.create_run(waiting(f"open{number}", minute=minute, blueprint_name=name))
@@ -230,7 +230,7 @@ class Decisions(Contract):
 
 
 def pages(list_gates: Callable[..., Any], size: int, **given: Any) -> list[tuple[str, str, int]]:
-    """Every occurrence of a list, taken page by page."""
+    """Return every occurrence of a list, read page by page."""
     found: list[tuple[str, str, int]] = []
     after = None
     while entries := list_gates(after=after, limit=size, **given):
@@ -240,5 +240,5 @@ def pages(list_gates: Callable[..., Any], size: int, **given: Any) -> list[tuple
 
 
 def listing(list_gates: Callable[..., Any]) -> Callable[..., list[str]]:
-    """`list_gates` as the ids of the runs."""
+    """Return `list_gates` with the ids of the runs as its result."""
     return lambda **given: [entry.run.run_id for entry in list_gates(**given)]

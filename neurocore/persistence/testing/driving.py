@@ -1,4 +1,4 @@
-"""Driving a run: the claim, the commit of a turn, and what reaches the driver from outside."""
+"""Driving a run: the claim, the commit of a transition, and requests from outside."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Driving(Contract):
     """`create_run`, `claim`, `commit`, `signals`, `request_cancel`, `set_owed`."""
 
     def claimed(self, record: RunRecord) -> RunRecord:
-        """The run, created and claimed by a driver."""
+        """Return the run, created and claimed by a driver."""
         self.store.create_run(record)
         epoch = self.store.claim(record.run_id, owner=OWNER, expected_epoch=record.epoch)
         assert epoch == record.epoch + 1
@@ -136,7 +136,7 @@ class Driving(Contract):
         assert back.owner == "other@here:2"
 
     def test_of_two_owners_with_the_same_epoch_one_writes(self) -> None:
-        """After a restore another may have claimed under a number that was given before."""
+        """After a restore, another process may have claimed a run under an earlier number."""
         mine = self.claimed(run("r1"))
         restored = found(self.store, "r1")
         restored.owner = "other@here:2"
@@ -150,9 +150,9 @@ class Driving(Contract):
         assert self.store.load_steps("r1") == []
         assert self.store.load_gates("r1") == []
         assert self.store.claim("r1", owner=OWNER, expected_epoch=1, expected_owner=OWNER) is None
-        heard = self.store.signals("r1")
-        assert heard is not None
-        assert (heard.epoch, heard.owner) == (1, "other@here:2")
+        signals = self.store.signals("r1")
+        assert signals is not None
+        assert (signals.epoch, signals.owner) == (1, "other@here:2")
         self.store.set_owed("r1", Owed.RESUME, claim=(1, OWNER))
         assert found(self.store, "r1").owed is None
         self.store.set_owed("r1", Owed.RESUME, claim=(1, "other@here:2"))
@@ -215,9 +215,9 @@ class Driving(Contract):
     def test_the_driver_hears_of_a_cancellation(self) -> None:
         mine = self.claimed(run("r1"))
         self.store.request_cancel("r1", event=event("cancelled", who="bob"))
-        heard = self.store.signals("r1")
-        assert heard is not None
-        assert heard.cancel_requested == "bob"
+        signals = self.store.signals("r1")
+        assert signals is not None
+        assert signals.cancel_requested == "bob"
         assert self.store.commit(turn(mine, steps=[step("r1", 0)])).cancel_requested == "bob"
         assert [(one.kind, one.who) for one in self.store.load_events("r1")] == [("cancelled", "bob")]
         assert self.store.signals("nothing") is None
@@ -268,9 +268,9 @@ class Driving(Contract):
         with refused(ClaimLost):
             self.store.commit(wanted)
         self.store.save_run(run("still", held="it is a copy"))
-        stands = structs.replace(mine, run_id="still")
+        held = structs.replace(mine, run_id="still")
         with refused(RunHeld):
-            self.store.commit(Transition(run=stands, epoch=0, owner=None))
+            self.store.commit(Transition(run=held, epoch=0, owner=None))
 
     def test_a_run_that_is_over_for_good_owes_nothing(self) -> None:
         for status in (RunStatus.COMPLETED, RunStatus.CANCELLED, RunStatus.FAILED):
@@ -337,7 +337,7 @@ class Driving(Contract):
 
 
 def in_threads(count: int, work: object) -> list[object]:
-    """Call `work(number)` in so many threads at once; their results in order. Raises what one of them raised."""
+    """Call `work(number)` in this many threads at once; return the results in order. Raises what one of them raised."""
     results: list[object] = [None] * count
     errors: list[BaseException] = []
     start = threading.Barrier(count)

@@ -1,4 +1,4 @@
-"""Looking at many runs: pages by key, filters, look-up by prefix, counts."""
+"""Lists of many runs: pages by key, filters, look-up by prefix, counts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Lists(Contract):
     """`page_runs`, `failed_runs`, `find_runs`, `load_summary`, `step_summaries`, `load_step`, and the counts."""
 
     def many(self, count: int = 60) -> list[RunRecord]:
-        """Runs of every kind, some at the very same moment; newest first."""
+        """Return runs of every kind, some at the same moment; newest first."""
         chance = random.Random(7)  # noqa: S311
         runs = []
         for number in range(count):
@@ -194,7 +194,7 @@ class Lists(Contract):
 
 
 def walk(store: RunStore, wanted: RunFilter, *, limit: int, forward: bool = False) -> list[str]:
-    """The ids of a whole list, newest first, read page by page; `forward` comes from its old end."""
+    """Return the ids of a whole list, newest first, read page by page; `forward` starts from its old end."""
     ids: list[str] = []
     cursor: str | None = None
     if forward:

@@ -1,4 +1,4 @@
-"""Looking after a history: runs that stand still, what is pruned, what is brought in."""
+"""Maintaining a history: held runs, pruning, importing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WHY = "it was imported on 2026-03-31"
 
 
 class Maintenance(Contract):
-    """`RunRecord.held` and what heeds it, `ended_runs`, `bury_ended`, `importer`, and what a backend may refuse."""
+    """`RunRecord.held` and what respects it, `ended_runs`, `bury_ended`, `importer`, and what a backend may refuse."""
 
     def test_runs_are_listed_oldest_first_with_those_whose_steps_have_gaps(self) -> None:
         for minute, name in enumerate(("b", "c", "a")):

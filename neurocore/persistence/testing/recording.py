@@ -1,4 +1,4 @@
-"""A store in memory that records what is asked of it, so that a test can say "one commit"."""
+"""A store in memory that records the calls to it, so that a test can assert "one commit"."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _METHODS = frozenset((*REQUIRED, *FURTHER_ABILITIES))
 
 
 class RecordingRunStore(InMemoryRunStore):
-    """The store in memory, with the name of each method that was called, in order, in `asked`.
+    """The store in memory; `asked` has the name of each method that was called, in order.
 
-    What one of its methods asks of another is not recorded: it is no wish of the caller.
+    Calls from one of its methods to another are not recorded: they are not requests of the caller.
     """
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.testing.contract import Contract
 
-#: Further abilities in the words of people, each with the methods of the roles that make it.
+#: Further abilities in plain words, each with its methods of the roles.
 ABILITIES: dict[str, tuple[str, ...]] = {
     "a step and its run in one transaction": ("commit",),
     "claiming by compare-and-set": ("create_run", "claim"),
@@ -30,7 +30,7 @@ ABILITIES: dict[str, tuple[str, ...]] = {
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """The outcome: tests by name (`failed` with the traceback), abilities the backend has of its own."""
+    """The result: tests by name (`failed` with the traceback), and the backend's own abilities."""
 
     backend: str
     passed: list[str]
@@ -40,7 +40,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
     @property
     def passes(self) -> bool:
-        """Whether the backend keeps the contract."""
+        """Return whether the backend keeps the contract."""
         return not self.failed
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 def examine(contract: type[Contract], make_store: Callable[[Path], RunStore]) -> Report:
-    """Take `contract` without pytest; `make_store` is called with a fresh folder for each test."""
+    """Run `contract` without pytest; `make_store` is called with a new folder for each test."""
 
     class Taken(contract):  # type: ignore[misc, valid-type]
         def make_store(self) -> RunStore:

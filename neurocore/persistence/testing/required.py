@@ -29,14 +29,14 @@ from neurocore.persistence.testing.contract import Contract, answer, at, event, 
 
 
 class Grade(StrEnum):
-    """One of the values that must come back as they were."""
+    """One of the values that must be restored exactly."""
 
     GOOD = "good"
 
 
 @dataclasses.dataclass
 class Position:
-    """One of the values that must come back as they were."""
+    """One of the values that must be restored exactly."""
 
     iban: str
     amount: Decimal
