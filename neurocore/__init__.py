@@ -24,7 +24,7 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that `import neurocore` costs next to nothing."""
+    """Import a public name when it is first used, so that `import neurocore` costs almost nothing."""
     if name in _PLACES:
         from importlib import import_module
 

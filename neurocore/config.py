@@ -1,4 +1,4 @@
-"""neurocore.yaml: every setting with its default, the environment over it, and where each value comes from."""
+"""neurocore.yaml: every setting with its default, overrides from the environment, and the origin of each value."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ Level = Literal["debug", "info", "warning", "error", "critical"]
 
 
 class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who we are: `name` heads the dashboard; `version` and `description` are for people.
+    """The project: the dashboard shows `name`; `version` and `description` are for people.
 
-    `timezone` is the zone in which filters read times that have none; the machine's own where it is left out.
+    `timezone` is the zone for times in filters that have none; by default the machine's own.
     """
 
     name: str = "neurocore"
@@ -48,10 +48,10 @@ class Paths(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Persistence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where runs are kept. `path` is relative to the data folder; `durability: full` syncs every step to disk.
+    """Where runs are stored. `path` is relative to the data folder; `durability: full` syncs every step to disk.
 
-    `mode` is what new files of the project may be read and written by: the database and what is beside it, copies,
-    exports and logs. Folders get the permission to go in with the one to read.
+    `mode` is the permissions of new files of the project: the database and the files beside it, copies, exports and
+    logs. Folders also get the permission to enter for everybody who may read.
     """
 
     enabled: bool = True
@@ -63,16 +63,16 @@ class Persistence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Runtime(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What happens to a run whose process died, and how many steps (and runs, in the dashboard) go on at once."""
+    """What happens to a run whose process died, and how many steps (and runs, in the dashboard) run at once."""
 
     on_lost: Literal["resume", "fail"] = "resume"
     max_workers: Annotated[int, Meta(ge=1, le=1000)] = 8
 
 
 class Web(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The dashboard. `public_url` is what copied links begin with; `proxies` how many proxies stand in front.
+    """The dashboard. Copied links begin with `public_url`; `proxies` is the number of proxies in front of it.
 
-    `root_path` is the path below which it is seen; None takes the one in `public_url`.
+    `root_path` is the path below which it is visible; None uses the one in `public_url`.
     """
 
     host: str = "127.0.0.1"
@@ -85,7 +85,7 @@ class Web(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Logging(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is logged: from which `level` on (in upper or lower case), in which `format`, and to which `file`."""
+    """What is logged: from which `level` (in upper or lower case), in which `format`, and to which `file`."""
 
     level: Level = "info"
     format: Literal["console", "json"] = "console"
@@ -105,13 +105,13 @@ class Llm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Secrets(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`inputs` are the variables of the environment that secret inputs may name where a run is started by the web."""
+    """`inputs` are the environment variables that secret inputs may name when the web starts a run."""
 
     inputs: list[Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$")]] = []
 
 
 class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What neurocore.yaml holds."""
+    """The content of neurocore.yaml."""
 
     project: Project = Project()
     paths: Paths = Paths()
@@ -128,8 +128,8 @@ class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class NeuroCoreConfig(_File, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A project's configuration. Secrets stay references (`${NAME}`) until a step starts.
 
-    `dotenv` is what `.env` says, `origins` where each value comes from: `neurocore.yaml:7`, `environment NEUROCORE_…`,
-    `.env NEUROCORE_…` or `default`. `real_environ` stands in for `os.environ` where a test gives one.
+    `dotenv` is the content of `.env`, `origins` the source of each value: `neurocore.yaml:7`, `environment
+    NEUROCORE_…`, `.env NEUROCORE_…` or `default`. `real_environ` replaces `os.environ` in tests.
     """
 
     project_root: Path = field(default_factory=Path.cwd)
@@ -139,52 +139,52 @@ class NeuroCoreConfig(_File, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment that references are resolved from: `.env` under the real one."""
+        """Return the environment that references are resolved from: `.env`, overridden by the real one."""
         return {**self.dotenv, **(os.environ if self.real_environ is None else self.real_environ)}
 
     @property
     def skills_dir(self) -> Path:
-        """The folder of the project's own skills."""
+        """Return the folder of the project's own skills."""
         return self.resolve_path(self.paths.skills)
 
     @property
     def blueprints_dir(self) -> Path:
-        """The folder of the blueprints."""
+        """Return the folder of the blueprints."""
         return self.resolve_path(self.paths.blueprints)
 
     @property
     def data_dir(self) -> Path:
-        """The folder of runs.db; stores without a file have the owners' locks there."""
+        """Return the folder of runs.db; stores without a file have the owners' locks there."""
         return self.resolve_path(self.paths.data)
 
     @property
     def logs_dir(self) -> Path:
-        """The folder of log files."""
+        """Return the folder of log files."""
         return self.resolve_path(self.paths.logs)
 
     @property
     def runs_db_path(self) -> Path:
-        """The database of the sqlite backend."""
+        """Return the database of the sqlite backend."""
         return self.data_dir / Path(self.persistence.path).expanduser()
 
     @property
     def file_mode(self) -> int:
-        """The permissions of new files (`persistence.mode`)."""
+        """Return the permissions of new files (`persistence.mode`)."""
         return int(self.persistence.mode, 8)
 
     @property
     def clock(self) -> Clock:
-        """The clock on which filters read times (`project.timezone`)."""
+        """Return the clock for times in filters (`project.timezone`)."""
         return Clock(self.project.timezone)
 
     def resolve_path(self, path: str) -> Path:
-        """A path of the configuration: relative to the project, absolute, or below the home (`~/…`)."""
+        """Return the full path of a path in the configuration: relative to the project, absolute, or `~/…`."""
         return self.project_root / Path(path).expanduser()
 
     def skill_config(self, name: str, *, llm: bool = True) -> dict[str, Any]:
-        """The skill's section; with `llm`, the language model's settings are filled in as `llm_*`.
+        """Return the skill's section; with `llm`, the language model's settings are added as `llm_*`.
 
-        A section that names a provider of its own is left as it is.
+        A section with its own provider is not changed.
         """
         own = dict(self.skills.get(name, {}))
         if not llm or not self.llm.provider or "llm_provider" in own:
@@ -199,7 +199,7 @@ class NeuroCoreConfig(_File, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     get_skill_config = skill_config
 
     def export_dotenv(self) -> list[str]:
-        """Put what `.env` says into `os.environ`, for skills that read that themselves; the real environment wins.
+        """Copy `.env` into `os.environ`, for skills that read that themselves; the real environment wins.
 
         Returns the names that were set.
         """
@@ -212,7 +212,7 @@ class NeuroCoreConfig(_File, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 SECTIONS = ("project", "paths", "persistence", "runtime", "web", "logging", "llm", "secrets", "auth", "skills")
-#: Where text must be as it stands: a reference there would name a folder `${HOME}`.
+#: Where text is used literally: a reference there would name a folder `${HOME}`.
 _NO_REFERENCES = ("paths", "persistence", "web", "logging", "secrets", "auth")
 
 
@@ -222,9 +222,9 @@ def load_config(
     path: Path | str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> NeuroCoreConfig:
-    """The configuration of the project at `project_root`, or of the nearest one upwards from here.
+    """Load the configuration of the project at `project_root`, or of the nearest one upwards from here.
 
-    A project without neurocore.yaml has the defaults. Raises ConfigError naming every problem with file and line.
+    A project without neurocore.yaml has the defaults. Raises ConfigError, which names every problem with file and line.
     """
     file = None if path is None else Path(path).resolve()
     root = _root(project_root, file)
@@ -239,7 +239,7 @@ def load_config(
 
 
 def config_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of neurocore.yaml."""
+    """Return the JSON Schema (draft 2020-12) of neurocore.yaml."""
     schema = typed.described(msgspec.json.schema(_File))
     schema["$defs"]["NeuroCoreConfig"] = schema["$defs"].pop("_File")
     schema["$ref"] = "#/$defs/NeuroCoreConfig"
@@ -261,7 +261,7 @@ def _root(given: Path | str | None, file: Path | None) -> Path:
 
 
 class _Reading:
-    """One configuration while it is read: what is wrong is gathered, and told at once."""
+    """Reads one configuration; all problems are collected and reported together."""
 
     def __init__(self, file: Path, *, required: bool) -> None:
         self.file = file
@@ -282,7 +282,7 @@ class _Reading:
         return values
 
     def settings(self, dotenv: Mapping[str, str], real: Mapping[str, str]) -> _File:
-        """The sections of file and environment together. Raises ConfigError with every problem."""
+        """Return the sections of file and environment together. Raises ConfigError with every problem."""
         data = self._of_file()
         overrides = {**dict.fromkeys(dotenv, ".env"), **dict.fromkeys(real, "environment")}
         for name in sorted(overrides):
@@ -319,7 +319,7 @@ class _Reading:
         return data if isinstance(data, dict) else {}
 
     def _override(self, data: dict[str, Any], name: str, text: str, origin: str) -> None:
-        """`NEUROCORE_SECTION__KEY=value`, over the file. Values are read as YAML, except where the setting is text."""
+        """Apply `NEUROCORE_SECTION__KEY=value` over the file. Values are read as YAML, unless the setting is text."""
         from neurocore.yamlcheck import check
         from neurocore.yamlfile import Document, Problem, nearest, parse
 
@@ -327,7 +327,7 @@ class _Reading:
         section, _, key = name.removeprefix(PREFIX).lower().partition("__")
         types = {one.name: one.type for one in msgspec.structs.fields(_File) if one.name != "skills"}
         if section not in types:
-            hint = "; a skill's settings stand in neurocore.yaml, where ${NAME} refers to a variable."
+            hint = "; a skill's settings are in neurocore.yaml, where ${NAME} refers to a variable."
             hint = hint if section == "skills" else nearest(section, types)
             self.problems.append(Problem(message=f"It names no section that can be set so{hint}", file=source))
             return
@@ -359,7 +359,7 @@ class _Reading:
 
 
 def _normalise(data: dict[str, Any]) -> None:
-    """Empty sections are as if they were not there; a level may be in upper case, a mode be YAML's octal number."""
+    """Normalise: drop empty sections, lower the case of a level, accept a mode as YAML's octal number."""
     for name in [name for name, section in data.items() if section is None]:
         del data[name]
     skills = data.get("skills")
@@ -375,7 +375,7 @@ def _normalise(data: dict[str, Any]) -> None:
 
 
 def _is_text(kind: Any) -> bool:
-    """Whether a setting takes text as it stands (also one of some words)."""
+    """Return whether a setting is literal text (or one of some words)."""
     info = msgspec.inspect.type_info(kind)
     info = info.type if isinstance(info, msgspec.inspect.Metadata) else info
     one_of = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
@@ -384,7 +384,7 @@ def _is_text(kind: Any) -> bool:
 
 
 def _no_links(url: Any) -> str | None:
-    """Why links that begin with this would be broken, or None."""
+    """Return why links that begin with this would be broken, or None."""
     from urllib.parse import urlsplit
 
     if not isinstance(url, str) or not url:
@@ -392,7 +392,7 @@ def _no_links(url: Any) -> str | None:
     try:
         parts = urlsplit(url)
         fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, a bracket that is not closed
+    except ValueError:  # an invalid port, an unclosed bracket
         fits = False
     if fits and not any(one in "?#" or one.isspace() or not one.isprintable() for one in url):
         return None
@@ -400,13 +400,13 @@ def _no_links(url: Any) -> str | None:
 
 
 def _no_root(path: Any) -> str | None:
-    """Why the dashboard cannot be seen below this path, or None."""
+    """Return why the dashboard cannot be below this path, or None."""
     if not isinstance(path, str) or re.fullmatch(r"(?:(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+/?|/?)", path, re.ASCII):
         return None
-    return f"It is no path: {path[:200]!r}; write /flows, of letters, digits and . _ ~ - between slashes."
+    return f"It is not a path: {path[:200]!r}; write /flows, of letters, digits and . _ ~ - between slashes."
 
 
-#: Settings whose values are looked at more closely: what is wrong with one.
+#: Settings that are checked further: a function returns the problem.
 _CHECKED = {
     ("web", "public_url"): _no_links,
     ("web", "root_path"): _no_root,

@@ -1,8 +1,8 @@
-"""Whether a file's content is another than before, without reading it each time.
+"""Detect whether a file's content has changed, without reading it each time.
 
-The time of modification says too little: an unpacked archive, a copy that keeps times or a `touch -d` gives a new file
-the time of the old one. So a file is the same while inode, size, time of modification and time of status change are
-the same; when one of them differs, its content is compared.
+The time of modification is not enough: an unpacked archive, a copy that keeps times or a `touch -d` gives a new file
+the time of the old one. So a file counts as the same while inode, size, time of modification and time of status change
+are the same; when one of them differs, the content is compared.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 _Identity = tuple[int, int, int, int]
 _ABSENT: _Identity = (0, 0, 0, 0)
 
-#: A file that changed less than so many nanoseconds ago may change again without a new time: clocks of filesystems
+#: A file that changed less than this many nanoseconds ago may change again without a new time: clocks of file systems
 #: tick slowly. Until then its content is compared.
 SETTLED = 2_000_000_000
-#: Nothing that is read here is longer; what is, is compared by its beginning and its size.
+#: Files read here are shorter; a longer one is compared by its beginning and its size.
 MOST = 8 * 1024 * 1024
 
 
@@ -30,7 +30,7 @@ class Contents:
         self._known: dict[Path, tuple[_Identity | None, bytes | None]] = {}
 
     def of(self, path: Path) -> bytes | None:
-        """Return a hash of the content as it is now, or the reason why there is none; None where there is no file."""
+        """Return a hash of the current content, or the reason why there is none; None if there is no file."""
         identity = _identity(path)
         known = self._known.get(path)
         if known is None or identity is None or known[0] != identity:
@@ -38,14 +38,14 @@ class Contents:
         return known[1]
 
     def forget_all_but(self, paths: Iterable[Path]) -> None:
-        """Drop what is known of other files."""
+        """Forget all other files."""
         there = set(paths)
         for path in [path for path in self._known if path not in there]:
             self._known.pop(path, None)
 
 
 def _identity(path: Path) -> _Identity | None:
-    """What a file, or its absence, is known by; None for one that has changed a moment ago, or cannot be looked at."""
+    """Return what identifies a file, or its absence; None if it has just changed, or cannot be read."""
     try:
         stat = path.stat()
     except FileNotFoundError:

@@ -1,9 +1,9 @@
 """The context: the shared state that skills read and write.
 
-A step gets a `FlowContext` over the context as it was committed when the step started: encoded bytes per key, decoded
-when a key is read, so that a large context which a step does not touch costs it nothing. Reads give private copies;
-`changes()` compares what the step set, deleted or read as a mutable value with what was there. A context that a test
-or a script builds for itself (`FlowContext({"name": "Ada"})`) behaves the same way.
+A step gets a `FlowContext` over the committed context at its start: encoded bytes per key, decoded when a key is read,
+so that a large context costs nothing to a step that does not use it. Reads return private copies; `changes()` compares
+what the step set, deleted or read as a mutable value with the committed values. A context that a test or a script
+builds itself (`FlowContext({"name": "Ada"})`) behaves the same way.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from neurocore import codec
 
 _ABSENT: Any = object()
 
-#: What NeuroCore alone puts into a context: the recorded answers of gates, and what a resume brought.
+#: The keys that only NeuroCore sets: the recorded answers of gates, and the data of a resume.
 RESERVED_KEYS = frozenset({"approval", "approvals", "resume_data"})
 
 
 def reserved_problem(key: str) -> str | None:
-    """The sentence when a key is one that nobody else may set, else None."""
+    """Return why nobody else may set this key, else None."""
     if key not in RESERVED_KEYS:
         return None
-    what = "what a resume brings" if key == "resume_data" else "the recorded answers of gates"
-    return f"NeuroCore alone sets {key}, to {what}; choose another name."
+    what = "the data of a resume" if key == "resume_data" else "the recorded answers of gates"
+    return f"Only NeuroCore sets {key}, to {what}; choose another name."
 
 
 class ExecutionMetadata(Struct, eq=False):
-    """What a context knows about the run it belongs to.
+    """What a context knows about its run.
 
     On the context that a run returns: `run_id`, `status`, `suspended`, `suspended_at_node`, `suspension_reason` and
     `completed_nodes` (one entry per completed visit, in order).
@@ -47,20 +47,20 @@ class ExecutionMetadata(Struct, eq=False):
 
     @property
     def flow_id(self) -> str:
-        """The run's id under the name it had in 0.4."""
+        """Return the run's id under its name in 0.4."""
         return self.run_id
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields by name."""
+        """Return the fields by name."""
         return {name: getattr(self, name) for name in self.__struct_fields__}
 
 
 class FlowContext:
-    """The state one step sees: `get`, `set`, `has`, `delete`, or `context.data.<key>`.
+    """The state that one step sees: `get`, `set`, `has`, `delete`, or `context.data.<key>`.
 
-    `attempt` counts the tries of this visit from 1, `first_started_at` is when the first of them started (ISO, UTC),
+    `attempt` counts the attempts of this visit from 1, `first_started_at` is when the first of them started (ISO, UTC),
     `idempotency_key` is the same for all of them (a hash of run, node and visit), `resume_data` is what a person or a
-    script gave when it resumed this very step, else None.
+    script gave when it resumed this step, else None.
     """
 
     __slots__ = (
@@ -92,7 +92,7 @@ class FlowContext:
     def over(
         cls, base: Mapping[str, bytes], *, run_id: str = "", secrets: Callable[[codec.SecretRef], str] | None = None
     ) -> FlowContext:
-        """A view of committed, encoded values; `secrets` turns a reference into its value when it is read."""
+        """Return a view of committed, encoded values; `secrets` turns a reference into its value when it is read."""
         context = cls()
         context._base = base
         context._secrets = secrets
@@ -102,7 +102,7 @@ class FlowContext:
     # ---------------------------------------------------------------- reading and writing
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value at `key`, a private copy, or `default` where nothing is set."""
+        """Return the value at `key`, a private copy, or `default` if it is not set."""
         value = self._values.get(key, _ABSENT)
         if value is not _ABSENT:
             return value
@@ -127,26 +127,26 @@ class FlowContext:
         self._deleted.discard(key)
 
     def has(self, key: str) -> bool:
-        """Whether something is set at `key`."""
+        """Return whether `key` is set."""
         if key in self._values or (key in self._base and key not in self._deleted):
             return True
         return key == "resume_data" and self.resume_data is not None
 
     def delete(self, key: str) -> None:
-        """Remove `key`; one that is not there is no error."""
+        """Remove `key`; a missing key is not an error."""
         self._values.pop(key, None)
         self._clean.discard(key)
         if key in self._base:
             self._deleted.add(key)
 
     def keys(self) -> list[str]:
-        """Every key that is set."""
+        """Return every key that is set."""
         kept = [key for key in self._base if key not in self._deleted]
         return kept + [key for key in self._values if key not in self._base]
 
     @property
     def data(self) -> ContextData:
-        """The same state by attribute: `context.data.user.name`; a missing key is None."""
+        """Return the same state by attribute: `context.data.user.name`; a missing key is None."""
         if self._data is None:
             self._data = ContextData(self)
         return self._data
@@ -158,17 +158,17 @@ class FlowContext:
         self._port = port
 
     def get_active_port(self) -> str | None:
-        """The chosen output port, or None."""
+        """Return the chosen output port, or None."""
         return self._port
 
     def clear_port(self) -> None:
-        """Choose no port."""
+        """Reset the output port."""
         self._port = None
 
     def suspend(self, node_id: str = "", reason: str = "") -> None:
         """Stop after this step until somebody resumes the run with data; the same visit then runs again.
 
-        `node_id` is taken for the sake of skills written for 0.4 and not believed: a step suspends at its own node.
+        `node_id` is accepted for skills written for 0.4, but ignored: a step suspends at its own node.
         """
         self.metadata.suspended = True
         self.metadata.suspended_at_node = self.node_id or node_id
@@ -176,21 +176,21 @@ class FlowContext:
 
     @property
     def idempotency_key(self) -> str:
-        """32 hexadecimal digits, the same for every attempt of this visit: give it to whatever must happen once."""
+        """Return 32 hexadecimal digits, the same for every attempt of this visit: for effects that must happen once."""
         return idempotency_key(self.metadata.run_id, self.node_id, self.visit)
 
     # ---------------------------------------------------------------- what came of it
 
     @property
     def is_touched(self) -> bool:
-        """Whether anything was read, set or deleted."""
+        """Return whether anything was read, set or deleted."""
         return bool(self._values or self._deleted)
 
     def changes(self, *, lasting: bool = False) -> tuple[dict[str, bytes], list[str]]:
-        """What differs from the committed context: encoded values by key, and deleted keys.
+        """Return the differences from the committed context: encoded values by key, and deleted keys.
 
         `lasting` is as in `codec.encode`. Raises CodecError, with the key as its path, for a value that could not be
-        restored as it is.
+        restored exactly.
         """
         changed: dict[str, bytes] = {}
         for key, value in self._values.items():
@@ -206,15 +206,15 @@ class FlowContext:
         return changed, sorted(self._deleted) if self._deleted else []
 
     def to_dict(self) -> dict[str, Any]:
-        """`{"data": …, "metadata": …}`, with references where secrets are."""
+        """Return `{"data": …, "metadata": …}`, with secrets as references."""
         return {"data": self.data.to_dict(), "metadata": self.metadata.to_dict(), "input": self.input}
 
     def to_json(self, indent: int = 2) -> str:
-        """`to_dict` as JSON text for people; values JSON has no word for are shown, not restorable."""
+        """Return `to_dict` as JSON text for people; values that JSON cannot express are shown, not restorable."""
         return json.dumps(codec.plain(self.to_dict()), indent=indent, ensure_ascii=False)
 
     def _peek(self, key: str) -> Any:
-        """Like `get`, but a secret stays a reference and nothing is remembered as read."""
+        """Like `get`, but a secret stays a reference and the read is not recorded."""
         if key in self._values and key not in self._clean:
             return self._values[key]
         return codec.decode(self._base[key]) if key in self._base else self._values[key]
@@ -224,7 +224,7 @@ class FlowContext:
 
 
 class ContextData:
-    """A context by attribute and by item. Dicts read by attribute give attribute access in turn."""
+    """A context by attribute and by item. Dicts read by attribute also give attribute access."""
 
     __slots__ = ("_context",)
 
@@ -261,20 +261,20 @@ class ContextData:
         return len(self._context.keys())
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value at `key`, or `default`."""
+        """Return the value at `key`, or `default`."""
         return self._context.get(key, default)
 
     def keys(self) -> list[str]:
-        """Every key that is set."""
+        """Return every key that is set."""
         keys: list[str] = self._context.keys()
         return keys
 
     def values(self) -> list[Any]:
-        """Every value, secrets as references."""
+        """Return every value, secrets as references."""
         return list(self.to_dict().values())
 
     def items(self) -> list[tuple[str, Any]]:
-        """Pairs of key and value, secrets as references."""
+        """Return pairs of key and value, secrets as references."""
         return list(self.to_dict().items())
 
     def update(self, data: Mapping[str, Any]) -> None:
@@ -283,7 +283,7 @@ class ContextData:
             self._context.set(key, value)
 
     def to_dict(self) -> dict[str, Any]:
-        """A plain dict of everything; a secret stays a reference."""
+        """Return everything as a plain dict; a secret stays a reference."""
         return {key: self._context._peek(key) for key in self}
 
     def __repr__(self) -> str:
@@ -291,7 +291,7 @@ class ContextData:
 
 
 class DotDict:
-    """Attribute access over a dict that lives in a context: changes reach the dict itself. A missing key is None."""
+    """Attribute access over a dict in a context: changes affect the dict itself. A missing key is None."""
 
     __slots__ = ("_dict",)
 
@@ -330,7 +330,7 @@ class DotDict:
     __hash__ = None  # type: ignore[assignment]
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value at `key`, or `default`."""
+        """Return the value at `key`, or `default`."""
         return self._dict.get(key, default)
 
     def keys(self) -> KeysView[str]:
@@ -344,12 +344,12 @@ class DotDict:
         return values
 
     def items(self) -> ItemsView[str, Any]:
-        """Pairs of key and value."""
+        """Return pairs of key and value."""
         items: ItemsView[str, Any] = self._dict.items()
         return items
 
     def to_dict(self) -> dict[str, Any]:
-        """A shallow copy as a plain dict."""
+        """Return a shallow copy as a plain dict."""
         return dict(self._dict)
 
     def __repr__(self) -> str:
@@ -360,7 +360,7 @@ codec.know_view(DotDict, lambda view: view._dict)
 
 
 def idempotency_key(run_id: str, node_id: str, visit: int) -> str:
-    """The key of one visit of one node in one run: the first 32 hexadecimal digits of a SHA-256."""
+    """Return the key of one visit of one node in one run: the first 32 hexadecimal digits of a SHA-256."""
     return hashlib.sha256(f"{run_id}\0{node_id}\0{visit}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

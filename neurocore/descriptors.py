@@ -1,4 +1,4 @@
-"""File descriptors: every connection, database and file that is open takes one, and a process has a limited number."""
+"""File descriptors: every open connection, database and file takes one, and a process has a limited number."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from importlib.util import find_spec
 #: What to do when there are too few.
 ADVICE = "raise the limit (`ulimit -n`, LimitNOFILE= in a systemd unit) and start again"
 
-#: What the system says when it has no descriptor, or no memory for one, left.
+#: The errors of the system when no descriptor, or no memory for one, is left.
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 def raise_limit(wanted: int) -> int:
-    """Raise this process's own limit to `wanted`, as far as the system lets it; return the limit as it is then."""
+    """Raise this process's own limit to `wanted`, as far as the system allows; return the resulting limit."""
     if find_spec("resource") is None:  # as on Windows
         return wanted
     import resource
@@ -31,7 +31,7 @@ def raise_limit(wanted: int) -> int:
 
 
 def none_left() -> bool:
-    """Return whether this process can open nothing more just now."""
+    """Return whether this process can open nothing more now."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError as error:

@@ -1,7 +1,7 @@
-"""What differs between two values, path by path, and between two texts, line by line.
+"""The differences between two values, path by path, and between two texts, line by line.
 
-Comparing is bounded by work: it is linear where it must be, and where two lists or texts have too little in common to
-be aligned within the bound, they are told as a whole. What is cut says so.
+The work is limited: it is linear where necessary, and two lists or texts with too little in common to be aligned within
+the limit are reported as a whole. A result that was cut says so.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from msgspec import Struct
 from neurocore import codec
 from neurocore.codec import Unreadable
 
-#: How many differences are told at most, and how deep values are looked into.
+#: How many differences are reported at most, and how deep values are compared.
 MOST = 500
 MAX_DEPTH = 30
-#: Units of work, each well below a microsecond: an item that is compared, 256 bytes that are.
+#: Units of work, each well below a microsecond: one compared item, or 256 compared bytes.
 MAX_WORK = 1_000_000
-#: The work that a command may do for somebody who waits for it, and how many differences it tells.
+#: The work that a command may do while a person waits for it, and how many differences it reports.
 COMMAND_WORK, COMMAND_MOST = 20_000_000, 100_000
-#: How many names a sentence lists of what was not compared.
+#: How many names of parts that were not compared a sentence lists.
 NAMED = 20
-#: How many items may be put in and taken out between two lists for them to be aligned.
+#: How many insertions and deletions two lists may have and still be aligned.
 MAX_EDITS = 400
-#: More items than these, put in or taken out in one place, are told together.
+#: More items than these, inserted or deleted in one place, are reported together.
 ONE_BY_ONE = 6
 
 TOO_DIFFERENT = "too different to compare item by item"
@@ -42,7 +42,7 @@ Mask = Callable[[dict[Any, Any]], dict[Any, Any]]
 class Difference(Struct, frozen=True, kw_only=True):
     """One value that differs, by its path (`user.name`, `rows[3].iban`; `rows[3–80]` for many items in one place).
 
-    `kind` is added, removed or changed; or cut, which stands at the end and says in `note` that more may differ.
+    `kind` is added, removed or changed; or cut, which comes last and says in `note` that there may be more differences.
     """
 
     key: str
@@ -59,7 +59,7 @@ class Work:
         self.left = units
 
     def spend(self, units: int) -> bool:
-        """Take off the work that was done; whether there is any left."""
+        """Subtract the work that was done; return whether any is left."""
         self.left -= units
         return self.left > 0
 
@@ -67,7 +67,7 @@ class Work:
 def compare(
     before: Any, after: Any, *, path: str = "", most: int = MOST, work: Work | None = None, mask: Mask | None = None
 ) -> list[Difference]:
-    """What differs. `mask` makes of each mapping the one that is compared and told."""
+    """Return the differences. `mask` is applied to each mapping before it is compared and reported."""
     comparing = _Comparing(most, work or Work(), mask)
     try:
         comparing.values(path, before, after, 0)
@@ -77,7 +77,7 @@ def compare(
 
 
 def _cut(left: list[str]) -> str:
-    """What a comparison says that came to no end, with the names of what it has not looked through."""
+    """Return the note of an incomplete comparison, with the names of what was not compared."""
     if not left:
         return CUT
     more = f" and {len(left) - NAMED:,} more" if len(left) > NAMED else ""
@@ -85,7 +85,7 @@ def _cut(left: list[str]) -> str:
 
 
 def lines(before: str, after: str, *, context: int = 1, work: Work | None = None) -> list[tuple[str, str]] | None:
-    """("+", "-" or " ", line) near what differs, and ("@", "") for what is left out between; None: too different."""
+    """Return ("+", "-" or " ", line) near differences, and ("@", "") for omitted lines; None: too different."""
     old, new = before.splitlines(), after.splitlines()
     codes = align(old, new, work or Work())
     if codes is None:
@@ -99,7 +99,7 @@ def lines(before: str, after: str, *, context: int = 1, work: Work | None = None
 
 
 def unified(before: str, after: str, names: tuple[str, str]) -> list[str]:
-    """The lines of a unified diff of two texts; none where they are the same."""
+    """Return the lines of a unified diff of two texts; none if they are the same."""
     old, new = before.splitlines(), after.splitlines()
     if old == new:
         return []
@@ -115,7 +115,7 @@ def unified(before: str, after: str, names: tuple[str, str]) -> list[str]:
 
 
 def first_difference(before: str, after: str) -> int:
-    """Where two texts part."""
+    """Return the position at which two texts differ first."""
     shorter, step = min(len(before), len(after)), 65_536
     start = 0
     while start < shorter and before[start : start + step] == after[start : start + step]:
@@ -128,7 +128,7 @@ def first_difference(before: str, after: str) -> int:
 
 
 def align(before: Sequence[Hashable], after: Sequence[Hashable], work: Work) -> list[Opcode] | None:
-    """How one sequence becomes the other; None where finding that out takes too much work."""
+    """Return how one sequence becomes the other; None if finding that out takes too much work."""
     start, end = 0, 0
     shorter = min(len(before), len(after))
     while start < shorter and before[start] == after[start]:
@@ -156,7 +156,7 @@ def align(before: Sequence[Hashable], after: Sequence[Hashable], work: Work) -> 
 
 
 def _common(before: Sequence[Hashable], after: Sequence[Hashable], work: Work) -> list[tuple[int, int, int]] | None:
-    """The runs that both have in common, by the shortest way from one to the other (E. Myers, 1986)."""
+    """Return the runs that both have in common, by the shortest edit path (E. Myers, 1986)."""
     ids: dict[Hashable, int] = {}
     one, other = ([ids.setdefault(item, len(ids)) for item in items] for items in (before, after))
     reached = {1: 0}
@@ -179,7 +179,7 @@ def _common(before: Sequence[Hashable], after: Sequence[Hashable], work: Work) -
 
 
 def _step(reached: dict[int, int], diagonal: int, edits: int) -> int:
-    """How far one more edit leads on a diagonal: down from the one above, or right from the one below."""
+    """Return how far one more edit leads on a diagonal: down from the one above, or right from the one below."""
     down = diagonal == -edits or (diagonal != edits and reached[diagonal - 1] < reached[diagonal + 1])
     return reached[diagonal + 1] if down else reached[diagonal - 1] + 1
 
@@ -223,13 +223,13 @@ def _span(start: int, end: int) -> str:
 
 
 class _Enough(Exception):
-    """There are as many differences as are told, or no work is left."""
+    """There are enough differences, or no work is left."""
 
 
 class _Comparing:
     def __init__(self, most: int, work: Work, mask: Mask | None) -> None:
         self.found: list[Difference] = []
-        #: The names at the top that have not been looked through to their end.
+        #: The top-level names that have not been fully compared.
         self.left: list[str] = []
         self._most = most
         self._work = work
@@ -270,11 +270,11 @@ class _Comparing:
                 self.left.pop()
 
     def _differ(self, before: Any, after: Any) -> bool:
-        """Whether it is worth looking into these two."""
+        """Return whether these two are worth comparing in detail."""
         return not self._work.spend(1) or self._mark(before) != self._mark(after)
 
     def _mark(self, value: Any) -> Hashable:
-        """What is equal for values that are the same, and takes no long time to compare."""
+        """Return a mark that is equal for equal values, and fast to compare."""
         if value is None or isinstance(value, (bool, int, float)):
             return type(value), repr(value) if isinstance(value, float) else value
         try:
@@ -310,20 +310,20 @@ class _Comparing:
             self._tell(Difference(key=f"{path}[{offset}]", after=item, kind="added"))
 
     def _block(self, path: str, gone: list[Any], new: list[Any], first: int) -> None:
-        """Many items put in or taken out in one place, told together."""
+        """Report many items inserted or deleted in one place together."""
         key = f"{path}[{first}–{first + max(len(gone), len(new)) - 1}]"
         kind = "changed" if gone and new else "removed" if gone else "added"
         self._tell(Difference(key=key, before=gone or None, after=new or None, kind=kind))
 
     def _are_others(self, gone: list[Any], new: list[Any]) -> bool:
-        """Whether these are other items rather than the same ones changed: hardly anything is equal at its place."""
+        """Return whether these are other items, not the same ones changed: hardly anything is equal at its place."""
         if len(gone) == len(new):
             return False
         shares = [self._share(_seen(old), _seen(now)) for old, now in zip(gone, new, strict=False)]
         return sum(shares) < len(shares) / 2
 
     def _share(self, old: Any, new: Any) -> float:
-        """How much of a record stayed, from 0 to 1."""
+        """Return how much of a record stayed, from 0 to 1."""
         if not (isinstance(old, dict) and isinstance(new, dict)):
             return 0.0
         keys = old.keys() | new.keys()
@@ -332,7 +332,7 @@ class _Comparing:
 
 
 def _seen(value: Any) -> Any:
-    """Tuples and sets as lists, objects with fields as mappings; everything else as it is."""
+    """Return tuples and sets as lists, objects with fields as mappings; everything else as it is."""
     kind = type(value)
     if kind in (str, dict, list, int, float, bool) or value is None or kind is codec.SecretRef:
         return value
@@ -346,12 +346,12 @@ def _seen(value: Any) -> Any:
 
 
 def _is_same(before: Any, after: Any) -> bool:
-    """Equal and of the same type; two NaNs are the same."""
+    """Return whether both are equal and of the same type; two NaNs are the same."""
     if type(before) is not type(after):
         return False
     try:
         return bool(before == after) or bool(before != before and after != after)
-    except Exception:  # a value's own code
+    except Exception:  # a value's own code may raise anything
         return False
 
 

@@ -61,5 +61,5 @@ def _problem(match: re.Match[str] | None) -> str:
     if match is None or rule is None:
         return "Expected NAME=value."
     if rule.match(match["value"]):
-        return f"Something stands after the closing quote of {match['name']}."
-    return f"The quote that {match['name']} begins with is never closed."
+        return f"There is text after the closing quote of {match['name']}."
+    return f"The opening quote of {match['name']} is never closed."

@@ -1,9 +1,8 @@
-"""Everything NeuroCore raises on purpose.
+"""The exceptions that NeuroCore raises deliberately.
 
-Each message is one sentence that says what went wrong, where, and what to do next; faces print it as it stands.
-A face chooses its exit code or HTTP status by the family: `UsageError` (what was given is wrong), `NotFoundError`,
-`RefusedError` (understood, and not done), `StoreError` (the history cannot be read or written) and `ExecutionError`
-(a run failed).
+Each message is one sentence that says what went wrong, where, and what to do next; faces print it unchanged. A face
+chooses its exit code or HTTP status by the family: `UsageError` (the input is wrong), `NotFoundError`, `RefusedError`
+(understood, but not done), `StoreError` (the history cannot be read or written) and `ExecutionError` (a run failed).
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ from typing import Any
 
 
 def said(error: BaseException) -> str:
-    """What an error says of itself, on one line or more; its own `__str__` is anybody's code and may fail."""
+    """Return an error's message, on one line or more; its own `__str__` may fail."""
     try:
         return str(error).strip()
     except Exception as trouble:
-        return f"and saying more failed: {type(trouble).__name__}"
+        return f"and its message cannot be shown: {type(trouble).__name__}"
 
 
 class Interruption(BaseException):
-    """Ends the drive on the calling thread at once, from outside of the skill: raised by a signal's handler.
+    """Ends the driver on the calling thread at once, from outside of the skill: a signal's handler raises it.
 
-    Whatever else a skill raises is its step's failure.
+    Everything else that a skill raises is its step's failure.
     """
 
 
@@ -32,7 +31,7 @@ class NeuroCoreError(Exception):
 
 
 class UsageError(NeuroCoreError):
-    """What was given cannot be used; nothing was done."""
+    """The input cannot be used; nothing was done."""
 
 
 class ConfigError(UsageError):
@@ -40,7 +39,7 @@ class ConfigError(UsageError):
 
 
 class InputError(UsageError):
-    """The data given to a run, or to a gate's form, does not fit what is declared.
+    """The data given to a run, or to a gate's form, does not fit its declaration.
 
     `problems` maps the name of each input to its sentence.
     """
@@ -55,7 +54,7 @@ class SkillError(NeuroCoreError):
 
 
 class BlueprintError(UsageError):
-    """A blueprint cannot be read or does not hold together; `problems` has every finding, not only the first."""
+    """A blueprint cannot be read or is inconsistent; `problems` has every problem, not only the first."""
 
     def __init__(self, message: str, problems: Sequence[Any] = ()) -> None:
         super().__init__(message)
@@ -63,7 +62,7 @@ class BlueprintError(UsageError):
 
 
 class ConditionError(BlueprintError):
-    """An expression cannot be parsed, or cannot be evaluated within its limits; `column`, from 1, is where."""
+    """An expression cannot be parsed, or cannot be evaluated within its limits; `column`, from 1, is the place."""
 
     def __init__(self, message: str, *, column: int | None = None) -> None:
         super().__init__(message)
@@ -71,7 +70,7 @@ class ConditionError(BlueprintError):
 
 
 class CodecError(NeuroCoreError):
-    """A value could not be stored so that it comes back equal and of the same type (promise 9).
+    """A value cannot be stored so that it is restored equal and of the same type (promise 9).
 
     `path` leads to the value (`rows[3].file`), `type_name` is its class.
     """
@@ -85,7 +84,8 @@ class CodecError(NeuroCoreError):
 class ExecutionError(NeuroCoreError):
     """A run failed; its record was committed before this was raised.
 
-    `run_id` and `node` say where; `kind` is the run's failure kind; `__cause__` is what the skill raised, if it did.
+    `run_id` and `node` say where; `kind` is the kind of the run's failure; `__cause__` is the skill's exception, if
+    any.
     """
 
     def __init__(self, message: str, *, run_id: str = "", node: str | None = None, kind: str = "error") -> None:
@@ -105,7 +105,7 @@ class GateRejected(ExecutionError):
 
 
 class NotFoundError(NeuroCoreError):
-    """What was named is not there."""
+    """There is nothing with the given name."""
 
 
 class RunNotFound(NotFoundError):
@@ -118,7 +118,7 @@ class RunNotFound(NotFoundError):
 
 
 class RunAmbiguous(NotFoundError):
-    """A prefix fits several runs; `candidates` lists their ids."""
+    """Several runs match a prefix; `candidates` lists their ids."""
 
     def __init__(self, message: str, candidates: Sequence[str]) -> None:
         super().__init__(message)
@@ -126,11 +126,11 @@ class RunAmbiguous(NotFoundError):
 
 
 class RefusedError(NeuroCoreError):
-    """Understood, allowed in principle, and not done in this state; nothing was changed."""
+    """Understood, allowed in principle, but not possible in this state; nothing was changed."""
 
 
 class RunExists(RefusedError, ValueError):
-    """A new run was to have an id that another run has; that one stays as it is.
+    """The id of a new run belongs to another run, which is not changed.
 
     Also a ValueError, which is what stores raised here before.
     """
@@ -145,11 +145,11 @@ class Forbidden(RefusedError):
 
 
 class NotResumable(RefusedError):
-    """The run is in a state that does not go on (or waits for a decision that was not given)."""
+    """The run cannot continue from this state (or it waits for a decision that was not given)."""
 
 
 class RunHeld(NotResumable):
-    """The run stands still until somebody adopts it: it came with a copy of a history, or by an import."""
+    """The run is held until somebody adopts it: it came with a copy of a history, or by an import."""
 
 
 class RunBusyError(RefusedError):
@@ -162,15 +162,15 @@ class RunBusyError(RefusedError):
 
 
 class DriverUnknown(RunBusyError):
-    """Whether the process that drove this run still lives cannot be told, so the run is left alone."""
+    """It is unknown whether the process that drove this run is alive, so the run is left alone."""
 
 
 class ClaimLost(RefusedError):
-    """Another process took the run over; the one that lost it wrote nothing (its epoch is old)."""
+    """Another process took the run over; the previous one wrote nothing (its epoch is old)."""
 
 
 class DecisionRefused(RefusedError):
-    """An answer at a gate was not taken."""
+    """An answer at a gate was refused."""
 
 
 class AlreadyDecided(DecisionRefused):
@@ -178,7 +178,7 @@ class AlreadyDecided(DecisionRefused):
 
 
 class GateChanged(DecisionRefused):
-    """What the gate shows is no longer what the answer was given on (promise 6)."""
+    """The gate no longer shows what the answer was given on (promise 6)."""
 
 
 class GateAmbiguous(DecisionRefused):
@@ -198,7 +198,7 @@ class StoreError(NeuroCoreError):
 
 
 class StoreInUse(RefusedError, StoreError):
-    """Other processes drive runs of this history, so it is neither replaced nor brought up to date."""
+    """Other processes drive runs of this history, so it is neither replaced nor upgraded."""
 
 
 class StoreTooNew(StoreError):

@@ -1,7 +1,7 @@
-"""Named places in the durable path where a test can stop the world (the idea is DBOS's).
+"""Named places in the durable path where a test can stop the process (the idea is DBOS's).
 
 `failpoint("step.before_commit")` does nothing unless a test armed that name with `arm`, or the environment variable
-`NEUROCORE_FAILPOINT` does: `<name>[@<n>]`, and the process kills itself with SIGKILL at the n-th passing (default 1).
+`NEUROCORE_FAILPOINT` names it: `<name>[@<n>]` makes the process kill itself with SIGKILL at the n-th pass (default 1).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 ENVIRONMENT = "NEUROCORE_FAILPOINT"
 
-#: Every name there is, so that a test can walk them all.
+#: Every name, so that a test can go through them all.
 NAMES = (
     "run.before_create",
     "run.after_create",
@@ -41,7 +41,7 @@ _armed: dict[str, Callable[[], None]] = {}
 
 
 def failpoint(name: str) -> None:
-    """Pass the place called `name`; what a test armed there happens now."""
+    """Pass the place called `name`; the action that a test armed there runs now."""
     if _armed:
         action = _armed.get(name)
         if action is not None:
@@ -61,7 +61,7 @@ def arm(name: str, action: Callable[[], None]) -> Iterator[None]:
 
 
 def _kill_at(passing: int) -> Callable[[], None]:
-    import signal  # for tests alone, and it costs every command a millisecond
+    import signal  # for tests alone; it would cost every command a millisecond
 
     left = passing
 

@@ -1,6 +1,6 @@
-"""What a forked child does not share with its parent.
+"""Reset in a forked child what it does not share with its parent.
 
-It has none of the parent's threads, so a lock that one of them held would never be released.
+The child has none of the parent's threads, so a lock that one of them held would never be released.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ _things: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 class LeavesParent(Protocol):
-    """What a forked child begins anew."""
+    """Something that a forked child resets."""
 
     def reset_in_child(self) -> None:
-        """Drop what belongs to the parent."""
+        """Forget what belongs to the parent."""
 
 
 def lock() -> threading.Lock:
-    """Make a lock that nobody holds in a forked child."""
+    """Return a lock that is free in a forked child."""
     made = threading.Lock()
     _locks.add(made)
     return made
 
 
 def rlock() -> threading.RLock:
-    """Make a lock that a thread may take again, and that nobody holds in a forked child."""
+    """Return a reentrant lock that is free in a forked child."""
     made = threading.RLock()
     _locks.add(made)
     return made
 
 
 def begin_anew(thing: LeavesParent) -> None:
-    """Have `thing.reset_in_child` called in a forked child, for as long as the thing lives."""
+    """Call `thing.reset_in_child` in a forked child, as long as the thing exists."""
     _things.add(thing)
 
 

@@ -1,7 +1,7 @@
 """Names in Unicode forms: `é` may be one character or two, and nobody can see which. Such names are the same name.
 
-They are normalised (NFC) where they are compared, and nowhere else: what was typed is kept as it is, and so are the
-bytes that a hash covers.
+They are normalised (NFC) only for comparison: the typed text is stored unchanged, and so are the bytes that a hash
+covers.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def spelled(names: Iterable[str], name: str) -> str | None:
 
 
 def found(values: Mapping[str, _Value], name: str) -> _Value | None:
-    """Return the value under a name, in whatever form it stands there; None where it is not there."""
+    """Return the value under a name, in any form of that name; None if there is none."""
     key = spelled(values, name)
     return None if key is None else values[key]
 
 
 def folded(counts: Mapping[str, int], known: Iterable[str] = ()) -> dict[str, int]:
-    """Return counts by name, those of one name in several forms together, spelled as in `known` or as found first."""
+    """Return counts by name; the forms of one name are added up, spelled as in `known` or as found first."""
     spelling: dict[str, str] = {}
     for name in (*known, *counts):
         spelling.setdefault(form(name), name)

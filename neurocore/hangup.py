@@ -1,4 +1,4 @@
-"""What SIGHUP says: that the terminal was closed, or that somebody has moved the log file away and wants a new one."""
+"""SIGHUP means that the terminal was closed, or that the log file was moved away and a new one is wanted."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from neurocore import log
 
 @contextlib.contextmanager
 def handled(end: Callable[[int, FrameType | None], Any], *, goes_on: bool) -> Iterator[None]:
-    """Within the block, SIGHUP calls `end` if the terminal was closed; else it has the log file opened again.
+    """Within the block, SIGHUP calls `end` if the terminal was closed; otherwise the log file is opened again.
 
-    A command that does not go on (`goes_on`) ends at any SIGHUP while it logs to no file. Where SIGHUP is ignored
+    A command that does not continue (`goes_on`) ends at any SIGHUP while it logs to no file. If SIGHUP is ignored
     (`nohup`), nothing ends. Call it in the main thread.
     """
     before = signal.getsignal(signal.SIGHUP)
@@ -37,7 +37,7 @@ def handled(end: Callable[[int, FrameType | None], Any], *, goes_on: bool) -> It
 
 
 def _has_terminal() -> bool:
-    """Whether this process has a terminal that can send it signals; one that is closed is taken from it."""
+    """Return whether this process has a terminal that can send it signals; closing a terminal takes it away."""
     try:
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError:

@@ -1,4 +1,4 @@
-"""Logging as `logging:` in neurocore.yaml says: level, console or JSON lines, and a file."""
+"""Logging as `logging:` in neurocore.yaml configures it: level, console or JSON lines, and a file."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
 
 
-#: Of one place in the code, so many warnings and errors are logged in so many seconds; the others are counted.
+#: Each place in the code may log this many warnings and errors in this many seconds; the others are counted.
 BOUND_LINES, BOUND_SECONDS = 20, 60.0
 
-#: Whose lines are counted: ours, and the server's. What skills log is theirs.
+#: The loggers that are limited: ours, and the server's; not those of skills.
 _OURS = ("neurocore.", "webapp.", "waitress")
 
-#: Takes the values of secrets out of what is logged while runs that know some are driven (`runtime.guard` sets it).
+#: Redacts the values of secrets in log lines while runs with secrets are driven (`output_redaction` sets it).
 redactors: list[Callable[[str], str]] = []
 
 
 def redacted(text: str) -> str:
-    """The text without the values of the secrets that runs of this process know just now."""
+    """Return the text without the secrets of the runs that this process drives now."""
     for redact in redactors:
         text = redact(text)
     return text
 
 
-#: Takes a level and a message for the log of the step that runs on this thread or task (`runtime.attempt` sets it).
+#: Receives a level and a message for the log of the step on this thread or task (`runtime.attempt` sets it).
 collectors: list[Callable[[str, str], None]] = []
 
 
 def to_step(level: str, message: str) -> None:
-    """Add a line to the log of the step that runs now, and to no other log; outside of a step nothing happens."""
+    """Add a line to the log of the current step, and to no other log; outside of a step, do nothing."""
     for collect in collectors:
         collect(level, message)
 
 
 def with_details(logger: logging.Logger, level: int, message: str, details: str) -> None:
-    """Log a sentence with what belongs to it over several lines, such as a traceback that was made elsewhere."""
+    """Log a sentence with details on several lines, such as a traceback from elsewhere."""
     if logger.isEnabledFor(level):
         caller = sys._getframe(1)
         place = caller.f_code.co_filename, caller.f_lineno
@@ -59,7 +59,7 @@ def with_details(logger: logging.Logger, level: int, message: str, details: str)
 
 
 class _Plain(logging.Formatter):
-    """One line for each record, its traceback indented below, so that nothing that is logged looks like a record."""
+    """One line per record, its traceback indented below, so that no logged text looks like a record."""
 
     def format(self, record: logging.LogRecord) -> str:
         record.message = record.getMessage()
@@ -74,7 +74,7 @@ class _Plain(logging.Formatter):
 
 
 class _Json(logging.Formatter):
-    """One JSON object for each record, on one line; nothing in it steers the terminal it is looked at in."""
+    """One JSON object per record, on one line; nothing in it can control a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         document = {
@@ -89,7 +89,7 @@ class _Json(logging.Formatter):
 
 
 class _Bounded(logging.Handler):
-    """Lets one place in our own code (or the server's) log so many troubles a minute; then it says how many more."""
+    """Limits how many problems one place in our own code (or the server's) logs per minute, and counts the rest."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._counts: dict[object, tuple[float, int]] = {}
@@ -115,7 +115,7 @@ def _left_out(record: logging.LogRecord, count: int) -> logging.LogRecord:
 
 
 class _Stderr(_Bounded, logging.StreamHandler):  # type: ignore[type-arg]
-    """Looks `sys.stderr` up at each line: it is exchanged while secrets are about."""
+    """Looks up `sys.stderr` for each line: it is replaced while runs with secrets are driven."""
 
     def __init__(self) -> None:
         self._counts = {}
@@ -123,14 +123,14 @@ class _Stderr(_Bounded, logging.StreamHandler):  # type: ignore[type-arg]
 
     @property
     def stream(self):  # type: ignore[no-untyped-def]
-        """Where lines go now."""
+        """Return the current stream."""
         return sys.stderr
 
 
 class _File(_Bounded, logging.FileHandler):
-    """Writes to the file of this name: where that was renamed or removed, as logrotate does, it makes a new one.
+    """Writes to the file of this name; if it was renamed or removed, as by logrotate, creates a new one.
 
-    It never makes a file that others may read, even where somebody has removed it this very moment.
+    A new file is never readable by others, even if the old one was removed at this moment.
     """
 
     def __init__(self, path: Path, mode: int) -> None:
@@ -144,7 +144,7 @@ class _File(_Bounded, logging.FileHandler):
         super().emit(record)
 
     def follow(self) -> None:
-        """Open the file of this name, where it is another than the open one. The old one is kept if that fails."""
+        """Open the file of this name, if it is not the open one. The old one is kept if that fails."""
         try:
             named = os.stat(self.baseFilename)  # noqa: PTH116 - half the cost, and asked at each line
             opened = os.fstat(self.stream.fileno()) if self.stream is not None else None
@@ -174,7 +174,7 @@ _ours: list[logging.Handler] = []
 
 
 def set_up(config: NeuroCoreConfig, *, console: bool = False) -> None:
-    """Set the root logger's level and handlers; calling it again replaces what it set. `console` logs to stderr too."""
+    """Set the root logger's level and handlers; a second call replaces them. `console` also logs to stderr."""
     root = logging.getLogger()
     for handler in _ours:
         root.removeHandler(handler)
@@ -195,13 +195,13 @@ def set_up(config: NeuroCoreConfig, *, console: bool = False) -> None:
 
 
 def has_file() -> bool:
-    """Whether this process logs to a file."""
+    """Return whether this process logs to a file."""
     return any(isinstance(handler, _File) for handler in _ours)
 
 
 def reopen() -> None:
-    """Have the log file opened again by its name, soon; a signal handler may call this."""
-    _thread.start_new_thread(_reopen, ())  # the thread that was interrupted may hold the lock of the log
+    """Open the log file again by its name, soon; a signal handler may call this."""
+    _thread.start_new_thread(_reopen, ())  # the interrupted thread may hold the lock of the log
 
 
 def _reopen() -> None:

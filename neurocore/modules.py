@@ -1,13 +1,13 @@
-"""The code of the project that is open: its skills' files and the modules of its root, importable by name.
+"""Import the code of the open project by name: the files of its skills and the modules of its root.
 
 Nothing is put on `sys.path`. A finder at the end of `sys.meta_path` serves the files of the skills folder as
-`neurocore_project_skills.<file>`, and looks in the project's root for what is found nowhere else, so that no file there
-stands in for the standard library or an installed package. One project is served at a time: when another is opened,
-the modules of the one before are forgotten.
+`neurocore_project_skills.<file>`, and searches the project's root for names that are found nowhere else, so that no
+file there hides the standard library or an installed package. One project is served at a time: when another is opened,
+the modules of the previous one are forgotten.
 
-Stored values name their classes, and data never causes an import. So a class is looked up only in modules that are
-known: those of skills (and what else code names by `know`), and those to which the names in them lead. Of the standard
-library and of NeuroCore only the modules count that are named there.
+Stored values name their classes, and data never causes an import. So a class is looked up only in known modules: those
+of skills (and others that code names with `know`), and those to which the names in them lead. Of the standard library
+and of NeuroCore, only modules that are named there count.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PACKAGE = "neurocore_project_skills"
 
 
 class _ProjectFinder:
-    """What `importlib.abc.MetaPathFinder` asks for, whose module is slow to import."""
+    """Implements `importlib.abc.MetaPathFinder`, whose module is slow to import."""
 
     root = ""
     skills = ""
@@ -54,7 +54,7 @@ _lock = forks.lock()
 
 
 def serve(root: Path, skills: Path | None = None) -> None:
-    """Serve the modules of this root and, where it is given, of this skills folder, in place of those before."""
+    """Serve the modules of this root and, if given, of this skills folder, in place of the previous ones."""
     with _lock:
         if _finder not in sys.meta_path:
             sys.meta_path.append(_finder)
@@ -72,8 +72,8 @@ class _Known:
 
     def __init__(self) -> None:
         self.roots: set[str] = set()
-        #: What was loaded when skills were; None until the first were. A module that a step imports while it works is
-        #: not among it: another process has not loaded it when it needs the class.
+        #: The modules loaded together with the first skills; None before. A module that a step imports while it works
+        #: is not included: another process may not have loaded it when it needs the class.
         self.early: set[str] | None = None
         self._found: set[str] = set()
         self._as_of: tuple[int, int] = (-1, -1)
@@ -90,7 +90,7 @@ class _Known:
         self._found, self._as_of = set(), (-1, -1)
 
     def _reached(self) -> set[str]:
-        """Every module that the names in the roots lead to, by way of modules that are no part of Python or of us."""
+        """Return every module that the names in the roots lead to, through modules that are not Python's or ours."""
         found: set[str] = set()
         todo = [*self.roots, *(name for name in list(sys.modules) if name.startswith(f"{PACKAGE}."))]
         while todo:
@@ -108,19 +108,19 @@ class _Known:
         for value in list(vars(module).values()):
             if not isinstance(value, ModuleType):
                 get = type.__getattribute__ if isinstance(value, type) else object.__getattribute__
-                with suppress(Exception):  # whatever an object of the project does about its attributes
+                with suppress(Exception):  # an object of the project may raise anything for its attributes
                     yield str(get(value, "__module__"))
             elif self.is_early(value.__name__) or not value.__name__.startswith(f"{name}."):
                 yield value.__name__
                 yield from self._below(value.__name__)
 
     def _below(self, name: str) -> Iterator[str]:
-        """What belongs to a package of the standard library: `import concurrent.futures` names `concurrent` alone."""
+        """Yield the submodules of a standard library package: `import concurrent.futures` names only `concurrent`."""
         if name.partition(".")[0] in sys.stdlib_module_names:
             yield from (one for one in list(sys.modules) if one.startswith(f"{name}.") and self.is_early(one))
 
     def is_early(self, name: str) -> bool:
-        """Whether the module was there when the skills had been loaded."""
+        """Return whether the module was loaded when the skills had been loaded."""
         return self.early is None or name in self.early
 
 
@@ -130,25 +130,25 @@ _known = _Known()
 
 
 def know(name: str) -> None:
-    """Look for classes of stored values in this module too, and in what it has loaded."""
+    """Also look up classes of stored values in this module, and in what it has loaded."""
     with _lock:
         _known.roots.add(name)
 
 
 def knows(name: str) -> bool:
-    """Whether classes of stored values are looked up in this module."""
+    """Return whether classes of stored values are looked up in this module."""
     with _lock:
         return name in _known
 
 
 def was_loaded_early(name: str) -> bool:
-    """Whether this module was there when the skills had been loaded."""
+    """Return whether this module was loaded when the skills had been loaded."""
     return _known.is_early(name)
 
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """What is imported within, skills import by being loaded, and every process that loads them has it."""
+    """Count imports within the block as made by loading skills: every process that loads them has these modules."""
     before = None if _known.early is None else set(sys.modules)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Numbers as text: read and written. Only ASCII digits count, so that every face reads the same number."""
+"""Read and write numbers as text. Only ASCII digits count, so that every face reads the same number."""
 
 from __future__ import annotations
 

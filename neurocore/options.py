@@ -1,4 +1,4 @@
-"""Numbers among the options of commands: click's own types also take other scripts' digits, `1_000`, `nan`, `inf`."""
+"""Number types for the options of commands: click's own also accept other scripts' digits, `1_000`, `nan`, `inf`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Whole(click.IntRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the number."""
         if isinstance(value, str) and numerals.whole(value.strip()) is None:
-            self.fail(f"{value[:40]!r} is no whole number.", param, ctx)
+            self.fail(f"{value[:40]!r} is not a whole number.", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -25,5 +25,5 @@ class Number(click.FloatRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the number."""
         if isinstance(value, str) and numerals.number(value.strip()) is None:
-            self.fail(f"{value[:40]!r} is no number.", param, ctx)
+            self.fail(f"{value[:40]!r} is not a number.", param, ctx)
         return super().convert(value, param, ctx)

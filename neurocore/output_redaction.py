@@ -1,6 +1,6 @@
-"""While runs with secrets are driven, what skills print and log is redacted: stdout and stderr stand behind a filter.
+"""Redact what skills print and log while runs with secrets are driven: stdout and stderr go through a filter.
 
-The filter is put in place when the first secret is resolved and taken away when the last drive that knows one ends.
+The filter is installed when the first secret is resolved and removed when the last drive with one ends.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ _lock = forks.lock()
 _watched: dict[int, Redactor] = {}
 _all = Redactor(())
 _ever = Redactor(())
-_real: list[tuple[Any, Any]] = []  # the streams as they were; empty while nothing is watched
+_real: list[tuple[Any, Any]] = []  # the original streams; empty while nothing is watched
 
 
 def watch(redactor: Redactor) -> None:
-    """From now on, print none of this redactor's values."""
+    """Redact this redactor's values from now on."""
     with _lock:
         _watched[id(redactor)] = redactor
         _all.add(redactor.values)
@@ -31,7 +31,7 @@ def watch(redactor: Redactor) -> None:
 
 
 def unwatch(redactor: Redactor) -> None:
-    """This drive is over; the last one takes the filter away."""
+    """End the redaction for this drive; the last one removes the filter."""
     with _lock:
         if _watched.pop(id(redactor), None) is None or _watched or not _real:
             return
@@ -43,5 +43,5 @@ def unwatch(redactor: Redactor) -> None:
 
 
 def masked(text: str) -> str:
-    """The text without any value that a drive of this process has known, also after its end: for tracebacks."""
+    """Return the text without any secret of this process's drives, also after their end: for tracebacks."""
     return _ever.text(text)

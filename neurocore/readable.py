@@ -1,4 +1,4 @@
-"""What people read, in a terminal as on a page: text that cannot steer or mislead, times, durations, counts."""
+"""What people read, in a terminal and on a page: text that cannot control or mislead, times, durations, counts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 
-# Controls and escapes (tab and newline apart), C1, soft hyphen, bidirectional controls (they reorder what is read),
-# zero width and invisible characters, line and paragraph separators, fillers that look empty, tags, and lone
-# surrogates. The zero width (non-)joiner stays where it follows a letter of a script, or an emoji, that needs it.
+# Controls and escapes (except tab and newline), C1, soft hyphen, bidirectional controls (they reorder text), zero width
+# and invisible characters, line and paragraph separators, fillers that look empty, tags, and lone surrogates. The zero
+# width (non-)joiner stays if it follows a letter of a script, or an emoji, that needs it.
 _UNSAFE = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
@@ -19,7 +19,7 @@ _UNSAFE = (
 
 @cache
 def unsafe() -> re.Pattern[str]:
-    """What matches each character that steers, hides or cannot be encoded."""
+    """Return a pattern for each character that controls, hides or cannot be encoded."""
     return re.compile(_UNSAFE)
 
 
@@ -31,7 +31,7 @@ def _written_out(match: re.Match[str]) -> str:
 
 
 def safe(text: str) -> str:
-    r"""The text with what steers, hides or cannot be encoded written out (`\u202e`); tabs and newlines stay."""
+    r"""Return the text with controlling, hiding and unencodable characters (except tab and newline) as `\u202e`."""
     if text.isascii() and text.isprintable():
         return text
     if "\r" in text:
@@ -45,7 +45,7 @@ def one_line(text: str) -> str:
 
 
 def safe_json(text: str) -> str:
-    """Return JSON text in which those characters are JSON escapes; they only ever are inside its strings."""
+    """Return JSON text in which those characters are JSON escapes; they occur only inside its strings."""
 
     def escaped(match: re.Match[str]) -> str:
         code = ord(match.group())
@@ -57,7 +57,7 @@ def safe_json(text: str) -> str:
     return unsafe().sub(escaped, text)
 
 
-#: Blank, although Unicode counts them among letters and symbols.
+#: Blank, although Unicode counts them as letters and symbols.
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0\U0001d159")
 
 
@@ -69,18 +69,18 @@ def visible(text: str) -> bool:
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """`1 run`, `1,204 runs`."""
+    """Return `1 run`, `1,204 runs`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:
-    """`a, b and c`; of more than `most` names, how many more there are."""
+    """Return `a, b and c`; if there are more than `most` names, how many more."""
     shown = [*names[:most], *([f"{len(names) - most} more"] if len(names) > most else [])]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def moment(iso: str | None) -> datetime | None:
-    """A recorded time; None for what is none. One without a zone is UTC, as 0.4 wrote them."""
+    """Return a recorded time; None if it is invalid. One without a zone is UTC, as 0.4 wrote them."""
     if not iso:
         return None
     try:
@@ -91,7 +91,7 @@ def moment(iso: str | None) -> datetime | None:
 
 
 def ago(at: datetime, now: datetime | None = None) -> str | None:
-    """How long ago, in a word or two; None for the future and after two weeks, where a date says more."""
+    """Return how long ago, in a word or two; None for the future and after two weeks, when a date says more."""
     seconds = ((now or datetime.now(UTC)) - at).total_seconds()
     if -5 < seconds < 5:
         return "just now"
@@ -102,7 +102,7 @@ def ago(at: datetime, now: datetime | None = None) -> str | None:
 
 
 def took(milliseconds: float | None) -> str:
-    """A duration: `0.4 ms`, `12 ms`, `1.3 s`, `2 min 5 s`, `3 h 12 min`, `2 d 3 h`."""
+    """Return a duration: `0.4 ms`, `12 ms`, `1.3 s`, `2 min 5 s`, `3 h 12 min`, `2 d 3 h`."""
     if milliseconds is None:
         return "–"
     if milliseconds < 1000:
@@ -119,7 +119,7 @@ def took(milliseconds: float | None) -> str:
 
 
 def size(length: int) -> str:
-    """A number of bytes for people: `3.4 MiB`."""
+    """Return a number of bytes for people: `3.4 MiB`."""
     for unit, factor in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
         if length >= factor:
             return f"{length / factor:.1f} {unit}"

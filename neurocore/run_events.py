@@ -1,4 +1,4 @@
-"""What a run tells while it is driven: `on_event=` of the verbs takes one `RunEvent` after another."""
+"""The events of a run while it is driven: `on_event=` of the verbs receives one `RunEvent` after another."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from msgspec import Struct
 
 
 class RunEvent(Struct, frozen=True, kw_only=True):
-    """One thing that happened in a run.
+    """One event of a run.
 
     `kind`: run_started, step_started, step_finished, step_retrying, gate_opened, run_suspended, run_finished, warning.
-    `status` is the step's or the run's; `duration_ms` the time worked; `total` the number of nodes of the flow;
-    `error` a sentence, for a warning what it says.
+    `status` is the step's or the run's; `duration_ms` the time worked; `total` the number of nodes of the flow; `error`
+    a sentence: the error, or the text of a warning.
     """
 
     kind: str

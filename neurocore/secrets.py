@@ -1,6 +1,6 @@
-"""Secrets stay out (promise 10): references, their resolution, redaction of what is written, masking of what is shown.
+"""Keep secrets out (promise 10): references, their resolution, redaction of output, masking of shown values.
 
-`${NAME}` within text refers to a variable of the environment; `$${NAME}` is the text `${NAME}` itself.
+`${NAME}` within text refers to an environment variable; `$${NAME}` is the text `${NAME}` itself.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from neurocore.errors import ConfigError
 from neurocore.spellings import Spelled, without_breaks
 
 MASK = "•••"
-#: Shorter values are not looked for in what a step records: they would be found by chance.
+#: Shorter values are not searched in what a step records: they would be found by chance.
 MIN_EXACT = 8
-#: Shorter values are redacted only where they stand alone: masking every 3 of a log hides the log, not the 3.
+#: Shorter values are redacted only if they are separate words: masking every 3 of a log hides the log, not the 3.
 MIN_WITHIN = 4
 
-#: An encoding of a long value holds many of its lines, and it is enough to find one.
+#: An encoding of a long value contains many of its lines, and one match is enough.
 MOST_ENCODED = 8
 
-#: More text than that is not held back, though no blank ends it.
+#: More text than that is not held back, even if no blank ends it.
 MOST_HELD = 64 * 1024
 
 _MASK = MASK.encode()
@@ -41,7 +41,7 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def find_references(value: Any) -> set[str]:
-    """The names in every `${NAME}` within a value."""
+    """Return the names in every `${NAME}` within a value."""
     return {match[1] for text in _texts(value) for match in _REFERENCE.finditer(text) if match[1]}
 
 
@@ -56,9 +56,9 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def resolve(value: Any, environ: Mapping[str, str]) -> tuple[Any, dict[str, str]]:
-    """The value with every `${NAME}` replaced from `environ`, and the names with what they stood for.
+    """Return the value with every `${NAME}` replaced from `environ`, and the replaced names with their values.
 
-    Raises ConfigError naming every variable that the environment does not have, and where it is asked for.
+    Raises ConfigError, which names every missing variable and where it is used.
     """
     used: dict[str, str] = {}
     missing: dict[str, str] = {}
@@ -100,8 +100,8 @@ def resolve(value: Any, environ: Mapping[str, str]) -> tuple[Any, dict[str, str]
 class Redactor:
     """Knows the values of secrets: masks them in text, and finds them in what would be recorded.
 
-    Both look for the same list of texts, in every spelling (`neurocore.spellings`): the value, and each line of one
-    that has several.
+    Both search for the same texts, in every spelling (`neurocore.spellings`): the value, and each line of a value with
+    several lines.
     """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
@@ -116,7 +116,7 @@ class Redactor:
         return bool(self.values)
 
     def add(self, values: Iterable[str]) -> None:
-        """Know these values from now on; empty ones are ignored."""
+        """Add these values; empty ones are ignored."""
         new = {value for value in values if value} - self.values
         if not new:
             return
@@ -133,11 +133,11 @@ class Redactor:
         self._spelled = spelled
 
     def clear(self) -> None:
-        """Know nothing any more."""
+        """Forget all values."""
         self.values, self._spelled, self._exact, self._short, self._has_blanks = set(), {}, [], None, False
 
     def text(self, text: str) -> str:
-        """The text with every known value masked."""
+        """Return the text with every known value masked."""
         if self._spelled:
             data = text.encode("utf-8", "surrogatepass")
             masked = self._masked(data)
@@ -146,7 +146,7 @@ class Redactor:
         return self._short.sub(MASK, text) if self._short is not None else text
 
     def binary(self, data: bytes) -> bytes:
-        """The bytes, of text or not, with every known value masked."""
+        """Return the bytes, of text or not, with every known value masked."""
         data = self._masked(data)
         if self._short is None:
             return data
@@ -165,28 +165,28 @@ class Redactor:
         return b"".join([*parts, data[end:]])
 
     def found_in(self, data: bytes) -> bool:
-        """Whether a known value of 8 characters or more stands in the data, in whatever spelling."""
+        """Return whether the data contains a known value of 8 characters or more, in any spelling."""
         if not self._exact:
             return False
         unbroken = without_breaks(data)
         return any(one.is_in(data, unbroken) for one in self._exact)
 
     def whole_until(self, text: str) -> int:
-        """How far no value can go on behind the text: to its last blank, or line where values have blanks."""
+        """Return up to where no value can continue behind the text: its last blank, or line if values have blanks."""
         if self._has_blanks:
             return max(text.rfind("\n"), text.rfind("\r")) + 1
         tail = _WORD.match(text[::-1])
         return len(text) - (tail.end() if tail else 0)
 
     def stream(self, stream: Any) -> Any:
-        """A text stream that redacts what is written to `stream`; a value split over several writes is found too."""
+        """Return a text stream that redacts what is written to `stream`, also a value split over several writes."""
         return _Filter(stream, self)
 
 
 def _texts_of(value: str) -> Iterator[tuple[str, bool]]:
-    """What to look for where a secret has this value, and whether in encodings too: itself, and each of its lines.
+    """Yield the texts to search for a secret with this value, and whether to search encodings: itself, and each line.
 
-    Lines within a text that is escaped count as well. The first and last line of a key file say nothing.
+    Lines within an escaped text count as well. The first and last line of a key file are not secret.
     """
     whole = value.strip()
     if len(whole) >= MIN_WITHIN:
@@ -201,7 +201,7 @@ def _texts_of(value: str) -> Iterator[tuple[str, bool]]:
 def _text(data: bytes) -> str:
     try:
         return data.decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:  # a value that was written in another charset stood in a longer character
+    except UnicodeDecodeError:  # a value in another charset was part of a longer character
         return data.decode("utf-8", "replace")
 
 
@@ -212,7 +212,7 @@ def _alone(value: str) -> str:
 
 
 class _Filter:
-    """Holds back the end of what is written, in which a secret may have begun, until the rest is known."""
+    """Holds back the end of what is written, where a secret may have started, until the rest is known."""
 
     def __init__(self, stream: Any, redactor: Redactor) -> None:
         self._stream = stream
@@ -244,7 +244,7 @@ class _Filter:
 
     @property
     def buffer(self) -> Any:
-        """The bytes below: redacted as well, one write at a time."""
+        """Return the byte stream below: also redacted, one write at a time."""
         return _Bytes(self._stream.buffer, self)
 
     def redact_bytes(self, data: bytes) -> bytes:
@@ -269,15 +269,15 @@ class _Bytes:
 
 
 def looks_secret(key: str) -> bool:
-    """Whether a key is called like a credential (`api_key`, `db.password`, `accessToken`)."""
+    """Return whether a key looks like that of a credential (`api_key`, `db.password`, `accessToken`)."""
     words = _HUMP.sub("_", key)
     return _CREDENTIAL.search(words) is not None and _ABOUT_ONE.search(words) is None
 
 
 def mask(value: Any, schema: Mapping[str, Any] | None = None) -> Any:
-    """A copy in which what is called like a credential, or marked `secret` in the JSON schema, reads `•••`.
+    """Return a copy in which credentials, by their key or by `secret` in the JSON schema, are `•••`.
 
-    References stay: they say where a value comes from, not what it is. So do booleans and what is empty.
+    References stay: they say where a value comes from, not what it is. So do booleans and empty values.
     """
     if isinstance(value, dict):
         properties = _mapping(schema, "properties")

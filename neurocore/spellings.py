@@ -1,9 +1,8 @@
-r"""How programs spell a text: as it is, escaped, quoted, percent-encoded, in base64, in hexadecimal digits, in UTF-16.
+r"""How programs spell a text: plain, escaped, quoted, percent-encoded, in base64, in hexadecimal digits, in UTF-16.
 
-A `Spelled` finds a text in bytes, however it stands there. Every way of escaping leaves letters and digits as they are,
-so a run of them is looked for first, and only where it stands the rest is compared character by character. Encodings
-that leave no character as it was are looked for as the bytes that they make of the text, at each alignment that it may
-have within a longer one.
+A `Spelled` finds a text in bytes, in any spelling. Every way of escaping keeps letters and digits, so a run of them is
+searched first; only around a match is the rest compared character by character. For encodings that keep no character,
+the bytes that they make of the text are searched, at each alignment within a longer text.
 """
 
 from __future__ import annotations
@@ -27,21 +26,21 @@ _LETTERS = {
     "\n": "n", "\t": "t", "\r": "r", "\b": "b", "\f": "f", "\v": "v", "\a": "a", "\0": "0", "\x1b": "e",
     "\x85": "N", "\xa0": "_", "\u2028": "L", "\u2029": "P",
 }  # fmt: skip
-#: Characters that one way of quoting or another writes twice.
+#: Characters that some way of quoting doubles.
 _DOUBLED = frozenset("'\"%${}")
 _NAMES = {**codepoint2name, ord("'"): "apos", ord("\t"): "Tab", ord("\n"): "NewLine"}
-#: A character is never longer than that, in any spelling that is looked for.
+#: A character is never longer than this, in any spelling that is searched.
 _LONGEST_CHARACTER = 24
-#: So much of an encoding is looked for; a longer one is followed from there.
+#: The searched length of an encoding; a longer one is followed from there.
 _LOOKED_FOR = 40
-#: Fewer bytes stand in other data by chance.
+#: Fewer bytes occur in other data by chance.
 _SHORTEST_MEANT = 8
 _BREAK = re.compile(rb"\r|\n|\\r|\\n")
 _WORD = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
 
 
 class Spelled:
-    """A text to be found in whatever spelling. With `encoded` the encodings are looked for too, else escapes alone."""
+    """A text to find in any spelling. With `encoded`, encodings are searched too, else escapes alone."""
 
     def __init__(self, text: str, *, encoded: bool) -> None:
         self._text = text
@@ -54,7 +53,7 @@ class Spelled:
         self._heads = [one[:_LOOKED_FOR] for one in self._encodings]
 
     def is_in(self, data: bytes, unbroken: bytes) -> bool:
-        """Whether the text stands in the data; `unbroken` is what `without_breaks` makes of it."""
+        """Return whether the data contains the text; `unbroken` is the result of `without_breaks`."""
         if self._longest in data and (self._plain in data or next(self._escaped(data), None) is not None):
             return True
         for head in self._heads:  # noqa: SIM110 (a generator would cost more than the look)
@@ -63,7 +62,7 @@ class Spelled:
         return False
 
     def spans(self, data: bytes, unbroken: bytes) -> Iterator[Span]:
-        """Every place where the text stands in the data; places may overlap."""
+        """Yield every place of the text in the data; places may overlap."""
         place = data.find(self._plain)
         while place >= 0:
             yield place, place + len(self._plain)
@@ -76,7 +75,7 @@ class Spelled:
                     yield _widened(data, found.start(), _followed(data, found.end(), encoding[_LOOKED_FOR:]))
 
     def _escaped(self, data: bytes) -> Iterator[Span]:
-        """The places where some character is escaped, or none is."""
+        """Yield the places where some character is escaped, or none is."""
         if self._is_never_escaped or self._longest not in data:
             return
         if not self._first:
@@ -111,18 +110,18 @@ class Spelled:
 
 
 def without_breaks(data: bytes) -> bytes:
-    """The data without the ends of lines, at which programs wrap encodings; the data itself where it has none."""
+    """Return the data without line ends, at which programs wrap encodings; the data itself if it has none."""
     if b"\n" not in data and b"\\n" not in data:
         return data
     return data.translate(None, b"\r\n").replace(b"\\r", b"").replace(b"\\n", b"")
 
 
 def _character(character: str, before: str, *, doubled: bool = True) -> bytes:
-    """A pattern of one character in every spelling; `before` is the one before it."""
+    """Return a pattern of one character in every spelling; `before` is the previous character."""
     code, plain = ord(character), character.encode("utf-8", "surrogatepass")
     if character.isascii() and character.isalnum():
         return plain
-    slash = rb"\\*" if before == "\\" else rb"\\+"  # a run of them was taken whole
+    slash = rb"\\*" if before == "\\" else rb"\\+"  # a run of them was matched whole
     units = character.encode("utf-16-be", "surrogatepass")
     ways = [
         b"".join(rb"%%(?:25)*%s" % _hex(byte) for byte in plain),
@@ -150,12 +149,12 @@ def _character(character: str, before: str, *, doubled: bool = True) -> bytes:
         ways.append(re.escape(unicodedata.normalize(form, character).encode("utf-8", "surrogatepass")))
     ways.append(rb"\\*" + re.escape(plain))
     if 0x80 <= code < 0x100:
-        ways.append(re.escape(bytes([code])))  # in Latin-1, the last: it is how some longer character begins
+        ways.append(re.escape(bytes([code])))  # Latin-1, last: some longer character begins with it
     return rb"(?>%s)" % b"|".join(dict.fromkeys(ways))
 
 
 def _hex(*values: int) -> bytes:
-    """Two hexadecimal digits for each byte, in either case."""
+    """Return a pattern of two hexadecimal digits per byte, in either case."""
     return b"".join(_digit(one) for one in bytes(values).hex())
 
 
@@ -164,14 +163,14 @@ def _digit(one: str) -> bytes:
 
 
 def _encodings(text: str, plain: bytes) -> Iterator[bytes]:
-    """The bytes by which the text can be known where none of its characters is as it was."""
+    """Yield the bytes that identify the text in an encoding that changes all of its characters."""
     wide = text.encode("utf-16-le", "surrogatepass")
     yield plain.hex().encode()
     yield plain.hex().upper().encode()
     for raw in (plain, wide):
         for offset in range(3):
             encoded = base64.b64encode(bytes(offset) + raw)
-            # what a character tells is the text's alone from here to there
+            # only the text determines the characters between these two
             own = encoded[(offset * 8 + 5) // 6 : (offset + len(raw)) * 8 // 6]
             yield own
             yield own.translate(bytes.maketrans(b"+/", b"-_"))
@@ -182,7 +181,7 @@ def _encodings(text: str, plain: bytes) -> Iterator[bytes]:
 
 
 def _read(text: str) -> Iterator[bytes]:
-    """What programs make of a text that means a number, an identifier or bytes."""
+    """Yield the forms that programs make of a text that is a number, an identifier or bytes."""
     if text.isascii() and text.isdigit() and len(text) <= 300:
         number = int(text)
         yield msgspec.msgpack.encode(number) if number < 2**64 else b"%x" % number
@@ -200,7 +199,7 @@ def _read(text: str) -> Iterator[bytes]:
 
 
 def _followed(data: bytes, end: int, rest: bytes) -> int:
-    """How far the rest of an encoding stands behind its beginning, over ends of lines."""
+    """Return how far the rest of an encoding continues after its beginning, across line ends."""
     for one in rest:
         while (broken := _BREAK.match(data, end)) is not None:
             end = broken.end()
@@ -211,7 +210,7 @@ def _followed(data: bytes, end: int, rest: bytes) -> int:
 
 
 def _widened(data: bytes, start: int, end: int) -> Span:
-    """The whole word that an encoding stands in: the characters beside it tell of the text as well."""
+    """Return the whole word around an encoding: the characters beside it reveal the text as well."""
     if data[start] in _WORD:
         while start and data[start - 1] in _WORD:
             start -= 1

@@ -1,7 +1,7 @@
-"""Plain data, of YAML or JSON, to the types that it is to have: what all threads make them with.
+"""Convert plain data, of YAML or JSON, to types, safely on all threads.
 
-msgspec looks at a type when that is used for the first time, and others can see what it has found before it is done: a
-thread that makes a value of it just then ends the process. So each type is learned under a lock before it is used.
+msgspec inspects a type when it is first used, and other threads can see the unfinished result: a thread that creates a
+value of it at that moment crashes the process. So each type is learned under a lock before it is used.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ _learned: set[Any] = set()
 
 
 def convert(data: Any, kind: type[_Kind], *, strict: bool = True) -> _Kind:
-    """`data` as a value of `kind`. Raises msgspec.ValidationError."""
+    """Return `data` as a value of `kind`. Raises msgspec.ValidationError."""
     learn(kind)
     return msgspec.convert(data, kind, strict=strict)  # noqa: TID251 - this is the place
 
 
 def decode(text: bytes, kind: type[_Kind]) -> _Kind:
-    """JSON as a value of `kind`. Raises msgspec.DecodeError."""
+    """Return JSON as a value of `kind`. Raises msgspec.DecodeError."""
     learn(kind)
     return msgspec.json.decode(text, type=kind)
 
 
 def learn(*kinds: Any) -> None:
-    """Have msgspec look at these types; call it before it is asked what they are made of, for that does the same."""
+    """Let msgspec inspect these types; call it before asking msgspec for their structure, which does the same."""
     for kind in kinds:
         if kind not in _learned:
             with _lock:
@@ -39,7 +39,7 @@ def learn(*kinds: Any) -> None:
 
 
 def described(schema: Any) -> Any:
-    """Return a JSON Schema that msgspec made, the same with every version of Python and msgspec.
+    """Return a JSON Schema made by msgspec, identical for every version of Python and msgspec.
 
     Each description is as `inspect.getdoc` shows it: Python 3.13 removes the indentation of docstrings. `null` comes
     last in `anyOf`: versions of msgspec differ in the order.

@@ -1,4 +1,4 @@
-"""Hold plain data against a msgspec type: every misfit becomes a problem with its place, not only the first."""
+"""Check plain data against a msgspec type: every problem is reported with its place, not only the first."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from neurocore.yamlfile import Document, Place, Problem, nearest, said
 
 
 def check(document: Document, data: Any, kind: Any, *, at: Place = ()) -> Any:
-    """Turn `data`, which stands at `at`, into `kind` (a msgspec type); every misfit becomes a problem, and gives None.
+    """Convert `data` at `at` to `kind` (a msgspec type); each mismatch is added as a problem, and the result is None.
 
-    A key left empty counts as not given where it need not be. `data` is changed accordingly.
+    An empty key counts as missing if it is optional. `data` is changed accordingly.
     """
     before = len(document.problems)
     _check(document, data, _type_info(kind), at)
@@ -77,7 +77,7 @@ def _check(document: Document, value: Any, kind: Any, path: Place) -> None:
     elif isinstance(kind, (inspect.FloatType, inspect.IntType)) and (seconds := _seconds(value)) is not None:
         hint = f"; write the seconds: {seconds}."
     elif isinstance(kind, (inspect.FloatType, inspect.IntType)) and _is_number(value):
-        hint = "; take the quotes away."
+        hint = "; remove the quotes."
     elif isinstance(kind, inspect.LiteralType):
         hint = nearest(value, [str(one) for one in kind.values])
         hint = hint if hint.startswith("; did") else "."
@@ -87,7 +87,7 @@ def _check(document: Document, value: Any, kind: Any, path: Place) -> None:
 
 
 def _written_out(value: Any, kind: Any, path: Place) -> str:
-    """How a value that stands where a mapping or a list belongs is written; its type says what it is short for.
+    """Return how to write a single value where a mapping or a list is required; its type defines the short form.
 
     A type has `SHORT_FOR`: the keys that one value stands for.
     """
@@ -109,7 +109,7 @@ def _written_out(value: Any, kind: Any, path: Place) -> str:
 
 
 def _short_for(kind: Any) -> tuple[str, ...]:
-    """The keys of a mapping that one value may be short for."""
+    """Return the keys of a mapping for which one value may be short."""
     found = getattr(kind.cls, "SHORT_FOR", ()) if isinstance(kind, inspect.StructType) else ()
     return (found,) if isinstance(found, str) else found
 
@@ -127,7 +127,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _seconds(value: Any) -> int | float | None:
-    """What a duration as people write it is in seconds: `90s`, `5m`, `1.5h`, `2d`."""
+    """Return the seconds of a duration as people write it: `90s`, `5m`, `1.5h`, `2d`."""
     match = (
         re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)\s*(ms|[smhd])\w*", value, re.ASCII) if isinstance(value, str) else None
     )
@@ -138,7 +138,7 @@ def _seconds(value: Any) -> int | float | None:
 
 
 def _fitting(kind: Any) -> Iterator[Any]:
-    """What a type allows, one by one."""
+    """Yield the alternatives of a type."""
     if isinstance(kind, inspect.Metadata):
         yield from _fitting(kind.type)
     elif isinstance(kind, inspect.UnionType):
@@ -209,7 +209,7 @@ def _check_struct(document: Document, value: dict[Any, Any], kind: Any, path: Pl
         if one is None:
             place = key if isinstance(key, str) else str(key)
             hint = f"; write {other_words[key]!r}." if key in other_words else nearest(key, fields)
-            hint = f"; it stands {elsewhere[key]}." if key in elsewhere else hint
+            hint = f"; it belongs {elsewhere[key]}." if key in elsewhere else hint
             document.add((*path, place), f"There is no key {said(key)} here{hint}", key=True)
         elif value[key] is None and not one.required and not _allows_nothing(one.type):
             del value[key]

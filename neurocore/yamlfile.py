@@ -1,9 +1,9 @@
-"""Read YAML that people wrote: safely, within limits, and remembering where each value stands.
+"""Read YAML that people wrote: safely, within limits, and with the position of each value.
 
-Used for blueprints and for neurocore.yaml; `neurocore.yamlcheck` then holds the data against a type. Only plain data is
-made: a tag that asks for anything else is refused, and so is a document of more than 1 MiB (counted with its aliases
-written out), nested deeper than 40, of more than 100,000 values and keys, or with a key twice. `12:30` and
-`0123` are text and `on:` is a key: what YAML 1.1 makes of them (750, 83, true) nobody means.
+Used for blueprints and for neurocore.yaml; `neurocore.yamlcheck` then checks the data against a type. Only plain data
+is created: a tag that asks for anything else is refused, and so is a document of more than 1 MiB (with its aliases
+expanded), nested deeper than 40, with more than 100,000 values and keys, or with a duplicate key. `12:30` and `0123`
+are text and `on:` is a key: nobody means what YAML 1.1 makes of them (750, 83, true).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from msgspec import Struct
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 40
 MAX_VALUES = 100_000
-#: After so many findings the rest is left for the next time.
+#: After this many problems, the rest is left for the next time.
 MAX_PROBLEMS = 100
-#: The end of the sentence about a key that stands twice in one mapping.
-TWICE = "stands here twice; keep one of them."
+#: The end of the sentence about a duplicate key in one mapping.
+TWICE = "appears twice; keep one of them."
 _MAX_DIGITS = 400
 _MAX_NAMES = 500
 _OCTAL = re.compile(r"[-+]?0[0-9_]+")
@@ -32,7 +32,7 @@ Place = tuple[str | int, ...]
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """One finding: a sentence, and where it is. `severity` is `error` or `warning`; lines and columns count from 1."""
+    """One problem: a sentence, and its place. `severity` is `error` or `warning`; lines and columns count from 1."""
 
     message: str
     path: str = ""
@@ -49,15 +49,16 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 
 def in_order(problem: Problem) -> tuple[bool, int, int]:
-    """The key that sorts findings as they stand in the file; those about no place of it come last."""
+    """Return the key that sorts problems as they are in the file; those without a place come last."""
     return problem.line is None, problem.line or 0, problem.column or 0
 
 
 class Document(Struct):
-    """What a YAML text holds: plain `data`, `problems` found on the way, and the place of each value (`marks`) and key.
+    """The content of a YAML text: plain `data`, `problems`, and the position of each value (`marks`) and key.
 
-    `aliases` says for places that were made of a short form where that stands, so that findings name what was written.
-    `unreadable` are the places of values that could not be read: in `data` they are None, and nothing more is said.
+    `aliases` maps places that a short form produced to the place of that form, so that problems name what was written.
+    `unreadable` are the places of values that could not be read: they are None in `data`, and nothing else is reported
+    about them.
     """
 
     data: Any
@@ -69,7 +70,7 @@ class Document(Struct):
     unreadable: set[Place] = set()
 
     def problem(self, path: Place, message: str, *, severity: str = "error", key: bool = False) -> Problem:
-        """A finding at `path` (with `key`: about the key there), or at the nearest value above it that has a place."""
+        """Return a problem at `path` (with `key`: about the key there), or at the nearest value above it."""
         path = self._written(path)
         at = path
         while at and at not in self.marks:
@@ -80,22 +81,22 @@ class Document(Struct):
         )  # fmt: skip
 
     def add(self, path: Place, message: str, *, key: bool = False) -> None:
-        """Note an error at `path` (with `key`: about the key there); beyond a hundred, only that there are more."""
+        """Add an error at `path` (with `key`: about the key there); after a hundred, only note that there are more."""
         if not key and self._written(path) in self.unreadable:
             return
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(self.problem(path, message, key=key))
         elif len(self.problems) == MAX_PROBLEMS:
-            self.problems.append(Problem(message="There is more; mend these first.", file=self.file))
+            self.problems.append(Problem(message="There are more problems; correct these first.", file=self.file))
 
     def refuse(self, path: Place, message: str) -> None:
-        """Note that the value at `path` cannot be read; whatever else would follow from that is not noted."""
+        """Record that the value at `path` cannot be read; problems that follow from that are not reported."""
         self.add(path, message)
         if not self.full:
             self.unreadable.add(path)
 
     def unsure(self, path: Place) -> bool:
-        """Whether something at `path` or below it could not be read, so that it may not be told what is missing."""
+        """Return whether something at or below `path` could not be read, so that missing parts must not be reported."""
         return any(place[: len(path)] == path for place in self.unreadable)
 
     def _written(self, path: Place) -> Place:
@@ -107,14 +108,14 @@ class Document(Struct):
 
     @property
     def full(self) -> bool:
-        """Whether so much is wrong that looking on is of no use."""
+        """Return whether there are so many problems that checking further is useless."""
         return len(self.problems) > MAX_PROBLEMS
 
 
 def read_file(path: Path) -> tuple[str | None, Problem | None]:
-    """The text of a file, or the problem that it cannot be read."""
+    """Return the text of a file, or the problem that it cannot be read."""
     if path.exists() and not path.is_file():
-        return None, Problem(message="It is no file.", file=str(path))
+        return None, Problem(message="It is not a file.", file=str(path))
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -132,7 +133,7 @@ def read_file(path: Path) -> tuple[str | None, Problem | None]:
 
 
 def parse(text: str, *, file: str | None = None) -> Document:
-    """Parse one YAML document; whatever is wrong stands in `problems`, and nothing is raised."""
+    """Parse one YAML document; errors are in `problems`, and nothing is raised."""
     document = Document(data=None, problems=[], marks={}, file=file)
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
         document.problems.append(Problem(message="It is larger than 1 MiB, the limit for YAML.", file=file))
@@ -151,7 +152,7 @@ def parse(text: str, *, file: str | None = None) -> Document:
 
 
 def scalar(text: str) -> Any:
-    """A single value as YAML reads it where nothing is quoted: `false`, `3`, `2026-03-31`; all else is the text."""
+    """Return a single value as YAML reads it unquoted: `false`, `3`, `2026-03-31`; anything else is text."""
     tag = _scalars().resolve(yaml.ScalarNode, text, (True, False))
     try:
         return _plain_scalar(yaml.ScalarNode(tag, text))
@@ -160,7 +161,7 @@ def scalar(text: str) -> Any:
 
 
 def nearest(name: Any, names: Iterable[str]) -> str:
-    """`; did you mean …?` with the nearest of the names, or the whole choice when none is near."""
+    """Return `; did you mean …?` with the nearest of the names, or all of them if none is near."""
     import difflib
 
     known = [one for _, one in zip(range(_MAX_NAMES), names, strict=False)]
@@ -180,13 +181,13 @@ def dotted(path: Place) -> str:
 
 
 def _visible(name: str) -> str:
-    """A name within a sentence: short, and with nothing in it that a terminal or a page would obey."""
+    """Return a name for a sentence: short, and without anything that controls a terminal or a page."""
     name = name if len(name) <= 80 else f"{name[:79]}…"
     return name if name.isprintable() else repr(name)
 
 
 def said(value: Any) -> str:
-    """A value in a sentence: short, and never a whole list or mapping."""
+    """Return a value for a sentence: short, and never a whole list or mapping."""
     if isinstance(value, (list, dict)):
         return "a list" if isinstance(value, list) else "a mapping"
     if value is None:
@@ -222,7 +223,7 @@ def _scalars() -> Any:
 
 
 def _check_events(text: str) -> None:
-    """Refuse what would unfold too far before anything is built of it."""
+    """Refuse text that would expand too far, before anything is built from it."""
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -236,7 +237,7 @@ def _check_events(text: str) -> None:
 
 
 class _Builder:
-    """Nodes to plain data, with duplicate keys found and what aliases unfold to counted."""
+    """Converts nodes to plain data, finds duplicate keys, and counts what aliases expand to."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -260,7 +261,7 @@ class _Builder:
         if isinstance(node, yaml.ScalarNode):
             self.characters += len(node.value)
         if self.count > MAX_VALUES or depth > MAX_DEPTH or self.characters > MAX_BYTES:
-            raise _TooMuch("Its aliases unfold too far (or into themselves); write the values out.", node.start_mark)
+            raise _TooMuch("Its aliases expand too far (or into themselves); write the values out.", node.start_mark)
 
     def _scalar(self, node: Any, path: Place) -> Any:
         try:
@@ -303,7 +304,7 @@ class _Builder:
             return _UNUSABLE
 
     def _merge(self, node: Any, path: Place, depth: int, result: dict[Any, Any], own: set[Any]) -> None:
-        """`<<: *other`, also with a list: what is there already stays."""
+        """Merge `<<: *other`, also with a list: existing keys stay."""
         sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
         for source in sources:
             if not isinstance(source, yaml.MappingNode):
@@ -321,7 +322,7 @@ _BRACES = "Braces begin a mapping here; put text with {{ … }} in quotes (a con
 
 
 def _plain_scalar(node: Any) -> Any:
-    """The value of a scalar node. Raises _Unreadable with the sentence."""
+    """Return the value of a scalar node. Raises _Unreadable with the sentence."""
     kind = node.tag.removeprefix(_TAG)
     value = node.value
     if kind in ("int", "float"):
@@ -331,14 +332,14 @@ def _plain_scalar(node: Any) -> Any:
             raise _Unreadable(f"This number has more than {_MAX_DIGITS} digits; put it in quotes.")
     elif kind in ("str", "merge", "value"):
         if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-            raise _Unreadable("This text has half a character in it (a lone surrogate); write the whole one.")
+            raise _Unreadable("This text contains half a character (a lone surrogate); write the whole one.")
         return value
     elif kind not in ("null", "bool", "timestamp", "binary"):
         raise _Unreadable(f"The tag {_said_tag(node.tag)} is not allowed; write plain values.")
     scalars = _scalars()
     try:
         return getattr(scalars, f"construct_yaml_{kind}")(node)
-    except Exception as error:  # what PyYAML raises on `!!int x` and the like is not only YAMLError
+    except Exception as error:  # PyYAML raises not only YAMLError on `!!int x` and the like
         raise _Unreadable(f"This value cannot be read as {kind}; put it in quotes if it is text.") from error
 
 
@@ -357,14 +358,14 @@ def _syntax_problem(error: Exception, text: str, file: str | None) -> Problem:
         if before and "\t" in before[0][: len(before[0]) - len(before[0].lstrip())]:
             what = "this line is indented with a tab; use spaces"
         elif mark and before and (quoted := _needs_quotes(before[0], mark.column)):
-            what = f"{what}; text with a colon and a blank in it must be quoted: {quoted}"
+            what = f"{what}; text that contains a colon and a blank must be quoted: {quoted}"
     elif isinstance(error, yaml.reader.ReaderError):
         what = f"it has the character {error.character!r}, which must be escaped in double quotes"
         if isinstance(error.character, int):
             what = f"it has the character U+{error.character:04X}, which must be escaped in double quotes"
             before = text[: text.find(chr(error.character))].splitlines() or [""]
             line, column = len(before), len(before[-1]) + 1
-    return Problem(message=f"This is no YAML: {what}.", line=line, column=column, file=file)
+    return Problem(message=f"This is not YAML: {what}.", line=line, column=column, file=file)
 
 
 _BEGINS_TEXT = r"(?=[^\s\"'{\[|>&*!#])"
@@ -374,7 +375,7 @@ _FLOW_PAIR = re.compile(rf"([\w-]+): +{_BEGINS_TEXT}([^{{}}\[\],]*: [^{{}}\[\],]
 
 
 def _needs_quotes(line: str, column: int) -> str | None:
-    """The pair at this column whose text has a colon in it, with the text in quotes; None where there is none."""
+    """Return the pair at this column whose text contains a colon, with the text in quotes; None if there is none."""
     found = _BLOCK_PAIR.fullmatch(line)
     if found is None:
         pairs = (one for one in _FLOW_PAIR.finditer(line) if one.start() <= column <= one.end() + 1)

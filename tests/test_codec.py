@@ -313,7 +313,7 @@ def test_a_class_that_became_something_else_is_not_called(monkeypatch):
         module = sys.modules[type(value).__module__]
         with monkeypatch.context() as patch:
             patch.setattr(module, type(value).__name__, lambda *a, **k: calls.append(1))
-            with pytest.raises(CodecError, match="is none now"):
+            with pytest.raises(CodecError, match="is not one now"):
                 codec.decode(data)
     assert not calls
 
@@ -329,7 +329,7 @@ def test_a_forged_value_calls_nothing(place, code, monkeypatch):
     with pytest.raises(CodecError, match=r"no skill has loaded (os|subprocess|builtins|pathlib): import it"):
         codec.decode(forged)
     monkeypatch.setattr(codec_tags, "met", {place})  # as if a skill had loaded what it names
-    with pytest.raises(CodecError, match=r"none now|no member"):
+    with pytest.raises(CodecError, match=r"not one now|no member"):
         codec.decode(forged)
 
 
@@ -407,7 +407,7 @@ print(codec.decode(data))
 
 
 def test_unknown_tags_and_extensions_are_refused():
-    with pytest.raises(CodecError, match=r"'\$what' is no tag"):
+    with pytest.raises(CodecError, match=r"'\$what' is not a tag"):
         codec.from_jsonable({"$what": 1})
     with pytest.raises(CodecError, match="newer NeuroCore, or is damaged"):
         codec.decode(msgspec.msgpack.encode(msgspec.msgpack.Ext(99, b"")))

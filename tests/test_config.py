@@ -300,9 +300,9 @@ def test_every_mistake_is_told_at_once_with_its_place_and_the_nearest_key(tmp_pa
     ("text", "why"),
     [
         ("- a\n", "It must be a mapping of sections"),
-        ("web: {port: 1}\nweb: {port: 2}\n", "The key 'web' stands here twice"),
+        ("web: {port: 1}\nweb: {port: 2}\n", "The key 'web' appears twice"),
         ("web: !!python/object/apply:os.system [id]\n", "is not allowed"),
-        ("web: {port: 1\n", "This is no YAML"),
+        ("web: {port: 1\n", "This is not YAML"),
         ("web: [1]\n", "Expected a mapping, not a list"),
         ("1: 2\n", "There is no key 1 here"),
         ("project: {name: " + "x" * 1024 * 1024 + "}\n", "larger than 1 MiB"),
@@ -319,9 +319,9 @@ def test_a_file_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path, text: 
 
 def test_an_override_that_is_no_yaml_or_of_a_skill_is_told(tmp_path: Path) -> None:
     told = problems(tmp_path, NEUROCORE_WEB__ALLOWED_HOSTS="[a", NEUROCORE_SKILLS__HTTP__URL="x")
-    assert "a skill's settings stand in neurocore.yaml, where ${NAME} refers to a variable" in told[0]
+    assert "a skill's settings are in neurocore.yaml, where ${NAME} refers to a variable" in told[0]
     assert "NEUROCORE_WEB__ALLOWED_HOSTS" in told[1]
-    assert "This is no YAML" in told[1]
+    assert "This is not YAML" in told[1]
 
 
 def test_a_folder_or_bytes_in_place_of_a_file_are_told(tmp_path: Path) -> None:
@@ -329,7 +329,7 @@ def test_a_folder_or_bytes_in_place_of_a_file_are_told(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"A=\xff\n")
     assert problems(tmp_path) == [
         ".env: It is not UTF-8 text (byte 2); save it as UTF-8.",
-        "neurocore.yaml: It is no file.",
+        "neurocore.yaml: It is not a file.",
     ]
 
 
@@ -363,8 +363,8 @@ def test_what_is_wrong_in_dotenv_is_told_by_line_and_without_the_value() -> None
     assert told == [
         (2, "Expected NAME=value."),
         (3, "Expected NAME=value."),
-        (4, "Something stands after the closing quote of C."),
-        (5, "The quote that D begins with is never closed."),
+        (4, "There is text after the closing quote of C."),
+        (5, "The opening quote of D is never closed."),
     ]
 
 
@@ -420,7 +420,7 @@ def test_the_time_zone_must_be_one_that_is_known(tmp_path: Path) -> None:
     assert config.clock.name == "Europe/Berlin"
     (problem,) = problems(project(tmp_path, "project:\n  timezone: Europe/Nowhere\n"))
     assert problem.startswith(
-        "neurocore.yaml:2:13 project.timezone: 'Europe/Nowhere' is no time zone on this machine; give one such as"
+        "neurocore.yaml:2:13 project.timezone: 'Europe/Nowhere' is not a time zone on this machine; give one such as"
     )
-    with pytest.raises(ConfigError, match=r"'../secret' is no time zone"):
+    with pytest.raises(ConfigError, match=r"'../secret' is not a time zone"):
         load_config(tmp_path, environ={"NEUROCORE_PROJECT__TIMEZONE": "../secret"})

@@ -173,12 +173,12 @@ def test_a_spelling_that_is_accepted_keeps_its_value(text: str, values: dict[str
         ('"A"=1', [(1, "Expected NAME=value.")]),
         ("A: 1", [(1, "Expected NAME=value.")]),
         ("A#=1", [(1, "Expected NAME=value.")]),
-        ("A='x' y", [(1, "Something stands after the closing quote of A.")]),
-        ("A='x\ny' z\nB\n", [(1, "Something stands after the closing quote of A."), (3, "Expected NAME=value.")]),
-        ('A="x""y"', [(1, "Something stands after the closing quote of A.")]),
-        ("A=''''", [(1, "Something stands after the closing quote of A.")]),
-        ("A='x", [(1, "The quote that A begins with is never closed.")]),
-        ("# c\r\n\r\nexport A = \"x\\\"\r\n", [(3, "The quote that A begins with is never closed.")]),
+        ("A='x' y", [(1, "There is text after the closing quote of A.")]),
+        ("A='x\ny' z\nB\n", [(1, "There is text after the closing quote of A."), (3, "Expected NAME=value.")]),
+        ('A="x""y"', [(1, "There is text after the closing quote of A.")]),
+        ("A=''''", [(1, "There is text after the closing quote of A.")]),
+        ("A='x", [(1, "The opening quote of A is never closed.")]),
+        ("# c\r\n\r\nexport A = \"x\\\"\r\n", [(3, "The opening quote of A is never closed.")]),
     ],
 )  # fmt: skip
 def test_a_line_that_cannot_be_read_is_named(text: str, told: list[tuple[int, str]]) -> None:

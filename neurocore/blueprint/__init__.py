@@ -1,4 +1,4 @@
-"""The workflow: its model, how it is read and checked, its plan, and what is next.
+"""The workflow: its model, its loader and checks, its plan, and what runs next.
 
 Public at `neurocore.runtime.blueprint`.
 """

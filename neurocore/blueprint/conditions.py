@@ -1,9 +1,9 @@
 """Conditions: expressions over the context, parsed once and compiled to closures (`expressions`).
 
-simpleeval was the first choice and is not used: it reads attributes by getattr behind a list of what is forbidden (ours
-lists what is allowed), its limits belong to the module and not to one evaluator, it takes 25 times as long, which is a
-quarter of a durable step, and with names, attributes, calls, subscripts and operators overridden nothing of it would be
-left.
+simpleeval was the first choice and is not used. It reads attributes with getattr and a list of what is forbidden (ours
+lists what is allowed), its limits belong to the module and not to one evaluator, and it takes 25 times as long, which
+is a quarter of a durable step. With names, attributes, calls, subscripts and operators overridden, nothing of it would
+be left.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ MAX_DEPTH = 40
 class Condition:
     """A parsed expression.
 
-    `keys` are the context keys it reads by name; `optional` are those of them that it also asks about (`has`, a
-    default, a comparison with None), so that it means to stand their absence.
+    `keys` are the context keys that it reads by name. `optional` are those of them whose absence it handles, because it
+    also asks about them (`has`, a default, a comparison with None).
     """
 
     __slots__ = ("_evaluate", "keys", "optional", "text")
@@ -39,14 +39,14 @@ class Condition:
         self._evaluate = evaluate
 
     def evaluate(self, view: View) -> bool:
-        """Whether the condition holds. Raises ConditionError where it cannot be evaluated."""
+        """Return whether the condition holds. Raises ConditionError if it cannot be evaluated."""
         try:
             return bool(self._evaluate(view))
         except Exception as error:  # a value's own methods (==, len, bool) may raise anything
             raise self._failed(error, view) from error
 
     def value(self, view: View) -> Any:
-        """What the expression comes to. Raises ConditionError where it cannot be evaluated."""
+        """Return the value of the expression. Raises ConditionError if it cannot be evaluated."""
         try:
             return self._evaluate(view)
         except Exception as error:
@@ -71,12 +71,12 @@ class Condition:
 def _is_missing(key: str, view: View) -> bool:
     try:
         return view.get(key) is None
-    except Exception:  # it is there, and cannot be read
+    except Exception:  # it exists, but cannot be read
         return False
 
 
 def compile_condition(text: str) -> Condition:
-    """Parse an expression. Raises ConditionError, with the column, for what conditions have no word for."""
+    """Parse an expression. Raises ConditionError, with the column, for anything that conditions do not support."""
     if not isinstance(text, str):
         raise ConditionError(f"A condition is text, not {type(text).__name__}; put it in quotes.")
     return _compiled(text)
@@ -90,7 +90,7 @@ def _compiled(text: str) -> Condition:
         raise ConditionError("A condition cannot be empty; leave it out.")
     braced = re.fullmatch(r"\s*\{\{(.*)\}\}\s*", text, re.DOTALL)
     if braced:
-        raise ConditionError(f"A condition is no template; drop the braces: `{_short(braced[1].strip())}`.")
+        raise ConditionError(f"A condition is not a template; remove the braces: `{_short(braced[1].strip())}`.")
     tree = _parse(text)
     _check_depth(tree, text)
     try:
@@ -112,7 +112,7 @@ def _parse(text: str) -> ast.expr:
     try:
         if "\\" not in flat:
             return ast.parse(flat, mode="eval").body
-        with _quietly, warnings.catch_warnings():  # an escape that Python does not know is no reason to warn
+        with _quietly, warnings.catch_warnings():  # Python would warn about an unknown escape
             warnings.simplefilter("ignore")
             return ast.parse(flat, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
@@ -132,7 +132,7 @@ _OTHER_LANGUAGES = (
 
 
 def _advice(text: str) -> str:
-    """What people write who have just come from another language."""
+    """Return advice for syntax from other languages."""
     return next((f" ({advice})" for pattern, advice in _OTHER_LANGUAGES if re.search(pattern, text)), "")
 
 
@@ -141,7 +141,7 @@ def _short(text: str) -> str:
 
 
 def _column(text: str, node: ast.AST) -> int:
-    """Columns of nodes count bytes; ours count characters, from 1, in the text as it was given."""
+    """Return the column in characters, from 1, in the given text: Python's columns count bytes."""
     stripped = text.lstrip()
     before = stripped.encode()[: getattr(node, "col_offset", 0)].decode(errors="ignore")
     return len(text) - len(stripped) + len(before) + 1
@@ -168,7 +168,7 @@ def _keys(tree: ast.AST) -> Iterator[str]:
 
 
 def _key_read(node: ast.AST) -> str | None:
-    """The context key that this very node reads by name."""
+    """Return the context key that this node itself reads by name."""
     if isinstance(node, ast.Attribute) and is_data(node.value) and node.attr not in ("get", "has"):
         return node.attr
     if isinstance(node, ast.Subscript) and is_data(node.value):

@@ -1,6 +1,6 @@
-"""What must hold between the parts of a blueprint: unique names, references that lead somewhere, text that parses.
+"""Check the parts of a blueprint against each other: unique names, existing references, text that parses.
 
-It looks at plain data, not at the model, so that a file with a wrong key in one place is checked everywhere else too.
+This checks plain data, not the model, so that a wrong key in one place does not hide problems elsewhere.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from neurocore.yamlfile import Document, Place, nearest
 
 
 def check_consistency(document: Document, data: dict[Any, Any]) -> None:
-    """Add a problem to `document` for everything in `data` that does not hold together."""
+    """Add a problem to `document` for everything in `data` that is inconsistent."""
     _check_name(document, ("name",), data.get("name"))
     names = _components(document, data)
     flow = data.get("flow")
     if isinstance(flow, dict):
         kind = flow.get("type", "sequential")
-        if kind not in ("sequential", "conditional", "graph"):  # the type check says so; all else is checked even so
+        if kind not in ("sequential", "conditional", "graph"):  # the type check reports it; check the rest
             kind = "graph" if flow.get("nodes") else "sequential" if flow.get("steps") else None
         if kind == "graph":
             _graph(document, flow, names)
@@ -38,7 +38,7 @@ def check_consistency(document: Document, data: dict[Any, Any]) -> None:
 
 
 def _items(data: Any, key: str) -> Iterator[tuple[int, dict[Any, Any]]]:
-    """The mappings in a list, with their places; whatever else stands there is the type check's matter."""
+    """Yield the mappings in a list, with their places; the type check handles other items."""
     found = data.get(key)
     for place, item in enumerate(found if isinstance(found, list) else ()):
         if isinstance(item, dict):
@@ -62,7 +62,7 @@ def _components(document: Document, data: dict[Any, Any]) -> list[str]:
         _check_name(document, ("components", place, "name"), name)
         if name in places:
             line, _ = document.marks.get(("components", places[name]), (None, None))
-            other = f" (the other stands in line {line})" if line else ""
+            other = f" (the other is in line {line})" if line else ""
             document.add(
                 ("components", place, "name"), f"Two components are called {name!r}{other}; give each its own name."
             )
@@ -84,7 +84,7 @@ def _chain(document: Document, flow: dict[Any, Any], names: list[str], kind: str
     for other in ("nodes", "edges"):
         if flow.get(other) is not None:
             document.add(
-                ("flow", other), f"A {kind} flow has steps, no {other}; set `type: graph` if you mean a graph."
+                ("flow", other), f"A {kind} flow has steps, not {other}; set `type: graph` if you mean a graph."
             )
     known = dict.fromkeys(names)
     placed = []
@@ -104,7 +104,7 @@ def _graph(document: Document, flow: dict[Any, Any], names: list[str]) -> None:
     if not flow.get("nodes") and not document.unsure(("flow", "nodes")):
         document.add(("flow",), "A graph needs nodes, and edges between them.")
     if flow.get("steps") is not None:
-        document.add(("flow", "steps"), "A graph has nodes and edges, no steps.")
+        document.add(("flow", "steps"), "A graph has nodes and edges, not steps.")
     known = dict.fromkeys(names)
     ids: dict[str, int] = {}
     for place, node in _items(flow, "nodes"):
@@ -140,7 +140,7 @@ def _values(document: Document, kind: str, values: Any) -> None:
         try:
             converted = typed.convert(spec, InputSpec)
         except msgspec.ValidationError:
-            continue  # the type check has said so
+            continue  # the type check has reported it
         for key, sentence in spec_problems(converted, is_output=kind == "outputs"):
             document.add((kind, name, key), sentence)
 

@@ -1,6 +1,7 @@
-"""Which context keys are read before anything can have set them.
+"""Find context keys that are read before anything can have set them.
 
-It only speaks where it can know: inputs are declared, and every skill that may have run before says what it provides.
+It reports only what it can know: inputs must be declared, and every skill that may have run before must declare what it
+provides.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from neurocore.blueprint.model import Blueprint
 from neurocore.blueprint.plan import Plan, PlanNode
 from neurocore.yamlfile import Place, nearest
 
-#: Keys that the runtime itself gives, whatever the flow.
+#: Keys that the runtime itself sets, in every flow.
 GIVEN = frozenset({"resume_data"})
 _OF_GATES = frozenset({"approval", "approvals"})
-#: In larger flows the sets of keys would grow with the square of the nodes.
+#: In larger flows the sets of keys would grow with the square of the number of nodes.
 _MAX_NODES = 1_000
 _REMAPS = re.compile(r"(^|_)(keys?|inputs?|outputs?|arguments)$")
 
 
 def unprovided(blueprint: Blueprint, plan: Plan, skills: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
-    """A place and a sentence for every key that no input and no earlier step provides; `skills` are classes by type."""
+    """Yield a place and a sentence for each key that nothing provides before; `skills` are classes by type."""
     if not blueprint.inputs or len(plan.nodes) > _MAX_NODES:
         return
     flow = _Flow(blueprint, plan, skills)
@@ -59,7 +60,7 @@ def _meant(key: str, known: frozenset[str] | None, blueprint: Blueprint) -> str:
 
 
 class _Flow:
-    """What each node provides (None: it does not say) and what may be there before it."""
+    """What each node provides (None: it does not declare it), and what may be set before it."""
 
     def __init__(self, blueprint: Blueprint, plan: Plan, skills: Mapping[str, Any]) -> None:
         self.inputs = GIVEN | set(blueprint.inputs)
@@ -77,34 +78,34 @@ class _Flow:
 
     def reads(self, node: PlanNode) -> set[str]:
         if node.is_gate:
-            return {*_shown(node), *(self._said(node, "keys_read", node.config) or ())}
-        said = self._said(node, "keys_read", node.config)
-        if said is not None:
-            return said
+            return {*_shown(node), *(self._declared(node, "keys_read", node.config) or ())}
+        declared = self._declared(node, "keys_read", node.config)
+        if declared is not None:
+            return declared
         skill = self.skills.get(node.type)
         return set() if _remaps(node) else set(getattr(getattr(skill, "skill_meta", None), "consumes", ()) or ())
 
-    def _said(self, node: PlanNode, method: str, *given: Any) -> set[str] | None:
-        """What a skill says of a component of its own; None where it says nothing."""
+    def _declared(self, node: PlanNode, method: str, *given: Any) -> set[str] | None:
+        """Return what a skill declares for a component of its own; None if it declares nothing."""
         ask = getattr(self.skills.get(node.type), method, None)
-        said = ask(*given) if ask is not None else None
-        return None if said is None else set(said)
+        declared = ask(*given) if ask is not None else None
+        return None if declared is None else set(declared)
 
     def _provides(self, node: PlanNode) -> frozenset[str] | None:
         if node.is_gate:
             return _OF_GATES
-        said = self._said(node, "keys_set", node.config, node.component)
-        if said is not None:
-            return frozenset(said)
+        declared = self._declared(node, "keys_set", node.config, node.component)
+        if declared is not None:
+            return frozenset(declared)
         skill = self.skills.get(node.type)
         provides = getattr(getattr(skill, "skill_meta", None), "provides", None)
         return frozenset(provides) if provides and not _remaps(node) else None
 
     def _before(self) -> list[frozenset[str] | None]:
-        """Everything that any way to the node provides; None once a skill on one of them does not say."""
+        """Return everything that any path to the node provides; None if a skill on one of them does not declare it."""
         before: list[frozenset[str] | None] = [frozenset()] * len(self.plan.nodes)
         if self.plan.flow_type == "conditional":
-            return before  # one step runs: nothing has run before it
+            return before  # only one step runs: nothing has run before it
         todo = list(range(len(before)))[::-1]
         waiting = set(todo)
         while todo:
@@ -132,5 +133,5 @@ def _shown(node: PlanNode) -> list[str]:
 
 
 def _remaps(node: PlanNode) -> bool:
-    """Whether the configuration seems to say which keys the skill reads or sets, over what the skill declares."""
+    """Return whether the configuration seems to rename the keys that the skill declares."""
     return any(_REMAPS.search(str(key)) for key in node.config)

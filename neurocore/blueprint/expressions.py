@@ -1,7 +1,7 @@
-"""From the nodes of an expression to closures: the list of what is allowed.
+"""Compile the nodes of an expression to closures: the list of what is allowed.
 
-Nothing here calls anything but `get`, `has` and `len`, and attributes only ever look up keys of mappings. What the
-methods of a value raise passes through; `conditions` makes sentences of it.
+Nothing here calls anything but `get`, `has` and `len`, and attributes only look up keys of mappings. Exceptions from a
+value's own methods pass through; `conditions` turns them into sentences.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ MAX_LENGTH = 100_000
 
 
 class View(Protocol):
-    """What a condition looks at: a context, or anything with its two methods."""
+    """What a condition reads: a context, or anything with its two methods."""
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value at `key`, or `default`."""
+        """Return the value at `key`, or `default`."""
 
     def has(self, key: str) -> bool:
-        """Whether `key` is set."""
+        """Return whether `key` is set."""
 
 
 Evaluate = Callable[[View], Any]
 
 
 class Unknown(Exception):
-    """A node that is not on the list: which, what to call it, and what to write instead."""
+    """A node that is not allowed: the node, its name for people, and what to write instead."""
 
     def __init__(self, node: ast.AST, what: str, advice: str = "") -> None:
         super().__init__(what)
@@ -44,7 +44,7 @@ class Unknown(Exception):
 
 
 def compile_node(node: ast.AST) -> Evaluate:
-    """The closure that evaluates a node over a view. Raises Unknown for what is not on the list."""
+    """Return the closure that evaluates a node over a view. Raises Unknown for what is not allowed."""
     compiler = _COMPILERS.get(type(node))
     if compiler is None:
         raise Unknown(node, _WORDS.get(type(node), type(node).__name__))
@@ -52,12 +52,12 @@ def compile_node(node: ast.AST) -> Evaluate:
 
 
 def is_context(node: ast.AST) -> bool:
-    """Whether a node is the name `context`."""
+    """Return whether a node is the name `context`."""
     return isinstance(node, ast.Name) and node.id == "context"
 
 
 def is_data(node: ast.AST) -> bool:
-    """Whether a node is `context.data`."""
+    """Return whether a node is `context.data`."""
     return isinstance(node, ast.Attribute) and node.attr == "data" and is_context(node.value)
 
 
@@ -95,7 +95,7 @@ def _attribute(node: Any) -> Evaluate:
 
 def _nothing(value: Any, key: Any) -> None:
     if value is not None:
-        raise TypeError(f"{type(value).__name__} has no {str(key)[:80]!r}, only mappings have keys")
+        raise TypeError(f"{type(value).__name__} has no {str(key)[:80]!r}; only mappings have keys")
 
 
 def _subscript(node: Any) -> Evaluate:
@@ -216,7 +216,7 @@ _SEQUENCES = (str, list, tuple)
 
 
 def _check_operands(apply: Any, one: Any, other: Any) -> None:
-    """Arithmetic is for numbers and times; text and lists can be joined. Within limits, so that nothing takes long."""
+    """Check operands: arithmetic is for numbers and times; text and lists can be joined. Limits keep it fast."""
     kinds = (type(one), type(other))
     if bool not in kinds and isinstance(one, _NUMBERS) and isinstance(other, _NUMBERS):
         for value in (one, other):
@@ -226,7 +226,7 @@ def _check_operands(apply: Any, one: Any, other: Any) -> None:
         if len(one) + len(other) > MAX_LENGTH:
             raise ValueError(f"it joins to more than {MAX_LENGTH:,} characters or items")
     elif not (isinstance(one, (*_NUMBERS, *_TIMES)) and isinstance(other, (*_NUMBERS, *_TIMES))) or bool in kinds:
-        raise TypeError(f"{kinds[0].__name__} and {kinds[1].__name__} do not go together in arithmetic")
+        raise TypeError(f"{kinds[0].__name__} and {kinds[1].__name__} cannot be combined in arithmetic")
 
 
 def _compare(node: Any) -> Evaluate:
@@ -297,7 +297,7 @@ def _inside(value: Any, container: Any) -> bool:
 
 
 def _is(one: Any, other: Any) -> bool:
-    """Identity, but for equal values of one type: whether two equal strings are one object is nobody's business."""
+    """Compare identity; equal values of one type count as identical: two equal strings may be two objects."""
     return one is other or (type(one) is type(other) and bool(one == other))
 
 

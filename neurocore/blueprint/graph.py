@@ -1,8 +1,8 @@
-"""Walks through a directed graph. Nodes are numbers; `leads_to` gives the nodes to which the edges of one node lead.
+"""Walks through a directed graph. Nodes are numbers; `leads_to` returns the nodes that one node's edges lead to.
 
-Walks over all nodes take the ways of each as a list instead, from 0.
+Walks over all nodes take each node's targets as a list instead, from node 0.
 
-Every walk takes time in proportion to the nodes and edges it comes across, and needs no deep stack.
+Every walk takes time in proportion to the nodes and edges it visits, and needs no deep stack.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ LeadsTo = Callable[[int], Iterable[int]]
 
 
 def ways_of(count: int, edges: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """The ways of `count` nodes from edges as (source, target), in the order of the edges."""
+    """Return the targets of each of `count` nodes, from edges as (source, target), in the order of the edges."""
     ways: list[list[int]] = [[] for _ in range(count)]
     for source, target in edges:
         ways[source].append(target)
@@ -23,7 +23,7 @@ def ways_of(count: int, edges: Iterable[tuple[int, int]]) -> list[list[int]]:
 
 
 def reached(starts: Iterable[int], leads_to: LeadsTo) -> set[int]:
-    """The starts and every node that they lead to."""
+    """Return the starts and every node that they lead to."""
     seen = set(starts)
     todo = list(seen)
     while todo:
@@ -35,7 +35,7 @@ def reached(starts: Iterable[int], leads_to: LeadsTo) -> set[int]:
 
 
 def ordered(nodes: Iterable[int], leads_to: LeadsTo) -> list[int]:
-    """The nodes, each after those of them that lead to it; of several that could come next, the lowest.
+    """Return the nodes, each after those that lead to it; if several could come next, the lowest.
 
     A node on a cycle, or behind one, is left out.
     """
@@ -60,9 +60,9 @@ def ordered(nodes: Iterable[int], leads_to: LeadsTo) -> list[int]:
 
 
 def closing(ways: Ways) -> set[tuple[int, int]]:
-    """The edges that close a cycle: a depth-first walk finds them leading to a node that it is still inside of.
+    """Return the edges that close a cycle: those that a depth-first walk finds leading to a node that it is still in.
 
-    The walk begins at the nodes that nothing leads to, then takes the rest in their order.
+    The walk starts at the nodes without incoming edges, then takes the rest in order.
     """
     led_to = {target for source, targets in enumerate(ways) for target in targets if target != source}
     inside: set[int] = set()
@@ -89,10 +89,10 @@ def closing(ways: Ways) -> set[tuple[int, int]]:
 
 
 def cycles(ways: Ways) -> list[frozenset[int]]:
-    """Groups of nodes that reach one another, and single nodes that lead to themselves.
+    """Return the groups of nodes that reach one another, and single nodes that lead to themselves.
 
-    These are the strongly connected components, found as Kosaraju does: by the order in which a walk leaves the nodes,
-    and a walk backwards.
+    These are the strongly connected components, found with Kosaraju's algorithm: by the order in which a walk leaves
+    the nodes, and a walk backwards.
     """
     backwards = ways_of(len(ways), ((target, source) for source, targets in enumerate(ways) for target in targets))
     order: list[int] = []
@@ -109,7 +109,7 @@ def cycles(ways: Ways) -> list[frozenset[int]]:
 
 
 def _left(root: int, ways: Ways, seen: set[int]) -> list[int]:
-    """The nodes newly reached from `root`, in the order in which a depth-first walk leaves them."""
+    """Return the nodes newly reached from `root`, in the order in which a depth-first walk leaves them."""
     if root in seen:
         return []
     seen.add(root)

@@ -1,4 +1,4 @@
-"""What a run is given and gives back, held against what the blueprint declares."""
+"""Check a run's inputs and outputs against what the blueprint declares."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from neurocore.secrets import MASK, looks_secret
 from neurocore.yamlfile import TWICE, nearest, parse, said, scalar
 
 MAX_DATA_FILE = 64 * 1024 * 1024
-#: So much of the name of an input is told.
+#: How many characters of an input's name a message shows.
 MAX_NAME = 200
 
 
@@ -35,11 +35,11 @@ def check_inputs(
     *,
     nameable: Collection[str] | None = None,
 ) -> dict[str, Any]:
-    """The data a run starts with: defaults filled in, types checked, secrets as references that `environ` can resolve.
+    """Return the data that a run starts with: defaults added, types checked, secrets as resolvable references.
 
-    Text is read as the declared type where that loses nothing (`"3"` as an integer). Where no inputs are declared,
-    anything goes. `nameable` are the variables that the data may name beside the blueprint's defaults; None means any.
-    Raises InputError whose `problems` has a sentence per input.
+    Text is read as the declared type if that loses nothing (`"3"` as an integer). If no inputs are declared, any data
+    is allowed. `nameable` are the variables that the data may name beside the blueprint's defaults; None means any.
+    `environ` must contain the variables of secrets. Raises InputError whose `problems` has a sentence per input.
     """
     data = {_declared(key, blueprint): value for key, value in data.items()}
     checked, problems = _held_against(blueprint, data, environ)
@@ -51,14 +51,14 @@ def check_inputs(
 
 
 def _declared(key: Any, blueprint: Blueprint) -> Any:
-    """The name of the input that is meant, as it is declared: it may be given in another Unicode form."""
+    """Return the declared name of the input that is meant: it may be given in another Unicode form."""
     return (spelled(blueprint.inputs, key) or key) if isinstance(key, str) else key
 
 
 def _held_against(
     blueprint: Blueprint, data: Mapping[str, Any], environ: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The data as the blueprint declares it, and what is wrong with each input."""
+    """Return the data as the blueprint declares it, and the problem with each input."""
     problems: dict[str, str] = {}
     checked: dict[str, Any] = {}
     for key, value in data.items():
@@ -72,7 +72,7 @@ def _held_against(
             if name in data:
                 checked[name] = _secret(data[name], environ) if spec.secret else _fit(name, data[name], spec)
             elif _is_missing(spec):
-                problems[name] = f"It is needed: give {_WORDS[spec.type]}{_for(spec)}."
+                problems[name] = f"It is required: give {_WORDS[spec.type]}{_for(spec)}."
             elif spec.default is not msgspec.UNSET:
                 checked[name] = _default(name, spec, environ)
         except ValueError as error:
@@ -81,7 +81,7 @@ def _held_against(
 
 
 def _not_nameable(blueprint: Blueprint, data: Mapping[str, Any], nameable: Collection[str]) -> dict[str, str]:
-    """A sentence for each input that names a variable it may not name; it tells nothing of the environment."""
+    """Return a sentence for each input that names a forbidden variable; it reveals nothing about the environment."""
     problems = {}
     for key, value in data.items():
         spec = blueprint.inputs.get(key)
@@ -115,15 +115,15 @@ def check_outputs(blueprint: Blueprint, data: Mapping[str, Any]) -> None:
 
 
 def spec_problems(spec: InputSpec, *, is_output: bool = False) -> Iterator[tuple[str, str]]:
-    """What is wrong with a declaration in itself: the key it is about, and the sentence."""
+    """Yield the problems of a declaration itself: the key, and the sentence."""
     if is_output and spec.secret:
-        yield "secret", "An output cannot be secret, since no step may record a secret's value."
+        yield "secret", "An output cannot be secret, because no step may record a secret's value."
         return
     if spec.secret:
         if spec.type not in ("any", "string"):
             yield "type", "A secret input is text: leave its type out, or say string."
         if spec.enum is not None:
-            yield "enum", "A secret input has no choice to show; take `enum` out."
+            yield "enum", "A secret input cannot offer choices; remove `enum`."
         if isinstance(spec.default, str) and not _REFERENCE.fullmatch(spec.default):
             yield "default", _SECRET_ONLY
         return
@@ -139,7 +139,7 @@ def spec_problems(spec: InputSpec, *, is_output: bool = False) -> Iterator[tuple
         if is_output:
             yield "default", "An output has no default; the flow sets it."
         elif spec.required:
-            yield "required", "It has a default, so it need not be given; take one of the two out."
+            yield "required", "It has a default, so it need not be given; remove one of the two."
         try:
             _fit("", spec.default, spec)
         except ValueError as error:
@@ -149,11 +149,11 @@ def spec_problems(spec: InputSpec, *, is_output: bool = False) -> Iterator[tuple
 def read_data_option(
     pairs: Iterable[str], blueprint: Blueprint | None = None, environ: Mapping[str, str] = os.environ
 ) -> dict[str, Any]:
-    """The `key=value` pairs of a command line, each read by the input's declared type, else as a YAML scalar.
+    """Read the `key=value` pairs of a command line, each by the input's declared type, else as a YAML scalar.
 
     `key=@file` reads a file, `key=@@text` is text that begins with @. Lists and mappings are written as JSON or as YAML
-    in brackets. Raises UsageError (InputError, with a sentence per key, for values that do not fit their type, and then
-    for whatever else `check_inputs` would refuse, so that all is told at once).
+    in brackets. Raises UsageError, or InputError with a sentence per key for values that do not fit their type, and
+    also for everything else that `check_inputs` would refuse, so that all problems are reported at once.
     """
     data: dict[str, Any] = {}
     problems: dict[str, str] = {}
@@ -216,7 +216,7 @@ def _for(spec: InputSpec) -> str:
 def _read(key: str, path: Path) -> str:
     try:
         if not path.is_file():
-            why = "that is no file" if path.exists() else "there is no such file"
+            why = "that is not a file" if path.exists() else "there is no such file"
             raise UsageError(f"--data {key[:80]}=@{path}: {why}.")
         if path.stat().st_size > MAX_DATA_FILE:
             raise UsageError(f"--data {key[:80]}=@{path}: the file is larger than 64 MiB; give its path as the value.")
@@ -226,7 +226,7 @@ def _read(key: str, path: Path) -> str:
 
 
 def _as_text_says(text: str) -> Any:
-    """A value whose type nobody declared: what is in brackets or quotes as YAML, anything else as a scalar."""
+    """Read a value without a declared type: text in brackets or quotes as YAML, anything else as a scalar."""
     if text[:1] in ("[", "{", '"', "'"):
         found = _structure(text)
         if found is not None and (isinstance(found, str) or text[0] in "[{"):
@@ -244,9 +244,9 @@ def _typed(key: str, text: str, spec: InputSpec) -> Any:
 
 
 def _structure(text: str) -> Any:
-    """What a text says as JSON, or else as YAML (within its limits); None if it is neither.
+    """Return the value of a text as JSON, or else as YAML (within its limits); None if it is neither.
 
-    Raises ValueError with the sentence for a mapping in which a key stands twice.
+    Raises ValueError, with the sentence, for a mapping with a duplicate key.
     """
     try:
         return json.loads(text, object_pairs_hook=_once)
@@ -261,7 +261,7 @@ def _structure(text: str) -> Any:
 
 
 class _Twice(ValueError):
-    """A key stands twice, and nobody can say which one is meant."""
+    """A key appears twice, so its value is ambiguous."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -309,7 +309,7 @@ _NO: Any = object()
 
 
 def _fit(name: str, value: Any, spec: InputSpec, *, given: bool = True) -> Any:
-    """The value as its type, or ValueError with the sentence. `given` values may be text that says the value."""
+    """Return the value as its type, or raise ValueError with the sentence. `given` values may be text for the value."""
     result = _FITS[spec.type](value, given)
     shown = MASK if looks_secret(name) else said(value)
     if result is _NO:

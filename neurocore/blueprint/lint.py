@@ -1,6 +1,6 @@
-"""What is wrong with a blueprint beyond its form: against the skills there are, and against its own flow.
+"""Check a blueprint beyond its form: against the available skills, and against its own flow.
 
-Errors keep it from running. Warnings point at what is likely a mistake; they are silent wherever one cannot know.
+Errors prevent a run. Warnings report likely mistakes, and only where the check can be sure.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from neurocore.yamlfile import Document, Place, Problem, in_order, nearest
 
 
 class Registry(Protocol):
-    """The part of a skill registry that checking needs. With `hint`, it says more of a name that it does not have."""
+    """The part of a skill registry that checking needs. `hint` says more about a name that is missing."""
 
     def get(self, name: str) -> Any:
-        """The skill class of this name, or None."""
+        """Return the skill class of this name, or None."""
 
     def names(self) -> list[str]:
         """Every name."""
@@ -37,30 +37,30 @@ class Config(Protocol):
 
     @property
     def project_root(self) -> Path:
-        """The project's folder."""
+        """Return the project's folder."""
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment that references are resolved from."""
+        """Return the environment that references are resolved from."""
 
     def skill_config(self, name: str) -> dict[str, Any]:
-        """The skill's configuration from neurocore.yaml."""
+        """Return the skill's configuration from neurocore.yaml."""
 
 
-#: Where, the sentence, and whether it keeps the blueprint from running.
+#: The place, the sentence, and whether it prevents a run.
 Finding = tuple[Place, str, str]
 
 
 def validate_blueprint(
     blueprint: Blueprint, registry: Registry, config: Config | None = None, *, warnings: bool = True
 ) -> list[Problem]:
-    """Every finding, in the order of the file; an empty list means that it is sound.
+    """Return every problem, in the order of the file; an empty list means that the blueprint is valid.
 
-    Without `warnings` only the errors are looked for, which is quick: what a run does before it starts.
+    Without `warnings` only errors are checked, which is fast: a run does this before it starts.
     """
     made = Document(None, [], {})
     check_consistency(made, blueprint.definition())
-    if made.problems:  # it was made by a program; a file that does not hold together is never loaded
+    if made.problems:  # a program made it; an inconsistent file is never loaded
         return made.problems
     checks = _Checks(blueprint, registry, config)
     findings = [*checks.errors(), *(checks.warnings() if warnings else ())]
@@ -80,7 +80,7 @@ def _warning(place: Place, message: str) -> Finding:
 
 
 class _Checks:
-    """One blueprint under examination, with its plan and where its parts stand."""
+    """The checks of one blueprint, with its plan and the places of its parts."""
 
     def __init__(self, blueprint: Blueprint, registry: Registry, config: Config | None) -> None:
         self.blueprint = blueprint
@@ -91,7 +91,7 @@ class _Checks:
         self.component_at = {one.name: place for place, one in enumerate(blueprint.components)}
 
     def _reserved(self) -> Iterator[Finding]:
-        """What would be set under a name that only the answers of gates may have."""
+        """Report keys that would be set under a name reserved for the answers of gates."""
         for kind, names in ("inputs", self.blueprint.inputs), ("outputs", self.blueprint.outputs):
             for name in names:
                 if (problem := reserved_problem(name)) is not None:
@@ -152,7 +152,7 @@ class _Checks:
             try:
                 sentences = list(skill.config_problems(config))
                 sentences += skill.llm_problems(config) if self.config is not None else []
-            except Exception as error:  # a skill's own check is anybody's code
+            except Exception as error:  # a skill's own check may raise anything
                 sentences = [f"the skill's check of its config raised {type(error).__name__}: {said(error)}."]
             for sentence in sentences:
                 yield _error(("components", place, "config"), f"{component.name}: {sentence}")
@@ -162,13 +162,13 @@ class _Checks:
                 yield from self._secrets_shown(place, component)
 
     def _secrets_shown(self, place: int, gate: Component) -> Iterator[Finding]:
-        """What no gate can show, whatever its value is: opening it would fail."""
+        """Report what no gate can show, whatever its value: opening the gate would fail."""
         show = gate.config.get("show")
         for index, key in enumerate(show if isinstance(show, list) else ()):
             if isinstance(key, str) and looks_secret(key):
                 yield _error(
                     ("components", place, "config", "show", index),
-                    f"The gate {gate.name} cannot show {key}: it is called like a secret; remove it from `show`.",
+                    f"The gate {gate.name} cannot show {key}: its name looks like a secret; remove it from `show`.",
                 )
 
     def _rejection(self, gate: PlanNode) -> Iterator[Finding]:
@@ -179,9 +179,9 @@ class _Checks:
         target = self.plan.by_id.get(goal)
         if target is None:
             hint = nearest(goal, self.plan.by_id)
-            yield _error(place, f"The gate {gate.id} goes to {goal!r} on a rejection, which is no node{hint}")
+            yield _error(place, f"The gate {gate.id} goes to {goal!r} on a rejection, which is not a node{hint}")
         elif self.plan.flow_type == "conditional":
-            yield _error(place, "In a conditional flow one step runs and no other, so a rejection has nowhere to go.")
+            yield _error(place, "In a conditional flow only one step runs, so a rejection has nowhere to go.")
         elif self.plan.flow_type == "sequential" and target.index <= gate.index:
             yield _error(place, f"The gate {gate.id} can go to a later step on a rejection, not to {goal!r}.")
 
@@ -193,12 +193,12 @@ class _Checks:
             if endless:
                 yield _error(
                     ("flow", "edges"),
-                    f"The loop of {self._names(endless)} can never come to rest, so it always fails: give an edge of "
+                    f"The loop of {self._names(endless)} can never end, so it always fails: give an edge of "
                     "it a port or a condition, or set max_iterations and on_max_iterations: exit.",
                 )
 
     def _islands(self) -> Iterator[Finding]:
-        """Loops that nothing leads into, although the graph begins elsewhere."""
+        """Report loops that nothing leads into, although the graph starts elsewhere."""
         led_to = {edge.target for edge in self.plan.edges if edge.source != edge.target}
         if len(led_to) == len(self.plan.nodes):
             return
@@ -215,7 +215,7 @@ class _Checks:
     # ---------------------------------------------------------------- warnings
 
     def _project(self) -> Iterator[Finding]:
-        """What the project or its environment does not have now. It may have it where the run is driven."""
+        """Report what the project or its environment lacks now. It may exist where the run is driven."""
         if self.config is None:
             return
         environ = self.config.environ
@@ -242,7 +242,7 @@ class _Checks:
             if node.is_gate and node.config.get("require") is True and isinstance(node.config.get("on_reject"), str):
                 yield _warning(
                     self._config_of(node, "require"),
-                    "on_reject takes the run on after a rejection; leave `require` out.",
+                    "on_reject continues the run after a rejection; leave `require` out.",
                 )
 
     def _gates(self) -> Iterator[Finding]:
@@ -254,7 +254,7 @@ class _Checks:
                 yield _warning(self._place(node), f"Nothing follows the gate {node.id}: approving it leads to no step.")
 
     def _dead(self, edge: PlanEdge) -> str | None:
-        """Why an edge that leaves a gate is never taken."""
+        """Return why an edge that leaves a gate is never taken."""
         gate = self.plan.nodes[edge.source]
         if not gate.is_gate or edge.port is None:
             return None
@@ -294,7 +294,7 @@ class _Checks:
                 return
 
     def _edges(self) -> Iterator[Finding]:
-        written = len(self.blueprint.flow.edges or ())  # the plan adds those of on_reject
+        written = len(self.blueprint.flow.edges or ())  # the plan adds the edges of on_reject
         seen: set[Any] = set()
         ways: dict[int, list[int]] = {}
         for edge in self.plan.edges:
@@ -303,7 +303,7 @@ class _Checks:
             if why:
                 yield _warning(("flow", "edges", edge.index), why)
             elif edge.index < written and key in seen:
-                yield _warning(("flow", "edges", edge.index), "The same edge stands here twice; remove one.")
+                yield _warning(("flow", "edges", edge.index), "The same edge appears twice; remove one.")
             seen.add(key)
             if not why:
                 ways.setdefault(edge.source, []).append(edge.target)
@@ -320,11 +320,11 @@ class _Checks:
         used = {node.component for node in self.plan.nodes}
         for place, component in enumerate(self.blueprint.components):
             if component.name not in used:
-                yield _warning(("components", place), f"The component {component.name} stands nowhere in the flow.")
+                yield _warning(("components", place), f"The flow does not use the component {component.name}.")
 
 
 def _on_cycles(edges: list[PlanEdge]) -> set[int]:
-    """The nodes on cycles of these edges, and between two of them."""
+    """Return the nodes on cycles of these edges, and between two of them."""
     left = {node for edge in edges for node in (edge.source, edge.target)}
     for pairs in ([(edge.source, edge.target) for edge in edges], [(edge.target, edge.source) for edge in edges]):
         ways = defaultdict(list)

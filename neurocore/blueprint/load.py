@@ -1,4 +1,4 @@
-"""From YAML to a `Blueprint`: all problems at once, each with file, line, column and path."""
+"""Load a `Blueprint` from YAML: all problems at once, each with file, line, column and path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from neurocore.yamlfile import Document, Place, in_order, parse, read_file
 
 
 def load_blueprint(path: Path | str) -> Blueprint:
-    """The blueprint in a file. Raises BlueprintError, whose `problems` and message name every finding."""
+    """Load the blueprint in a file. Raises BlueprintError, whose `problems` and message list every problem."""
     path = Path(path)
     text, problem = read_file(path)
     if problem is not None or text is None:
@@ -22,7 +22,7 @@ def load_blueprint(path: Path | str) -> Blueprint:
 
 
 def parse_blueprint(text: str, *, name: str = "<string>") -> Blueprint:
-    """The blueprint in a YAML text; `name` stands in messages. Raises BlueprintError as `load_blueprint` does."""
+    """Load the blueprint in a YAML text; messages call it `name`. Raises BlueprintError like `load_blueprint`."""
     document = parse(text, file=name)
     definition: Definition | None = None
     if isinstance(document.data, dict):
@@ -39,7 +39,7 @@ def parse_blueprint(text: str, *, name: str = "<string>") -> Blueprint:
 
 
 def document_of(blueprint: Blueprint) -> Document:
-    """The text a blueprint was read from, as a document that knows where each value stands; empty if there is none."""
+    """Return the text a blueprint was read from, as a document with each value's position; empty if there is none."""
     document = parse(blueprint.source) if blueprint.source is not None else Document(None, [], {})
     if isinstance(document.data, dict):
         _written_out(document, document.data)
@@ -48,7 +48,7 @@ def document_of(blueprint: Blueprint) -> Document:
 
 
 def _written_out(document: Document, data: dict[Any, Any]) -> dict[Any, Any]:
-    """The same data with every short form written out."""
+    """Return the same data with every short form expanded."""
     for kind in ("inputs", "outputs"):
         if isinstance(data.get(kind), dict):
             data = {**data, kind: {key: _value(spec) for key, spec in data[kind].items()}}
@@ -63,7 +63,7 @@ def _written_out(document: Document, data: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _value(spec: Any) -> Any:
-    """`key: string` for `key: {type: string}`, and `key:` for a value of any type."""
+    """Expand `key: string` to `key: {type: string}`, and `key:` to a value of any type."""
     if spec is None:
         return {}
     if isinstance(spec, str):
@@ -74,9 +74,9 @@ def _value(spec: Any) -> Any:
 
 
 class _Gates:
-    """Places written `approval: {…}` become a component of type `approval` and a place that names it.
+    """Expands places written `approval: {…}` to a component of type `approval` and a place that names it.
 
-    The same gate may stand at several places; two different ones need two names.
+    The same gate may be at several places; two different gates need two names.
     """
 
     def __init__(self, document: Document, components: list[Any]) -> None:
@@ -120,10 +120,10 @@ class _Gates:
     def _refuse_clash(self, here: Place, name: str, spec: dict[str, Any]) -> None:
         config = _config(spec)
         if name in self.gates and self.gates[name] != config:
-            self.document.add(here, f"Another gate is called {name!r}; give this one a name of its own.")
+            self.document.add(here, f"Another gate is called {name!r}; give this one another name.")
         elif name in self.types and (config or self.types[name] != "approval"):
             self.document.add(
-                here, f"There is a component {name!r} already; name the gate otherwise, or write `component: {name}`."
+                here, f"There is a component {name!r} already; rename the gate, or write `component: {name}`."
             )
 
 

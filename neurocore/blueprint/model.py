@@ -1,7 +1,7 @@
-"""The blueprint as it stands in YAML, one frozen type per thing. Reading and checking files is `load`'s work.
+"""The blueprint as it is in YAML, one frozen type per part. `load` reads and checks files.
 
-What each key means is said here once: the JSON Schema (`schema`) takes it from here, and a test holds
-docs/blueprints.md against it.
+What each key means is described once, here: the JSON Schema (`schema`) uses it, and a test compares docs/blueprints.md
+with it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ InputType = Literal[
 TYPE_ALIASES = {"array": "list", "object": "mapping"}
 
 MAX_NAME = 200
-#: A year: what is longer is a mistake, and more than the clocks of some systems take.
+#: A year: anything longer is a mistake, and more than the clocks of some systems allow.
 MAX_SECONDS = 366 * 86_400
 
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
@@ -40,16 +40,16 @@ Delay = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 
 
 class InputSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One value that a run is given, or gives back."""
+    """One value that a run receives or returns."""
 
     type: Annotated[
-        InputType, Meta(description="What the value is. Text is read as this type where nothing is lost.")
+        InputType, Meta(description="The type of the value. Text is read as this type if nothing is lost.")
     ] = "any"
-    default: Annotated[
-        Any, Meta(description="The value where none is given. Without a default the key is required.")
-    ] = UNSET
-    required: Annotated[bool | None, Meta(description="Whether it must be there; yes, unless it has a default.")] = None
-    description: Annotated[str, Meta(description="What it is for, in a line for people.")] = ""
+    default: Annotated[Any, Meta(description="The value if none is given. Without a default the key is required.")] = (
+        UNSET
+    )
+    required: Annotated[bool | None, Meta(description="Whether it must be given; yes, unless it has a default.")] = None
+    description: Annotated[str, Meta(description="What it is for, in one line for people.")] = ""
     secret: Annotated[
         bool, Meta(description="It takes only a reference such as ${NAME}; the value itself is never stored.")
     ] = False
@@ -57,11 +57,11 @@ class InputSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def is_required(self) -> bool:
-        """Whether it must be given."""
+        """Return whether it must be given."""
         return self.required if self.required is not None else self.default is UNSET
 
 
-#: What people who come from other tools write for a condition.
+#: What people used to other tools write for a condition.
 _CONDITION_WORDS = {"when": "condition", "if": "condition"}
 
 
@@ -74,39 +74,35 @@ class Component(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ("condition", "if", "when", "on_error", "retry", "timeout"), "with the step or the node, under `flow`"
     )
 
-    name: Annotated[Name, Meta(description="What the flow calls it; unique in the blueprint.")]
+    name: Annotated[Name, Meta(description="Its name in the flow; unique in the blueprint.")]
     type: Annotated[Name, Meta(description="The skill's name (`neurocore skill list`).")]
     config: Annotated[
         dict[str, Any],
-        Meta(description="The skill's configuration, over the one in neurocore.yaml. ${NAME} is a secret."),
+        Meta(description="The skill's configuration; overrides the one in neurocore.yaml. ${NAME} is a secret."),
     ] = {}
 
 
 class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When and how often a failed step is tried again."""
+    """When and how often a failed step is retried."""
 
     SHORT_FOR: ClassVar = "max"
     OTHER_WORDS: ClassVar = {"times": "max", "attempts": "max", "retries": "max"}
 
-    max: Annotated[int, Meta(ge=0, le=100, description="How many further tries are made.")] = 0
+    max: Annotated[int, Meta(ge=0, le=100, description="How many retries are made.")] = 0
     on: Annotated[
-        list[str], Meta(description="Names of exception classes (or of their bases) to try again on; empty means any.")
+        list[str], Meta(description="Names of exception classes (or of their bases) to retry on; empty means any.")
     ] = []
-    delay: Annotated[
-        Delay, Meta(description="Seconds before the first further try; doubled for each one after it.")
-    ] = 1.0
-    max_delay: Annotated[Delay, Meta(description="The longest wait between two tries, in seconds.")] = 60.0
+    delay: Annotated[Delay, Meta(description="Seconds before the first retry; doubled for each further one.")] = 1.0
+    max_delay: Annotated[Delay, Meta(description="The longest wait between two attempts, in seconds.")] = 60.0
 
 
 class Gate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The short form of a gate: a person decides here whether the run goes on."""
+    """The short form of a gate: a person decides here whether the run continues."""
 
     SHORT_FOR: ClassVar = "name"
 
     name: Annotated[Name, Meta(description="The gate's name, which is its node in the flow.")] = "approval"
-    message: Annotated[str | None, Meta(description="What is asked: text, with {{ key }} from the context in it.")] = (
-        None
-    )
+    message: Annotated[str | None, Meta(description="The question: text that may contain {{ key }}.")] = None
     show: Annotated[
         list[Name] | None, Meta(description="Context keys to show; by default what the steps directly before it set.")
     ] = None
@@ -129,11 +125,11 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     condition: Annotated[str | None, Meta(description="It runs only if this expression over the context holds.")] = None
     on_error: Annotated[
         OnError,
-        Meta(description="What a failure does: end the run, or be recorded as skipped or as failed, and go on."),
+        Meta(description="What a failure does: end the run, or be recorded as skipped or as failed, and continue."),
     ] = "fail"
-    description: Annotated[str | None, Meta(description="What happens here, in a line for people.")] = None
-    timeout: Annotated[Seconds | None, Meta(description="Seconds that one try may take.")] = None
-    retry: Annotated[Retry | None, Meta(description="Further tries after a failure, over what the skill says.")] = None
+    description: Annotated[str | None, Meta(description="What happens here, in one line for people.")] = None
+    timeout: Annotated[Seconds | None, Meta(description="Seconds that one attempt may take.")] = None
+    retry: Annotated[Retry | None, Meta(description="Retries after a failure; overrides the skill's own.")] = None
 
 
 class Node(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -142,24 +138,24 @@ class Node(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     SHORT_FOR: ClassVar = ("id", "component")
     OTHER_WORDS: ClassVar = {"name": "id"}
 
-    id: Annotated[Name, Meta(description="What edges call it; unique in the graph.")]
+    id: Annotated[Name, Meta(description="Its name in edges; unique in the graph.")]
     component: Annotated[Name, Meta(description="The component that runs here.")]
     on_error: Annotated[
         OnError,
-        Meta(description="What a failure does: end the run, or be recorded as skipped or as failed, and go on."),
+        Meta(description="What a failure does: end the run, or be recorded as skipped or as failed, and continue."),
     ] = "fail"
-    description: Annotated[str | None, Meta(description="What happens here, in a line for people.")] = None
+    description: Annotated[str | None, Meta(description="What happens here, in one line for people.")] = None
     join: Annotated[
         Literal["all", "any"],
-        Meta(description="Run when every edge to it is decided and one is taken, or at the first one taken."),
+        Meta(description="Run when every edge to it is decided and one is taken, or when the first one is taken."),
     ] = "all"
     max_visits: Annotated[Count | None, Meta(description="How often a loop may bring the run here.")] = None
-    timeout: Annotated[Seconds | None, Meta(description="Seconds that one try may take.")] = None
-    retry: Annotated[Retry | None, Meta(description="Further tries after a failure, over what the skill says.")] = None
+    timeout: Annotated[Seconds | None, Meta(description="Seconds that one attempt may take.")] = None
+    retry: Annotated[Retry | None, Meta(description="Retries after a failure; overrides the skill's own.")] = None
 
 
 class Edge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A way from one node to another."""
+    """An edge from one node to another."""
 
     OTHER_WORDS: ClassVar = {**_CONDITION_WORDS, "from": "source", "to": "target"}
 
@@ -175,7 +171,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a flow behaves."""
 
     fail_fast: Annotated[
-        bool, Meta(description="Whether a failure stops other branches from starting anything; false lets them finish.")
+        bool, Meta(description="Whether a failure stops other branches from starting steps; false lets them finish.")
     ] = True
     timeout_seconds: Annotated[
         Seconds | None, Meta(description="Seconds of work that the run may take; waiting for people does not count.")
@@ -187,7 +183,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_iterations: Annotated[Count, Meta(description="How many rounds a loop may make.")] = 10
     on_max_iterations: Annotated[
         Literal["fail", "exit", "warn"],
-        Meta(description="What reaching that bound does: fail the run, or leave the loop."),
+        Meta(description="What reaching that bound does: fail the run, or end the loop."),
     ] = "fail"
     on_conflict: Annotated[
         Literal["fail", "last"],
@@ -203,12 +199,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     convergence_threshold: Annotated[Any, Meta(description="Accepted for old blueprints; changes nothing.")] = None
 
     def condition_policy(self, flow_type: str) -> str:
-        """What happens when a step's condition cannot be evaluated: `fail`, `skip` or `warn`."""
+        """Return what happens when a step's condition cannot be evaluated: `fail`, `skip` or `warn`."""
         return self.on_condition_error or ("skip" if flow_type == "conditional" else "fail")
 
     @property
     def without_effect(self) -> list[str]:
-        """The accepted settings that are given and change nothing."""
+        """List the accepted settings that are given and change nothing."""
         return [name for name in WITHOUT_EFFECT if getattr(self, name) is not None]
 
 
@@ -223,51 +219,51 @@ WITHOUT_EFFECT = (
 
 
 class Flow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The order of things."""
+    """The order of the steps."""
 
     ELSEWHERE: ClassVar = dict.fromkeys(Settings.__struct_fields__, "under `settings`")
 
     type: Annotated[
-        FlowType, Meta(description="One after another, the first whose condition holds, or nodes joined by edges.")
+        FlowType, Meta(description="One after another, the first whose condition holds, or nodes connected by edges.")
     ] = "sequential"
     settings: Annotated[Settings, Meta(description="How the flow behaves.")] = Settings()
     steps: Annotated[list[Step] | None, Meta(description="The places of a sequential or conditional flow.")] = None
     nodes: Annotated[list[Node] | None, Meta(description="The places of a graph.")] = None
-    edges: Annotated[list[Edge] | None, Meta(description="The ways between the places of a graph.")] = None
+    edges: Annotated[list[Edge] | None, Meta(description="The edges between the places of a graph.")] = None
 
 
 class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What stands in a blueprint's file."""
+    """The content of a blueprint's file."""
 
     ELSEWHERE: ClassVar = {
         **dict.fromkeys(("steps", "nodes", "edges", "settings", "type"), "under `flow`"),
         **dict.fromkeys(Settings.__struct_fields__, "under `settings`, under `flow`"),
     }
 
-    name: Annotated[Name, Meta(description="What the blueprint is called.")]
+    name: Annotated[Name, Meta(description="The blueprint's name.")]
     version: Annotated[str, Meta(max_length=MAX_NAME, description="The blueprint's own version, in quotes.")] = "1.0"
     description: Annotated[str | None, Meta(description="What it is for.")] = None
-    title: Annotated[Title | None, Meta(description="Names a run for people: text with {{ input }} in it.")] = None
+    title: Annotated[Title | None, Meta(description="Names a run for people; may contain {{ input }}.")] = None
     inputs: Annotated[
-        dict[str, InputSpec], Meta(description="What a run is given, by key. Without this, anything goes.")
+        dict[str, InputSpec], Meta(description="The inputs of a run, by key. Without this, any data is allowed.")
     ] = {}
-    outputs: Annotated[dict[str, InputSpec], Meta(description="What a run gives back: checked at its end.")] = {}
+    outputs: Annotated[dict[str, InputSpec], Meta(description="The outputs of a run: checked at its end.")] = {}
     components: Annotated[list[Component], Meta(description="The skills that the flow uses, each under a name.")]
-    flow: Annotated[Flow, Meta(description="The order of things.")]
+    flow: Annotated[Flow, Meta(description="The order of the steps.")]
 
 
 class Blueprint(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A workflow: a definition, and in `source` the exact text that it was read from.
 
-    `gates` are the component types that are gates beside `approval`. It is None in a file, and in runs of before: there
-    the skills of the process that asks say so.
+    `gates` are the component types that are gates beside `approval`. It is None in a file, and in older runs: there the
+    skills of the current process determine it.
     """
 
     source: str | None = None
     gates: list[str] | None = None
 
     def component(self, name: str) -> Component:
-        """The component of this name. Raises KeyError."""
+        """Return the component of this name. Raises KeyError."""
         for component in self.components:
             if component.name == name:
                 return component
@@ -275,27 +271,27 @@ class Blueprint(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def node_ids(self) -> list[str]:
-        """The ids of the flow's nodes in order; a component's second place in a chain is `name#2`."""
+        """List the ids of the flow's nodes in order; a component's second place in a chain is `name#2`."""
         if self.flow.type == "graph":
             return [node.id for node in self.flow.nodes or ()]
         return chain_ids([step.component for step in self.flow.steps or ()])
 
     def definition(self) -> dict[str, Any]:
-        """The blueprint as plain data without what is as by default, and without the text it was read from."""
+        """Return the blueprint as plain data without defaults, and without the text it was read from."""
         document: dict[str, Any] = _without_defaults(msgspec.structs.replace(self, source=None, gates=None))
         return document
 
     def snapshot(self) -> dict[str, Any]:
-        """What is stored with a run: the definition, the exact text it was read from, and its gates."""
+        """Return what is stored with a run: the definition, the exact text it was read from, and its gates."""
         return self._snapshot(self.definition())
 
     @property
     def hash(self) -> str:
-        """SHA-256, hexadecimal, of the definition (not of its spelling in YAML), and of gates that skills bring."""
+        """Return the SHA-256, hexadecimal, of the definition (not of its YAML text), and of gates from skills."""
         return self._hash(self.definition())
 
     def recorded(self) -> tuple[dict[str, Any], str]:
-        """Return the snapshot and the hash, for which the definition is made once."""
+        """Return the snapshot and the hash, computing the definition only once."""
         definition = self.definition()
         return self._snapshot(definition), self._hash(definition)
 
@@ -309,7 +305,7 @@ class Blueprint(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @classmethod
     def from_snapshot(cls, snapshot: Mapping[str, Any]) -> Self:
-        """The blueprint of a stored run; snapshots of 0.4, which spell every default out, are read too.
+        """Return the blueprint of a stored run; also reads snapshots of 0.4, which contain every default.
 
         Raises BlueprintError when it does not have the form of a blueprint.
         """
@@ -318,7 +314,7 @@ class Blueprint(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         except msgspec.ValidationError as error:
             raise BlueprintError(
                 f"The blueprint stored with this run cannot be read ({error}); "
-                "it was stored by a newer NeuroCore, or the store was changed by hand."
+                "it was stored by a newer NeuroCore, or the store was changed manually."
             ) from error
 
 
@@ -326,7 +322,7 @@ PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*(?:\.\w+)*)\s*\}\}")
 
 
 def chain_ids(components: list[str]) -> list[str]:
-    """The node ids of a chain of components: the second place of one is `name#2`, the third `name#3`."""
+    """Return the node ids of a chain of components: the second place of one is `name#2`, the third `name#3`."""
     seen: dict[str, int] = {}
     ids = []
     for component in components:
@@ -336,21 +332,21 @@ def chain_ids(components: list[str]) -> list[str]:
 
 
 def name_problem(name: str) -> str | None:
-    """What is wrong with a name that people will see and databases will keep, or None.
+    """Return the problem with a name that people see and databases store, or None.
 
-    Any writing is welcome; what cannot be seen, breaks a line or turns the text around is not.
+    Any script is allowed; invisible characters, line breaks and text direction marks are not.
     """
     if len(name) > MAX_NAME:
         return f"A name has at most {MAX_NAME} characters; this one has {len(name):,}."
     if not name.strip():
-        return "A name needs a character that can be seen."
+        return "A name needs a visible character."
     return control_problem(name, "A name")
 
 
 def control_problem(text: str, what: str) -> str | None:
-    """The sentence about the first character that breaks a line, steers or turns the text around, or None."""
+    """Return a sentence about the first control character (line breaks and direction marks too), or None."""
     bad = next((one for one in text if _unseen(one)), None)
-    return None if bad is None else f"{what} has no control characters; take U+{ord(bad):04X} out."
+    return None if bad is None else f"{what} cannot have control characters; remove U+{ord(bad):04X}."
 
 
 _TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -376,7 +372,7 @@ def _without_defaults(value: Any) -> Any:
 
 @lru_cache(maxsize=32)
 def _defaults(kind: type[Struct]) -> list[tuple[str, Any]]:
-    """Field names with their defaults; what has none equals nothing."""
+    """Return field names with their defaults; a field without one gets a value that equals nothing."""
     found = []
     for one in msgspec.structs.fields(kind):
         factory = one.default_factory
@@ -389,7 +385,7 @@ def _is_default(value: Any, default: Any) -> bool:
 
 
 def _without_nulls(value: Any) -> Any:
-    """Drop keys that are null, but for what stands in `config`, `default` and `enum`, where null means something."""
+    """Drop keys that are null, except in `config`, `default` and `enum`, where null has a meaning."""
     if isinstance(value, dict):
         kept = ("config", "default", "enum")
         return {k: v if k in kept else _without_nulls(v) for k, v in value.items() if v is not None or k in kept}
@@ -399,7 +395,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _of_04(document: dict[str, Any]) -> dict[str, Any]:
-    """0.4 kept any setting and used those it knew; the others are left out."""
+    """Return a document of 0.4 without unknown settings, which 0.4 stored but did not use."""
     flow = document.get("flow")
     if not isinstance(flow, dict) or not isinstance(flow.get("settings"), dict):
         return document

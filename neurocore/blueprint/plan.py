@@ -1,8 +1,8 @@
-"""From a blueprint to a plan: one graph of nodes and edges for every type of flow.
+"""Compile a blueprint to a plan: one graph of nodes and edges for every type of flow.
 
-A sequential or conditional flow is a chain whose edges say when they carry on (`Carry`), a graph is taken as it is.
-Edges that close a cycle are found here, once; a group of nodes that can reach one another is a `Loop`. What runs next
-is `neurocore.blueprint.progress`' question.
+A sequential or conditional flow becomes a chain whose edges say when they carry on (`Carry`); a graph is used as it is.
+Edges that close a cycle are found here, once; a group of nodes that can reach one another is a `Loop`.
+`neurocore.blueprint.progress` determines what runs next.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Carry(StrEnum):
 
     DONE = "done"  # its source did its work
     PASSED = "passed"  # … or was skipped because its own condition was false (sequential flows)
-    MISSED = "missed"  # only when its source was skipped because its condition was false (first match)
+    MISSED = "missed"  # only if its source was skipped because its condition was false (first match)
 
 
 class PlanNode(Struct, frozen=True, kw_only=True):
@@ -48,7 +48,7 @@ class PlanNode(Struct, frozen=True, kw_only=True):
 
 
 class PlanEdge(Struct, frozen=True, kw_only=True):
-    """A way from one node to another; `back` closes a cycle. `source` and `target` are node indexes."""
+    """An edge from one node to another; `back` closes a cycle. `source` and `target` are node indexes."""
 
     index: int
     source: int
@@ -60,9 +60,9 @@ class PlanEdge(Struct, frozen=True, kw_only=True):
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """A compiled blueprint. `outgoing` and `incoming` list edges by node index; `incoming` leaves back edges out.
+    """A compiled blueprint. `outgoing` and `incoming` list edges by node index; `incoming` has no back edges.
 
-    `guarded` are the indexes of the nodes that an edge with a condition leaves.
+    `guarded` are the indexes of the nodes with an outgoing edge that has a condition.
     """
 
     flow_type: str
@@ -76,18 +76,18 @@ class Plan(Struct, frozen=True, kw_only=True):
     settings: Settings
 
     def onward(self, index: int) -> list[int]:
-        """The nodes to which the edges of this one lead, back edges left out."""
+        """List the nodes that this node's edges lead to, without back edges."""
         return [edge.target for edge in self.outgoing[index] if not edge.back]
 
     def before(self, node_id: str) -> list[PlanNode]:
-        """The nodes with an edge to this one, back edges left out."""
+        """List the nodes with an edge to this one, without back edges."""
         return [self.nodes[edge.source] for edge in self.incoming[self.by_id[node_id].index]]
 
 
 def compile_plan(blueprint: Blueprint, *, is_gate: Callable[[str], bool] | None = None) -> Plan:
-    """The plan of a blueprint that `validate_blueprint` finds no error in.
+    """Compile a blueprint without errors (`validate_blueprint`).
 
-    `is_gate` tells whether a component type is a gate; without it, `approval` and `blueprint.gates` are. Raises
+    `is_gate` returns whether a component type is a gate; without it, `approval` and `blueprint.gates` are. Raises
     ConditionError for an expression that does not parse.
     """
     gates = frozenset(
@@ -187,7 +187,7 @@ def _graph_edges(blueprint: Blueprint, nodes: list[PlanNode]) -> list[PlanEdge]:
 
 
 def _with_rejections(nodes: list[PlanNode], edges: list[PlanEdge]) -> list[PlanEdge]:
-    """`on_reject: <node>` as edges: what leaves the gate without a port is for approval, one edge is for rejection."""
+    """Turn `on_reject: <node>` into edges: edges without a port are for approval, a new one is for rejection."""
     index = {node.id: node.index for node in nodes}
     goals: dict[int, int] = {}
     for node in nodes:

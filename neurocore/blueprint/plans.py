@@ -1,4 +1,4 @@
-"""The plan that a run follows: of its stored definition, or of the file as it is now."""
+"""The plan that a run follows: of its stored definition, or of the current file."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from neurocore.persistence.base import RunStore
 
 
 class SkillClass(Protocol):
-    """What a plan asks of a skill."""
+    """What a plan needs to know about a skill."""
 
     @property
     def is_gate(self) -> bool:
-        """Whether a node of this skill waits for a decision."""
+        """Return whether a node of this skill waits for a decision."""
 
 
 class KnowsSkills(Protocol):
     """The part of a registry that a plan needs."""
 
     def get(self, name: str) -> SkillClass | None:
-        """The skill of this name, or None."""
+        """Return the skill of this name, or None."""
 
 
 def plan_of(blueprint: Blueprint, registry: KnowsSkills) -> Plan:
-    """The plan of a blueprint; where it does not say what its gates are, the registry does."""
+    """Return the plan of a blueprint; if it does not name its gates, the registry determines them."""
     return compile_plan(with_gates(blueprint, registry))
 
 
 def with_gates(blueprint: Blueprint, registry: KnowsSkills) -> Blueprint:
-    """The blueprint with its gates beside `approval`, as the registry knows them, unless it says them already."""
+    """Return the blueprint with its gates beside `approval`, from the registry unless it names them already."""
     if blueprint.gates is not None:
         return blueprint
     types = dict.fromkeys(component.type for component in blueprint.components if component.type != "approval")
@@ -42,7 +42,7 @@ def with_gates(blueprint: Blueprint, registry: KnowsSkills) -> Blueprint:
 
 
 def recorded_plan(run_id: str, store: RunStore, registry: KnowsSkills) -> tuple[Blueprint, Plan]:
-    """The definition that is stored with a run, and its plan. Raises BlueprintError."""
+    """Return the definition stored with a run, and its plan. Raises BlueprintError."""
     text = store.load_definition(run_id)
     blueprint = stored_blueprint(text)
     return (blueprint, stored_plan(text)) if blueprint.gates is not None else (blueprint, plan_of(blueprint, registry))

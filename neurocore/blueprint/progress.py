@@ -1,13 +1,12 @@
-"""What is done, what is ready, what is skipped, what is the end: the pure heart of the loop.
+"""Determine what is done, ready or skipped, and whether the run has ended: the pure core of the loop.
 
 A `Progress` follows one run through its plan. It knows nothing of time, stores or skills: outcomes go in (which edges
-each node's end took), moves come out. Fed with the outcomes that were recorded, in their order, it stands where the run
-stood; conditions are not evaluated again on the way. Each outcome costs as much as the node has edges, however long the
-run is.
+each node's end took), moves come out. Given the recorded outcomes in their order, it is where the run was; conditions
+are not evaluated again. The cost of an outcome depends on the number of the node's edges, not on the length of the run.
 
 Loops go round by round: a round ends when every node in it is decided. If edges that close the cycle were taken, their
-targets and all they lead to within the loop begin a new visit; if none was, the edges out of the loop are decided,
-taken if any visit took them.
+targets and all nodes that they lead to within the loop start a new visit. If none was taken, the edges out of the loop
+are decided: each is taken if any visit took it.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class Outcome(Struct, frozen=True):
 
 
 class Skip(Struct, frozen=True):
-    """A node that is passed over, and why."""
+    """A node that is skipped, and why."""
 
     node: PlanNode
     round: int
@@ -73,7 +72,7 @@ class _Loop:
 
 
 class Progress:
-    """Where one run stands in its plan. Rounds count from 1."""
+    """Where one run is in its plan. Rounds count from 1."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -96,13 +95,13 @@ class Progress:
     # ---------------------------------------------------------------- driving
 
     def restore(self, outcomes: Iterable[Outcome]) -> list[Outcome]:
-        """Go through recorded outcomes in their order; returns those that fit nothing here and are to be ignored."""
+        """Apply recorded outcomes in their order; return those that fit nowhere and are to be ignored."""
         stray = [one for one in outcomes if not self.take(one.node_id, one.round, one.edges_taken)]
         self.restored()
         return stray
 
     def take(self, node_id: str, round_number: int, edges_taken: Collection[int]) -> bool:
-        """Take in one recorded outcome; False when it fits nothing here. After the last one, call `restored`."""
+        """Apply one recorded outcome; return False if it fits nowhere. After the last one, call `restored`."""
         node = self.plan.by_id.get(node_id)
         if node is None or self._round[node.index] != round_number or self._state[node.index] not in (_READY, _DEAD):
             return False
@@ -112,12 +111,12 @@ class Progress:
         return True
 
     def restored(self) -> None:
-        """Every recorded outcome was taken in: find what is undecided now."""
+        """Determine what is undecided, after every recorded outcome was applied."""
         self._fresh = deque(index for index, state in enumerate(self._state) if state in (_READY, _DEAD))
         self.warnings.clear()  # they were recorded with the outcomes
 
     def next(self, evaluate: Evaluate, *, started: Collection[tuple[str, int]] = ()) -> Moves:
-        """What can start now. Nodes in `started` (id, round) were found ready before: their condition has been met."""
+        """Return what can start now. Nodes in `started` (id, round) were ready before: their condition was met."""
         moves = Moves(ready=[], skipped=[], broken=[])
         while self._fresh:
             index = self._fresh.popleft()
@@ -127,37 +126,37 @@ class Progress:
         return moves
 
     def finish(self, node: PlanNode, edges_taken: Collection[int], evaluate: Evaluate) -> Moves:
-        """The node ended in its round and took these edges; returns what follows."""
+        """End a node in its round with these edges taken; return what follows."""
         if self.plan.flow_type == "conditional":
             self._chosen = node.id
         self._apply(node, edges_taken)
         return self.next(evaluate)
 
     def round_of(self, node_id: str) -> int:
-        """Which round of the node is looked at now or comes next."""
+        """Return the current or next round of the node."""
         return self._round[self.plan.by_id[node_id].index]
 
     @property
     def complete(self) -> bool:
-        """Whether every node has come to its end."""
+        """Return whether every node has ended."""
         return all(state == _DONE for state in self._state)
 
     def has_ended(self, node: PlanNode) -> bool:
-        """Whether the node has come to its end, in a loop in this round of it."""
+        """Return whether the node has ended; in a loop, in the current round."""
         return self._state[node.index] == _DONE
 
     def is_open(self, node: PlanNode) -> bool:
-        """Whether it hangs on edges that are not decided yet that the node runs, or is skipped."""
+        """Return whether undecided edges still determine if the node runs."""
         return self._state[node.index] == _WAITING
 
     def is_at_bound(self, loop: int, targets: Collection[str]) -> bool:
-        """Whether a loop would turn no more if edges back to these nodes were taken in this round of it."""
+        """Return whether a loop would end if edges back to these nodes were taken in this round."""
         turning = self._loops[loop]
         headers = frozenset(self.plan.by_id[target].index for target in targets)
         return self._bound(turning, self._region(turning, headers))
 
     def is_called(self, node: PlanNode) -> bool:
-        """Whether an edge to the node was taken, so that it runs as soon as the others are decided and loops rest."""
+        """Return whether an edge to the node was taken, so that it runs when the others are decided and loops end."""
         exits = {index for loop in self._loops for index in loop.exits}
         return self._taken[node.index] or any(edge.index in exits for edge in self.plan.incoming[node.index])
 
@@ -197,7 +196,7 @@ class Progress:
         if self.plan.flow_type == "conditional":
             return f"an earlier step was chosen: {self._chosen}" if self._chosen else "an earlier step was chosen"
         if self.plan.flow_type == "sequential":
-            return "passed over after a rejection"
+            return "skipped after a rejection"
         return "no edge to it was taken"
 
     def _note_choice(self, node: PlanNode, edges_taken: Collection[int]) -> None:
@@ -222,10 +221,10 @@ class Progress:
 
     def _decide(self, source: int, target: int, taken: bool) -> None:
         if self._state[target] != _WAITING:
-            return  # join any: it went at the first edge taken
+            return  # join any: it started at the first edge taken
         number = self.plan.nodes[target].loop
         if number is not None and self._loops[number].round > 1 and source not in self._loops[number].nodes:
-            return  # a late way into a loop that is already turning
+            return  # a late edge into a loop that is already active
         self._pending[target] -= 1
         self._taken[target] = self._taken[target] or taken
         if self._pending[target] == 0 or (taken and self.plan.nodes[target].join_any):
@@ -245,12 +244,12 @@ class Progress:
             if self.plan.settings.on_max_iterations == "fail":
                 names = ", ".join(self.plan.nodes[index].id for index in sorted(headers))
                 self._exhausted = (
-                    f"The loop at {names} did not come to rest within {loop.round} rounds; "
+                    f"The loop at {names} did not end within {loop.round} rounds; "
                     "raise settings.max_iterations or the node's max_visits, or set on_max_iterations: exit."
                 )
                 return
             if self.plan.settings.on_max_iterations == "warn":
-                self.warnings.append(f"A loop was left after {loop.round} rounds, its bound.")
+                self.warnings.append(f"A loop ended after {loop.round} rounds, its bound.")
         for index in sorted(loop.nodes):
             for edge in self.plan.outgoing[index]:
                 if edge.target not in loop.nodes:
@@ -276,7 +275,7 @@ class Progress:
                 self._settle(index)
 
     def _region(self, loop: _Loop, headers: frozenset[int]) -> frozenset[int]:
-        """The headers and all they lead to within the loop without closing the cycle."""
+        """Return the headers and all nodes that they lead to within the loop without closing the cycle."""
         if headers not in self._regions:
             outgoing = self.plan.outgoing
             region = graph.reached(
@@ -296,16 +295,16 @@ def route(
     tolerated: bool = False,
     warnings: list[str] | None = None,
 ) -> list[int]:
-    """The indexes of the edges that a node's end takes; `tolerated` for a failure that `on_error` lets pass.
+    """Return the indexes of the edges that a node's end takes; `tolerated` means a failure that `on_error` accepts.
 
     Raises ConditionError when an edge's condition cannot be evaluated, unless `on_condition_error` says otherwise; for
     `warn` a sentence is added to `warnings`.
     """
-    heard = [] if warnings is None else warnings
+    notes = [] if warnings is None else warnings
     taken = []
     for edge in plan.outgoing[node.index]:
         fits = edge.port is None or (edge.port == port and not tolerated)
-        if fits and edge.carry is not Carry.MISSED and (edge.condition is None or _holds(plan, edge, evaluate, heard)):
+        if fits and edge.carry is not Carry.MISSED and (edge.condition is None or _holds(plan, edge, evaluate, notes)):
             taken.append(edge.index)
     return taken
 

@@ -1,4 +1,4 @@
-"""The JSON Schema of a blueprint, made from the model, so that editors complete and check as one writes."""
+"""The JSON Schema of a blueprint, made from the model, so that editors complete and check while one writes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import msgspec
 from neurocore import typed
 from neurocore.blueprint.model import TYPE_ALIASES, Definition, Gate
 
-_PLACE_OF_GATE = "A gate in its short form: a person decides here whether the run goes on."
+_PLACE_OF_GATE = "A gate in its short form: a person decides here whether the run continues."
 
 
 def blueprint_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a blueprint file, with every short form that the loader takes."""
+    """Return the JSON Schema (draft 2020-12) of a blueprint file, with every short form that the loader accepts."""
     (_, _), made = msgspec.json.schema_components([Definition, Gate], ref_template="#/$defs/{name}")
     definitions = typed.described(made)
     blueprint = definitions["Blueprint"] = definitions.pop("Definition")
@@ -37,7 +37,7 @@ def blueprint_schema() -> dict[str, Any]:
 
 
 def _gate_at(place: dict[str, Any]) -> dict[str, Any]:
-    """The same place, held by a gate in its short form."""
+    """Return the schema of the same place with a gate in its short form."""
     rest = {key: value for key, value in place["properties"].items() if key != "component"}
     return {
         "title": f"Gate as {place['title'].lower()}",

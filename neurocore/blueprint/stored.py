@@ -10,26 +10,26 @@ from neurocore import codec
 from neurocore.blueprint.model import Blueprint
 from neurocore.blueprint.plan import Plan, compile_plan
 
-#: How many definitions are kept, compiled; the plan of 10,000 nodes takes some 10 MB.
+#: How many compiled definitions are cached; the plan of 10,000 nodes takes about 10 MB.
 KEPT = 16
 
 
 @lru_cache(maxsize=KEPT)
 def stored_blueprint(text: str) -> Blueprint:
-    """The blueprint of a stored definition. Raises BlueprintError for what is none.
+    """Return the blueprint of a stored definition. Raises BlueprintError for an invalid one.
 
-    The text itself is what is looked up, never a hash that is stored beside it: that may have been written by anybody.
+    The cache uses the text itself, never a hash that is stored beside it: anybody may have written that.
     """
     return Blueprint.from_snapshot(stored_snapshot(text))
 
 
 def stored_snapshot(text: str) -> dict[str, Any]:
-    """The snapshot of a stored definition, with what is not of a blueprint's form too."""
+    """Return the snapshot of a stored definition, including invalid parts."""
     snapshot: dict[str, Any] = codec.from_jsonable(json.loads(text)) if text else {}
     return snapshot
 
 
 @lru_cache(maxsize=KEPT)
 def stored_plan(text: str) -> Plan:
-    """The plan of a stored definition, with the gates that are stored with it. Raises BlueprintError."""
+    """Return the plan of a stored definition, with the gates that are stored with it. Raises BlueprintError."""
     return compile_plan(stored_blueprint(text))

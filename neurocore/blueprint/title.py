@@ -15,14 +15,14 @@ from neurocore.codec import SecretRef
 from neurocore.secrets import MASK, looks_secret
 
 MAX_TITLE = 200
-#: A run without a title is named by so many of its inputs, and so many characters of each.
+#: A run without a title is named by this many of its inputs, and this many characters of each.
 FIRST_INPUTS, MAX_INPUT = 3, 60
 
 
 def render_title(blueprint: Blueprint, data: Mapping[str, Any]) -> str:
-    """The blueprint's title with the inputs filled in, else the first inputs: one line of at most 200 characters.
+    """Return the blueprint's title with the inputs filled in, else the first inputs: one line, at most 200 characters.
 
-    A secret is never in it, nor the value of an input that is called like one.
+    It never contains a secret, nor the value of an input whose name looks like one.
     """
 
     def hidden(keys: Iterable[str], found: Any) -> bool:
@@ -49,7 +49,7 @@ def render_title(blueprint: Blueprint, data: Mapping[str, Any]) -> str:
 
 
 def _written(value: Any) -> str:
-    """The value as a template would show it; the name of its type where it has no text."""
+    """Return the value as a template would show it; the name of its type if it has no text."""
     try:
         found = codec.data(value)
         return numerals.written(found) if isinstance(found, (float, Decimal)) else str(found)
@@ -58,7 +58,7 @@ def _written(value: Any) -> str:
 
 
 def _tells(value: Any) -> bool:
-    """Whether a value says in a few words what a run is about."""
+    """Return whether a value describes in a few words what a run is about."""
     if isinstance(value, int):
         return not isinstance(value, bool) and value.bit_length() <= 128
     return isinstance(value, (str, float, Decimal, dt.date, PurePath)) and str(value).strip() != ""

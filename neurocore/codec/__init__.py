@@ -1,10 +1,10 @@
-"""Values to bytes and back, equal and of the same type (promise 9), or refused by name.
+"""Convert values to bytes and back, equal and of the same type (promise 9), or refuse them by name.
 
-The bytes are MessagePack; what MessagePack has no word for travels as an extension whose payload is MessagePack again.
-Plain values (None, booleans, 64-bit integers, floats, text, bytes, lists, dicts with text keys) cost a look at each and
-one call of msgspec. Classes are kept by module and name and looked up again on the way back, in the modules that skills
-have loaded (`neurocore.modules`), without calling anything but their constructor; a class that is gone, or is not what
-it was, is an error that names it.
+The bytes are MessagePack; what MessagePack cannot express becomes an extension whose payload is MessagePack again.
+Plain values (None, booleans, 64-bit integers, floats, text, bytes, lists, dicts with text keys) cost one check each and
+one call of msgspec. Classes are stored by module and name. Decoding looks them up in the modules that skills have
+loaded (`neurocore.modules`), and calls only their constructor; a class that is gone or has changed is an error that
+names it.
 """
 
 from neurocore.codec.decoding import decode, restore, secrets_in

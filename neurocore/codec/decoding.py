@@ -1,4 +1,4 @@
-"""Bytes to values."""
+"""Decode bytes to values."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from neurocore.errors import CodecError, said
 
 
 def decode(data: bytes) -> Any:
-    """A fresh copy of the value that was encoded. Raises CodecError when it cannot be restored (any more, or here)."""
+    """Return a new copy of the encoded value. Raises CodecError when it cannot be restored (any more, or here)."""
     return _decoded(_strict, data)
 
 
 def restore(data: bytes | memoryview, *, objects: bool = True) -> Any:
-    """Like `decode`, with an `Unreadable` in place of each part that cannot be restored: for looking, not for running.
+    """Like `decode`, with an `Unreadable` for each part that cannot be restored: for showing values, not for runs.
 
-    Without `objects`, no part is restored that is of a class of anybody's: for data that somebody else brings.
+    Without `objects`, no part of a custom class is restored: for data from outside.
     """
     try:
         return _decoded(_lenient if objects else _plainly, data)
@@ -38,20 +38,20 @@ def restore(data: bytes | memoryview, *, objects: bool = True) -> Any:
 
 
 def secrets_in(values: Iterable[bytes]) -> list[SecretRef]:
-    """The references to secrets among encoded values; no other value is decoded."""
+    """Return the references to secrets among encoded values; no other value is decoded."""
     return [_strict(data) for data in values if _is_secret(data)]
 
 
 def _is_secret(data: bytes) -> bool:
-    """Whether an encoded value is the extension of a reference; MessagePack puts its number behind the length."""
+    """Return whether an encoded value is the extension of a reference; its number follows the length."""
     place = {0xC7: 2, 0xC8: 3, 0xC9: 5}.get(data[0], 1 if 0xD4 <= data[0] <= 0xD8 else None)
     return place is not None and len(data) > place and data[place] == tags.SECRET
 
 
 def parts_of(kept: Unreadable) -> tuple[int, list[Any] | None]:
-    """What an object is kept as: the number of its extension, and the place of its class with what follows.
+    """Return how an object is stored: the number of its extension, and the place of its class with its content.
 
-    None for what is no object.
+    The second is None if it is not an object.
     """
     extension = _extension_of(kept.data)
     if extension is None or extension.code not in OBJECTS:
@@ -62,7 +62,7 @@ def parts_of(kept: Unreadable) -> tuple[int, list[Any] | None]:
 
 
 def _extension_of(data: bytes) -> msgspec.msgpack.Ext | None:
-    """The outermost extension, undecoded; None where the data is none."""
+    """Return the outermost extension, undecoded; None if the data is not one."""
     try:
         found = msgspec.msgpack.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
@@ -83,13 +83,13 @@ Unpack = Callable[[bytes], Any]
 
 
 def _reader(*, lenient: bool, objects: bool = True) -> Unpack:
-    """A function from bytes to a value, which meets every extension within by the same rules."""
+    """Return a function from bytes to a value that treats every extension within by the same rules."""
 
     def extension(code: int, payload: memoryview) -> Any:
         data = bytes(payload)
         try:
             if code in OBJECTS and not objects:
-                raise CodecError("It is kept as it was brought, and restored by nobody who only looks.")
+                raise CodecError("It is shown as stored data, and is not restored here.")
             return _DECODERS[code](data, unpack)
         except RecursionError:
             raise
@@ -152,10 +152,10 @@ def _path(data: bytes, unpack: Unpack) -> PurePath:
 
 
 def _class(place: str, fits: Callable[[Any], bool], what: str) -> Any:
-    """The class at `place`, when it is still one of this family: nothing else is ever called."""
+    """Return the class at `place`, if it still belongs to this family: nothing else is ever called."""
     found = tags.find(place)
     if not isinstance(found, type) or not fits(found):
-        raise CodecError(f"{place} was a {what} when a value of it was stored and is none now.", type_name=place)
+        raise CodecError(f"{place} was a {what} when a value of it was stored, and is not one now.", type_name=place)
     return found
 
 
@@ -174,8 +174,8 @@ def _dataclass(data: bytes, unpack: Unpack) -> Any:
     kind = _class(place, dataclasses.is_dataclass, "dataclass")
     value = object.__new__(kind)
     declared = {one.name for one in dataclasses.fields(kind)}
-    for name in [one for one in fields if one not in declared]:  # in their order, on which digests rest
-        with contextlib.suppress(AttributeError):  # a field that is gone, of a class that has slots
+    for name in [one for one in fields if one not in declared]:  # in their order, which digests depend on
+        with contextlib.suppress(AttributeError):  # a removed field of a class with slots
             object.__setattr__(value, name, fields[name])
     for one in dataclasses.fields(kind):
         if one.name in fields:
@@ -185,7 +185,7 @@ def _dataclass(data: bytes, unpack: Unpack) -> Any:
         elif one.default_factory is not dataclasses.MISSING:
             object.__setattr__(value, one.name, one.default_factory())
         elif one.init:
-            raise CodecError(f"{place} has a field {one.name} now that a stored value has not.", type_name=place)
+            raise CodecError(f"{place} has a field {one.name} now that a stored value does not have.", type_name=place)
     return value
 
 
@@ -247,7 +247,7 @@ _DECODERS: dict[int, Callable[[bytes, Unpack], Any]] = {
     tags.SECRET: lambda data, unpack: SecretRef(data.decode("utf-8", "surrogatepass")),
 }
 
-#: The extensions that name a class, and of these the ones that keep its fields by name.
+#: The extensions that name a class, and those of them that store its fields by name.
 OBJECTS = frozenset({tags.ENUM, tags.DATACLASS, tags.STRUCT, tags.PYDANTIC, tags.NAMEDTUPLE, tags.REGISTERED})
 FIELDS = frozenset({tags.DATACLASS, tags.STRUCT, tags.PYDANTIC})
 

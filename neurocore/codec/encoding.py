@@ -1,4 +1,4 @@
-"""Values to bytes."""
+"""Encode values to bytes."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ _TOO_DEEP = f"It is nested more than {MAX_DEPTH} deep, or contains itself."
 
 
 def encode(value: Any, *, lasting: bool = False) -> bytes:
-    """The bytes of a value: equal for equal values of the same types (dicts in the same order; sets in any).
+    """Return the bytes of a value: equal for equal values of the same types (dicts in the same order; sets in any).
 
-    `lasting` asks that every process which loads the skills can restore it. Raises CodecError, with the path to the
-    value and its type, for what could not be restored as it is, for nesting deeper than 200 (a structure that contains
-    itself, too) and for more than 64 MiB.
+    With `lasting`, every process that loads the skills must be able to restore it. Raises CodecError, with the path to
+    the value and its type, for values that could not be restored exactly, for nesting deeper than 200 (also a structure
+    that contains itself) and for more than 64 MiB.
     """
     if type(value) in _LEAVES or _is_plain(value, 0):
         try:
             data = _pack(value)
         except (OverflowError, UnicodeEncodeError):
-            pass  # an integer beyond 64 bits, or text that UTF-8 cannot hold
+            pass  # an integer beyond 64 bits, or text that UTF-8 cannot encode
         else:
             return data if len(data) <= MAX_BYTES else _refuse_size(data, value)
     return _walked(value, _Walk(canonical=False, lasting=lasting))
 
 
 def canonical(value: Any) -> bytes:
-    """Like `encode`, with dict keys sorted too: what digests are computed over. Not meant to be decoded."""
+    """Like `encode`, with dict keys sorted too: digests cover this. It is not meant to be decoded."""
     return _walked(value, _Walk(canonical=True))
 
 
 def is_immutable(value: Any) -> bool:
-    """Whether nobody can change this value in place, so that it need not be compared when a step ends."""
+    """Return whether nobody can change this value in place, so that it need not be compared when a step ends."""
     kind = type(value)
     if kind in _IMMUTABLE:
         return True
@@ -63,12 +63,12 @@ def is_immutable(value: Any) -> bool:
 
 
 def know_view(kind: type, seen: Callable[[Any], dict[Any, Any]]) -> None:
-    """Encode objects of this class, which are views of a dict, as the dict that they show."""
+    """Encode objects of this class, which are views of a dict, as that dict."""
     _SPECIAL[kind] = lambda walk, value, depth: walk.wire(seen(value), depth)
 
 
 def _is_plain(value: Any, depth: int) -> bool:
-    """Whether MessagePack has a word for every part of this list or dict (apart from the size of numbers)."""
+    """Return whether MessagePack can express every part of this list or dict (apart from the size of numbers)."""
     kind = type(value)
     if depth > MAX_DEPTH:
         return False
@@ -113,13 +113,13 @@ class _Refused(Exception):
         self.path = ""
 
     def came_through(self, step: str) -> None:
-        """Put a key or an index before the path."""
+        """Prepend a key or an index to the path."""
         dot = "." if self.path and not self.path.startswith("[") else ""
         self.path = f"{step}{dot}{self.path}"
 
 
 class _Walk:
-    """Turns a value into what MessagePack has words for."""
+    """Converts values to what MessagePack can express."""
 
     __slots__ = ("canonical", "lasting")
 
@@ -128,7 +128,7 @@ class _Walk:
         self.lasting = lasting
 
     def wire(self, value: Any, depth: int) -> Any:
-        """What stands for `value`; raises _Refused."""
+        """Return the encodable form of `value`; raises _Refused."""
         kind = type(value)
         if kind is str:
             return value if value.isascii() else _text(value)
@@ -149,7 +149,7 @@ class _Walk:
             return special(self, value, depth)
         return self._object(value, depth)
 
-    # A value in a value costs two or three frames here, whatever it is: nothing is called in between.
+    # A nested value costs two or three frames here, whatever it is: no function is called in between.
 
     def _items(self, values: Iterable[Any], depth: int) -> list[Any]:
         wires: list[Any] = []
@@ -230,7 +230,7 @@ class _Walk:
         )
 
     def _as_kept(self, value: Unreadable, depth: int) -> Any:
-        """The stored bytes; in canonical form what the object itself would give, so that digests are the same."""
+        """Return the stored bytes; in canonical form those of the object itself, so that digests are the same."""
         code, parts = parts_of(value) if self.canonical else (0, None)
         if parts is None:
             return msgspec.Raw(value.data)
@@ -240,7 +240,7 @@ class _Walk:
         return _Ext(code, _pack([self.wire(item, depth + 1) for item in parts]))
 
     def _place_of(self, value: Any) -> str:
-        """Where the class can be found again, `module:name`. Raises _Refused when it cannot."""
+        """Return where the class can be found again, `module:name`. Raises _Refused when it cannot."""
         kind = type(value)
         place = f"{kind.__module__}:{kind.__qualname__}"
         if kind.__module__ == "__main__" or "<locals>" in place:
@@ -258,19 +258,19 @@ class _Walk:
         return place
 
     def _member(self, value: enum.Enum, depth: int) -> list[Any]:
-        """The name of a member, or None and the value of a combination of flags, which has no name of its own."""
+        """Return the name of a member, or None and the value of a combination of flags, which has no name."""
         if type(value).__members__.get(value.name) is value:
             return [value.name]
         return [None, self.wire(value.value, depth + 1)]
 
 
 def _has_plain_new(kind: Any) -> bool:
-    """Whether an object of this class can be made without running code of the class (an exception's cannot)."""
+    """Return whether an object of this class can be made without running its code (an exception's cannot)."""
     return kind.__new__ is object.__new__
 
 
 def _set_besides(value: Any, names: list[str]) -> dict[str, Any]:
-    """What else an object holds (its `__post_init__` may set more); what a cached property keeps is made again."""
+    """Return what else an object holds (its `__post_init__` may set more); cached properties are computed again."""
     kind = type(value)
     return {
         name: item
@@ -308,7 +308,7 @@ def _moment(code: int, value: Any) -> Any:
 
 
 def _zone(zone: dt.tzinfo | None) -> Any:
-    """None, the key of an IANA zone, or [microseconds of offset, name or None] of a fixed one."""
+    """Return None, the key of an IANA zone, or [microseconds of offset, name or None] of a fixed one."""
     if zone is None:
         return None
     if type(zone) is zoneinfo.ZoneInfo and zone.key:
@@ -319,7 +319,7 @@ def _zone(zone: dt.tzinfo | None) -> Any:
     raise _Refused(f"A time zone of type {name_of(type(zone))} cannot be restored; use datetime.UTC or zoneinfo.", zone)
 
 
-#: Subclasses of these would lose what they add; the nearest is named in the refusal.
+#: Subclasses of these would lose what they add; the refusal names the nearest.
 _BASES: Final = frozenset(
     {
         str, bytes, int, float, list, dict, tuple, set, frozenset, dt.date, dt.datetime, dt.time, dt.timedelta, Decimal,

@@ -1,4 +1,4 @@
-"""Values as JSON: without loss for backends and exports, with loss for people."""
+"""Values as JSON: lossless for backends and exports, simplified for people."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _WORD = 2**63
 
 
 def to_jsonable(value: Any) -> Any:
-    """The value as JSON data without loss: what JSON has no word for is tagged, `{"$tuple": [1, 2]}`.
+    """Return the value as lossless JSON data: what JSON cannot express is tagged, `{"$tuple": [1, 2]}`.
 
-    Raises CodecError for what `encode` refuses.
+    Raises CodecError for values that `encode` refuses.
     """
     try:
         return _jsonable(value)
@@ -62,7 +62,7 @@ def _jsonable(value: Any) -> Any:
 
 
 def from_jsonable(value: Any, *, objects: bool = True) -> Any:
-    """The value that `to_jsonable` was called on; one whose class is not there is an `Unreadable`.
+    """Return the value on which `to_jsonable` was called; one whose class is missing is an `Unreadable`.
 
     Without `objects`, each value of a class is one (`restore`). Raises CodecError for an unknown tag.
     """
@@ -89,7 +89,7 @@ class _Untagging:
         }
 
     def value(self, value: Any) -> Any:
-        """The value without tags."""
+        """Return the value without tags."""
         if type(value) is list:
             return [self.value(item) for item in value]
         if type(value) is not dict:
@@ -98,7 +98,7 @@ class _Untagging:
             ((tag, content),) = value.items()
             if tag.startswith("$"):
                 if tag not in self._untag:
-                    raise CodecError(f"{tag!r} is no tag of a stored value.")
+                    raise CodecError(f"{tag!r} is not a tag of a stored value.")
                 return self._untag[tag](content)
         return {key: self.value(item) for key, item in value.items()}
 
@@ -118,7 +118,7 @@ def _opaque(value: Any) -> dict[str, str]:
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON data for people and scripts, with loss: sets become lists, times and numbers text."""
+    """Return the value as JSON data for people and scripts, simplified: sets become lists, times and numbers text."""
     try:
         return _plain(value)
     except RecursionError:
@@ -183,10 +183,11 @@ def _plain_object(value: Any, kind: type) -> Any:
 
 
 def data(value: Any) -> Any:
-    """The value as data alone: text, numbers, None, times, lists, tuples and mappings, and nothing of anybody's class.
+    """Return the value as plain data: text, numbers, None, times, lists, tuples and mappings, without custom classes.
 
     An object becomes a mapping of its fields, a set a list in an order that is the same everywhere, an Enum its value,
-    a path or a UUID text, bytes base64. What has a registered codec becomes the mapping that it gives, else its text.
+    a path or a UUID text, bytes base64. A value with a registered codec becomes the mapping that the codec returns,
+    else its text.
     """
     try:
         return _data(value)
@@ -226,7 +227,7 @@ def _data_key(key: Any) -> Any:
 
 
 def _fields(value: Any, kind: Any) -> dict[str, Any] | None:
-    """What an object holds, by the names of its fields; None for what is no such object."""
+    """Return what an object holds, by the names of its fields; None if it is no such object."""
     if kind in (SecretRef, Unreadable):
         return None
     if isinstance(value, tuple) and hasattr(kind, "_fields"):
@@ -241,14 +242,14 @@ def _fields(value: Any, kind: Any) -> dict[str, Any] | None:
 
 
 def _in_order(items: list[Any]) -> list[Any]:
-    """The members of a set by value where they are all text or all numbers, else by type and encoded bytes."""
+    """Return the members of a set by value if they are all text or all numbers, else by type and encoded bytes."""
     if all(type(item) is str for item in items) or all(type(item) in (int, float) and item == item for item in items):
         return sorted(items)
     return sorted(items, key=lambda item: (type(item).__name__, encode(item)))
 
 
 def _plain_kept(value: Unreadable) -> Any:
-    """An object that is not restored, as the data it is kept as, with the name of its class (no field is named so)."""
+    """Return an object that is not restored as its stored data, with the name of its class (no field is named so)."""
     code, parts = parts_of(value)
     if parts is None:
         return str(value)

@@ -1,4 +1,4 @@
-"""Large encoded values, a part at a time: 25 MB of them need not be objects of Python all at once."""
+"""Read large encoded values part by part: 25 MB of them need not become Python objects all at once."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from neurocore.codec import tags
 from neurocore.codec.decoding import restore
 from neurocore.codec.tags import Unreadable
 
-#: What is encoded in fewer bytes is restored at once, and of what is longer so much at a time.
+#: A value that is encoded in fewer bytes is restored at once; a longer one in parts of this size.
 SLICE = 64 * 1024
 
 
 class Slices(Struct, frozen=True):
     """The parts of a large value: of a `list`, of a `mapping`, or of a `text`.
 
-    A list gives its items, a mapping its pairs of key and value, where `Encoded` stands for a value that is large
-    itself. A text gives pieces of text.
+    A list yields its items, a mapping its pairs of key and value; `Encoded` stands for a value that is large itself. A
+    text yields pieces of text.
     """
 
     kind: str
@@ -35,7 +35,7 @@ class Encoded(Struct, frozen=True):
 
 
 def slices(data: bytes | memoryview) -> Slices | None:
-    """The parts of a large value as `plain` shows it; None for one that is not large, or that has no parts."""
+    """Return the parts of a large value as `plain` shows it; None if it is not large, or has no parts."""
     if len(data) <= SLICE or not _is_whole(data):
         return None
     view = memoryview(data)
@@ -50,7 +50,7 @@ def slices(data: bytes | memoryview) -> Slices | None:
 
 
 def _is_whole(data: bytes | memoryview) -> bool:
-    """Whether this is one value of MessagePack and no more; nothing is made of it."""
+    """Return whether this is exactly one MessagePack value; nothing is decoded."""
     try:
         msgspec.msgpack.decode(data, type=msgspec.Raw)
     except (msgspec.DecodeError, RecursionError):
@@ -81,26 +81,26 @@ def _pairs(view: memoryview, head: _Head) -> Iterator[Any]:
 
 
 def _members(view: memoryview, head: _Head) -> Iterator[Any]:
-    """The members of a set, which are kept in their order, each encoded by itself."""
+    """Yield the members of a set, which are stored in order, each encoded separately."""
     place = head.start
     for _ in range(head.count):
         member = _head(view, place)
         if member.kind != "bytes":
-            yield Unreadable(bytes(view[place:]), "it is no member of a set")
+            yield Unreadable(bytes(view[place:]), "it is not a member of a set")
             return
         place = member.start + member.count
         yield _small_or_encoded(view[member.start : place])
 
 
 def _loose_pairs(view: memoryview, head: _Head) -> Iterator[Any]:
-    """The pairs of a mapping whose keys are no text: lists of two, both encoded by themselves."""
+    """Yield the pairs of a mapping whose keys are not text: lists of two, each encoded separately."""
     place = head.start
     for _ in range(head.count):
         pair = _head(view, place)
         key = _head(view, pair.start)
         value = _head(view, key.start + key.count) if key.kind == "bytes" else key
         if (pair.kind, pair.count, value.kind) != ("array", 2, "bytes"):
-            yield "", Unreadable(bytes(view[place:]), "it is no pair of a mapping")
+            yield "", Unreadable(bytes(view[place:]), "it is not a pair of a mapping")
             return
         place = value.start + value.count
         yield restore(view[key.start : key.start + key.count]), _small_or_encoded(view[value.start : place])
@@ -137,7 +137,7 @@ _EXTENSIONS = {
 
 
 def _together(view: memoryview, place: int, count: int, each: int) -> Iterator[tuple[int, int, int]]:
-    """Where so many items are, each of so many values: from, to and how many; a large one alone."""
+    """Yield where this many items are, each of this many values: from, to and how many; a large one alone."""
     start, held = place, 0
     for _ in range(count):
         end = place
@@ -155,7 +155,7 @@ def _together(view: memoryview, place: int, count: int, each: int) -> Iterator[t
 
 
 class _Head(Struct, frozen=True):
-    """The beginning of a value: what it is, where its content starts, and how many items or bytes that has."""
+    """The beginning of a value: what it is, where its content starts, and how many items or bytes it has."""
 
     kind: str
     start: int
@@ -163,7 +163,7 @@ class _Head(Struct, frozen=True):
     extension: int = 0
 
 
-#: By first byte, for what has a length behind it: the kind, and of how many bytes the length is.
+#: By first byte, for values with a length: the kind, and how many bytes the length has.
 _LENGTHS = {
     0xC4: ("bytes", 1), 0xC5: ("bytes", 2), 0xC6: ("bytes", 4), 0xC7: ("extension", 1), 0xC8: ("extension", 2),
     0xC9: ("extension", 4), 0xD9: ("text", 1), 0xDA: ("text", 2), 0xDB: ("text", 4), 0xDC: ("array", 2),
@@ -172,7 +172,7 @@ _LENGTHS = {
 
 
 def _fixed(byte: int) -> tuple[int, int]:
-    """How long a value is that begins so, without those within it, and how many these are; 0 where a length follows."""
+    """Return how long a value with this first byte is, and how many values it contains; 0 if a length follows."""
     if byte in _LENGTHS:
         return 0, 0
     if 0x80 <= byte <= 0x9F:
@@ -204,7 +204,7 @@ def _head(view: memoryview, place: int) -> _Head:
 
 
 def _end(view: memoryview, place: int) -> int:
-    """Where a value ends."""
+    """Return where a value ends."""
     left = 1
     while left:
         left -= 1

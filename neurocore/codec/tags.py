@@ -1,4 +1,4 @@
-"""What both directions of the codec share: the extension numbers, the registered classes, the types of its own."""
+"""What both directions of the codec share: the extension numbers, the registered classes, the codec's own types."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neurocore.errors import CodecError
 MAX_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 200
 
-# The numbers of the extensions stand in every database: they are only ever added to.
+# The numbers of the extensions are in every database: new ones may be added, none may change.
 BIGINT, TEXT, TUPLE, SET, FROZENSET, DICT = 1, 2, 3, 4, 5, 6
 DATETIME, DATE, TIME, TIMEDELTA, DECIMAL, UUID, PATH = 7, 8, 9, 10, 11, 12, 13
 ENUM, DATACLASS, STRUCT, PYDANTIC, NAMEDTUPLE, REGISTERED, SECRET = 14, 15, 16, 17, 18, 19, 20
@@ -24,7 +24,7 @@ _Result = TypeVar("_Result")
 
 
 class SecretRef(Struct, frozen=True):
-    """A value that is kept as its reference, `${NAME}` (alone or within text), and resolved when a step reads it."""
+    """A value that is stored as its reference, `${NAME}` (alone or within text), and resolved when a step reads it."""
 
     reference: str
 
@@ -32,7 +32,7 @@ class SecretRef(Struct, frozen=True):
 class Unreadable(Struct, frozen=True):
     """Stands for a stored value that is not restored here, such as one whose class no skill has loaded.
 
-    It is shown as the data that it is kept as (`codec.plain`); encoding it gives the stored bytes again.
+    It is shown as its stored data (`codec.plain`); encoding it returns the stored bytes.
     """
 
     data: bytes
@@ -43,7 +43,7 @@ class Unreadable(Struct, frozen=True):
 
 
 class Registered(Struct, frozen=True):
-    """A class that `register_codec` taught the codec, and the module that did."""
+    """A class registered with `register_codec`, and the module that registered it."""
 
     module: str
     cls: type
@@ -53,16 +53,16 @@ class Registered(Struct, frozen=True):
 
 by_name: dict[str, Registered] = {}
 by_class: dict[type, str] = {}
-#: Places of classes whose objects this process has encoded itself: it was no stored value that brought them.
+#: Places of classes whose objects this process has encoded itself: no stored value introduced them.
 met: set[str] = set()
 
 
 def register_codec(cls: type, *, name: str, to: Callable[[Any], Any], from_: Callable[[Any], Any]) -> None:
-    """Teach the codec a class: `to(value)` gives something it knows, `from_` makes the value of that again.
+    """Register a class with the codec: `to(value)` returns a value that the codec knows, `from_` converts it back.
 
-    `name` and the calling module stand in every stored value, so they must stay. A process that reads one must have
-    loaded the module: import it at the top of a skill's file, unless it is one. A class of the same name and module (a
-    file imported again) takes the place of the one before. Raises ValueError when the name is taken by another class.
+    `name` and the calling module are in every stored value, so they must stay. A process that reads such a value must
+    have loaded the module: import it at the top of a skill's file, unless it is one. A class of the same name and
+    module (a file imported again) replaces the previous one. Raises ValueError when another class has the name.
     """
     held = by_name.get(name)
     if held is not None and name_of(held.cls) != name_of(cls):
@@ -72,12 +72,12 @@ def register_codec(cls: type, *, name: str, to: Callable[[Any], Any], from_: Cal
 
 
 def name_of(kind: type) -> str:
-    """The class for people."""
+    """Return the name of a class for people."""
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def find(place: str) -> Any:
-    """The class at `module:name`, of which a stored value is. Raises CodecError where it is not there, or not known.
+    """Return the class at `module:name` of a stored value. Raises CodecError if it is missing or not known.
 
     Nothing is imported and no code runs: the module must be one that skills have loaded (`neurocore.modules`).
     """
@@ -99,7 +99,7 @@ def find(place: str) -> Any:
 
 
 def look_up(place: str) -> Any:
-    """What stands at `module:name` in a loaded module, or None. No attribute is computed for it."""
+    """Return what is at `module:name` in a loaded module, or None. No attribute is computed for it."""
     module, _, name = place.partition(":")
     found: Any = sys.modules.get(module)
     for part in name.split("."):
@@ -108,12 +108,12 @@ def look_up(place: str) -> Any:
 
 
 def is_pydantic(kind: type) -> bool:
-    """Whether this is a pydantic model, without importing pydantic."""
+    """Return whether this is a pydantic model, without importing pydantic."""
     return hasattr(kind, "__pydantic_fields_set__") and hasattr(kind, "model_construct")
 
 
 def on_fresh_stack(function: Callable[[Any], _Result], value: Any) -> _Result:
-    """Call `function(value)` on a thread of its own: a caller that is deep in recursion leaves too little room."""
+    """Call `function(value)` on a thread of its own: a caller deep in recursion leaves too little stack."""
     outcome: list[_Result] = []
     errors: list[BaseException] = []
 

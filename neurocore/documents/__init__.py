@@ -1,4 +1,4 @@
-"""The documents that programs read: one shape for each thing, printed by the command line and answered by the API.
+"""The documents that programs read: one type for each thing, printed by the command line and returned by the API.
 
-`runs` has the types, `make` and `compare` make them from records, `standing` says who moves a run on.
+`runs` has the types, `make` and `compare` make them from records, `run_state` determines the state of a run.
 """

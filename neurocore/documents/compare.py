@@ -1,4 +1,4 @@
-"""What differs between two runs, as the `--json` document: masked first, then compared by the rules of the gates."""
+"""The differences between two runs, as the `--json` document: masked first, then compared by the rules of the gates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def compare(
     work: differences.Work | None = None,
     most: int = differences.MOST,
 ) -> DiffDocument:
-    """What differs from one run to the other, as far as `work` and `most` go; `schema_of` as in `definition`."""
+    """Return the differences from one run to the other, within `work` and `most`; `schema_of` as in `definition`."""
     work = work or differences.Work()
     found = compare_runs(before.run_id, after.run_id, store, work=work, most=most)
     same = before.blueprint_hash == after.blueprint_hash
@@ -58,7 +58,7 @@ def _step(pair: StepPair) -> StepDifferenceDocument:
 
 
 def _definitions(before: RunRecord, after: RunRecord, schema_of: Callable[[str], Any]) -> list[str]:
-    """The lines that differ in what ran; of the definitions where one has no YAML (0.4 kept none)."""
+    """Return the lines that differ between the YAML files; or the definitions if one has none (as in 0.4)."""
     import json
 
     found = [masked_definition(run.blueprint_snapshot, schema_of) for run in (before, after)]

@@ -1,4 +1,4 @@
-"""A run whole: what it was given, its steps, gates and activity, and what can be done with it."""
+"""A whole run: its inputs, its steps, gates and activity, and what can be done with it."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def inspect(
     full: bool = False,
     later: bool = False,
 ) -> InspectDocument:
-    """Everything about a run; configuration, tracebacks, logs and the YAML with `full`.
+    """Return everything about a run; configuration, tracebacks, logs and the YAML only with `full`.
 
-    `schema_of` is as in `definition`; `program` is how the commands of `next` begin. `later` leaves the large parts to
-    whoever writes the document; the run may then be a narrow one.
+    `schema_of` is as in `definition`; `program` is how the commands of `next` begin. With `later`, the large parts are
+    made when the document is written; the run may then be a narrow one.
     """
     gates, steps = store.load_gates(run.run_id, narrow=later), store.load_steps(run.run_id)
     if later:
@@ -72,9 +72,9 @@ def step_documents(
 
 
 def gate_documents(run: RunRecord, gates: list[GateRecord], store: RunStore, *, later: bool = False) -> Any:
-    """Every occurrence; an open one with what each answer leads to and what was approved last.
+    """Return every occurrence; an open one with what each answer leads to and what was approved last.
 
-    With `later`, `gates` may be narrow: what each shows is read when it is written.
+    With `later`, `gates` may be narrow: the values that each shows are read when they are written.
     """
     waiting = {(gate.node_id, gate.visit) for gate in make.open_gates(gates, run) if gate.kind == "gate"}
 
@@ -90,7 +90,7 @@ def gate_documents(run: RunRecord, gates: list[GateRecord], store: RunStore, *, 
 
 
 def outlooks(run: RunRecord, gate: GateRecord, store: RunStore) -> Preview | None:
-    """What each answer leads to; None where the run's definition cannot be read any more."""
+    """Return what each answer leads to; None if the run's definition can no longer be read."""
     try:
         return previews.preview(run.run_id, store, gate=gate.node_id, visit=gate.visit)
     except NeuroCoreError:
@@ -98,7 +98,7 @@ def outlooks(run: RunRecord, gate: GateRecord, store: RunStore) -> Preview | Non
 
 
 def last_approved(run: RunRecord, gate: GateRecord, store: RunStore) -> LastApproved | None:
-    """The last approved occurrence of this gate in another run, with what differs; None where there is none."""
+    """Return the last approved occurrence of this gate in another run, with the differences; None if there is none."""
     try:
         return compare.last_approved(run.run_id, gate.node_id, store)
     except NeuroCoreError:

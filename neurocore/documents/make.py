@@ -1,4 +1,4 @@
-"""From records to documents, credentials masked."""
+"""Make documents from records, with credentials masked."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 def summary(run: RunRecord, store: RunStore, config: NeuroCoreConfig) -> RunSummary:
-    """A run as lists have it."""
+    """Return a run as in lists."""
     return RunSummary(**_summary(run, store, config))
 
 
@@ -78,7 +78,7 @@ def _summary(run: RunRecord, store: RunStore, config: NeuroCoreConfig) -> dict[s
 
 
 def details(run: RunRecord, store: RunStore, config: NeuroCoreConfig, *, later: bool = False) -> RunDetails:
-    """A run as a whole; `later` leaves what it was given and its context to whoever writes the document."""
+    """Return a whole run; with `later`, its inputs and its context are made when the document is written."""
     from neurocore.persistence.ownership import owner_label
 
     base = _summary(run, store, config)
@@ -96,13 +96,13 @@ def details(run: RunRecord, store: RunStore, config: NeuroCoreConfig, *, later: 
 
 
 def context_of(run: RunRecord, store: RunStore) -> dict[str, Any]:
-    """The committed context as it stands, masked."""
+    """Return the current committed context, masked."""
     context: dict[str, Any] = _decoded(store.load_context(run.run_id), False)
     return context
 
 
 def _decoded(encoded: Mapping[str, bytes], later: bool) -> Any:
-    """Values as they are stored, decoded and masked; one whose class is not there as the data it is kept as."""
+    """Decode and mask stored values; a value whose class is missing is shown as the stored data."""
     from neurocore import codec
 
     def items() -> Iterator[tuple[str, Any]]:
@@ -123,7 +123,7 @@ def gate(
     *,
     later: bool = False,
 ) -> GateDocument:
-    """A gate occurrence with its answers; `later` leaves what it shows to whoever writes the document."""
+    """Return a gate occurrence with its answers; with `later`, its values are made when the document is written."""
     return GateDocument(
         node=record.node_id,
         visit=record.visit,
@@ -148,7 +148,7 @@ def gate(
 
 
 def answer(given: Answer) -> AnswerDocument:
-    """One person's answer."""
+    """Return one person's answer."""
     return AnswerDocument(
         approved=given.approved, by=given.by, known_by=given.known_by, at=given.at, note=given.note,
         digest=given.digest, data=masked(given.data), hash=given.hash,
@@ -173,7 +173,7 @@ def _last_approved(approved: LastApproved) -> LastApprovedDocument:
 
 
 def differences(found: Iterable[Difference]) -> list[DifferenceDocument]:
-    """What differs, masked by key."""
+    """Return the differences, masked by key."""
     return [
         DifferenceDocument(
             key=one.key, kind=one.kind,
@@ -184,14 +184,14 @@ def differences(found: Iterable[Difference]) -> list[DifferenceDocument]:
     ]  # fmt: skip
 
 
-#: What a step logged that ended so is told always: it says why, or how far it came.
+#: The logs of steps with these statuses are always included: they show the reason, or the progress.
 _BROKEN_OFF = (StepStatus.FAILED, StepStatus.CANCELLED)
 
 
 def step(record: StepRecord, *, full: bool = False, schema: Any = None, later: bool = False) -> StepDocument:
-    """A step; config, traceback and logs with `full`, the logs of a failed or cancelled step always.
+    """Return a step; config, traceback and logs with `full`, the logs of a failed or cancelled step always.
 
-    `schema` is the skill's, for what it marks secret. `later` leaves its changes to whoever writes the document.
+    `schema` is the skill's, for its secrets. With `later`, the changes are made when the document is written.
     """
     return StepDocument(
         step_index=record.step_index,
@@ -218,7 +218,7 @@ def step(record: StepRecord, *, full: bool = False, schema: Any = None, later: b
 
 
 def logs(record: StepRecord) -> list[LogDocument]:
-    """What the step logged."""
+    """Return the log of the step."""
     return [
         LogDocument(
             at=line.at, level=line.level, message=line.message, node=record.node_id or record.component,
@@ -229,14 +229,14 @@ def logs(record: StepRecord) -> list[LogDocument]:
 
 
 def event(record: Event) -> EventDocument:
-    """One entry of the activity."""
+    """Return one event of the activity."""
     return EventDocument(
         at=record.at, kind=record.kind, who=record.who, known_by=record.known_by, data=masked(record.facts)
     )
 
 
 def deleted(tombstone: Tombstone) -> DeletedDocument:
-    """What is left of a deleted run."""
+    """Return what remains of a deleted run."""
     return DeletedDocument(
         run_id=tombstone.run_id, blueprint=tombstone.blueprint_name, deleted_at=tombstone.deleted_at,
         deleted_by=tombstone.deleted_by, last_hash=tombstone.last_hash,
@@ -244,7 +244,7 @@ def deleted(tombstone: Tombstone) -> DeletedDocument:
 
 
 def open_gates(gates: Sequence[GateRecord], run: RunRecord) -> list[GateRecord]:
-    """The occurrences that wait for somebody, oldest first; those of a run that stands still do not."""
+    """Return the occurrences that wait for a person, oldest first; those of held runs do not wait."""
     if run.status.ended or run.held is not None:
         return []
     return sorted((one for one in gates if one.status is GateStatus.OPEN), key=lambda one: one.opened_at)
@@ -259,9 +259,9 @@ def outcome(
     decision: Decision | None = None,
     later: bool = False,
 ) -> OutcomeDocument:
-    """Where a run stands, with its context: what a command that drove it ends with. The run may be a narrow one.
+    """Return the state of a run, with its context: what a command that drove it returns. The run may be a narrow one.
 
-    `later` leaves the context to whoever writes the document.
+    With `later`, the context is made when the document is written.
     """
     data = _decoded(store.load_context(run.run_id), later)
     return OutcomeDocument(**_standing(run, store, config, program, decision), data=data)
@@ -270,7 +270,7 @@ def outcome(
 def standing(
     run: RunRecord, store: RunStore, config: NeuroCoreConfig, program: str, *, decision: Decision | None = None
 ) -> StandingDocument:
-    """Where a run stands."""
+    """Return the state of a run."""
     return StandingDocument(**_standing(run, store, config, program, decision))
 
 
@@ -301,7 +301,7 @@ def _decision(decision: Decision) -> DecisionDocument:
 def next_commands(
     run: RunRecord, gates: Sequence[GateRecord], state_now: str, name: str, program: str, *, signs_in: bool = False
 ) -> list[str]:
-    """What can be typed now, the likeliest first; `program` is how this one was called, `name` how to call the run.
+    """Return the commands that can be typed now, the likeliest first; `program` is this one, `name` is the run's.
 
     Where people sign in (`signs_in`), gates are answered in the dashboard, not on this command line.
     """

@@ -1,4 +1,4 @@
-"""Recorded values and definitions for people, with the secrets that stand in them masked."""
+"""Recorded values and definitions for people, with secrets masked."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from neurocore.secrets import Redactor, mask
 
 
 def masked(value: Any, schema: Any = None) -> Any:
-    """A recorded value as JSON data for people, with what is called like a credential masked."""
+    """Return a recorded value as JSON data for people, with credentials masked by their names."""
     return mask(codec.plain(value), schema)
 
 
 def masked_under(key: str, value: Any, schema: Any = None) -> Any:
-    """What `masked` makes of a value under this key, whose name may call for a mask."""
-    (found,) = masked({key: value}, schema).values()  # not by the key: one that is no text has changed
+    """Return `masked` of a value under this key, whose name may require a mask."""
+    (found,) = masked({key: value}, schema).values()  # not by the key: one that is not text has changed
     return found
 
 
 def masked_definition(
     snapshot: Mapping[str, Any], schema_of: Callable[[str], Any]
 ) -> tuple[str | None, dict[str, Any]]:
-    """The YAML of a blueprint's snapshot (None where it was not kept) and the definition, both with secrets masked.
+    """Return the YAML of a blueprint's snapshot (None if it was not stored) and the definition, with secrets masked.
 
-    `schema_of` gives the configuration schema of a skill, which marks what is secret.
+    `schema_of` returns the configuration schema of a skill, which marks secrets.
     """
     rest = {key: value for key, value in snapshot.items() if key != "source"}
     source = snapshot.get("source")
@@ -41,7 +41,7 @@ def masked_definition(
 
 
 def _taken_away(plain: Any, masked: Any) -> Iterator[str]:
-    """The texts of the values that masking has taken away."""
+    """Yield the texts of the values that masking has removed."""
     if isinstance(plain, dict) and isinstance(masked, dict):
         for key, value in plain.items():
             yield from _taken_away(value, masked.get(key))

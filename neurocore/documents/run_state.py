@@ -1,4 +1,4 @@
-"""Who moves a run on, in a word, and how far it is. It imports little, since plain lists need it."""
+"""Determine the state and the progress of a run. This module imports little, because plain lists need it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def state(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> str:
-    """`driven`, `owed`, `lost`, `cannot_tell`, `held` or `idle`; only what may be moving is looked into.
+    """Return `driven`, `owed`, `lost`, `cannot_tell`, `held` or `idle`; only runs that may be active are checked.
 
-    A run that has ended since it was read, with its process, is not taken for lost: it is read again.
+    A run that ended together with its process after it was read does not count as lost: it is read again.
     """
     if run.held is not None:
         return "held"
@@ -28,7 +28,7 @@ def state(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> str:
     return liveness_now(run, config, store)
 
 
-#: What a failed run is called, by the kind of its failure.
+#: The word for a failed run, by the kind of its failure.
 FAILED_WORDS = {
     FailureKind.REJECTED: "rejected",
     FailureKind.TIMEOUT: "timed out",
@@ -38,10 +38,10 @@ FAILED_WORDS = {
 
 
 def kind(run: RunRecord, state: str) -> str:
-    """The one word by which every face picks sign, icon and colour of a run whose `state` this is.
+    """Return the one word that determines the sign, icon and colour of a run with this `state` on every face.
 
-    It is the run's status, but `held`, `lost`, `cannot_tell`, `owed`, or `cancelled` for a run that is being cancelled,
-    where that says more.
+    It is the run's status, or `held`, `lost`, `cannot_tell`, `owed`, or `cancelled` for a run that is being cancelled,
+    if that says more.
     """
     if run.held is not None:
         return "held"
@@ -55,11 +55,11 @@ def kind(run: RunRecord, state: str) -> str:
 
 
 def failed_word(run: RunRecord) -> str:
-    """What a failed run is called: `failed`, or more exactly what its failure was."""
+    """Return the word for a failed run: `failed`, or a more exact word for its failure."""
     return FAILED_WORDS.get(run.failure.kind, "failed") if run.failure is not None else run.status.value
 
 
-#: How nodes are counted that have not completed, by the status of their last step.
+#: How nodes that have not completed are counted, by the status of their last step.
 _COUNTED = {
     StepStatus.FAILED: "failed",
     StepStatus.CANCELLED: "cancelled",
@@ -69,7 +69,7 @@ _COUNTED = {
 
 
 def nodes_told(run: RunRecord, steps: Iterable[StepRecord]) -> str:
-    """How far a run is: `7 of 9 nodes completed, 2 skipped`."""
+    """Describe the progress of a run: `7 of 9 nodes completed, 2 skipped`."""
     completed: set[str] = set()
     last: dict[str, StepRecord] = {}
     for step in steps:

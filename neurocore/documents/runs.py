@@ -1,9 +1,10 @@
-"""The documents about runs, one type each: what `--json` prints and the API answers.
+"""The documents about runs, one type each: what `--json` prints and the API returns.
 
 docs/schemas is made from them, and real output is checked against it.
 
 Times are ISO 8601 in UTC, durations milliseconds. Values of a run are shown as JSON has them (sets as lists, decimals
-and times as text, bytes as `base64:…`), with credentials masked. New fields may come; none goes or changes its meaning.
+and times as text, bytes as `base64:…`), with credentials masked. New fields may be added; none is removed or changes
+its meaning.
 """
 
 from __future__ import annotations
@@ -23,14 +24,15 @@ class FailureDocument(Struct, kw_only=True):
 
 
 class RunSummary(Struct, kw_only=True):
-    """A run as lists have it.
+    """A run as in lists.
 
-    `status` is running, completed, failed, suspended or cancelled. `state` says who moves it on: `driven` (a live
-    process does), `owed` (it is to go on, and nobody drives it yet), `lost` (its process died), `cannot_tell` (nobody
-    knows whether its process lives, so the run is left alone), `held` (it stands still until somebody adopts it, and
-    `held` says why), `idle`.
-    `duration_ms` is time worked, not time waited for people. `nodes_done` counts the nodes that have completed; skipped
-    and failed ones are not among them.
+    `status` is running, completed, failed, suspended or cancelled. `state` says who continues it: `driven` (a live
+    process does), `owed` (it is to continue, and no process drives it yet), `lost` (its process died), `cannot_tell`
+    (it is unknown whether its process is alive, so the run is left alone), `held` (it is held until somebody adopts it,
+    and the field `held` says why), `idle`.
+
+    `duration_ms` is time worked, not time waited for people. `nodes_done` counts the completed nodes, without skipped
+    and failed ones.
     """
 
     run_id: str
@@ -57,10 +59,10 @@ class RunSummary(Struct, kw_only=True):
 
 
 class RunsDocument(Struct, kw_only=True):
-    """`runs list --json`. `older` is what `--before` takes for the next page, null on the last.
+    """`runs list --json`. `older` is the value of `--before` for the next page, null on the last page.
 
-    `newer` is what the API's `after` takes for the page before, null on the first. `since` and `until` are the times
-    that the filter was read as, `timezone` where: see `project.timezone`.
+    `newer` is the value of the API's `after` for the previous page, null on the first page. `since` and `until` are the
+    times that the filter means, in `timezone`: see `project.timezone`.
     """
 
     runs: list[RunSummary]
@@ -72,7 +74,7 @@ class RunsDocument(Struct, kw_only=True):
 
 
 class AnswerDocument(Struct, kw_only=True):
-    """One person's answer. `known_by` says how we know who it was."""
+    """One person's answer. `known_by` says how the person is known."""
 
     approved: bool | None
     by: str
@@ -104,7 +106,7 @@ class PreviewDocument(Struct, kw_only=True):
 class DifferenceDocument(Struct, kw_only=True):
     """One value that differs, by its path (`user.name`, `rows[3].iban`; `rows[3–80]` for many items in one place).
 
-    `kind`: added, removed, changed, or cut, which stands at the end where more may differ. `note` says what was not
+    `kind`: added, removed, changed, or cut, which comes last if there may be more differences. `note` says what was not
     compared.
     """
 
@@ -116,7 +118,7 @@ class DifferenceDocument(Struct, kw_only=True):
 
 
 class LastApprovedDocument(Struct, kw_only=True):
-    """The last approved occurrence of this gate in another run, and what differs from it in what is shown."""
+    """The last approved occurrence of this gate in another run, and the differences in what is shown."""
 
     run_id: str
     by: str | None
@@ -127,7 +129,7 @@ class LastApprovedDocument(Struct, kw_only=True):
 class GateDocument(Struct, kw_only=True):
     """One gate occurrence, addressed by (run, node, visit). `kind`: gate, or input (a step waits for data).
 
-    `preview` and `last_approved` are there while it is open.
+    `preview` and `last_approved` are present while it is open.
     """
 
     node: str
@@ -150,7 +152,7 @@ class GateDocument(Struct, kw_only=True):
 
 
 class LogDocument(Struct, kw_only=True):
-    """One line that a skill logged, and the step that did."""
+    """One line that a skill logged, and the step that logged it."""
 
     at: str
     level: str
@@ -164,10 +166,10 @@ class LogDocument(Struct, kw_only=True):
 class StepDocument(Struct, kw_only=True):
     """One execution of one node. `changes` and `deleted` say what it did to the context.
 
-    `status` is completed, failed, skipped, suspended or cancelled (stopped when the run was). `decision` is approved or
-    rejected where the step is a gate that was decided: a rejected one is `completed` if the run goes on, else `failed`.
-    `config`, `traceback` and `logs` are filled in with `--full`, `logs` of a
-    step that failed or was cancelled always.
+    `status` is completed, failed, skipped, suspended or cancelled (stopped when the run was cancelled). `decision` is
+    approved or rejected if the step is a decided gate: a rejected one is `completed` if the run continues, else
+    `failed`. `config`, `traceback` and `logs` are filled in with `--full`; `logs` of a step that failed or was
+    cancelled always.
     """
 
     step_index: int
@@ -203,7 +205,7 @@ class EventDocument(Struct, kw_only=True):
 
 
 class RunDetails(RunSummary, kw_only=True):
-    """A run as a whole: the summary, what it was given, and the context as it stands."""
+    """A whole run: the summary, its inputs, and the current context."""
 
     blueprint_path: str | None
     blueprint_hash: str
@@ -216,7 +218,7 @@ class RunDetails(RunSummary, kw_only=True):
 
 
 class InspectDocument(Struct, kw_only=True):
-    """`runs inspect --json`. `next` are commands that can be typed now; `refused` says why others cannot.
+    """`runs inspect --json`. `next` are commands that can be typed now; `refused` says why others are not possible.
 
     `blueprint_source` (the exact YAML that ran) comes with `--full`.
     """
@@ -241,7 +243,7 @@ class WaitDocument(Struct, kw_only=True):
 
 
 class DecisionDocument(Struct, kw_only=True):
-    """What became of an answer. `effect`: took_effect, or repeated (the same person had said the same before)."""
+    """The result of an answer. `effect`: took_effect, or repeated (the same person gave the same answer before)."""
 
     node: str
     visit: int
@@ -254,7 +256,7 @@ class DecisionDocument(Struct, kw_only=True):
 
 
 class StandingDocument(RunSummary, kw_only=True):
-    """Where a run stands: `waits` are the open gates and inputs, `decision` is there after an answer.
+    """The state of a run: `waits` are the open gates and inputs, `decision` is present after an answer.
 
     `next` are commands that can be typed now.
     """
@@ -265,9 +267,9 @@ class StandingDocument(RunSummary, kw_only=True):
 
 
 class OutcomeDocument(StandingDocument, kw_only=True):
-    """`run`, `runs resume|replay|approve|watch|cancel --json`: where the run stands when the command ends.
+    """`run`, `runs resume|replay|approve|watch|cancel --json`: the state of the run when the command ends.
 
-    `data` is the context; `waits` are the open gates and inputs; `decision` is there after `approve`.
+    `data` is the context; `waits` are the open gates and inputs; `decision` is present after `approve`.
     """
 
     data: dict[str, Any]
@@ -283,7 +285,7 @@ class LogsDocument(Struct, kw_only=True):
 class StepDifferenceDocument(Struct, kw_only=True):
     """One visit of a node in two runs: how its last attempt ended (null: there was none), and what it set.
 
-    The statuses are those of steps, or `rejected` for a gate at which somebody rejected.
+    The statuses are those of steps, or `rejected` for a gate that somebody rejected.
     """
 
     node: str
@@ -296,10 +298,10 @@ class StepDifferenceDocument(Struct, kw_only=True):
 
 
 class DiffDocument(Struct, kw_only=True):
-    """`runs diff --json`: what differs between two runs, from the first to the second.
+    """`runs diff --json`: the differences between two runs, from the first to the second.
 
-    `steps` has every node visit of both, `context` compares how the two ended, `blueprint` is a unified diff of what
-    ran, empty where it is the same.
+    `steps` has every node visit of both, `context` compares the final contexts, `blueprint` is a unified diff of what
+    ran, empty if it is the same.
     """
 
     before: RunSummary
@@ -312,11 +314,11 @@ class DiffDocument(Struct, kw_only=True):
 
 
 class SweepDocument(Struct, kw_only=True):
-    """`runs sweep --json`; with `--watch` one document a line.
+    """`runs sweep --json`; with `--watch` one document per line.
 
-    Ids of runs that were owed, that were lost, that were ended as failed (`runtime.on_lost: fail`), and the sentence
-    of each that could not be driven on. `left` are the runs that were left alone, because it cannot be told whether
-    their process lives.
+    Ids of runs that were owed, that were lost, that were ended as failed (`runtime.on_lost: fail`), and a sentence for
+    each that could not be continued. `left` are the runs that were left alone, because it is unknown whether their
+    process is alive.
     """
 
     at: str
@@ -328,7 +330,7 @@ class SweepDocument(Struct, kw_only=True):
 
 
 class DeletedDocument(Struct, kw_only=True):
-    """`runs delete --json`: what is left of each run."""
+    """`runs delete --json`: what remains of each run."""
 
     run_id: str
     blueprint: str

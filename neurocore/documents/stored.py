@@ -1,4 +1,4 @@
-"""Stored values as parts of a document: a large one is restored and masked while it is written, a part at a time."""
+"""Stored values as parts of a document: a large one is restored and masked part by part while it is written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DEEPEST = 20
 
 
 def stored(data: bytes | memoryview, depth: int = 0) -> Any:
-    """What `masked` makes of a stored value; of a large one, what writes it later."""
+    """Return `masked` of a stored value; for a large one, an object that writes it later."""
     found = codec.slices(data) if depth < _DEEPEST else None
     if found is None:
         return masked(codec.restore(data))
@@ -28,7 +28,7 @@ def stored(data: bytes | memoryview, depth: int = 0) -> Any:
 
 
 def stored_under(key: Any, data: bytes | memoryview, depth: int = 0) -> Any:
-    """What `masked_under` makes of a stored value: under a key that is called like a credential, nothing of it."""
+    """Return `masked_under` of a stored value: under a key that looks like a credential, nothing of it."""
     if isinstance(key, str) and looks_secret(key):
         return masked_under(key, codec.restore(data))
     return stored(data, depth)

@@ -1,4 +1,4 @@
-"""Large parts of a document: made at once for the command line, one item after the other where the API writes them."""
+"""Large parts of a document: made at once for the command line, item by item when the API writes them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from msgspec import Struct
 
 
 class Streamed(Struct, frozen=True):
-    """A list of a document, a mapping or a text that is made while it is written.
+    """A list, a mapping or a text of a document that is made while it is written.
 
-    `items` makes it anew: items, pairs, or pieces of the text.
+    `items` makes it again each time: items, pairs, or pieces of the text.
     """
 
     items: Callable[[], Iterable[Any]]
@@ -19,7 +19,7 @@ class Streamed(Struct, frozen=True):
     text: bool = False
 
     def unless(self, later: bool) -> Any:
-        """This, or the list or mapping whole."""
+        """Return this, or the whole list or mapping."""
         if later:
             return self
         return dict(self.items()) if self.mapping else list(self.items())

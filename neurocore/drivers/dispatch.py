@@ -85,10 +85,10 @@ class NullDispatcher:
         return []
 
 
-#: : The reasons for which a run is owed after a person decided or resumed.
+#: The reasons for which a run is owed after a person decided or resumed.
 BY_PEOPLE = (Owed.DECISION, Owed.RESUME)
 
-#: : While decided runs wait, one of this many runs that start is another waiting run.
+#: While decided runs wait, one of this many runs that start is another waiting run.
 ONE_OTHER_OF = 4
 
 
@@ -126,7 +126,7 @@ class ThreadDispatcher:
         self._again: set[str] = set()
         self._decided: deque[str] = deque()
         self._others: deque[str] = deque()
-        #: : How many of the others are driven, how many may be, and how many decided runs have started since the last
+        #: How many of the others are driven, how many may be, and how many decided runs have started since the last
         #: of them.
         self._driven, self._most, self._since = 0, max(1, self._workers - 1), 0
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="run")

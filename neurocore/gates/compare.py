@@ -15,7 +15,7 @@ from neurocore.forms import form, same
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.records import GateRecord, GateStatus, RunRecord, StepRecord
 
-#: : How many decided gates are searched for a matching one.
+#: How many decided gates are searched for a matching one.
 MAX_LOOKED_AT = 200
 
 

@@ -1,1 +1,1 @@
-"""The seam to language models: what skills that require one are given as `self.llm`."""
+"""The interface to language models: skills that require one get it as `self.llm`."""

@@ -19,7 +19,7 @@ class LLMMessage(Struct, frozen=True):
 
 
 class LLMResponse(Struct, frozen=True):
-    """What the model said, and how many tokens it took."""
+    """The model's response, and how many tokens it took."""
 
     content: str
     model: str
@@ -29,11 +29,11 @@ class LLMResponse(Struct, frozen=True):
 
 @runtime_checkable
 class LLMProvider(Protocol):
-    """What a skill may rely on of `self.llm`."""
+    """What a skill may use of `self.llm`."""
 
     @property
     def model(self) -> str:
-        """The model's name."""
+        """Return the model's name."""
 
     async def complete(
         self,
@@ -44,7 +44,7 @@ class LLMProvider(Protocol):
         system: str | None = None,
         **kwargs: Any,
     ) -> LLMResponse:
-        """The model's answer to a conversation."""
+        """Return the model's response to a conversation."""
 
 
 class OpenAICompatibleProvider:
@@ -68,7 +68,7 @@ class OpenAICompatibleProvider:
         system: str | None = None,
         **kwargs: Any,
     ) -> LLMResponse:
-        """Ask the endpoint. Raises SkillError with what it answered."""
+        """Ask the endpoint. Raises SkillError with its response."""
         try:
             import httpx
         except ImportError as error:
@@ -97,7 +97,7 @@ class OpenAICompatibleProvider:
             raise SkillError(f"The language model answered {error.response.status_code}: {said}") from error
         except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
             why = f"{type(error).__name__}: {error}"
-            raise SkillError(f"The language model at {self._url} gave no answer: {why}") from error
+            raise SkillError(f"The language model at {self._url} did not answer: {why}") from error
 
 
 KNOWN_ENDPOINTS = {
@@ -108,7 +108,7 @@ KNOWN_ENDPOINTS = {
 
 
 def build_provider(config: dict[str, Any]) -> LLMProvider | None:
-    """The provider that a skill's `llm_*` settings describe, or None where `llm_provider` is not set.
+    """Return the provider for a skill's `llm_*` settings, or None if `llm_provider` is not set.
 
     Raises SkillError when the model or the endpoint is missing.
     """

@@ -10,7 +10,7 @@ from neurocore.persistence.ownership import driver_of, owner_label
 from neurocore.persistence.records import GateRecord, GateStatus, RunRecord
 from neurocore.runtime.resumable import blocking_gates, refuse_unless_resumable
 
-#: : What a cancellation does to the current step.
+#: What a cancellation does to the current step.
 STOPS = "A command, a request or another async skill is stopped at once; other Python code ends its step first."
 
 

@@ -32,7 +32,7 @@ __all__ = [
     "run_here",
 ]
 
-#: : The owner of a run that is not stored: no other process can ask whether its owner is alive.
+#: The owner of a run that is not stored: no other process can ask whether its owner is alive.
 KEPT_NOWHERE = "kept-nowhere"
 
 

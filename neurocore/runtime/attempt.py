@@ -28,10 +28,10 @@ MAX_LOG_LINES = 200
 MAX_LOG_CHARACTERS = 64 * 1024
 MAX_ERROR_CHARACTERS = 4_000
 MAX_TRACEBACK_CHARACTERS = 32_000
-#: : Why a step ended that was stopped while it ran.
+#: Why a step ended that was stopped while it ran.
 STOPPED = "stopped when the run was cancelled"
 
-#: : The abandoned steps, by (run id, node id, visit): each with a function that returns whether it still runs.
+#: The abandoned steps, by (run id, node id, visit): each with a function that returns whether it still runs.
 orphaned: dict[tuple[str, str, int], Callable[[], bool]] = {}
 os.register_at_fork(after_in_child=orphaned.clear)  # they run in the parent
 

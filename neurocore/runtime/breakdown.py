@@ -11,9 +11,9 @@ from neurocore.runtime.workers import Workers
 
 
 def end_run(
-    state: RunState, resources: Resources, workers: Workers, failure: Failure, told: BaseException
+    state: RunState, resources: Resources, workers: Workers, failure: Failure, cause: BaseException
 ) -> bool:  # fmt: skip
-    """Record the run as failed, from the committed state; each step that was running gets a row with the error `told`.
+    """Record the run as failed, from the committed state; each step that was running gets a row with the error `cause`.
 
     Returns False, and writes nothing, when the run is not created yet, waits, has ended, or is under another claim.
     """
@@ -29,9 +29,9 @@ def end_run(
     for node in stored.current_nodes:
         attempt = state.running.get((node.node_id, node.visit))
         if attempt is not None:
-            broken_off(transition, workers.abandon(attempt), told)
+            broken_off(transition, workers.abandon(attempt), cause)
         elif not node.is_paused:
-            lost(transition, node, told)
+            lost(transition, node, cause)
     state.running.clear()
     state.delayed.clear()
     state.ready.clear()

@@ -30,7 +30,7 @@ from neurocore.runtime.transition import Resources, TransitionBuilder
 from neurocore.runtime.workers import Workers
 from neurocore.skills.registry import SkillRegistry
 
-#: : How often a waiting loop checks for a cancellation or a decision made elsewhere, in seconds.
+#: How often a waiting loop checks for a cancellation or a decision made elsewhere, in seconds.
 POLL_SECONDS = 0.2
 
 _log = logging.getLogger(__name__)

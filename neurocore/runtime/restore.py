@@ -19,7 +19,7 @@ from neurocore.runtime.skills import Instances
 from neurocore.runtime.state import Key, RunState
 from neurocore.runtime.step_transitions import BROKEN_OFF, TRIED_AGAIN, failure_of
 
-#: : Whom the data of a resume was for, as its event records it.
+#: Whom the data of a resume was for, as its event records it.
 FAILED_STEPS = "failed steps"
 
 

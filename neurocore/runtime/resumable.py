@@ -11,7 +11,7 @@ from neurocore.persistence.projections import refuse_if_held
 from neurocore.persistence.records import FailureKind, GateRecord, GateStatus, RunRecord, RunStatus
 from neurocore.runtime.step_transitions import LOOP_BOUND, OUTPUTS, RUN_TIME
 
-#: : Failures that another attempt cannot change, by their type: the reason, and what to change in the blueprint's file.
+#: Failures that another attempt cannot change, by their type: the reason, and what to change in the blueprint's file.
 _FAILS_AGAIN = {
     OUTPUTS: (
         "Every step of run {run} is done, but its outputs are not what its blueprint declares",

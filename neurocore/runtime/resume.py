@@ -49,7 +49,7 @@ from neurocore.runtime.resumable import refuse_unless_resumable
 from neurocore.runtime.state import RunState, new_state
 from neurocore.skills.registry import SkillRegistry
 
-#: : A visit in which the process died this often is not tried again.
+#: A visit in which the process died this often is not tried again.
 MAX_DEATHS = 3
 
 

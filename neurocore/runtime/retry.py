@@ -7,7 +7,7 @@ from msgspec import Struct
 from neurocore.errors import CodecError, ConditionError, ConfigError
 from neurocore.runtime.attempt import Attempt
 
-#: : Failures that another attempt cannot change.
+#: Failures that another attempt cannot change.
 NEVER = (CodecError, ConditionError, ConfigError)
 
 

@@ -31,13 +31,13 @@ class Visit(Struct):
     row: StepRecord | None = None
     gate: GateRecord | None = None
     given: object = None
-    #: : The step continues in its row, with the data that it was given.
+    #: The step continues in its row, with the data that it was given.
     continues: bool = False
-    #: : An earlier driver started the visit; it is tried again.
+    #: An earlier driver started the visit; it is tried again.
     is_tried_again: bool = False
-    #: : It has finally failed, and nobody asked for a retry.
+    #: It has finally failed, and nobody asked for a retry.
     is_given_up: bool = False
-    #: : The recorded pause before its next attempt.
+    #: The recorded pause before its next attempt.
     pause: CurrentNode | None = None
 
 
@@ -54,7 +54,7 @@ class RunState(Struct, kw_only=True, eq=False):
     plan: Plan
     progress: Progress
     context: dict[str, bytes]
-    #: : Who drives the run, and the owner in the last commit: a run that waits has none.
+    #: Who drives the run, and the owner in the last commit: a run that waits has none.
     owner: str | None
     recorded_owner: str | None
     next_index: int = 0
@@ -65,22 +65,22 @@ class RunState(Struct, kw_only=True, eq=False):
     ready: deque[tuple[PlanNode, int]] = field(default_factory=deque)
     ready_gates: deque[tuple[PlanNode, int]] = field(default_factory=deque)
     running: dict[Key, Attempt] = field(default_factory=dict)
-    #: : Attempts that wait for their time: the monotonic time, a tie-breaker, the recorded pause, the node.
+    #: Attempts that wait for their time: the monotonic time, a tie-breaker, the recorded pause, the node.
     delayed: list[tuple[float, int, CurrentNode, PlanNode]] = field(default_factory=list)
     #: The keys that each node's last completed step set.
     last_outputs: dict[str, list[str]] = field(default_factory=dict)
     done_nodes: set[str] = field(default_factory=set)
     completed: list[str] = field(default_factory=list)
-    #: : Who wrote a key while other steps ran in parallel: the commit's number and the node.
+    #: Who wrote a key while other steps ran in parallel: the commit's number and the node.
     writers: dict[str, tuple[int, str]] = field(default_factory=dict)
     secret_inputs: list[SecretRef] = field(default_factory=list)
     failure: Failure | None = None
     cause: BaseException | None = None
     rejection: Answer | None = None
     cancelled_by: str | None = None
-    #: : A gate is decided, and the decision is not consumed yet.
+    #: A gate is decided, and the decision is not consumed yet.
     is_decided: bool = False
-    #: : Another definition replaced the recorded one, and open gates are not replaced yet.
+    #: Another definition replaced the recorded one, and open gates are not replaced yet.
     is_redefined: bool = False
     worked_before_ms: float = 0.0
     started: float = 0.0

@@ -13,11 +13,11 @@ from neurocore.runtime.attempt import Attempt
 from neurocore.runtime.retry import RetryPolicy
 from neurocore.runtime.transition import TransitionBuilder
 
-#: : Types of failures that the definition causes: outputs that are not what it declares, a loop that has reached its
+#: Types of failures that the definition causes: outputs that are not what it declares, a loop that has reached its
 #: limit, a run that has used all its time.
 OUTPUTS, LOOP_BOUND, RUN_TIME = "OutputError", "LoopBoundError", "RunTimeoutError"
 
-#: : How the reason of a failed row begins if the row does not end its visit.
+#: How the reason of a failed row begins if the row does not end its visit.
 TRIED_AGAIN, BROKEN_OFF = "tried again", "broken off"
 
 

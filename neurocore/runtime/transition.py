@@ -81,7 +81,7 @@ class TransitionBuilder:
         self.starts: list[Attempt] = []
         self.is_handed_back = False
         self.completed_one = False
-        #: : Whether an undecided gate was open, as far as this transition knows.
+        #: Whether an undecided gate was open, as far as this transition knows.
         self.open_before = bool(state.waiting)
 
     @property

@@ -16,9 +16,9 @@ from neurocore.runtime.attempt import Attempt, orphaned
 from neurocore.runtime.skills import Instances
 from neurocore.runtime.threads import run_on_thread
 
-#: : How long a cancelled async skill may take to end, in seconds; after that it is abandoned.
+#: How long a cancelled async skill may take to end, in seconds; after that it is abandoned.
 GRACE = 1.0
-#: : How long an event loop may take to answer before it counts as blocked, in seconds.
+#: How long an event loop may take to answer before it counts as blocked, in seconds.
 ANSWER = 0.2
 
 

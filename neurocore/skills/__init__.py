@@ -1,4 +1,4 @@
-"""Skills: the base classes, the registry, discovery, and the ones that are built in."""
+"""Skills: the base classes, the registry, discovery, and the built-in ones."""
 
 from neurocore.skills.base import AsyncSkill, Skill, SkillMeta, is_async_skill
 

@@ -1,7 +1,7 @@
-"""What a skill is: a class with `skill_meta` and `process(context) -> context`.
+"""The base of skills: a class with `skill_meta` and `process(context) -> context`.
 
 Its life at a node of a run: `__init__(name)`, `init(config)`, then, before its first step there, `setup(context)`;
-`process(context)` once per attempt; `teardown(context)` when the run stops in this process for whatever reason.
+`process(context)` once per attempt; `teardown(context)` when the run stops in this process for any reason.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ from neurocore.errors import ExecutionError, SkillError
 from neurocore.skills import templates
 from neurocore.skills.schema import coerced, config_problems
 
-#: What `llm:` of neurocore.yaml adds to the configuration of skills that want a language model.
+#: What `llm:` of neurocore.yaml adds to the configuration of skills that use a language model.
 LLM_KEYS = ("llm_provider", "llm_model", "llm_api_key", "llm_base_url", "llm_max_tokens", "llm_temperature")
 
 
 @dataclass(frozen=True)
 class SkillMeta:
-    """What a skill says of itself.
+    """What a skill declares about itself.
 
     `requires` are pip requirements, `provides` and `consumes` context keys, `config_schema` a JSON Schema of its
-    configuration (a property with `secret: true` is masked wherever it is shown). `max_retries` further tries are made
-    on an exception of `retry_on` (empty: any), the first after `retry_delay_base` seconds, doubled up to
-    `retry_delay_max`.
+    configuration (a property with `secret: true` is masked wherever it is shown). An exception of `retry_on` (empty:
+    any) is retried up to `max_retries` times, first after `retry_delay_base` seconds, doubled up to `retry_delay_max`.
     """
 
     name: str
@@ -61,15 +60,15 @@ class Skill:
     """One unit of work. Subclasses set `skill_meta` and implement `process`; everything else is optional.
 
     `is_gate` marks skills that wait for a person's decision; the runtime never calls their `process`. `config` is the
-    configuration with secrets resolved, `llm` the language model where `requires_llm` asks for one, `project_root` the
-    project's folder (the current one, outside of a run).
+    configuration with secrets resolved, `llm` the language model if `requires_llm` asks for one, `project_root` the
+    project's folder (outside of a run: the current one).
     """
 
     skill_meta: ClassVar[SkillMeta]
     is_gate: ClassVar[bool] = False
-    #: The keys of the configuration at which templates stand; for a gate its `message`, where this names none.
+    #: The keys of the configuration that hold templates; a gate that names none has its `message`.
     template_keys: ClassVar[tuple[str, ...]] = ()
-    #: Whether an instance sets one key: that which its configuration calls `output`, else its own name.
+    #: Whether an instance sets one key: the one that its configuration calls `output`, else its own name.
     sets_output: ClassVar[bool] = False
     _project_root: Path | None = None
 
@@ -86,7 +85,7 @@ class Skill:
 
     @property
     def project_root(self) -> Path:
-        """The project's folder; outside of a run the current one."""
+        """Return the project's folder; outside of a run the current one."""
         return self._project_root or Path.cwd()
 
     @project_root.setter
@@ -95,34 +94,34 @@ class Skill:
 
     @property
     def is_initialized(self) -> bool:
-        """Whether `init` was called."""
+        """Return whether `init` was called."""
         return self._initialized
 
     def init(self, config: dict[str, Any]) -> None:
-        """Take the configuration, with secrets resolved. An override calls `super().init(config)`.
+        """Set the configuration, with secrets resolved. An override calls `super().init(config)`.
 
-        Text is turned into a number or a truth value where the schema asks for one: the environment knows text only.
+        Text becomes a number or a boolean if the schema asks for one: environment variables are always text.
         """
         self.config = coerced(self.skill_meta.config_schema, dict(config)) if config else {}
         self._initialized = True
 
     def setup(self, context: FlowContext) -> Any:
-        """Once per process and node, before the first step there; changes belong to that step."""
+        """Prepare, once per process and node, before the first step there; changes belong to that step."""
 
     def process(self, context: FlowContext) -> Any:
-        """Do the work; returns the context."""
+        """Do the work; return the context."""
         raise NotImplementedError(f"{type(self).__name__} does not implement process().")
 
     def teardown(self, context: FlowContext) -> Any:
-        """When the run stops in this process; changes are dropped."""
+        """Clean up when the run stops in this process; changes are dropped."""
 
     def validate_config(self) -> list[str]:
-        """Sentences about what is wrong with `self.config`; an empty list means it is fine."""
+        """Return a sentence for each problem in `self.config`; an empty list means that it is valid."""
         return type(self).config_problems(self.config)
 
     @classmethod
     def config_problems(cls, config: dict[str, Any]) -> list[str]:
-        """Sentences about what is wrong with a configuration, checked against `config_schema` before a run starts."""
+        """Return a sentence for each problem in a configuration, by `config_schema`; checked before a run starts."""
         schema = cls.skill_meta.config_schema
         if not schema:
             return []
@@ -131,23 +130,23 @@ class Skill:
 
     @classmethod
     def template_problems(cls, config: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        """Where in a configuration a template stands that is none, and why; `template_keys` says where they stand."""
+        """Yield the place and the problem of each invalid template in a configuration, at `template_keys`."""
         return templates.problems(config, *cls._template_keys())
 
     @classmethod
     def modules_of(cls, config: dict[str, Any]) -> Iterable[str]:
-        """Modules that a configuration names, loaded before a run reads values, which may be of their classes."""
+        """Return the modules that a configuration names: loaded before a run reads values of their classes."""
         return ()
 
     @classmethod
     def keys_read(cls, config: dict[str, Any]) -> Iterable[str] | None:
-        """The context keys that an instance with this configuration needs; None: those that `consumes` names."""
+        """Return the context keys that an instance with this configuration needs; None: those in `consumes`."""
         keys = cls._template_keys()
         return templates.needed_by(config, *keys) if keys else None
 
     @classmethod
     def keys_set(cls, config: dict[str, Any], name: str) -> Iterable[str] | None:
-        """The context keys that a component of this name and configuration sets; None: those that `provides` names."""
+        """Return the context keys that a component with this name and configuration sets; None: those in `provides`."""
         return [str(config.get("output", name))] if cls.sets_output else None
 
     @classmethod
@@ -156,19 +155,19 @@ class Skill:
 
     @classmethod
     def project_problems(cls, config: dict[str, Any], root: Path) -> Iterable[str]:
-        """Sentences about what a configuration names that the project in the folder `root` does not have."""
+        """Return a sentence for each thing that a configuration names and the project in the folder `root` lacks."""
         return ()
 
     @classmethod
     def wants_llm(cls) -> bool:
-        """Whether the settings of `llm:` are for this skill: it requires a model, or its schema names one of them."""
+        """Return whether the settings of `llm:` are for this skill: it requires a model, or its schema names one."""
         return cls.skill_meta.requires_llm or any(
             key in cls.skill_meta.config_schema.get("properties", ()) for key in LLM_KEYS
         )
 
     @classmethod
     def llm_problems(cls, config: dict[str, Any]) -> list[str]:
-        """What is missing for the language model that the skill requires; told before a run starts, too."""
+        """Return what is missing for the required language model; also checked before a run starts."""
         if not cls.skill_meta.requires_llm:
             return []
         from neurocore.llm.provider import build_provider
@@ -182,7 +181,7 @@ class Skill:
         return [f"it needs a language model and none is configured; set {settings} in neurocore.yaml."]
 
     def health_check(self) -> bool:
-        """Whether the skill could work now."""
+        """Return whether the skill could work now."""
         return self._initialized
 
     def set_output_port(self, context: FlowContext, port: str) -> None:
@@ -190,7 +189,7 @@ class Skill:
         context.set_port(port)
 
     def check_deadline(self, context: FlowContext) -> None:
-        """Raise when the step's time is up: for long loops in sync skills, which nobody can interrupt."""
+        """Raise when the step's time is up: for long loops in sync skills, which cannot be interrupted."""
         if context.deadline is not None and time.perf_counter() >= context.deadline:
             raise ExecutionError(f"The time of {self.name} is up.", node=self.name, kind="timeout")
 
@@ -199,13 +198,13 @@ class Skill:
 
 
 class AsyncSkill(Skill):
-    """A skill whose `process` is a coroutine; a time-out or a cancellation really ends it."""
+    """A skill whose `process` is a coroutine; a timeout or a cancellation really ends it."""
 
     async def process(self, context: FlowContext) -> Any:
-        """Do the work; returns the context."""
+        """Do the work; return the context."""
         raise NotImplementedError(f"{type(self).__name__} does not implement process().")
 
 
 def is_async_skill(skill: Skill | type[Skill]) -> bool:
-    """Whether `process` is a coroutine function."""
+    """Return whether `process` is a coroutine function."""
     return inspect.iscoroutinefunction(skill.process)

@@ -1,7 +1,7 @@
-"""Files whose names come from data: written whole or not at all, and below one folder only.
+"""Write files whose names come from data: whole or not at all, and only below one folder.
 
-Every part of a path is opened by itself without following links, so that no link in the folder, not even one that
-somebody puts there meanwhile, leads out of it.
+Every part of a path is opened separately without following links, so that no link in the folder, not even one created
+meanwhile, leads out of it.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def write_below(root: Path, folder: str | None, template: str, name: str, text: str, *, what: str) -> str:
-    """Write a file of the project at `root`, whole or not at all; return its path from there. One that is there goes.
+    """Write or replace a file of the project at `root`, whole or not at all; return its path from there.
 
-    `name` is what `template` gave, and may hold anything that data holds. The file lies below `folder`; without one,
-    below the folder that `template` names before its first tag. `what` is named in errors. Raises SkillError.
+    `name` is the result of `template`, and may contain anything that data contains. The file is below `folder`; without
+    one, below the folder that `template` names before its first tag. Errors mention `what`. Raises SkillError.
     """
     root = root.resolve()
     if folder is None:
         folder, name = _split(template, name, what)
     below = root.joinpath(folder.replace("\0", "")).resolve()
     if not below.is_relative_to(root) or (below == root and "{" in template):
-        raise SkillError(f"{what} writes below a folder of the project only, and {folder[:200]!r} is none.")
+        raise SkillError(f"{what} writes below a folder of the project only, and {folder[:200]!r} is not one.")
     parts = name.split("/")
     if not all(map(_is_plain, parts)):
-        raise SkillError(f"{what} writes below {below} only, and {_said(name)} is no path of a file there.")
+        raise SkillError(f"{what} writes below {below} only, and {_quoted(name)} is not the path of a file there.")
     try:
         with _opened(root, [*below.relative_to(root).parts, *parts[:-1]]) as descriptor:
             _put(descriptor, parts[-1], text.encode("utf-8", "surrogateescape"))
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise SkillError(f"{what} cannot write {_said(name)} below {below}: {why}.") from error
+        raise SkillError(f"{what} cannot write {_quoted(name)} below {below}: {why}.") from error
     return str(below.relative_to(root).joinpath(*parts))
 
 
 def folder_problem(template: str) -> str | None:
-    """Why a template of a path names no folder to which its files could be confined; None where it names one."""
+    """Return why the template of a path names no folder to confine its files to; None if it names one."""
     literal, tag, _ = template.partition("{")
     if not tag or (all(map(_is_plain, literal.split("/")[:-1])) and "/" in literal):
         return None
@@ -56,31 +56,31 @@ def folder_problem(template: str) -> str | None:
 
 
 def _split(template: str, name: str, what: str) -> tuple[str, str]:
-    """The folder that a template names literally, and the rest of the name that it gave."""
+    """Return the folder that a template names literally, and the rest of the name that it rendered."""
     literal, tag, _ = template.partition("{")
     if not tag:
         return "", name
     wrong = folder_problem(template)
     folder = literal.rpartition("/")[0]
     if wrong or not name.startswith(f"{folder}/"):
-        raise SkillError(f"{what}: {wrong or f'{_said(name)} is not below {folder}.'}")
+        raise SkillError(f"{what}: {wrong or f'{_quoted(name)} is not below {folder}.'}")
     return folder, name.removeprefix(f"{folder}/")
 
 
-def _said(name: str) -> str:
-    """A name in a sentence; a secret that stands in it is masked before it could be cut."""
+def _quoted(name: str) -> str:
+    """Return a name for a sentence; secrets in it are masked before it is cut."""
     return repr(log.redacted(name)[:200])
 
 
 def _is_plain(part: str) -> bool:
-    """Whether a part of a path is a name and looks like one, also to a filesystem that unifies characters."""
+    """Return whether a part of a path is a plain name, also on a file system that unifies characters."""
     alike = unicodedata.normalize("NFKC", part)
     return alike not in ("", ".", "..") and not any(one in alike for one in "/\\\0\t\n") and not unsafe().search(part)
 
 
 @contextlib.contextmanager
 def _opened(root: Path, parts: list[str]) -> Iterator[int]:
-    """A descriptor of the folder at `parts` below the root; what is not there is made."""
+    """Return a descriptor of the folder at `parts` below the root; missing folders are created."""
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in parts:
@@ -98,7 +98,7 @@ def _put(folder: int, name: str, data: bytes) -> None:
     """Put a file in place at once; a reader sees the old one or the new one."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            raise FileExistsError(errno.EEXIST, "it is there already and is no plain file")
+            raise FileExistsError(errno.EEXIST, "it exists and is not a regular file")
     draft = f".{secrets.token_hex(8)}.part"
     try:
         with os.fdopen(os.open(draft, _NEW, 0o666, dir_fd=folder), "wb") as file:

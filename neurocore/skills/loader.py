@@ -1,8 +1,8 @@
-"""Discovery: the project's `skills/` folder, entry points of installed packages, and what is built in.
+"""Discover skills: the project's `skills/` folder, entry points of installed packages, and the built-in ones.
 
 Files of the folder are imported as `neurocore_project_skills.<file>` (`neurocore.modules`): they may import one another
-relatively, and modules of the project's root by name. Packages are only looked up; their code is imported when a skill
-of theirs is first asked for.
+relatively, and modules of the project's root by name. Packages are only looked up; their code is imported when one of
+their skills is first used.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _discovering = forks.lock()
 def discover_skills(
     config: NeuroCoreConfig | None = None, *, skills_dir: Path | None = None, process: str = "process"
 ) -> SkillRegistry:
-    """Every skill there is. A file that cannot be loaded is reported in `registry.problems` and hides no other.
+    """Return a registry of every skill. A file that cannot be loaded is a problem in `registry.problems`.
 
-    `process` is what to call this process, where files have changed since (`registry.on_disk`).
+    `process` is what messages call this process, when files have changed since (`registry.on_disk`).
     """
     registry = SkillRegistry()
     folder = skills_dir or (config.skills_dir if config is not None else None)
@@ -64,7 +64,7 @@ def discover_skills(
 
 
 def _distinct(points: Any) -> list[EntryPoint]:
-    """Each entry point once, although a distribution may be found at two places of the path."""
+    """Return each entry point once, although a distribution may be found at two places of the path."""
     return list({(point.name, point.value): point for point in reversed(list(points))}.values())[::-1]
 
 
@@ -91,7 +91,7 @@ def _from_folder(registry: SkillRegistry, folder: Path) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Modules and packages that may hold skills; names that begin with `_` or `test_` are helpers and tests."""
+    """Return modules and packages that may contain skills; names with `_` or `test_` first are helpers and tests."""
     if not folder.exists():
         return []
     found = [path if path.suffix == ".py" else path / "__init__.py" for path in sorted(folder.iterdir())]
@@ -115,7 +115,7 @@ def _from_module(registry: SkillRegistry, name: str, file: Path) -> None:
                     f"{file}: The class {cls.__name__} has no skill_meta; set skill_meta = SkillMeta(name=…), or begin "
                     "its name with _ if it is a base of others."
                 )
-    except (Exception, SystemExit) as error:  # a skill's file is anybody's code
+    except (Exception, SystemExit) as error:  # a skill's file may raise anything
         sys.modules.pop(name, None)
         registry.problems.append(_why(file, error))
 

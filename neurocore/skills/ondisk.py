@@ -1,7 +1,7 @@
-"""Whether the code of a project is on the disk as this process has loaded it.
+"""Detect whether the code of a project on disk differs from what this process has loaded.
 
-Python loads a module once. A process that runs for long goes on with the old code of a skill that somebody has changed,
-and this says so. Looking costs a `stat` for each file, once in a second at most. A file is read if its `stat` differs.
+Python loads a module once. A long-running process keeps using the old code of a skill after somebody changes it, and
+this reports it. A check costs one `stat` per file, at most once per second. A file is read only if its `stat` differs.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from neurocore import forks
 from neurocore.contents import Contents
 from neurocore.readable import one_line
 
-#: How long an answer holds, in seconds.
+#: How long a result is valid, in seconds.
 EVERY = 1.0
-#: So many files are named.
+#: How many files a message names.
 NAMED = 5
-#: Folders below the project whose modules are not the project's own.
+#: Folders below the project whose modules do not belong to the project.
 _NOT_OURS = ("site-packages", "dist-packages")
 _log = logging.getLogger(__name__)
-#: The content of each module when it was loaded: skills may be discovered again, which loads no module again.
+#: The content of each module when it was loaded: discovering skills again does not reload modules.
 _loaded: weakref.WeakKeyDictionary[ModuleType, bytes | None] = weakref.WeakKeyDictionary()
 
 
@@ -38,7 +38,7 @@ class OnDisk:
     def __init__(
         self, root: Path, list_skills: Callable[[], Iterable[Path]], settings: Iterable[Path], *, process: str
     ) -> None:
-        """Take down the files as they are now: make this before the skills are loaded, and call `loaded` after that."""
+        """Record the files as they are now: create this before the skills are loaded, and call `loaded` after that."""
         self._root = os.path.realpath(root)
         self._list_skills = list_skills
         self._settings = tuple(settings)
@@ -50,13 +50,13 @@ class OnDisk:
         self._modules = 0
         self._found: dict[Path, str] = {}
         self._until = 0.0
-        self._told = ""
+        self._last = ""
         self._offered: dict[bytes, frozenset[str]] = {}
         for path in (*self._skills(), *self._settings):
             self._note(path)
 
     def loaded(self) -> None:
-        """Take down the modules of the project that were imported, each as it was when it was first taken down."""
+        """Record the imported modules of the project, each as it was when it was first recorded."""
         self._modules = len(sys.modules)
         for module in list(sys.modules.values()):
             file = getattr(module, "__file__", None)
@@ -67,9 +67,9 @@ class OnDisk:
                 self._known[path] = _loaded.setdefault(module, self._known[path])
 
     def changes(self, *, at_once: bool = False) -> dict[Path, str]:
-        """The files that are not as they were loaded, each with `changed`, `new` or `removed`.
+        """Return the files that differ from what was loaded, each with `changed`, `new` or `removed`.
 
-        This is as it was a second ago at most; `at_once` looks now.
+        The result is at most a second old; `at_once` checks now.
         """
         with self._lock:
             now = time.monotonic()
@@ -81,7 +81,7 @@ class OnDisk:
             return self._found
 
     def sentence(self) -> str | None:
-        """What changed since this process started, with what to do; None where nothing did."""
+        """Return what changed since this process started, with what to do; None if nothing did."""
         found = self.changes()
         if not found:
             return None
@@ -95,24 +95,24 @@ class OnDisk:
         )
 
     def news(self) -> str | None:
-        """The sentence, if it is another than when this was last asked; it is logged as a warning then."""
+        """Return the sentence if it is new since the last call; it is then logged as a warning."""
         sentence = self.sentence() or ""
-        if sentence == self._told:
+        if sentence == self._last:
             return None
-        self._told = sentence
+        self._last = sentence
         if sentence:
             _log.warning("%s", sentence)
         return sentence or None
 
     def hint(self, skill: str) -> str | None:
-        """The end of a sentence that says that there is no such skill, where a file on the disk brings it by now."""
+        """Return the end of a sentence about a missing skill, if a file on disk provides it by now."""
         for path, how in self.changes(at_once=True).items():
             if how != "removed" and path.suffix == ".py" and skill in self._offers(path):
                 return f" yet: {self._name(path)} changed on disk since this {self._process} started; restart it."
         return None
 
     def note(self, traceback: str) -> str:
-        """A line to add to a traceback whose lines Python has read from a file that changed since."""
+        """Return a note for a traceback whose lines Python has read from a file that changed since it was loaded."""
         for path in self.changes(at_once=True):
             if f'File "{path}"' in traceback:
                 return f"{self._name(path)} changed on disk since this {self._process} started: other lines ran.\n"
@@ -137,7 +137,7 @@ class OnDisk:
             return []
 
     def _is_ours(self, file: str) -> bool:
-        """Whether a module's file belongs to the project, and to no environment within it."""
+        """Return whether a module's file belongs to the project, and not to an environment within it."""
         real = os.path.realpath(file)
         within = real.startswith(self._root + os.sep)
         environment = self._root != sys.prefix and real.startswith(os.path.realpath(sys.prefix) + os.sep)
@@ -148,7 +148,7 @@ class OnDisk:
         return one_line(real.removeprefix(self._root + os.sep))
 
     def _offers(self, path: Path) -> frozenset[str]:
-        """The names of skills that a file gives, as far as they are written out; nothing of it is executed."""
+        """Return the names of skills that a file defines literally; nothing of it is executed."""
         try:
             text = path.read_bytes()
             key = hashlib.sha256(text).digest()

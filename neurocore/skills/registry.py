@@ -1,4 +1,4 @@
-"""The skills there are, by name."""
+"""The available skills, by name."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from neurocore.skills.base import Skill, SkillMeta
 from neurocore.skills.ondisk import OnDisk
 from neurocore.yamlfile import nearest
 
-#: What a gate is must not depend on which packages are installed.
+#: What a gate is must not depend on the installed packages.
 RESERVED = "approval"
 BUILT_IN = "built in"
-_RESERVED_PROBLEM = "{source} brings a skill 'approval', which is the gate that is built in; name it otherwise."
+_RESERVED_PROBLEM = "{source} brings a skill 'approval', which is the built-in gate; rename it."
 
 
 class SkillRegistry:
-    """Names to skill classes. `problems` has a sentence for every file or package that could not be loaded.
+    """Maps names to skill classes. `problems` has a sentence for every file or package that could not be loaded.
 
-    A name has one class. Where several places bring a skill of one name, the project's own folder comes before
-    installed packages, which come before what is built in; that is a problem worth a sentence, except where something
-    built in gives way. `approval` is always the one that is built in.
+    A name has one class. If several places define a skill of one name, the project's own folder has priority over
+    installed packages, and these over built-in skills. That is a problem worth a sentence, unless only a built-in skill
+    is replaced. `approval` is always the built-in one.
     """
 
     def __init__(self) -> None:
@@ -31,13 +31,13 @@ class SkillRegistry:
         self._broken: dict[str, str] = {}
         self._lock = forks.rlock()
         self.problems: list[str] = []
-        #: Tells what of the project has changed since it was loaded; None for skills that came otherwise.
+        #: Reports what has changed in the project since it was loaded; None for skills from elsewhere.
         self.on_disk: OnDisk | None = None
 
     def register(self, cls: type[Skill], *, source: str = "") -> None:
-        """Add a class under its `skill_meta.name`; the same class again is no error.
+        """Add a class under its `skill_meta.name`; adding the same class again is not an error.
 
-        Raises SkillError when it is no skill, and when the name is taken by another class (`replace` takes it over).
+        Raises SkillError when it is not a skill, and when another class has the name (`replace` replaces it).
         """
         meta = _meta(cls)
         with self._lock:
@@ -47,9 +47,9 @@ class SkillRegistry:
                 self._put(cls, source)
 
     def replace(self, cls: type[Skill], *, source: str = "") -> None:
-        """Let a class take the place of whatever skill has its name, for instance of a built-in one in a test.
+        """Replace the skill with the name of this class, for instance a built-in one in a test.
 
-        Raises SkillError when it is no skill, and for `approval`.
+        Raises SkillError when it is not a skill, and for `approval`.
         """
         meta = _meta(cls)
         with self._lock:
@@ -65,7 +65,7 @@ class SkillRegistry:
         self._sources[cls.skill_meta.name] = source or _place(cls)
 
     def register_lazy(self, name: str, load: Callable[[], object], *, source: str) -> None:
-        """Add a name whose class is loaded when it is first asked for."""
+        """Add a name whose class is loaded when it is first used."""
         with self._lock:
             problem = self._problem(name, source)
             if problem is None:
@@ -75,7 +75,7 @@ class SkillRegistry:
                 self.problems.append(problem)
 
     def get(self, name: str) -> type[Skill] | None:
-        """The class of this name, or None; one that cannot be loaded is noted in `problems`."""
+        """Return the class of this name, or None; one that cannot be loaded is noted in `problems`."""
         found = self._classes.get(name)
         if found is not None or name not in self._lazy:
             return found
@@ -86,7 +86,7 @@ class SkillRegistry:
             return self._classes.get(name)
 
     def require(self, name: str) -> type[Skill]:
-        """The class of this name. Raises SkillError naming the nearest, or why it cannot be loaded."""
+        """Return the class of this name. Raises SkillError with the nearest name, or why it cannot be loaded."""
         found = self.get(name)
         if found is None:
             if name in self._broken:
@@ -95,17 +95,17 @@ class SkillRegistry:
         return found
 
     def hint(self, name: str) -> str:
-        """The end of a sentence that says that there is no skill of this name: what to do."""
+        """Return the end of a sentence about a missing skill of this name: what to do."""
         on_disk = self.on_disk.hint(name) if self.on_disk is not None else None
         return on_disk or nearest(name, self.names())
 
     def names(self) -> list[str]:
-        """Every name, sorted."""
+        """Return every name, sorted."""
         with self._lock:
             return sorted({*self._classes, *self._lazy})
 
     def source(self, name: str) -> str:
-        """Where the skill comes from: a file, a package, or `built in`."""
+        """Return where the skill comes from: a file, a package, or `built in`."""
         return self._sources.get(name, "")
 
     def __contains__(self, name: object) -> bool:
@@ -122,7 +122,7 @@ class SkillRegistry:
             meta = _meta(found)
             modules.know(type.__getattribute__(found, "__module__"))
             self._classes[name] = found  # type: ignore[assignment]  # _meta has seen that it is a skill
-        except (Exception, SystemExit) as error:  # whatever a package does while it is imported
+        except (Exception, SystemExit) as error:  # a package may raise anything while it is imported
             self._broken[name] = f"{source}: {_why(error)}"
             self.problems.append(f"The skill {name!r} of {self._broken[name]}")
             del self._sources[name]
@@ -136,7 +136,7 @@ class SkillRegistry:
             del self._lazy[name]
 
     def _problem(self, name: str, source: str) -> str | None:
-        """Why a skill of this name cannot be added, or None."""
+        """Return why a skill of this name cannot be added, or None."""
         if name == RESERVED and source != BUILT_IN:
             return _RESERVED_PROBLEM.format(source=source)
         if name in self:
@@ -149,7 +149,7 @@ def _meta(cls: object) -> SkillMeta:
     meta = getattr(cls, "skill_meta", None)
     if not isinstance(cls, type) or not issubclass(cls, Skill) or not isinstance(meta, SkillMeta):
         raise SkillError(
-            f"{cls!r:.200} is no skill: it must subclass neurocore.Skill and set skill_meta = SkillMeta(…)."
+            f"{cls!r:.200} is not a skill: it must subclass neurocore.Skill and set skill_meta = SkillMeta(…)."
         )
     return meta
 

@@ -1,8 +1,8 @@
-"""A configuration against a skill's JSON Schema, in sentences.
+"""Check a configuration against a skill's JSON Schema, with one sentence per problem.
 
-A configuration that plainly fits is known by a look at the common keywords; all else is judged by jsonschema, which is
-imported only then. A value with a `${NAME}` reference fits any type, since what it stands for is known only when a step
-starts; what is then put in its place is text, which `coerced` turns into the number or truth value that is asked for.
+A configuration that obviously fits is accepted after a check of the common keywords; jsonschema, imported only then,
+checks everything else. A value with a `${NAME}` reference fits any type, because its value is known only when a step
+starts. That value is text, which `coerced` turns into the required number or boolean.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from neurocore.yamlfile import nearest, said
 
 
 def config_problems(schema: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
-    """One sentence per misfit; an empty list means the configuration fits (or there is no schema)."""
+    """Return one sentence per problem; an empty list means that the configuration fits (or there is no schema)."""
     if not schema or _plainly_fits({"type": "object", **schema}, config):
         return []
     validator = _validator(schema)
@@ -29,7 +29,7 @@ def config_problems(schema: Mapping[str, Any], config: Mapping[str, Any]) -> lis
 
 
 def coerced(schema: Any, value: Any) -> Any:
-    """The value with text turned into numbers and truth values where the schema asks for those and the text is one."""
+    """Return the value with text turned into numbers and booleans if the schema requires them and the text fits."""
     kinds = schema.get("type") if isinstance(schema, Mapping) else None
     if isinstance(value, str):
         kinds = kinds if isinstance(kinds, list) else [kinds]
@@ -73,7 +73,7 @@ _TYPES: dict[Any, tuple[type, ...]] = {
 
 
 def _plainly_fits(schema: Any, value: Any) -> bool:
-    """Whether the value fits for certain; False where it does not, or where another keyword has a say."""
+    """Return whether the value certainly fits; False if it does not, or if another keyword matters."""
     if schema is True or (isinstance(value, str) and "${" in value and find_references(value)):
         return True
     if not isinstance(schema, Mapping):
@@ -127,12 +127,12 @@ def _is_number_for(kind: Any, value: Any) -> bool:
 # -------------------------------------------------------------------- what does not fit
 
 _MAX_KEPT = 256
-#: By the schema's identity, which the schema kept here holds: building one takes milliseconds, a check none.
+#: By the identity of the schema, which this cache keeps alive: building one takes milliseconds, checking does not.
 _kept: dict[int, tuple[Mapping[str, Any], Any]] = {}
 
 
 def _validator(schema: Mapping[str, Any]) -> Any:
-    """The schema's validator, or the sentence that says why there is none."""
+    """Return the schema's validator, or the sentence that says why there is none."""
     kept = _kept.get(id(schema))
     if kept is None:
         if len(_kept) >= _MAX_KEPT:
@@ -149,7 +149,7 @@ def _built(schema: Mapping[str, Any]) -> Any:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         where = ".".join(map(str, error.absolute_path))
-        return f"its config_schema is no JSON Schema: {where + ': ' if where else ''}{error.message[:200]}."
+        return f"its config_schema is not a JSON Schema: {where + ': ' if where else ''}{error.message[:200]}."
     return Draft202012Validator({"type": "object", **schema})
 
 
@@ -190,7 +190,7 @@ def _sentences(error: Any) -> Iterator[str]:
         return
     where = f"the config key {_named(path)}" if path else "the configuration"
     instance = log.redacted(error.instance) if isinstance(error.instance, str) else error.instance
-    value = MASK if _hidden(error, path) else said(instance)  # a secret that is cut is not found any more
+    value = MASK if _hidden(error, path) else said(instance)  # redact first: a value that is cut is not found
     if error.validator == "type":
         kinds = limit if isinstance(limit, list) else [limit]
         yield f"{where} must be {' or '.join(_AN.get(one, str(one)) for one in kinds)}, not {value}."
@@ -210,6 +210,6 @@ def _named(path: list[Any]) -> str:
 
 
 def _hidden(error: Any, path: list[Any]) -> bool:
-    """Whether the value must not stand in a sentence."""
+    """Return whether a sentence must not show the value."""
     marked = isinstance(error.schema, Mapping) and bool(error.schema.get("secret") or error.schema.get("writeOnly"))
     return marked or any(isinstance(part, str) and looks_secret(part) for part in path)

@@ -1,4 +1,4 @@
-"""Templates over the context: Jinja2, sandboxed, strict about names, and bounded."""
+"""Templates over the context: Jinja2, sandboxed, strict about names, and limited."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from neurocore.secrets import find_references
 from neurocore.yamlfile import dotted
 
 MAX_TEMPLATE = 64 * 1024
-#: What the making of a template raises beside Jinja2's own errors: it is nested too deeply, a number is too long, …
+#: What compiling a template raises besides Jinja2's own errors: it is too deeply nested, a number is too long, …
 _BEYOND_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 
 
 def render(template: str, data: Mapping[str, Any], *, what: str) -> str:
-    """The template filled in; `what` is said in errors. Raises SkillError, whatever the template or a value does.
+    """Render a template; errors mention `what`. Raises SkillError for anything that the template or a value raises.
 
-    Values are seen as plain data (`codec.data`), and the work is bounded (`neurocore.skills.sandbox.budget`).
+    Values are seen as plain data (`codec.data`), and the work is limited (`neurocore.skills.sandbox.budget`).
     """
     from jinja2 import TemplateError
 
@@ -44,7 +44,7 @@ def render(template: str, data: Mapping[str, Any], *, what: str) -> str:
 
 
 def names(template: str) -> set[str]:
-    """The context keys a template reads; empty for one that does not parse (rendering says why)."""
+    """Return the context keys that a template reads; empty if it does not parse (rendering reports that)."""
     return set(_names(template))
 
 
@@ -61,12 +61,12 @@ def _names(template: str) -> frozenset[str]:
 
 
 def needed(template: str) -> frozenset[str]:
-    """The context keys that a template cannot do without: neither tested by `is defined` nor given a default."""
+    """Return the context keys that a template requires: neither tested by `is defined` nor given a default."""
     return _needed(template)
 
 
 def needed_by(config: Mapping[str, Any], *keys: str) -> set[str]:
-    """What the templates at these keys of a configuration (texts, or lists of them) cannot do without."""
+    """Return the context keys that the templates at these keys of a configuration (texts, or lists of them) require."""
     values = [config.get(key) for key in keys]
     texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
     return {name for text in texts if isinstance(text, str) and "{" in text for name in needed(text)}
@@ -90,9 +90,9 @@ def _needed(template: str) -> frozenset[str]:
 
 
 def problems(config: Mapping[str, Any], *keys: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """A place in the configuration and a sentence for each template at `keys` (texts, or lists of them) that is none.
+    """Yield a place and a sentence for each invalid template at `keys` (texts, or lists of them) of a configuration.
 
-    One with a `${NAME}` reference is passed over: what it will be is known only when its step starts.
+    A template with a `${NAME}` reference is not checked: its text is known only when its step starts.
     """
     for key in keys:
         value = config.get(key)
@@ -123,10 +123,10 @@ def _compiled(template: str, what: str) -> Any:
         return _environment().from_string(template)
     except TemplateSyntaxError as error:
         why = (error.message or "it cannot be parsed").rstrip(".")
-        raise SkillError(f"{_cap(what)} is no template: {why} (line {error.lineno}).") from error
+        raise SkillError(f"{_cap(what)} is not a template: {why} (line {error.lineno}).") from error
     except _BEYOND_PYTHON as error:
         why = str(getattr(error, "msg", None) or error)
-        raise SkillError(f"{_cap(what)} cannot be made a program of Python: {why}.") from error
+        raise SkillError(f"{_cap(what)} cannot be compiled: {why}.") from error
 
 
 def _cap(what: str) -> str:

@@ -128,7 +128,7 @@ def test_every_problem_is_named_at_once() -> None:
     one = blueprint(a=spec("integer"), b=spec("date", description="When"), c=spec("string", enum=["x", "y"]))
     assert problems_of(one, {"a": "many", "c": "z", "d": 1, 3: 4}) == {
         "a": "Expected a whole number, not 'many'.",
-        "b": "It is needed: give a date (2026-03-31) (When).",
+        "b": "It is required: give a date (2026-03-31) (When).",
         "c": "Expected one of x, y, not 'z'.",
         "d": "pay has no such input; known here: a, b, c.",
         "3": "An input's name must be text.",
@@ -284,12 +284,12 @@ def test_a_secret_stays_the_text_that_was_given() -> None:
         (["=3"], "--data takes key=value, not '=3'."),
         (["x=1", "x=2"], "--data gives 'x' twice; give it once."),
         (["x=@nowhere.json"], "there is no such file"),
-        (["x=@/dev/zero"], "that is no file"),
-        (["x=@/"], "that is no file"),
+        (["x=@/dev/zero"], "that is not a file"),
+        (["x=@/"], "that is not a file"),
         (["x=[1"], "is neither JSON nor YAML"),
-        (['x={"a":1,"a":2}'], "x: The key 'a' stands here twice; keep one of them."),
-        (['x=[{"b": {"a":1,"a":1}}]'], "x: The key 'a' stands here twice; keep one of them."),
-        (["x={a: 1, a: 2}"], "x: The key 'a' stands here twice; keep one of them."),
+        (['x={"a":1,"a":2}'], "x: The key 'a' appears twice; keep one of them."),
+        (['x=[{"b": {"a":1,"a":1}}]'], "x: The key 'a' appears twice; keep one of them."),
+        (["x={a: 1, a: 2}"], "x: The key 'a' appears twice; keep one of them."),
         (["x=[a: &a [*a]]"], "is neither JSON nor YAML"),
         (["x=" + "[" * 100_000], "is neither JSON nor YAML"),
         (["x=@" + "y" * 5000], "--data x=@"),
@@ -313,7 +313,7 @@ def test_a_key_that_stands_twice_is_refused_in_json_as_in_yaml(text: str, tmp_pa
         lambda: read_data_option([f"m=@{tmp_path / 'm'}"], one),
         lambda: check_inputs(one, {"m": text}, {}),
     ):
-        with pytest.raises(InputError, match=r"^m: The key 'a' stands here twice; keep one of them\.$"):
+        with pytest.raises(InputError, match=r"^m: The key 'a' appears twice; keep one of them\.$"):
             read()
 
 

@@ -29,7 +29,7 @@ SKILLS = """components:
 def found(text: str, registry: Any, **more: Any) -> list[str]:
     """Severity, place and sentence of each finding; findings about unused components are left out."""
     problems = validate_blueprint(parse_blueprint(HEAD + text), registry, **more)
-    return [said(problem) for problem in problems if "stands nowhere" not in problem.message]
+    return [said(problem) for problem in problems if "does not use" not in problem.message]
 
 
 def said(problem: Problem) -> str:
@@ -108,7 +108,7 @@ def test_a_skill_whose_own_check_raises_is_named(registry: Any) -> None:
 @pytest.mark.parametrize(
     ("goal", "sentence"),
     [
-        ("sned", "goes to 'sned' on a rejection, which is no node; did you mean 'send'?"),
+        ("sned", "goes to 'sned' on a rejection, which is not a node; did you mean 'send'?"),
         ("load", "can go to a later step on a rejection, not to 'load'."),
         ("review", "can go to a later step on a rejection, not to 'review'."),
     ],
@@ -124,7 +124,7 @@ def test_a_gate_cannot_show_what_is_called_like_a_secret(registry: Any) -> None:
     text = chain("component: load", "approval: {show: [rows, api_key, token_count]}", "component: send")
     (finding,) = found(text, registry)
     assert finding == (
-        "error flow.steps[1].approval.show[1]: The gate approval cannot show api_key: it is called like a secret; "
+        "error flow.steps[1].approval.show[1]: The gate approval cannot show api_key: its name looks like a secret; "
         "remove it from `show`."
     )
 
@@ -184,7 +184,7 @@ def test_settings_that_change_nothing_are_pointed_at(registry: Any) -> None:
     assert found(text, registry) == [
         "warning flow.settings.timeout_mode: The setting timeout_mode is accepted and changes nothing.",
         "warning flow.settings.convergence_keys: The setting convergence_keys is accepted and changes nothing.",
-        ("warning flow.steps[0].approval.require: on_reject takes the run on after a rejection; leave `require` out."),
+        ("warning flow.steps[0].approval.require: on_reject continues the run after a rejection; leave `require` out."),
         "warning flow.steps[0].timeout: A gate waits for people; timeout changes nothing here.",
     ]
 
@@ -194,9 +194,9 @@ def test_settings_that_change_nothing_are_pointed_at(registry: Any) -> None:
 
 def test_a_loop_that_can_never_come_to_rest_is_an_error(registry: Any) -> None:
     (finding,) = found(graph("a | b | c", "a>b b>a b>c"), registry)
-    assert finding.startswith("error flow.edges: The loop of a, b can never come to rest, so it always fails")
+    assert finding.startswith("error flow.edges: The loop of a, b can never end, so it always fails")
     (finding,) = found(graph("a | b", "a>b b>b"), registry)
-    assert "The loop of b can never come to rest" in finding
+    assert "The loop of b can never end" in finding
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_a_loop_that_nothing_leads_into_is_an_error(registry: Any) -> None:
 def test_a_node_without_edges_and_an_edge_that_stands_twice_are_pointed_at(registry: Any) -> None:
     assert found(graph("a | b | c", "a>b a>b"), registry) == [
         "warning flow.nodes[2]: No edge leads to c or from it, so it runs at the start.",
-        "warning flow.edges[1]: The same edge stands here twice; remove one.",
+        "warning flow.edges[1]: The same edge appears twice; remove one.",
     ]
     assert found(graph("a", ""), registry) == []
 
@@ -265,7 +265,7 @@ def test_what_stands_after_a_step_that_is_always_chosen_is_pointed_at(registry: 
 def test_a_component_that_stands_nowhere_is_pointed_at(registry: Any) -> None:
     text = HEAD + "components: [{name: a, type: load}, {name: b, type: load}]\nflow: {steps: [{component: a}]}\n"
     (problem,) = validate_blueprint(parse_blueprint(text), registry)
-    assert said(problem) == "warning components[1]: The component b stands nowhere in the flow."
+    assert said(problem) == "warning components[1]: The flow does not use the component b."
     assert (problem.line, problem.column) == (2, 37)
 
 
@@ -387,7 +387,7 @@ def test_a_blueprint_made_by_a_program_is_checked_as_one_from_a_file(registry: A
 def test_a_flow_of_ten_thousand_steps_is_checked_in_seconds(registry: Any) -> None:
     blueprint = parse_blueprint(HEAD + INPUTS + SKILLS + "flow:\n  steps:\n" + "  - component: load\n" * 10_000)
     started = time.process_time()
-    assert all("stands nowhere" in problem.message for problem in validate_blueprint(blueprint, registry))
+    assert all("does not use" in problem.message for problem in validate_blueprint(blueprint, registry))
     assert time.process_time() - started < 10
 
 
@@ -491,7 +491,7 @@ flow: {steps: [{component: run}, {component: wait}, {component: say}]}
     [
         ("no_such_module:work", "cannot be imported: ModuleNotFoundError: No module named 'no_such_module'."),
         ("json:no_such_function", "has no no_such_function"),
-        ("json:decoder", "is module and no function"),
+        ("json:decoder", "is module and not a function"),
         ("mine:broken", "cannot be imported: ZeroDivisionError"),
     ],
 )

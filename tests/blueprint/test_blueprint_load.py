@@ -43,7 +43,7 @@ p.yaml:4:10 inputs.batch.type: Expected one of any, boolean, date, datetime, dec
 path, string, not 'strng'; did you mean 'string'?
 p.yaml:5:35 inputs.limit.default: Expected a whole number, not 'many'.
 p.yaml:7:29 components[0].confg: There is no key 'confg' here; did you mean 'config'?
-p.yaml:8:12 components[1].name: Two components are called 'load' (the other stands in line 7); give each its own name.
+p.yaml:8:12 components[1].name: Two components are called 'load' (the other is in line 7); give each its own name.
 p.yaml:8:24 components[1].type: Expected text, not 3; put it in quotes.
 p.yaml:10:14 flow.settings.max_iteration: There is no key 'max_iteration' here; did you mean 'max_iterations'?
 p.yaml:10:49 flow.settings.timeout_seconds: Expected a number > 0.0, not -1.
@@ -54,7 +54,7 @@ p.yaml:14:18 flow.steps[1].condition: The condition `score > 2` uses the name 's
 context.data.score.
 p.yaml:16:17 flow.steps[2].on_error: Expected one of continue, fail, skip, not 'ignore'.
 p.yaml:17:20 flow.steps[2].retry.max: Expected a whole number, not 'many'.
-p.yaml:18:10 flow.edges: A sequential flow has steps, no edges; set `type: graph` if you mean a graph.
+p.yaml:18:10 flow.edges: A sequential flow has steps, not edges; set `type: graph` if you mean a graph.
 p.yaml:19:1 versoin: There is no key 'versoin' here; did you mean 'version'?"""
 
 
@@ -108,10 +108,10 @@ def test_all_problems_are_named_at_once_with_line_column_path_and_the_nearest_na
         ("name: 3\nflow: {steps: [{approval: }]}", "Expected text, not 3; put it in quotes."),
         ("name: x\nversion: 1.0\nflow: {steps: [{approval: }]}", "version: Expected text, not 1.0; put it in quotes."),
         ("name: ''\nflow: {steps: [{approval: }]}", "Expected text of length >= 1"),
-        ("name: ' '\nflow: {steps: [{approval: }]}", "A name needs a character that can be seen."),
+        ("name: ' '\nflow: {steps: [{approval: }]}", "A name needs a visible character."),
         (f"name: {'n' * 201}\nflow: {{steps: [{{approval: }}]}}", "A name has at most 200 characters"),
-        ('name: "a\\eb"\nflow: {steps: [{approval: }]}', "A name has no control characters; take U+001B out."),
-        ('name: "\\u202eexe"\nflow: {steps: [{approval: }]}', "take U+202E out"),
+        ('name: "a\\eb"\nflow: {steps: [{approval: }]}', "A name cannot have control characters; remove U+001B."),
+        ('name: "\\u202eexe"\nflow: {steps: [{approval: }]}', "remove U+202E"),
         ("name: x\nsource: y\nflow: {steps: [{approval: }]}", "There is no key 'source' here"),
         ("name: x\nflow: {type: tree}", "Expected one of conditional, graph, sequential, not 'tree'."),
         ("name: x\nflow: [a]", "flow: Expected a mapping, not a list."),
@@ -127,7 +127,7 @@ def test_all_problems_are_named_at_once_with_line_column_path_and_the_nearest_na
             ),
             "Two steps would be called 'a#2'; rename the component.",
         ),
-        ("name: x\nflow: {type: graph, steps: [{approval: }]}", "A graph has nodes and edges, no steps."),
+        ("name: x\nflow: {type: graph, steps: [{approval: }]}", "A graph has nodes and edges, not steps."),
         (
             (
                 "name: x\ncomponents: [{name: a, type: t}]\nflow: {type: graph, nodes: [{id: n, component: a}, "
@@ -149,14 +149,14 @@ def test_all_problems_are_named_at_once_with_line_column_path_and_the_nearest_na
         ("name: x\ninputs: {a: {secret: true, default: hunter2}}\nflow: {steps: [{approval: }]}", "only a reference"),
         (
             "name: x\ninputs: {a: {default: 1, required: true}}\nflow: {steps: [{approval: }]}",
-            "take one of the two out",
+            "remove one of the two",
         ),
         (
             "name: x\ninputs: {a: {type: date, enum: [x]}}\nflow: {steps: [{approval: }]}",
             "inputs.a.enum: Expected a date",
         ),
         ("name: x\noutputs: {a: {default: 1}}\nflow: {steps: [{approval: }]}", "An output has no default"),
-        ("name: x\nname: y\nflow: {steps: [{approval: }]}", "The key 'name' stands here twice; keep one of them."),
+        ("name: x\nname: y\nflow: {steps: [{approval: }]}", "The key 'name' appears twice; keep one of them."),
         ("name: x\ncomponents: [{name: a, type: t, config: !Evil {}}]\nflow: {steps: [{component: a}]}", "not allowed"),
     ],
 )
@@ -202,7 +202,7 @@ def test_a_value_that_cannot_be_read_is_the_only_finding_about_it(text: str, bad
 
 def test_a_yaml_problem_in_one_place_does_not_hide_a_reference_that_is_wrong_in_another() -> None:
     found = sentences("name: x\nname: y\ncomponents: [{name: a, type: t}]\nflow: {steps: [{component: b}]}\n")
-    assert "stands here twice" in found
+    assert "appears twice" in found
     assert "There is no component 'b'" in found
 
 

@@ -70,7 +70,7 @@ def test_a_place_is_a_component_or_a_gate() -> None:
         ("{show: total}", "steps[0].approval.show: Expected a list, not 'total'; write `show: [total]`."),
         ("{require: maybe}", "steps[0].approval.require: Expected true or false, not 'maybe'."),
         ("{mesage: Go?}", "There is no key 'mesage' here; did you mean 'message'?"),
-        ('{name: "a\\eb"}', "steps[0].approval.name: A name has no control characters"),
+        ('{name: "a\\eb"}', "steps[0].approval.name: A name cannot have control characters"),
         ("{name: [a]}", "steps[0].approval.name: Expected text, not a list."),
     ],
 )

@@ -30,7 +30,7 @@ def messages(text: str) -> list[str]:
 )  # fmt: skip
 def test_text_with_a_colon_is_shown_in_quotes(text, quoted):
     (message,) = messages(text)
-    assert message.endswith(f"; text with a colon and a blank in it must be quoted: {quoted}.")
+    assert message.endswith(f"; text that contains a colon and a blank must be quoted: {quoted}.")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_other_mistakes_of_yaml_are_not_taken_for_a_colon(text):
 
 def test_a_condition_in_braces_is_shown_without():
     steps = 'flow: {steps: [{component: t, condition: "{{ context.data.n > 3 }}"}]}'
-    assert messages(COMPONENT + steps) == ["A condition is no template; drop the braces: `context.data.n > 3`."]
+    assert messages(COMPONENT + steps) == ["A condition is not a template; remove the braces: `context.data.n > 3`."]
     steps = "flow:\n  steps:\n    - component: t\n      condition: {{ context.data.n > 3 }}"
     (message,) = messages(COMPONENT + steps)
     assert message.startswith(
@@ -52,7 +52,7 @@ def test_a_condition_in_braces_is_shown_without():
         "flow: {type: graph, nodes: [{id: a, component: t}, {id: b, component: t}], "
         'edges: [{source: a, target: b, condition: "{{n}}"}]}'
     )
-    assert "A condition is no template; drop the braces: `n`." in messages(COMPONENT + graph)
+    assert "A condition is not a template; remove the braces: `n`." in messages(COMPONENT + graph)
 
 
 def test_a_template_without_quotes_says_that_it_needs_them():
@@ -105,9 +105,9 @@ def test_the_words_of_other_tools_are_translated():
         (f"{COMPONENT}flow: {{steps: [{{component: t, retry: {{on: TimeoutError}}}}]}}", "on: [TimeoutError]`."),
         (f"{COMPONENT}flow: {{steps: [{{component: t, timeout: 5m}}]}}", "write the seconds: 300."),
         (f"{COMPONENT}flow: {{steps: [{{component: t, timeout: 1.5 hours}}]}}", "write the seconds: 5400."),
-        (f"{COMPONENT}flow: {{steps: [{{component: t, timeout: '30'}}]}}", "take the quotes away."),
-        (f"{COMPONENT}steps: [{{component: t}}]", "it stands under `flow`."),
-        (f"{COMPONENT}flow: {{max_iterations: 3, steps: [{{component: t}}]}}", "it stands under `settings`."),
+        (f"{COMPONENT}flow: {{steps: [{{component: t, timeout: '30'}}]}}", "remove the quotes."),
+        (f"{COMPONENT}steps: [{{component: t}}]", "it belongs under `flow`."),
+        (f"{COMPONENT}flow: {{max_iterations: 3, steps: [{{component: t}}]}}", "it belongs under `settings`."),
         ("components: [{name: t, type: template, retry: {}}]\nflow: {}", "with the step or the node, under `flow`."),
     ],
 )  # fmt: skip

@@ -95,7 +95,7 @@ def test_depth_up_to_the_limit_is_read() -> None:
 def test_only_the_first_hundred_problems_are_listed() -> None:
     problems = parse("a: 1\n" * 5_000).problems
     assert len(problems) == 101
-    assert str(problems[-1]) == "There is more; mend these first."
+    assert str(problems[-1]) == "There are more problems; correct these first."
 
 
 @settings(deadline=None)
@@ -142,8 +142,8 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
         "payment.yaml": "There is no such file; did you mean 'payments.yaml'?",
         "latin.yaml": "It is not UTF-8 text (byte 3); save it as UTF-8.",
         "big.yaml": "It is larger than 1 MiB, the limit for YAML files.",
-        "pipe.yaml": "It is no file.",
-        ".": "It is no file.",
+        "pipe.yaml": "It is not a file.",
+        ".": "It is not a file.",
     }
     for name, sentence in expected.items():
         text, problem = read_file(tmp_path / name)

@@ -176,7 +176,7 @@ def test_a_rejection_may_lead_down_another_path(world: World) -> None:
     world.resume(run_id)
     assert world.calls == ["a", "tell", "end"]
     skipped = [step for step in world.steps(run_id) if step.node_id == "b"]
-    assert skipped[0].reason == "passed over after a rejection"
+    assert skipped[0].reason == "skipped after a rejection"
 
 
 def test_without_require_the_flow_reads_the_answer_itself(world: World) -> None:

@@ -192,7 +192,7 @@ def test_a_loop_is_bounded(world: World, action: str, ends: str) -> None:
     world.skill("work", count)
     text = graph("a>b b>a?context.data.n<1000 b>after", settings=f"{{max_iterations: 3, on_max_iterations: {action}}}")
     if ends == "failed":
-        with pytest.raises(ExecutionError, match="did not come to rest within 3 rounds"):
+        with pytest.raises(ExecutionError, match="did not end within 3 rounds"):
             world.run(text)
     else:
         world.run(text)
@@ -206,7 +206,7 @@ def test_a_loop_is_bounded(world: World, action: str, ends: str) -> None:
 def test_a_loop_that_does_not_come_to_rest_leads_nowhere_where_branches_run_to_their_end(world: World) -> None:
     world.skill("work", count)
     settings = "{max_iterations: 2, on_max_iterations: fail, fail_fast: false}"
-    with pytest.raises(ExecutionError, match="did not come to rest within 2 rounds"):
+    with pytest.raises(ExecutionError, match="did not end within 2 rounds"):
         world.run(graph("a>b b>a?context.data.n<1000 b>after", settings=settings))
     assert world.calls == ["a", "b", "a", "b"]
 
@@ -245,7 +245,7 @@ def test_a_warning_is_told_once_where_it_is_recorded_and_not_again_by_a_resume(w
         world.resume(run_id, on_event=heard.append)
     world.resume(run_id, on_event=heard.append)
 
-    sentence = "A loop was left after 3 rounds, its bound."
+    sentence = "A loop ended after 3 rounds, its bound."
     assert [event.data["message"] for event in world.record(run_id).events if event.kind == "warning"] == [sentence]
     assert [(event.run_id, event.error) for event in heard if event.kind == "warning"] == [(run_id, sentence)]
     kinds = [event.kind for event in heard]

@@ -224,7 +224,7 @@ def test_a_run_that_somebody_resumes_just_when_it_is_to_be_deleted_stays(
         return load_gates(run_id)
 
     monkeypatch.setattr(world.store, "load_gates", resumed_meanwhile)
-    with pytest.raises(RefusedError, match="goes on again"):
+    with pytest.raises(RefusedError, match="was resumed"):
         delete_run(failed, run_store=world.store, by="ann")
     assert world.record(failed).status == "running"
     assert world.store.load_tombstone(failed) is None

@@ -67,7 +67,7 @@ def test_a_run_is_left_alone_while_nobody_can_tell_whether_its_process_lives(wor
     found = swept(world)
     assert (found.left, found.lost, found.owed) == ([dead], [], [])
     assert not found, "nothing was done"
-    with pytest.raises(DriverUnknown, match=f"cannot be told: .*resume {dead} --take-over"):
+    with pytest.raises(DriverUnknown, match=f"cannot tell whether .*resume {dead} --take-over"):
         world.resume(dead)
     assert "cannot tell" in (actions(before, world.config, world.store)["resume"] or "")
     assert world.record(dead) == before
@@ -110,7 +110,7 @@ def test_that_it_cannot_be_told_is_logged_once_for_each_owner_and_reason(
     assert len(said) == 2
     assert all(dead in text and file.name in text and "left alone" in text for text in said)
     assert "Too many levels of symbolic links" in said[0]
-    assert "is no file" in said[1]
+    assert "is not a file" in said[1]
 
 
 def test_an_owner_of_a_kind_that_is_not_known_is_no_dead_one(world: World, dead: str) -> None:

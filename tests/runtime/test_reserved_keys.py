@@ -23,7 +23,7 @@ FORGED = {"cfo": {"approved": True}}
 def test_no_run_starts_with_such_a_key(world: World, key: str) -> None:
     world.skill("work")
     blueprint = parse_blueprint(chain("a"))
-    with pytest.raises(InputError, match=f"NeuroCore alone sets {key}, to .*; choose another name"):
+    with pytest.raises(InputError, match=f"Only NeuroCore sets {key}, to .*; choose another name"):
         world.run(chain("a"), initial_data={key: FORGED})
     with pytest.raises(InputError, match=key):
         create_run(
@@ -42,8 +42,8 @@ def test_no_blueprint_declares_such_a_key(world: World, key: str) -> None:
     world.skill("work")
     for extra in (f"inputs: {{{key}: {{type: any, default: null}}}}\n", f"outputs: {{{key}: any}}\n"):
         problems = validate_blueprint(parse_blueprint(chain("a", extra=extra)), world.registry, world.config)
-        assert any(f"NeuroCore alone sets {key}" in problem.message for problem in problems)
-        with pytest.raises(BlueprintError, match=f"NeuroCore alone sets {key}"):
+        assert any(f"Only NeuroCore sets {key}" in problem.message for problem in problems)
+        with pytest.raises(BlueprintError, match=f"Only NeuroCore sets {key}"):
             world.run(chain("a", extra=extra))
 
 
@@ -53,7 +53,7 @@ def test_no_built_in_skill_is_told_to_set_such_a_key(world: World, config: str) 
     text = (
         f"name: b\ncomponents: [{{name: {name}, type: template, {config}}}]\nflow: {{steps: [{{component: {name}}}]}}"
     )
-    with pytest.raises(BlueprintError, match="NeuroCore alone sets approvals"):
+    with pytest.raises(BlueprintError, match="Only NeuroCore sets approvals"):
         world.run(text)
 
 
@@ -86,7 +86,7 @@ def test_no_step_sets_or_changes_such_a_key(world: World, forge: Any) -> None:
     world.skill("work", work)
     run_id = world.run(chain("a", "approval: {name: ok}", "b")).metadata.run_id
     decide_gate(run_id, approved=True, by="ann", run_store=world.store)
-    with pytest.raises(ExecutionError, match=r"Step b would set '(approvals?|resume_data)'\. NeuroCore alone sets"):
+    with pytest.raises(ExecutionError, match=r"Step b would set '(approvals?|resume_data)'\. Only NeuroCore sets"):
         world.resume(run_id)
     context = world.record(run_id).final_context
     assert context is not None
@@ -110,7 +110,7 @@ def test_what_an_older_run_was_given_is_not_taken_into_a_replay_nor_into_the_app
     run = world.record(run_id)
     world.store.save_run(structs.replace(run, initial_data={"x": 1, "approvals": FORGED}))
     for replay in (replay_run, create_replay):
-        with pytest.raises(InputError, match="NeuroCore alone sets approvals"):
+        with pytest.raises(InputError, match="Only NeuroCore sets approvals"):
             replay(run_id, world.registry, world.config, run_store=world.store)
     decide_gate(run_id, approved=True, by="ann", run_store=world.store)
     assert list(world.resume(run_id).get("approvals")) == ["ok"], "they are made from the recorded answers"

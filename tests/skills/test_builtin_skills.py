@@ -177,7 +177,7 @@ def test_a_file_that_cannot_be_written_is_told_and_nothing_is_left(tmp_path: Pat
     os.mkfifo(tmp_path / "fifo")
     before = sorted(tmp_path.iterdir())
     for file, said in (
-        ("folder", "no plain file"), ("fifo", "no plain file"), ("outside", "no plain file"),
+        ("folder", "not a regular file"), ("fifo", "no plain file"), ("outside", "no plain file"),
         ("outside/x", "Not a directory"), ("n" * 300, "File name too long"),
     ):  # fmt: skip
         with pytest.raises(SkillError, match=f"it cannot write .*{said}"):
@@ -395,7 +395,7 @@ def test_a_redirect_takes_no_body_to_another_server(server: str, elsewhere: str,
     send = {"method": "POST", "json_from": "order", "follow_redirects": True}
     context = FlowContext({"order": {"n": 1}})
     with pytest.raises(
-        SkillError, match=f"answered {status}, which would send the body to 127.0.0.1; name the address"
+        SkillError, match=f"answered {status}, which would send the body to 127.0.0.1; set url to the intended address"
     ):
         ended(made(HttpSkill, url=f"{server}/a", **send).process(context))
     assert [path for path, _, _ in _Answers.seen] == ["/a"]
@@ -437,7 +437,7 @@ def test_what_a_language_model_answers_in_an_odd_charset_is_told(server: str) ->
     provider = build_provider({"llm_provider": "own", "llm_model": "m", "llm_base_url": server})
     assert provider is not None
     _Answers.documents = {"/chat/completions": ("application/json; charset=hex", b"no JSON")}
-    with pytest.raises(SkillError, match=r"gave no answer: JSONDecodeError"):
+    with pytest.raises(SkillError, match=r"did not answer: JSONDecodeError"):
         ended(provider.complete([LLMMessage(role="user", content="hi")]))
 
 

@@ -75,13 +75,13 @@ def test_every_misfit_is_told_at_once() -> None:
 
 def test_a_schema_that_is_none_is_the_skills_mistake() -> None:
     for wrong in ({"properties": {"size": {"type": "int"}}}, {"required": True}, {"properties": 3}):
-        assert config_problems(wrong, {"size": 1})[0].startswith("its config_schema is no JSON Schema: ")
+        assert config_problems(wrong, {"size": 1})[0].startswith("its config_schema is not a JSON Schema: ")
 
 
 def test_a_flaw_of_a_schema_stops_no_configuration_that_does_not_meet_it() -> None:
     of_draft_3 = {"properties": {"size": {"type": "integer", "required": True}}}
     assert config_problems(of_draft_3, {"size": 1}) == []
-    assert config_problems(of_draft_3, {"size": "big"})[0].startswith("its config_schema is no JSON Schema: ")
+    assert config_problems(of_draft_3, {"size": "big"})[0].startswith("its config_schema is not a JSON Schema: ")
 
 
 def test_a_schema_is_built_once_however_often_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ def test_a_broken_file_is_reported_with_its_line_and_hides_no_other(tmp_path: Pa
         "twin.py brings a skill 'good'",
         "not-a-name.py: A skill's file needs a name that Python can import, such as not_a_name.py",
         "bare.py: The class Bare has no skill_meta",
-        "odd.py: <class 'neurocore_project_skills.odd.Odd'> is no skill",
+        "odd.py: <class 'neurocore_project_skills.odd.Odd'> is not a skill",
     ):
         assert said in text
     assert len(registry.problems) == 7
@@ -124,7 +124,7 @@ def test_the_code_of_a_package_is_loaded_when_its_skill_is_asked_for(installed: 
     ):
         registry.require("broken")
     assert registry.get("odd") is None
-    assert ["'broken'" in registry.problems[0], "7 is no skill" in registry.problems[1]] == [True, True]
+    assert ["'broken'" in registry.problems[0], "7 is not a skill" in registry.problems[1]] == [True, True]
     assert "broken" not in registry
 
 
@@ -152,13 +152,13 @@ def test_what_the_gate_is_does_not_depend_on_what_is_installed(installed: dict[s
     registry = discover_skills(skills_dir=tmp_path)
     assert registry.source("approval") == "built in"
     assert registry.require("approval").is_gate
-    assert ["which is the gate that is built in" in problem for problem in registry.problems] == [True, True]
+    assert ["which is the built-in gate" in problem for problem in registry.problems] == [True, True]
 
 
 def test_a_class_that_is_no_skill_is_refused_by_the_registry() -> None:
     registry = SkillRegistry()
     for wrong in (int, "text", Skill):
-        with pytest.raises(SkillError, match="is no skill: it must subclass"):
+        with pytest.raises(SkillError, match="is not a skill: it must subclass"):
             registry.register(wrong)  # type: ignore[arg-type]
     registry.register(Fine)
     registry.register(Fine)
@@ -218,6 +218,6 @@ def test_a_name_that_another_class_has_is_refused():
 @pytest.mark.parametrize("method", ["register", "replace"])
 def test_the_gate_that_is_built_in_is_never_replaced(method):
     registry = discover_skills()
-    with pytest.raises(SkillError, match="which is the gate that is built in; name it otherwise"):
+    with pytest.raises(SkillError, match="which is the built-in gate; rename it"):
         getattr(registry, method)(fake("approval"))
     assert registry.source("approval") == "built in"

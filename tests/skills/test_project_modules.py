@@ -113,9 +113,7 @@ def test_python_and_what_is_installed_go_before_the_project(tmp_path: Path) -> N
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "fine.py").write_text("class Made:\n    @staticmethod\n    def run():\n        return 1\n")
     before = list(sys.path)
-    with pytest.raises(
-        SkillError, match=r"code \(.*code\.py\) has no run, and it goes before the project's code\.py; "
-    ):
+    with pytest.raises(SkillError, match=r"code \(.*code\.py\) has no run, and it hides the project's code\.py; "):
         called(tmp_path, "code:run")
     assert called(tmp_path, "sub.fine:Made.run") == 1
     assert sys.path == before
@@ -127,7 +125,7 @@ def test_python_and_what_is_installed_go_before_the_project(tmp_path: Path) -> N
         ("nowhere:run", "nowhere:run cannot be imported: ModuleNotFoundError: No module named 'nowhere'"),
         ("raises:run", "raises:run cannot be imported: ZeroDivisionError: division by zero"),
         ("plain:gone", r"plain \(.*plain\.py\) has no gone\."),
-        ("plain:number", "plain:number is int and no function"),
+        ("plain:number", "plain:number is int and not a function"),
     ],
 )
 def test_a_function_that_is_not_there_is_told(tmp_path: Path, function: str, said: str) -> None:

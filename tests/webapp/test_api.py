@@ -72,7 +72,7 @@ def test_the_list_has_the_pages_filters_and_its_cursors(site):
 @pytest.mark.parametrize("name", ["before", "after"])
 def test_a_cursor_that_no_page_gave_is_refused_beside_the_filter_and_as_a_problem(site, name):
     site.run()
-    sentence = f"{name} takes what another page of this list gave as its cursor, not 'garbage'."
+    sentence = f"{name} takes a cursor that another page of this list returned, not 'garbage'."
     problem = ask(site, f"/runs?{name}=garbage&status=failed", 422)
     assert problem["errors"] == [{"field": name, "detail": sentence}]
     assert problem["detail"] == sentence

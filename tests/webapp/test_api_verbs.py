@@ -165,13 +165,13 @@ def test_a_replay_is_a_new_run_that_names_the_old_one_and_takes_no_answer_along(
     latest = tell(site, f"/runs/{run_id}/replay", {"by": "ann", "latest": True}, 201)
     assert latest["blueprint_version"] == "3"
     path.unlink()
-    assert "not there" in tell(site, f"/runs/{run_id}/replay", {"by": "ann", "latest": True}, 409)["detail"]
+    assert "no longer exists" in tell(site, f"/runs/{run_id}/replay", {"by": "ann", "latest": True}, 409)["detail"]
 
 
 def test_a_tag_that_breaks_the_line_is_refused_at_its_place(site):
     for address in ("/blueprints/payout/runs", f"/runs/{site.run()}/replay"):
         found = tell(site, address, {"by": "ann", "tags": ["end\nof May"]}, 422)
-        assert found["errors"] == [{"field": "tags", "detail": "A tag has no control characters; take U+000A out."}]
+        assert found["errors"] == [{"field": "tags", "detail": "A tag cannot have control characters; remove U+000A."}]
 
 
 def test_a_run_is_cancelled_once_and_deleted_when_it_has_ended(site):

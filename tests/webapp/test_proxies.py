@@ -126,8 +126,8 @@ def test_a_root_path_that_is_no_path_is_refused(tmp_path, path):
     from neurocore.errors import ConfigError
 
     (tmp_path / "neurocore.yaml").write_text(f"project: {{name: x}}\nweb: {{root_path: {path!r}}}\n")
-    with pytest.raises(ConfigError, match=r"web\.root_path: It is no path"):
+    with pytest.raises(ConfigError, match=r"web\.root_path: It is not a path"):
         load_config(tmp_path, environ={})
     (tmp_path / "neurocore.yaml").write_text("project: {name: x}\n")
-    with pytest.raises(ConfigError, match="It is no path"):
+    with pytest.raises(ConfigError, match="It is not a path"):
         load_config(tmp_path, environ={"NEUROCORE_WEB__ROOT_PATH": path})

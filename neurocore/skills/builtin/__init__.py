@@ -1,1 +1,1 @@
-"""The skills that come with NeuroCore; each is described in docs/skills.md."""
+"""The skills that come with NeuroCore; docs/skills.md describes each."""

@@ -31,5 +31,5 @@ class ApprovalSkill(Skill):
     )
 
     def process(self, context: FlowContext) -> FlowContext:
-        """Refuse: outside a run there is nobody to ask."""
+        """Refuse: outside of a run there is nobody to ask."""
         raise SkillError("A gate has no work to do; it is decided through neurocore.runtime.executor.decide_gate.")

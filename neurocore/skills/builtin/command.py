@@ -19,7 +19,7 @@ from neurocore.skills import templates
 from neurocore.skills.base import AsyncSkill, SkillMeta
 
 ALWAYS = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
-#: Seconds that a pipe which somebody still holds is waited for once the program has ended.
+#: How many seconds to wait, after the program has ended, for a pipe that another process still holds.
 PATIENCE = 1.0
 #: How much of each stream a failed step keeps in its log.
 KEPT_LINES, KEPT_CHARACTERS = 90, 24_000
@@ -28,12 +28,12 @@ KEPT_LINES, KEPT_CHARACTERS = 90, 24_000
 class CommandSkill(AsyncSkill):
     """Runs `argv` (each item a template) and sets `output` to `{exit_code, stdout, stderr, truncated}`.
 
-    The program runs in `cwd` (a path below the project's folder or absolute; the project's folder if left out). It sees
-    PATH, HOME, the locale, the variables named in `pass_env` and those given in `env`, and gets the step's idempotency
-    key as NEUROCORE_IDEMPOTENCY_KEY. On `timeout` (seconds, default 60), and when the run is cancelled, it is killed
-    with every process that it started; what it leaves running in the background is killed when it ends. More than
-    `max_output` bytes (default 1 MiB) of a stream are dropped and `truncated` says so. An exit code that is not in
-    `ok_codes` (default 0) fails the step. A step that fails keeps the exit code and the end of the output in its log.
+    The program runs in `cwd` (a path below the project's folder or absolute; by default the project's folder). It sees
+    PATH, HOME, the locale, the variables named in `pass_env` and those in `env`; NEUROCORE_IDEMPOTENCY_KEY has the
+    step's idempotency key. On `timeout` (seconds, default 60), and when the run is cancelled, it is killed with every
+    process that it started; processes that it leaves in the background are killed when it ends. More than `max_output`
+    bytes (default 1 MiB) of a stream are dropped, and `truncated` says so. An exit code that is not in `ok_codes`
+    (default 0) fails the step. A step that fails keeps the exit code and the end of the output in its log.
     """
 
     skill_meta = SkillMeta(
@@ -70,7 +70,7 @@ class CommandSkill(AsyncSkill):
         context.set(self.config.get("output", self.name), result)
         if result["exit_code"] not in self.config.get("ok_codes", [0]):
             _keep_output(result)
-            tail = log.redacted(result["stderr"]).strip()[-500:]  # a value that is cut is not found any more
+            tail = log.redacted(result["stderr"]).strip()[-500:]  # redact first: a value that is cut is not found
             raise SkillError(f"{argv[0]} {_ended(result['exit_code'])}{': ' + tail if tail else '.'}")
         return context
 
@@ -105,7 +105,7 @@ class CommandSkill(AsyncSkill):
         ended = _Ended(process)
         try:
             await asyncio.wait_for(ended.future, timeout)
-        except BaseException as error:  # its time is up, or its step is: by a time-out or by a cancellation
+        except BaseException as error:  # a timeout of the program or of its step, or a cancellation
             _keep_output(self._stopped(process, ended, readers))
             if isinstance(error, TimeoutError):
                 raise SkillError(f"{argv[0]} did not end within {timeout:g} s and was killed.") from None
@@ -113,7 +113,7 @@ class CommandSkill(AsyncSkill):
         return self._stopped(process, ended, readers)
 
     def _stopped(self, process: subprocess.Popen[bytes], ended: _Ended, readers: list[_Reader]) -> dict[str, Any]:
-        """What came of the program, once it and all that it started has ended."""
+        """Return the result of the program when it and everything it started have ended."""
         _kill(process.pid, with_descendants=ended.is_alive())
         ended.join()
         for reader in readers:
@@ -127,7 +127,7 @@ class CommandSkill(AsyncSkill):
 
 
 def _keep_output(result: dict[str, Any]) -> None:
-    """Put what a program said into its step's log, as a failed step sets nothing: the last lines of each stream."""
+    """Put the program's output into the step's log, because a failed step sets nothing: the end of each stream."""
     log.to_step("ERROR", f"The program {_ended(result['exit_code'])}.")
     for name in ("stderr", "stdout"):
         text = log.redacted(result[name])
@@ -160,7 +160,7 @@ class _Ended(threading.Thread):
 
 
 def _kill(pid: int, *, with_descendants: bool) -> None:
-    """Kill the program's group, and what descends from it outside of that group, as long as it has not ended."""
+    """Kill the program's group and its descendants outside of that group, unless it has ended."""
     others = list(_descendants(pid)) if with_descendants else []
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
@@ -170,7 +170,7 @@ def _kill(pid: int, *, with_descendants: bool) -> None:
 
 
 def _descendants(pid: int) -> Iterator[int]:
-    """The processes that descend from this one, where /proc tells."""
+    """Yield the processes that descend from this one, if /proc is available."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):
@@ -192,7 +192,7 @@ def _ended(code: int) -> str:
 
 
 class _Reader(threading.Thread):
-    """Reads a stream to its end and keeps no more than `limit` bytes of it."""
+    """Reads a stream to its end and keeps at most `limit` bytes of it."""
 
     def __init__(self, stream: IO[bytes], limit: int) -> None:
         super().__init__(daemon=True)

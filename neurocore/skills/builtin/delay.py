@@ -1,4 +1,4 @@
-"""Wait for a while, measured from the first try of the step, whatever process waits."""
+"""Wait for a while, measured from the first attempt of the step, whichever process waits."""
 
 from __future__ import annotations
 
@@ -43,6 +43,6 @@ class DelaySkill(AsyncSkill):
         if context.first_started_at:
             began = datetime.fromisoformat(context.first_started_at)
             waited = (datetime.now(UTC) - began).total_seconds()
-            seconds = min(seconds, max(0.0, seconds - waited))  # a clock that was set back makes nobody wait longer
+            seconds = min(seconds, max(0.0, seconds - waited))  # a clock that was set back makes the wait no longer
         await asyncio.sleep(seconds)
         return context

@@ -15,17 +15,17 @@ from neurocore.skills import templates
 from neurocore.skills.base import AsyncSkill, SkillMeta
 
 MAX_REDIRECTS = 20
-#: Encodings that mean no written text, or whose decoding takes time that grows with the square of the length.
+#: Encodings that are not text, or whose decoding takes time that grows with the square of the length.
 _NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
 
 
 class HttpSkill(AsyncSkill):
-    """Sends one request and sets `output` to `{status, headers, body}`; a JSON answer's body is data, else text.
+    """Sends one request and sets `output` to `{status, headers, body}`; a JSON response's body is data, else text.
 
-    The step's idempotency key goes along as `Idempotency-Key`, unless `headers` has one. `timeout` is in seconds from
-    the start to the last byte (default 30), `max_bytes` limits the answer, unpacked (default 10 MiB). A status of 400
-    or more fails the step unless `raise_for_status: false`. With `follow_redirects`, another origin than that of `url`
-    gets neither `headers` nor the idempotency key, and no body.
+    The step's idempotency key is sent as `Idempotency-Key`, unless `headers` has one. `timeout` is in seconds from the
+    start to the last byte (default 30); `max_bytes` limits the unpacked response (default 10 MiB). A status of 400 or
+    more fails the step unless `raise_for_status: false`. With `follow_redirects`, another origin than that of `url`
+    receives neither `headers` nor the idempotency key, and no body.
     """
 
     skill_meta = SkillMeta(
@@ -59,7 +59,7 @@ class HttpSkill(AsyncSkill):
 
     @classmethod
     def keys_read(cls, config: dict[str, Any]) -> Iterable[str]:
-        """What its templates need, and what it sends as JSON."""
+        """Return the keys that its templates need, and the one that it sends as JSON."""
         sent = [config["json_from"]] if isinstance(config.get("json_from"), str) else []
         return [*(super().keys_read(config) or ()), *sent]
 
@@ -89,7 +89,7 @@ class HttpSkill(AsyncSkill):
         if result["status"] >= 400 and config.get("raise_for_status", True):
             body = result["body"] if isinstance(result["body"], str) else json.dumps(result["body"], ensure_ascii=False)
             log.to_step("ERROR", f"{url} answered {result['status']}: {body}")
-            body = log.redacted(body)  # a value that is cut is not found any more
+            body = log.redacted(body)  # redact first: a value that is cut is not found
             short = body if len(body) <= 300 else f"{body[:300]} … (the step's log has more)"
             raise SkillError(f"{self.name}: {url} answered {result['status']}: {short}")
         return context
@@ -102,7 +102,7 @@ class HttpSkill(AsyncSkill):
         return headers
 
     async def _answered(self, client: Any, request: Any, own: Any) -> dict[str, Any]:
-        """The answer to a request, behind its redirects where they are to be followed."""
+        """Return the response to a request, after redirects if they are to be followed."""
         begun_at = request.url
         for _ in range(MAX_REDIRECTS + 1):
             answer = await client.send(request, stream=True)
@@ -116,7 +116,7 @@ class HttpSkill(AsyncSkill):
                 if following.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in following.headers:
                     raise SkillError(
                         f"{self.name}: {request.url} answered {answer.status_code}, which would send the body to "
-                        f"{following.url.host}; name the address that is meant in url."
+                        f"{following.url.host}; set url to the intended address."
                     )
                 _forget(following, own, client.headers)
             request = following
@@ -147,7 +147,7 @@ class HttpSkill(AsyncSkill):
             try:
                 body = json.loads(text)
             except (ValueError, RecursionError) as error:
-                raise SkillError(f"{self.name}: the answer says it is JSON and is none: {error}.") from error
+                raise SkillError(f"{self.name}: the answer claims to be JSON but is not: {error}.") from error
         return {"status": answer.status_code, "headers": dict(answer.headers), "body": body}
 
     def _filled(self, text: str, context: FlowContext) -> str:
@@ -158,7 +158,7 @@ class HttpSkill(AsyncSkill):
 
 
 def _is_same_origin(one: Any, other: Any) -> bool:
-    """Whether two addresses lead to the same server. The step from http to https at one host leads to nobody else."""
+    """Return whether two addresses lead to the same server. From http to https on one host is the same server."""
     if one.host != other.host:
         return False
     is_upgrade = (one.scheme, other.scheme, one.port, other.port) == ("http", "https", None, None)
@@ -166,7 +166,7 @@ def _is_same_origin(one: Any, other: Any) -> bool:
 
 
 def _forget(request: Any, own: Any, usual: Any) -> None:
-    """Take out of a request what was meant for another server alone."""
+    """Remove from a request what was meant only for another server."""
     for name in own:
         request.headers.pop(name, None)
         if name in usual:
@@ -175,7 +175,7 @@ def _forget(request: Any, own: Any, usual: Any) -> None:
 
 
 def _decoded(data: bytes, charset: str | None) -> str:
-    """The text in an answer; one whose charset is none that text is written in is read as UTF-8."""
+    """Return the text of a response; with a charset that is not for text, it is read as UTF-8."""
     try:
         codec = codecs.lookup(charset or "utf-8").name.replace("_", "-")
         return data.decode("utf-8" if codec in _NO_CHARSETS else codec, "replace")

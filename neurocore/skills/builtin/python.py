@@ -18,8 +18,8 @@ from neurocore.skills.base import Skill, SkillMeta
 class PythonSkill(Skill):
     """Calls `function` with `arguments` (parameter to context key) and `values` (parameter to value).
 
-    `function` is `module:name`, of a module in the project's root folder or of an installed package. What it
-    returns is set at `output` (default: the component's name). Async functions are awaited.
+    `function` is `module:name`, of a module in the project's root folder or of an installed package. Its result is set
+    at `output` (default: the component's name). Async functions are awaited.
     """
 
     skill_meta = SkillMeta(
@@ -44,19 +44,19 @@ class PythonSkill(Skill):
 
     @classmethod
     def keys_read(cls, config: dict[str, Any]) -> Iterable[str]:
-        """What its arguments are taken from."""
+        """Return the keys of its arguments."""
         arguments = config.get("arguments")
         return [str(key) for key in arguments.values()] if isinstance(arguments, dict) else []
 
     @classmethod
     def modules_of(cls, config: dict[str, Any]) -> Iterable[str]:
-        """The module of the function."""
+        """Return the module of the function."""
         function = config.get("function")
         return [function.partition(":")[0]] if isinstance(function, str) else []
 
     @classmethod
     def project_problems(cls, config: dict[str, Any], root: Path) -> Iterable[str]:
-        """Why its function cannot be called."""
+        """Return why its function cannot be called."""
         skill = cls(name="it")
         skill.project_root, skill.config = root, config
         if find_references(config.get("function")):
@@ -90,7 +90,7 @@ class PythonSkill(Skill):
         modules.serve(self.project_root)
         try:
             found: Any = importlib.import_module(module)
-        except Exception as error:  # the module is anybody's code
+        except Exception as error:  # the module may raise anything
             raise SkillError(f"{self.name}: {path} cannot be imported: {type(error).__name__}: {error}.") from error
         file = getattr(found, "__file__", None) or "built in"
         for part in name.split("."):
@@ -98,14 +98,14 @@ class PythonSkill(Skill):
                 raise SkillError(f"{self.name}: {module} ({file}) has no {name}{self._shadowed(module, file)}.")
             found = getattr(found, part)
         if not callable(found):
-            raise SkillError(f"{self.name}: {path} is {type(found).__name__} and no function.")
+            raise SkillError(f"{self.name}: {path} is {type(found).__name__} and not a function.")
         function: Callable[..., Any] = found
         return function
 
     def _shadowed(self, module: str, file: str) -> str:
-        """A hint where the project has a module of a name that Python or a package has already."""
+        """Return a hint if the project has a module whose name Python or a package already uses."""
         top = self.project_root / module.partition(".")[0]
         own = next((one for one in (top.with_suffix(".py"), top) if one.exists()), None)
         if own is None or Path(file).is_relative_to(self.project_root):
             return ""
-        return f", and it goes before the project's {own.name}; give that another name"
+        return f", and it hides the project's {own.name}; rename that"

@@ -1,4 +1,4 @@
-"""Fill in a template."""
+"""Render a template."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from neurocore.skills.confined import folder_problem, write_below
 class TemplateSkill(Skill):
     """Renders `template` (Jinja2, sandboxed) over the context into the key `output` or the file `file`.
 
-    A file is written whole or not at all. It lies below `folder` (of the project); without one, below the folder that
-    `file` names before its first tag, so that no value leads elsewhere. The context gets its path from the project.
+    A file is written whole or not at all. It is below `folder` (of the project); without one, below the folder that
+    `file` names before its first tag, so that no value can lead elsewhere. The context gets its path from the project.
     """
 
     skill_meta = SkillMeta(
@@ -42,7 +42,7 @@ class TemplateSkill(Skill):
 
     @classmethod
     def template_problems(cls, config: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        """What is no template of those that are filled in, and a file that is confined to no folder."""
+        """Yield the problem of each invalid template, and of a file that is not confined to a folder."""
         found = list(super().template_problems(config))
         file = config.get("file")
         if "folder" not in config and isinstance(file, str) and not find_references(file):

@@ -1,1 +1,1 @@
-"""The sandbox in which templates are rendered: plain data, methods and filters by a list, and bounded work."""
+"""The sandbox for templates: plain data, listed methods and filters, and limited work."""

@@ -1,4 +1,4 @@
-"""How much work one rendering may do, and how much text it may make."""
+"""Limits on the work of one rendering, and on the text that it makes."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from typing import Any
 from jinja2.exceptions import SecurityError
 
 MAX_OUTPUT = 1024 * 1024
-#: How far all `range(…)` of one rendering may count together.
+#: How far all `range(…)` of one rendering may count in total.
 MAX_COUNTED = 100_000
-#: Units of work of one rendering: a step of a loop, 16 characters that are looked at or copied.
+#: Units of work of one rendering: a step of a loop, or 16 characters that are read or copied.
 MAX_WORK = 1_000_000
-#: Seconds of this thread's time; what it waits for others does not count.
+#: Seconds of this thread's time; waiting for others does not count.
 MAX_SECONDS = 1.0
-#: Digits that a number may have, as Python writes no longer ones.
+#: How many digits a number may have; Python does not write longer ones.
 MAX_DIGITS = 4_300
 MAX_BITS = MAX_DIGITS * 10 // 3
-#: Widths and precisions of formats, and how far text is aligned.
+#: Limits on widths and precisions of formats, and on how far text is aligned.
 MAX_WIDTH = 10_000
-#: What two values may hold that are compared.
+#: The limit on the size of two values that are compared.
 MAX_COMPARED = 16 * MAX_OUTPUT
 _LOOK_AT_CLOCK = 500
 
 _NUMBERS = re.compile(r"\d+", re.ASCII)
-#: Values that are looped over by their length.
+#: Values whose loops are counted by their length.
 _SIZED: tuple[type, ...] = (str, list, tuple, dict, range, type({}.items()), type({}.keys()), type({}.values()))
 
 
 class Refused(SecurityError):
-    """A template asks for what it may not, or for too much."""
+    """A template asks for something that is forbidden, or for too much."""
 
 
 class Budget:
@@ -46,7 +46,7 @@ class Budget:
         self._counted = 0
 
     def spend(self, units: int) -> None:
-        """Take off the work that is about to be done."""
+        """Subtract the work that is about to be done."""
         self._left -= units
         if self._left < 0:
             raise Refused("it does more work than a template may; let a skill prepare what it shows")
@@ -55,29 +55,29 @@ class Budget:
             self.look_at_clock()
 
     def look_at_clock(self) -> None:
-        """Refuse to go on when the time is up."""
+        """Raise Refused when the time is up."""
         if time.thread_time() > self._end:
             raise Refused("it works for more than a second; let a skill prepare what it shows")
 
     def count(self, steps: int) -> None:
-        """Take off the steps of a `range`."""
+        """Subtract the steps of a `range`."""
         self._counted += steps + 1
         if self._counted > MAX_COUNTED:
             raise Refused(f"a template can count to {MAX_COUNTED:,} in all")
 
     def text(self, text: str) -> str:
-        """The text, whose characters are about to be copied."""
+        """Return the text, whose characters are about to be copied."""
         self.room(len(text))
         return text
 
     def room(self, characters: int) -> None:
-        """Make sure that a text of this length may be made."""
+        """Check that a text of this length may be made."""
         if characters > MAX_OUTPUT:
             raise Refused("it makes a text of more than 1 MiB; show less of it")
         self.spend(1 + characters // 16)
 
     def compared(self, *values: Any) -> None:
-        """Take off for values that are compared with one another."""
+        """Subtract for values that are compared with one another."""
         for value in values:
             if isinstance(value, str):
                 self.spend(1 + len(value) // 64)
@@ -87,7 +87,7 @@ class Budget:
                 self.spend(1)
 
     def searched(self, item: Any, items: Any) -> None:
-        """Take off for looking for an item."""
+        """Subtract for searching an item."""
         if isinstance(items, (list, tuple)) and not isinstance(item, (list, tuple, dict)):
             size = len(item) // 1_024 if isinstance(item, str) else 0
             self.spend(1 + len(items) * (1 + size) // 8)
@@ -95,7 +95,7 @@ class Budget:
             self.compared(item, items)
 
     def weigh(self, value: Any, most: int = MAX_OUTPUT) -> None:
-        """Make sure that a value with all that it holds may be written out."""
+        """Check that a value with all its contents may be written out."""
         left, todo = most, [value]
         while todo:
             one = todo.pop()
@@ -113,7 +113,7 @@ class Budget:
         self.spend((most - left) // 16)
 
     def each(self, value: Any) -> Any:
-        """The value, to be looped over."""
+        """Return the value for a loop."""
         if isinstance(value, _SIZED):
             size: int = len(value)  # type: ignore[arg-type]  # each of these has one
             self.spend(1 + size)
@@ -130,19 +130,19 @@ _current: ContextVar[Budget] = ContextVar("neurocore_template_budget")
 
 
 def begin() -> Budget:
-    """Give the rendering that begins here a budget of its own."""
+    """Give a new budget to the rendering that starts here."""
     budget = Budget()
     _current.set(budget)
     return budget
 
 
 def current() -> Budget:
-    """The budget of the rendering that is under way."""
+    """Return the budget of the current rendering."""
     return _current.get()
 
 
 def number(value: Any) -> Any:
-    """The value, which is no number longer than Python writes one."""
+    """Return the value; refuse a number longer than Python writes."""
     if isinstance(value, int):
         too_long = value.bit_length() > MAX_BITS
     else:
@@ -153,7 +153,7 @@ def number(value: Any) -> Any:
 
 
 def width(value: Any) -> int:
-    """A width that a template asks for."""
+    """Return a width that a template asks for."""
     wanted = int(number(value))
     if abs(wanted) > MAX_WIDTH:
         raise Refused(f"it asks for a width of more than {MAX_WIDTH:,}")
@@ -161,6 +161,6 @@ def width(value: Any) -> int:
 
 
 def widths(spec: str) -> None:
-    """Make sure that no width or precision in a format is beyond the limit."""
+    """Check that no width or precision in a format exceeds the limit."""
     if len(spec) > 1_000 or any(len(one) > 6 or int(one) > MAX_WIDTH for one in _NUMBERS.findall(spec)):
         raise Refused(f"it asks for a width of more than {MAX_WIDTH:,}")

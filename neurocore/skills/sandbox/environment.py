@@ -1,4 +1,4 @@
-"""The environment of templates: Jinja2's, in which every operation that could do much work is looked at first."""
+"""The environment of templates: Jinja2's, in which every operation that could do much work is checked first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from neurocore.skills.sandbox import filters
 from neurocore.skills.sandbox.budget import Refused, current, number
 from neurocore.skills.sandbox.methods import MISSING, Method, attribute, percent, written
 
-#: What no name in a template can be.
+#: Stands for a name that a template cannot use.
 _EACH, _CONCAT, _COMPARE, _SLICE = " each", " concat", " compare", " slice"
 
 _NUMBER = (int, float, Decimal, timedelta)
@@ -29,7 +29,7 @@ _WITH_ITEMS = (str, dict, list, tuple, range)
 
 
 class TemplateEnvironment(ImmutableSandboxedEnvironment):
-    """Templates see plain data; loops, operators, calls and filters spend from the budget of their rendering."""
+    """Templates see plain data; loops, operators, calls and filters use the budget of their rendering."""
 
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 
@@ -47,13 +47,13 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
 
     @staticmethod
     def concat(parts: Iterable[str]) -> str:
-        """Join what a macro, a block or a call has made."""
+        """Join what a macro, a block or a call has rendered."""
         texts = list(parts)
         current().room(sum(map(len, texts)))
         return "".join(texts)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Calculate, or put two texts or lists together."""
+        """Calculate, or join two texts or lists."""
         budget = current()
         budget.spend(1)
         if operator == "**":
@@ -67,24 +67,24 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         elif operator == "*":
             raise Refused("a template can multiply numbers only")
         elif not isinstance(left, _CALCULATED) and not isinstance(right, _CALCULATED):
-            raise Refused(f"{type(left).__name__} {operator} {type(right).__name__} cannot be worked out in a template")
+            raise Refused(f"{type(left).__name__} {operator} {type(right).__name__} cannot be computed in a template")
         return self.binop_table[operator](left, right)
 
     def getattr(self, obj: Any, name: str) -> Any:
-        """The attribute, the method or the item of this name."""
+        """Return the attribute, the method or the item of this name."""
         if isinstance(obj, Namespace) and not name.startswith("_"):
             return getattr(obj, name, None) if hasattr(obj, name) else self.undefined(obj=obj, name=name)
         if isinstance(obj, TemplateReference):
             return obj[name]
         if isinstance(obj, Undefined):
-            return getattr(obj, name)  # which raises, saying what is missing
+            return getattr(obj, name)  # raises, and names what is missing
         if isinstance(obj, _GroupTuple) and name in ("grouper", "list"):
             return getattr(obj, name)
         found = attribute(obj, name)
         return self.undefined(obj=obj, name=name) if found is MISSING else _seen(found)
 
     def getitem(self, obj: Any, key: Any) -> Any:
-        """The item at a place or under a key, else the attribute of this name."""
+        """Return the item at a place or under a key, else the attribute of this name."""
         if isinstance(obj, _WITH_ITEMS):
             try:
                 return _seen(obj[key])
@@ -93,11 +93,11 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         return self.getattr(obj, key) if isinstance(key, str) else self.undefined(obj=obj, name=key)
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Call a method of a value, a macro, or one of the few functions there are."""
+        """Call a method of a value, a macro, or one of the few functions."""
         budget = current()
         budget.spend(5)
         if type(obj) is Method:
-            for name in ("_loop_vars", "_block_vars"):  # what Jinja2 hands to functions that ask for the context
+            for name in ("_loop_vars", "_block_vars"):  # what Jinja2 passes to functions that ask for the context
                 kwargs.pop(name, None)
             return obj.call(self, budget, args, kwargs)
         if isinstance(obj, LoopContext):
@@ -114,7 +114,7 @@ _CALLED = (Macro, BlockReference, Joiner, Undefined)
 
 
 class _Watched(NodeTransformer):
-    """Puts a filter of ours before what Jinja2 would write as an operator of Python."""
+    """Puts one of our filters where Jinja2 would write an operator of Python."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)
@@ -146,7 +146,7 @@ def _filtered(node: Any, name: str, *args: nodes.Expr) -> nodes.Filter:
 # -------------------------------------------------------------------- what templates call
 
 
-@pass_context  # which keeps Jinja2 from calling it while a template is compiled
+@pass_context  # keeps Jinja2 from calling it while it compiles a template
 def _shown(context: Context, value: Any) -> str:  # noqa: ARG001
     return written(current(), value)
 
@@ -184,7 +184,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def _compare(values: list[Any], *names: str) -> Any:
-    """`a < b <= c`, as Python means it."""
+    """Evaluate `a < b <= c` as Python does."""
     budget = current()
     result: Any = True
     for name, one, other in zip(names, values, values[1:], strict=False):

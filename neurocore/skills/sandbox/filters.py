@@ -1,4 +1,4 @@
-"""Jinja2's filters and tests, each with a look at what it is given: no filter does more work than there is left."""
+"""Jinja2's filters and tests, each with a check of its input: no filter does more work than is left."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _weighed(most: int = MAX_OUTPUT) -> Guard:
 
 
 def _truncated(budget: Budget, s: Any, *_: Any, **__: Any) -> Any:
-    """However long the text is, little of it is left."""
+    """Little of the text is left, however long it is."""
     return s if isinstance(s, str) else written(budget, s)
 
 
@@ -112,7 +112,7 @@ def _divided(budget: Budget, value: Any, count: Any) -> Any:
 
 
 def _ordered(budget: Budget, value: Any, *_: Any, **__: Any) -> Any:
-    """Sorting makes small letters of every text, and compares."""
+    """Sort; this makes a lower-case copy of every text, and compares."""
     items = list(budget.each(value)) if isinstance(value, (list, tuple, Iterator)) else budget.each(value)
     texts = items.values() if isinstance(items, dict) else items if isinstance(items, list) else ()
     budget.spend(sum(len(one) for one in texts if isinstance(one, str)) // 16)
@@ -131,7 +131,7 @@ _GUARDS: dict[str, Guard] = {
     "truncate": _truncated, "urlize": _short(4_096), "wordwrap": _wrapped,
 }  # fmt: skip
 
-#: These look at nothing but what is there.
+#: These only read their input.
 _AS_THEY_ARE = ("count", "d", "default", "length")
 _COMPARING = (
     "!=", "<", "<=", "==", ">", ">=", "eq", "equalto", "ge", "greaterthan", "gt", "le", "lessthan", "lt", "ne", "sameas"
@@ -140,14 +140,14 @@ _CALCULATING = ("divisibleby", "even", "odd")
 
 
 def filters() -> dict[str, Any]:
-    """The filters by name. `random` is not among them: what is rendered twice must be the same."""
+    """Return the filters by name. `random` is not among them: rendering twice must give the same."""
     found = {name: _bounded(FILTERS[name], guard) for name, guard in _GUARDS.items() if name in FILTERS}
     found |= {name: FILTERS[name] for name in _AS_THEY_ARE}
     return found | {"attr": _attr, "format": _format, "join": _join, "money": _money, "sum": _sum}
 
 
 def tests() -> dict[str, Any]:
-    """The tests by name."""
+    """Return the tests by name."""
     found: dict[str, Callable[..., Any]] = {
         **dict.fromkeys(_COMPARING, Budget.compared), "in": Budget.searched, **dict.fromkeys(_CALCULATING, _calculated),
         "lower": written, "upper": written,
@@ -156,7 +156,7 @@ def tests() -> dict[str, Any]:
 
 
 def _calculated(_: Budget, *values: Any) -> None:
-    """The remainder of a text would be the text filled in."""
+    """Check a division: the remainder of a text would be a formatted text."""
     for one in values:
         if not isinstance(one, (int, float, Decimal)):
             raise Refused(f"a value of type {type(one).__name__} cannot be divided")
@@ -186,7 +186,7 @@ def _looked_at(function: Any, look: Callable[..., Any]) -> Any:
 
 
 def dumps(value: Any, **options: Any) -> str:
-    """`json.dumps`, of what has been weighed; stops where indentation makes too much of it."""
+    """Return `json.dumps` of a weighed value; stop if indentation makes it too large."""
     budget = current()
     if isinstance(options.get("indent"), int):
         options["indent"] = max(0, min(options["indent"], 16))
@@ -236,6 +236,6 @@ def _sum(environment: Environment, iterable: Any, attribute: str | int | None = 
     for item in budget.each(iterable):
         one = get(item)
         if not isinstance(one, (int, float, Decimal)):
-            raise Refused(f"the filter sum adds numbers only, no {type(one).__name__}")
+            raise Refused(f"the filter sum adds numbers only, not {type(one).__name__}")
         total = number(total + one)
     return total

@@ -34,7 +34,7 @@ class Method:
         raise Refused(f"{self.name} is a method; write {self.name}(…) to call it")
 
     def call(self, environment: Environment, budget: Budget, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What the method gives, as far as its arguments are within bounds."""
+        """Return the method's result, if its arguments are within the limits."""
         owner = self.owner
         if isinstance(owner, str):
             if self.name in ("format", "format_map"):
@@ -57,7 +57,7 @@ class Method:
 
 
 class _Formatter(SandboxedFormatter):
-    """`str.format` over plain data: fields as a template sees them, widths within bounds, markup escaped."""
+    """`str.format` over plain data: fields as a template sees them, limited widths, markup escaped."""
 
     def __init__(self, environment: Environment, budget: Budget, text: str) -> None:
         super().__init__(environment)
@@ -65,7 +65,7 @@ class _Formatter(SandboxedFormatter):
         self._text = escape if isinstance(text, Markup) else str
 
     def format_field(self, value: Any, format_spec: str) -> Any:
-        """The value in its format."""
+        """Return the value in its format."""
         widths(format_spec)
         if isinstance(value, Undefined):
             return str(value)
@@ -74,7 +74,7 @@ class _Formatter(SandboxedFormatter):
         return format(self._text(written(self._budget, value)), format_spec)
 
     def convert_field(self, value: Any, conversion: Any) -> Any:
-        """The value, or `repr` of it where `!r` asks for that."""
+        """Return the value, or `repr` of it for `!r`."""
         if conversion is not None:
             self._budget.weigh(value)
         return super().convert_field(value, conversion)
@@ -84,7 +84,7 @@ MISSING: Any = object()
 
 
 def attribute(value: Any, name: str) -> Any:
-    """The attribute or the method of this name, else the item, else MISSING."""
+    """Return the attribute or the method of this name, else the item, else MISSING."""
     kind = Markup if isinstance(value, Markup) else type(value)
     if name in _METHODS.get(kind, ()):
         return Method(value, name)
@@ -97,11 +97,11 @@ def attribute(value: Any, name: str) -> Any:
 
 
 def written(budget: Budget, value: Any) -> str:
-    """The value as text."""
+    """Return the value as text."""
     if isinstance(value, str):
         return budget.text(value)
     if isinstance(value, Undefined):
-        return str(value)  # which says what is missing
+        return str(value)  # names what is missing
     if isinstance(value, (dict, list, tuple)):
         budget.weigh(value)
     elif isinstance(value, _WRITTEN):
@@ -114,7 +114,7 @@ def written(budget: Budget, value: Any) -> str:
 
 
 def percent(budget: Budget, text: str, values: Any) -> str:
-    """`text % values`."""
+    """Return `text % values`."""
     if len(budget.text(text)) > MAX_PERCENT:
         raise Refused("a text before % is longer than 64 KiB")
     by_name = isinstance(values, Mapping) and "%(" in text
@@ -166,7 +166,7 @@ def _replaced(budget: Budget, text: str, args: tuple[Any, ...]) -> None:
 
 
 def _from_the_right(budget: Budget, text: str, args: tuple[Any, ...]) -> None:
-    """Searching backwards compares anew at each place."""
+    """Charge for searching backwards, which compares again at each place."""
     for one in args:
         if isinstance(one, str):
             budget.spend(len(text) * min(len(one), len(text)) // 1_000)
