@@ -82,7 +82,7 @@ def test_a_filter_that_cannot_be_read_says_so_beside_its_field(site: Site, page:
     page.goto(f"{site.address}/runs?since=yesterday-ish&by=ann")
     expect(page.get_by_label("Since")).to_have_value("yesterday-ish")
     expect(page.get_by_label("Since")).to_have_accessible_description(re.compile("takes a date"))
-    expect(page.get_by_text("nothing was looked up")).to_be_visible()
+    expect(page.get_by_text("This filter is not valid")).to_be_visible()
     page.get_by_label("Since").fill("7d")
     page.get_by_role("button", name="Filter", exact=True).click()
     expect(rows(page)).to_have_count(30)

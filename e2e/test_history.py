@@ -30,8 +30,8 @@ def test_replay_makes_a_new_run_that_names_the_old_one_and_compares_with_it(site
     assert site.record(new).replay_of == old
     page.get_by_role("link", name="compare", exact=True).click()
     expect(page.get_by_role("heading", name="Compare two runs")).to_be_visible()
-    expect(page.locator("main")).to_contain_text("They were given the same.")
-    expect(page.locator("main")).to_contain_text("Both follow the same definition.")
+    expect(page.locator("main")).to_contain_text("Both runs have the same inputs.")
+    expect(page.locator("main")).to_contain_text("Both runs use the same definition.")
 
 
 def test_two_runs_are_compared_from_the_tab_of_one(site: Site, page: Page) -> None:
@@ -44,7 +44,7 @@ def test_two_runs_are_compared_from_the_tab_of_one(site: Site, page: Page) -> No
     expect(page.get_by_role("region", name="Inputs")).to_contain_text("mood")
     expect(page.get_by_role("region", name="Inputs").locator("ins")).to_contain_text("calm")
     expect(page.get_by_role("region", name="Steps")).to_contain_text("Hello Ada")
-    page.get_by_role("link", name="The other way round").click()
+    page.get_by_role("link", name="Swap the runs").click()
     expect(page.get_by_role("region", name="Inputs").locator("ins")).to_contain_text("wild")
 
 

@@ -139,7 +139,7 @@ def test_a_step_that_was_opened_while_it_ran_stays_open_and_fills_itself(site: S
     page.goto(site.url(run_id))
     site.begun(run_id, "first")
     row(page, "first").locator("> summary").click()
-    expect(row(page, "first")).to_contain_text("what it does is recorded when it ends")
+    expect(row(page, "first")).to_contain_text("What it does is recorded when it ends")
     site.go(run_id, "first")
     expect(row(page, "first")).to_have_class(re.compile("completed"))
     expect(row(page, "first")).to_have_attribute("open", "")
@@ -153,9 +153,9 @@ def test_the_context_is_that_of_the_end_when_the_run_has_ended(site: Site, page:
     site.begun(run_id, "first")
     page.goto(f"{site.url(run_id)}?tab=context")
     tab = page.locator("#tab")
-    expect(tab).to_contain_text("the run goes on")
+    expect(tab).to_contain_text("the run continues")
     site.go(run_id, "first", "second", "third")
-    expect(tab).to_contain_text("The context as the run left it: 4 keys")
+    expect(tab).to_contain_text("The context at the end of the run: 4 keys")
     expect(tab.locator("dt")).to_contain_text(["who", "a", "b", "c"])
 
 
@@ -168,7 +168,7 @@ def test_a_node_of_the_picture_leads_to_its_step_and_opens_it(site: Site, page: 
 
 def test_a_list_of_runs_shows_what_begins_and_ends(site: Site, page: Page) -> None:
     page.goto(f"{site.address}/runs?blueprint=slow&q=Slow+work+for+the+list")
-    expect(page.get_by_text("No run passes this filter")).to_be_visible()
+    expect(page.get_by_text("No run matches this filter")).to_be_visible()
     run_id = site.start_run("slow", who="the list")
     expect(page.get_by_role("link", name="Slow work for the list")).to_be_visible()
     expect(page.locator("#rows .chip")).to_have_text("running")

@@ -116,7 +116,7 @@ def test_what_says_that_nothing_is_there_stands_on_one_line(site: Site, page: Pa
     with contextlib.closing(store):
         store.save_run(RunRecord(run_id="empty0activity", blueprint_name="old", status=RunStatus.COMPLETED))
     page.goto(site.url("empty0activity"))
-    box = page.get_by_text("Nothing was recorded.").bounding_box()
+    box = page.get_by_text("No activity is recorded.").bounding_box()
     assert box is not None
     assert box["height"] < 36, f"the sentence is squeezed into the column of times: {box}"
 
@@ -219,10 +219,10 @@ def test_paper_names_the_zone_of_its_times(site: Site, people: People) -> None:
     run_id = site.run("greeting", name="Ada")
     zone = people.person(timezone_id="Asia/Tokyo")
     zone.goto(f"{site.url(run_id)}/print")
-    expect(zone.locator("main")).to_contain_text("times are those of Asia/Tokyo")
+    expect(zone.locator("main")).to_contain_text("Times are in Asia/Tokyo")
     plain = people.person(timezone_id="Asia/Tokyo", script=False)
     plain.goto(f"{site.url(run_id)}/print")
-    expect(plain.locator("main")).to_contain_text("times are those of UTC")
+    expect(plain.locator("main")).to_contain_text("Times are in UTC")
 
 
 def test_why_a_button_cannot_be_pressed_can_be_read_without_a_mouse(site: Site, people: People) -> None:

@@ -96,7 +96,7 @@ def test_a_server_killed_after_a_decision_leaves_a_run_that_ends_by_itself(site:
     site.go(run_id, "work")
     expect(page.locator("#offline")).to_be_hidden()
     expect(page.locator("#status .chip")).to_have_text("completed")
-    expect(page.get_by_label("Decision at review")).to_contain_text("The run went on and completed.")
+    expect(page.get_by_label("Decision at review")).to_contain_text("The run continued and completed.")
     assert page.evaluate("window.stayed"), "the page was loaded again"
     assert site.answers(run_id) == [("review", True, "ann", "go on")]
 
@@ -115,6 +115,6 @@ def test_a_server_that_dies_in_the_moment_of_the_decision_has_recorded_it(site: 
     site.start()
     page.goto(site.url(run_id))
     expect(page.get_by_label("Decision at review")).to_contain_text("Approved by ann")
-    expect(page.get_by_label("Decision at review")).to_contain_text("The run went on and completed.")
+    expect(page.get_by_label("Decision at review")).to_contain_text("The run continued and completed.")
     expect(page.locator("#kept")).to_be_empty()
     assert site.answers(run_id) == [("review", True, "ann", "just in time")]

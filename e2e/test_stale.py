@@ -27,9 +27,9 @@ def test_values_that_changed_since_one_looked_are_shown_as_a_difference_and_noth
     with page.expect_response(lambda response: response.request.method == "POST") as refused:
         press(page, "Approve", note="a good price")
     assert refused.value.status == 409
-    expect(page.get_by_role("alert")).to_contain_text("It changed since you looked, so nothing was decided.")
+    expect(page.get_by_role("alert")).to_contain_text("It changed since you opened the page, so nothing was decided.")
     looked = page.locator(".looked")
-    expect(looked).to_contain_text("Different since you looked")
+    expect(looked).to_contain_text("Changed since you opened the page")
     expect(looked.locator("del").first).to_contain_text("100")
     expect(looked.locator("ins").first).to_contain_text("250")
     expect(page.get_by_label("Note")).to_have_value("a good price")
@@ -64,7 +64,7 @@ def test_a_gate_decided_elsewhere_says_by_whom_and_gives_the_note_back(
         page.route(re.compile(r"[?&]v="), lambda route: route.fulfill(status=204))
     site.cli("runs", "approve", run_id, "--by", "bob", "--no-resume")
     page.get_by_role("button", name="Reject").click()
-    expect(page.get_by_role("alert")).to_contain_text("Not decided by you. Somebody was faster.")
+    expect(page.get_by_role("alert")).to_contain_text("Your answer did not take effect. Somebody was faster.")
     expect(page.get_by_role("alert")).to_contain_text("bob")
     expect(page.get_by_role("alert").locator("blockquote")).to_have_text("please wait")
     expect(page.get_by_label("Decision at review")).to_contain_text("Approved by bob")
@@ -79,7 +79,7 @@ def test_a_run_that_was_cancelled_or_deleted_meanwhile_says_so_and_gives_the_not
     fill_in(plain_page, note="looks fine")
     site.cli("runs", "cancel", run_id, "--by", "bob")
     plain_page.get_by_role("button", name="Approve").click()
-    expect(plain_page.get_by_role("alert")).to_contain_text("Not decided by you.")
+    expect(plain_page.get_by_role("alert")).to_contain_text("Your answer did not take effect.")
     expect(plain_page.get_by_role("alert").locator("blockquote")).to_have_text("looks fine")
     expect(plain_page.locator("#status .chip")).to_have_text("cancelled")
 
@@ -114,6 +114,6 @@ def test_a_page_whose_run_is_deleted_says_so_and_keeps_the_note_in_sight(
     site.settled(live)
     site.cli("runs", "delete", live, "--yes")
     page.unroute_all()
-    expect(page.locator("#offline")).to_have_text("This is no longer there. Reload to see what became of it.")
+    expect(page.locator("#offline")).to_have_text("This page no longer exists. Reload it to see what happened.")
     page.reload()
     expect(page.get_by_role("heading", name="Deleted")).to_be_visible()

@@ -53,7 +53,7 @@ def test_of_two_who_decide_at_once_one_takes_effect_and_the_other_sees_who_and_k
             expect(person.get_by_label("Decision at review").locator("blockquote")).to_have_text(note or "")
         expect(winner.get_by_role("alert")).to_have_count(0)
         refusal = loser.get_by_role("alert")
-        expect(refusal).to_contain_text("Not decided by you. Somebody was faster.")
+        expect(refusal).to_contain_text("Your answer did not take effect. Somebody was faster.")
         expect(refusal).to_contain_text(by)
         expect(refusal.locator("blockquote")).to_have_text("bob's thought" if by == "ann" else "ann's thought")
         for person in (ann, bob):
@@ -69,7 +69,7 @@ def test_one_who_looks_on_sees_the_other_decide_and_keeps_the_note(site: Site, p
     press(ann, "Approve", by="ann")
     expect(bob.get_by_label("Decision at review")).to_contain_text("Approved by ann")
     expect(bob.get_by_role("button", name="Approve")).to_have_count(0)
-    expect(bob.locator("#kept")).to_contain_text("Your note was not sent; here it is")
+    expect(bob.locator("#kept")).to_contain_text("Your note was not sent. Here it is")
     expect(bob.locator("#kept blockquote")).to_have_text("I would rather not")
     assert len(site.answers(run_id)) == 1
 
@@ -127,7 +127,7 @@ def test_the_same_form_in_two_tabs_decides_once_and_the_second_says_so(site: Sit
     press(page, "Approve", note="the same")
     expect(page.get_by_label("Decision at review")).to_be_visible()
     second.get_by_role("button", name="Approve").click()
-    expect(second.get_by_text("You had said so before; nothing changed.")).to_be_visible()
+    expect(second.get_by_text("You had already given this answer; nothing changed.")).to_be_visible()
     assert site.answers(run_id) == [("review", True, "ann", "the same")]
 
 

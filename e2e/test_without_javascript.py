@@ -101,7 +101,7 @@ def test_a_failed_run_is_retried(site: Site, plain_page: Page) -> None:
     site.go(run_id, "charge")
     plain_page.goto(site.url(run_id))
     press(plain_page, "Resume")
-    expect(plain_page.locator("main")).to_contain_text("The run goes on")
+    expect(plain_page.locator("main")).to_contain_text("The run continues")
     reach(site, run_id, "completed")
 
 
@@ -156,7 +156,7 @@ def test_decisions_are_filtered_by_who_decided(site: Site, plain_page: Page) -> 
     expect(plain_page.locator("#lists").get_by_text("A letter to Flo")).to_be_visible()
     plain_page.get_by_label("Decided by").fill("nobody at all")
     plain_page.get_by_role("button", name="Filter").click()
-    expect(plain_page.get_by_text("No decision passes this filter.")).to_be_visible()
+    expect(plain_page.get_by_text("No decision matches this filter.")).to_be_visible()
 
 
 def test_tabs_steps_and_two_runs_are_links(site: Site, plain_page: Page) -> None:

@@ -1,4 +1,4 @@
-"""The dashboard: every run, every gate, in the browser. `create_app` is a factory for any WSGI server."""
+"""The dashboard: every run and every gate in the browser. `create_app` is a factory for any WSGI server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["create_app"]
 
-#: One module for each area; `area` in it is its Flask blueprint.
+#: One module for each area; its `area` is the Flask blueprint.
 AREAS = (
     "home", "runs.views", "runs.downloads", "runs.run_actions", "approvals.views", "blueprints.views", "account.views",
     "account.users", "ops",
@@ -28,10 +28,10 @@ AREAS = (
 def create_app(
     config: NeuroCoreConfig | None = None, *, store: RunStore | None = None, dispatcher: Dispatcher | None = None
 ) -> Flask:
-    """The dashboard of a project: of the one here or above, unless `config` says which.
+    """Make the dashboard of a project: the one in this folder or above it, unless `config` is given.
 
-    `store` and `dispatcher` are made from the configuration when they are not given; runs are then driven on threads of
-    this process. Raises ConfigError, StoreError or UsageError (persistence is disabled).
+    If `store` and `dispatcher` are not given, they are made from the configuration, and threads of this process drive
+    the runs. Raises ConfigError, StoreError or UsageError (persistence is disabled).
     """
     from webapp import failures, frame, ops, previews
     from webapp.html import assets, helpers
@@ -41,14 +41,14 @@ def create_app(
     config = config or load_config()
     store = store or build_run_store(config)
     if store is None:
-        raise UsageError("Persistence is disabled here, so there are no runs to show; set persistence.enabled: true.")
+        raise UsageError("Persistence is disabled, so there are no runs to show; set persistence.enabled: true.")
     app = Flask("webapp", static_folder=None)
     here = Services(config, store, dispatcher or NullDispatcher())
     if dispatcher is None:
         here.dispatcher = ThreadDispatcher(lambda: here.registry, config, store)
     app.extensions["neurocore"] = here
 
-    # The order is the order of the checks: who is asked, how much is sent, from where, by whom.
+    # This is the order of the checks: host name, size, session, origin and token, permission.
     ops.init_app(app, here)
     proxies.init_app(app, config)
     hosts.init_app(app, config)

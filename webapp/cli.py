@@ -1,4 +1,4 @@
-"""`neurocore serve`: the dashboard behind waitress, with the runs driven and the sweep kept up in the same process."""
+"""`neurocore serve`: the dashboard behind waitress. The same process drives runs and keeps sweeping."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 WAITING_TOLD = 5
-#: How often to see whether skills changed on disk, in seconds.
+#: How often to check whether skills changed on disk, in seconds.
 LOOK_EVERY = 2.0
 
 
@@ -89,19 +89,21 @@ def serve(
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     store = build_run_store(config)
     if store is None:
-        raise UsageError("Persistence is disabled here, so there are no runs to show; set persistence.enabled: true.")
+        raise UsageError("Persistence is disabled, so there are no runs to show; set persistence.enabled: true.")
     if adopt:
         _adopt(store)
     app = create_app(config, store=store, dispatcher=NullDispatcher() if no_dispatch else None)
     here: Services = app.extensions["neurocore"]
     dispatcher = here.dispatcher
-    _ = here.registry  # loaded before anybody looks: values of classes that skills bring are shown as these show them
+    _ = (
+        here.registry
+    )  # loaded before the first request: values whose classes come from skills are shown by those classes
     front = _listen(app, config, host, config.web.port if port is None else port)
     address = f"http://{_shown(host)}:{front.port}{root_path(config)}"
     try:
         _tell(address, config, store)
         _offer_first_admin(address, config, store)
-    except BaseException:  # nobody can be told where it is
+    except BaseException:  # the address cannot be printed, so nobody could find the server
         front.close()
         store.close()
         raise
@@ -131,7 +133,7 @@ def _adopt(store: RunStore) -> None:
 
     adopted = adopt_runs(None, run_store=store, actor=this_user(Face.CLI))
     if adopted:
-        click.echo(f"{counted(adopted, 'run')} that stood still may go on here.", err=True)
+        click.echo(f"{counted(adopted, 'held run')} may continue here.", err=True)
 
 
 def refuse_unless_safe(host: str, insecure_open: bool, config: NeuroCoreConfig | None = None) -> None:
@@ -147,10 +149,10 @@ def refuse_unless_safe(host: str, insecure_open: bool, config: NeuroCoreConfig |
             "TLS in front and set web.proxies: 1 and web.public_url: https://…, or say --insecure-open."
         )
     raise UsageError(
-        f"Nobody signs in here (auth.mode: open), and {host} can be reached from other machines, where anybody could "
-        "then decide in anybody's name; either listen on 127.0.0.1 (reached by an SSH tunnel, or a proxy that asks who "
-        "comes), let people sign in (auth.mode: local), or say --insecure-open if everybody who reaches this port may "
-        "do everything."
+        f"Nobody signs in here (auth.mode: open), and other machines can reach {host}, so that anybody could decide "
+        "under any name; either listen on 127.0.0.1 (behind an SSH tunnel, or a proxy that authenticates visitors), let "
+        "people sign in (auth.mode: local), or give --insecure-open if everybody who can reach this port may do "
+        "everything."
     )
 
 
@@ -168,7 +170,7 @@ def _offer_first_admin(address: str, config: NeuroCoreConfig, store: RunStore) -
 
 
 def _listen(app: Any, config: NeuroCoreConfig, host: str, port: int) -> Front:
-    """The server, listening. `webapp.security.limits` refuses bodies that are too large, in the form of who asks."""
+    """Return the server, listening. `webapp.security.limits` refuses bodies that are too large."""
     from webapp.server import Front
 
     try:
@@ -176,18 +178,18 @@ def _listen(app: Any, config: NeuroCoreConfig, host: str, port: int) -> Front:
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"{host}:{port} cannot be listened on ({said}); choose another with --port or --host."
+            f"The dashboard cannot listen on {host}:{port} ({said}); choose another address with --port or --host."
         ) from error
 
 
 def _shown(host: str) -> str:
-    """The address a person can open."""
+    """Return the address that a person can open."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"[{host}]" if ":" in host else host
 
 
 def _tell(address: str, config: NeuroCoreConfig, store: RunStore) -> None:
-    """The address on stdout, the rest on stderr."""
+    """Print the address on stdout, and the rest on stderr."""
     click.echo(f"{address}/")
     sys.stdout.flush()
     from webapp.html.text import line
@@ -203,28 +205,28 @@ def _tell(address: str, config: NeuroCoreConfig, store: RunStore) -> None:
         click.echo(f"  and {count - WAITING_TOLD:,} more at {base}/approvals", err=True)
     if held := store.count_held_runs():
         click.echo(
-            f"{held:,} {'run stands' if held == 1 else 'runs stand'} still, since this is a copy of a history, or they "
-            "were imported; `neurocore db adopt` lets them go on here.",
+            f"{held:,} {'run is' if held == 1 else 'runs are'} held, because this is a copy of a history, or because "
+            "of an import; `neurocore db adopt` lets them continue here.",
             err=True,
         )
     if not store.multi_process:
-        click.echo("This store keeps apart the writers of one process only: let no other process work on it.", err=True)
+        click.echo("This store supports only one process: do not let a second process write to it.", err=True)
 
 
 def _look_at_code(here: Services) -> None:
-    """Have it logged when skills change on disk, also where nobody opens a page."""
+    """Log when skills change on disk, even if nobody opens a page."""
     while not here.closing.wait(LOOK_EVERY):
         try:
             here.stale()
         except Exception:
-            _log.exception("Whether skills changed on disk cannot be told; this is tried again.")
+            _log.exception("The check whether skills changed on disk failed; it is repeated.")
 
 
 @contextlib.contextmanager
 def _stopped_by_signals(closing: threading.Event) -> Iterator[None]:
-    """SIGTERM and Ctrl-C set `closing` and end the server's loop, from where the dispatcher is closed in order.
+    """Let SIGTERM and Ctrl-C set `closing` and end the server's loop; the caller then closes the dispatcher.
 
-    So does a closed terminal; SIGHUP has the log file opened again otherwise.
+    A closed terminal does the same. Otherwise SIGHUP reopens the log file.
     """
     from neurocore import hangup
 
@@ -237,18 +239,18 @@ def _stopped_by_signals(closing: threading.Event) -> Iterator[None]:
         with hangup.handled(end, goes_on=True):
             yield
     except SystemExit:
-        pass  # the signal came outside the server's own handling
+        pass  # the signal came while the server's loop did not handle it
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def _leave_at_once(store: RunStore) -> NoReturn:
-    """A step that did not end in time holds its thread; its run was handed back, and the next sweep finds it."""
+    """End the process while steps still hold their threads. Their runs were released, and the next sweep finds them."""
     try:
-        click.echo("Some steps did not end in time; the next sweep takes their runs up again.", err=True)
+        click.echo("Some steps did not end in time; the next sweep continues their runs.", err=True)
         store.close()
         sys.stdout.flush()
         sys.stderr.flush()
-    finally:  # also where nobody can be told any more
+    finally:  # even if the message cannot be printed any more
         os._exit(0)

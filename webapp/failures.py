@@ -1,4 +1,4 @@
-"""Every refusal as a page that says what went wrong and what to do, in the words of where it was known."""
+"""Every refusal as a page that says what went wrong and what to do. The sentence comes from where the error arose."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ _log = logging.getLogger(__name__)
 
 HEADINGS = {
     300: "Several runs begin like this",
-    400: "This request cannot be answered",
+    400: "This request is not valid",
     403: "Not allowed",
     404: "Not found",
-    405: "Not this way",
-    409: "Not done",
+    405: "Method not allowed",
+    409: "Nothing was done",
     410: "Deleted",
     413: "Too large",
     414: "Too long",
-    422: "Something is missing",
-    500: "Something went wrong here",
+    422: "Something is wrong in the form",
+    500: "An error occurred",
     503: "The history cannot be read",
 }
 
 
 def status_of(error: NeuroCoreError) -> int:
-    """The HTTP status of an error's family."""
+    """Return the HTTP status for an error."""
     if isinstance(error, RunAmbiguous):
         return 300
     if isinstance(error, RunNotFound) and error.tombstone is not None:
@@ -59,7 +59,7 @@ def status_of(error: NeuroCoreError) -> int:
 
 
 def init_app(app: Flask) -> None:
-    """Answer errors of ours, of HTTP, and those nobody meant."""
+    """Answer errors of NeuroCore, HTTP errors, and unexpected exceptions."""
 
     @app.errorhandler(NeuroCoreError)
     def ours(error: NeuroCoreError) -> Response:
@@ -72,8 +72,8 @@ def init_app(app: Flask) -> None:
     def token(_error: CSRFError) -> Response:
         return page(
             400,
-            "This form was opened in another session (cookies were cleared, or the server has a new key), and nothing "
-            "was done; open the page again and send it from there.",
+            "Nothing was done, because this form belongs to another session (cookies were deleted, or the server has a "
+            "new key); open the page again and send the form from there.",
             typed=_note(),
         )
 
@@ -82,7 +82,7 @@ def init_app(app: Flask) -> None:
         status = error.code or 500
         sentence = str(error.description or "")
         if status == 404 and sentence == type(error).description:
-            sentence = f"There is no page {request.path[:200]}; the list of runs is where most things begin."
+            sentence = f"There is no page {request.path[:200]}; you can begin at the list of runs."
         response = page(status, sentence, error)
         if error.response is None and (retry := getattr(error, "retry_after", None)) is not None:
             response.headers["Retry-After"] = str(retry)
@@ -93,11 +93,11 @@ def init_app(app: Flask) -> None:
     @app.errorhandler(Exception)
     def nobody_meant(_error: Exception) -> Response:
         _log.exception("%s %s failed.", request.method, request.path)
-        return page(500, "This is an error of the dashboard; its log says more. Nothing was changed half-way.")
+        return page(500, "This is an error in the dashboard. Its log contains the details. Nothing is half done.")
 
 
 def page(status: int, sentence: str, error: Exception | None = None, **more: Any) -> Response:
-    """The page of a refusal; below /api/ the API says it in its own form (`app.extensions["neurocore.problem"]`)."""
+    """Return the page of a refusal. Below /api/ the API answers instead (`app.extensions["neurocore.problem"]`)."""
     problem = current_app.extensions.get("neurocore.problem")
     if problem is not None and request.path.startswith("/api/"):
         answer: Response = problem(status, sentence, error)
@@ -105,15 +105,15 @@ def page(status: int, sentence: str, error: Exception | None = None, **more: Any
     if request.endpoint in ("ops.healthz", "ops.metrics"):
         return make_response((f"{sentence}\n", status, {"Content-Type": "text/plain; charset=utf-8"}))
     if isinstance(error, StoreError):
-        g.open_gates = 0  # the figure above every page; asking for it would fail as well
-    heading = HEADINGS.get(status, "This did not work")
+        g.open_gates = 0  # every page shows this number; reading it would fail too
+    heading = HEADINGS.get(status, "This did not succeed")
     return make_response(
         render_template("failure.html", status=status, heading=heading, sentence=sentence, **more), status
     )
 
 
 def _note() -> str:
-    """The note of the form that is refused: shown again, so that it is not lost with its page."""
+    """Return the note of the refused form. The page shows it again, so that it is not lost."""
     return request.form.get("note", "").replace("\r\n", "\n")
 
 

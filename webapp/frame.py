@@ -1,4 +1,4 @@
-"""What the frame around every page shows, and what templates may call."""
+"""The data of the frame around every page, and the functions that templates can call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ THEMES = ("light", "dark")
 
 
 def init_app(app: Flask) -> None:
-    """Project, badge, theme and name for every template."""
+    """Give project, badge, theme and name to every template."""
     here: Services = app.extensions["neurocore"]
 
     def link_preview(run: Any) -> Preview:

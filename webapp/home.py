@@ -1,4 +1,4 @@
-"""The first page: what waits for a decision, what runs and what has just failed, the last days."""
+"""The first page: gates that wait for a decision, running and recently failed runs, and a chart of the last days."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ area = Blueprint("home", __name__)
 
 WAITING, RUNNING, FAILED = 12, 10, 6
 
-#: How long what has failed is called just failed, in days.
+#: How many days a failed run is shown as recently failed.
 JUST = 7
 
 
 @area.get("/")
 def index() -> AnyResponse:
-    """Home."""
+    """Show the first page."""
     here = services()
     shown = _shown(here)
     token = _token(shown, here)

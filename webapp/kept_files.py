@@ -1,4 +1,4 @@
-"""What was made of a file, kept until the file's content changes."""
+"""A cache of what was made from files. An entry is valid until the content of its file changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _Made = TypeVar("_Made")
 
 
 class KeptFiles(Generic[_Made]):
-    """Call `make` for a file when its content is new, else return what was made before."""
+    """Calls `make` for a file if its content is new; otherwise returns what was made before."""
 
     def __init__(self, make: Callable[[Path], _Made]) -> None:
         self._make = make
@@ -20,7 +20,7 @@ class KeptFiles(Generic[_Made]):
         self._kept: dict[Path, tuple[bytes | None, _Made]] = {}
 
     def get(self, path: Path) -> _Made:
-        """Return what `make(path)` made of the content as it is now. Raises what `make` raises."""
+        """Return what `make(path)` made from the current content. Raises what `make` raises."""
         content = self._contents.of(path)
         kept = self._kept.get(path)
         if kept is None or kept[0] != content:
@@ -28,7 +28,7 @@ class KeptFiles(Generic[_Made]):
         return kept[1]
 
     def forget_all_but(self, paths: Iterable[Path]) -> None:
-        """Drop what was made of files that are gone."""
+        """Remove the entries of files that no longer exist."""
         there = set(paths)
         self._contents.forget_all_but(there)
         for path in [path for path in self._kept if path not in there]:

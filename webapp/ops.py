@@ -1,4 +1,4 @@
-"""For operators: alive or not, figures for Prometheus, and what this is."""
+"""Pages for operators: the health check, metrics for Prometheus, and the page about this version."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ area = Blueprint("ops", __name__)
 @area.get("/healthz")
 @public
 def healthz() -> AnyResponse:
-    """200 while the history can be read, else 503 with the sentence."""
+    """Answer 200 if the history can be read, otherwise 503 with the reason."""
     try:
         services().store.signals("-")
     except NeuroCoreError as error:
@@ -40,7 +40,7 @@ def healthz() -> AnyResponse:
 
 @area.get("/metrics")
 def metrics() -> AnyResponse:
-    """The figures in Prometheus' text format."""
+    """Return the metrics in the text format of Prometheus."""
     from flask import current_app
 
     registry: CollectorRegistry = current_app.extensions["neurocore.metrics"]
@@ -49,7 +49,7 @@ def metrics() -> AnyResponse:
 
 @area.get("/about")
 def about() -> AnyResponse:
-    """Version, promises, and the licences of what is shipped."""
+    """Show the version, the promises, and the licences of the shipped parts."""
     here = services()
     return make_response(
         render_template(
@@ -60,7 +60,7 @@ def about() -> AnyResponse:
 
 
 def init_app(app: Flask, here: Services) -> None:
-    """Count requests, and make the registry that `/metrics` shows."""
+    """Count requests, and make the registry for `/metrics`."""
     registry = CollectorRegistry()
     registry.register(_Runs(here))
     requests = Counter(
@@ -87,47 +87,49 @@ def init_app(app: Flask, here: Services) -> None:
 
 
 class _Runs(Collector):
-    """What the store knows, asked when somebody looks."""
+    """The numbers of the store, read when Prometheus asks."""
 
     def __init__(self, here: Services) -> None:
         self._here = here
 
     def collect(self) -> Iterable[Metric]:
-        """The families."""
+        """Yield the metrics."""
         store = self._here.store
         runs = GaugeMetricFamily("neurocore_runs", "Runs in the history by status.", labels=["status"])
         counts = store.status_counts()
         for status in RunStatus:
             runs.add_metric([status.value], counts.get(status, 0))
         yield runs
-        yield GaugeMetricFamily("neurocore_open_gates", "Gates that wait for people.", value=store.count_open_gates())
+        yield GaugeMetricFamily(
+            "neurocore_open_gates", "Gates that wait for a decision.", value=store.count_open_gates()
+        )
         active = store.active_runs()
         owed = sum(run.owed is not None for run in active)
         states = [self._here.liveness(run) for run in active]
         yield GaugeMetricFamily(
-            "neurocore_owed_runs", "Runs that must be driven on and that nobody drives.", value=owed
+            "neurocore_owed_runs", "Pending runs: they must continue, and no process drives them.", value=owed
         )
         yield GaugeMetricFamily("neurocore_lost_runs", "Runs whose process died.", value=states.count("lost"))
         yield GaugeMetricFamily(
-            "neurocore_cannot_tell_runs", "Runs left alone: whether their process lives cannot be told.",
+            "neurocore_cannot_tell_runs", "Runs left alone: nobody can tell if their process is alive.",
             value=states.count("cannot_tell"),
         )  # fmt: skip
         yield GaugeMetricFamily(
-            "neurocore_held_runs", "Runs that stand still until somebody adopts them.", value=store.count_held_runs()
+            "neurocore_held_runs", "Runs that are held until somebody adopts them.", value=store.count_held_runs()
         )
-        info = GaugeMetricFamily("neurocore_build_info", "The version that runs.", labels=["version"])
+        info = GaugeMetricFamily("neurocore_build_info", "The running version.", labels=["version"])
         info.add_metric([__version__], 1)
         yield info
 
 
 @cache
 def _parts() -> list[dict[str, Any]]:
-    """What the wheel ships that others wrote, and what it stands on."""
+    """Return the parts from other projects: those in the wheel and those it depends on."""
     shipped = [
         {
             "name": "htmx",
             "licence": "Zero-Clause BSD",
-            "what": "in the browser: keeps pages up to date",
+            "what": "updates pages in the browser",
             "version": _version_of_htmx(),
             "text": "vendor/htmx.LICENSE.txt",
         }
@@ -141,7 +143,7 @@ def _parts() -> list[dict[str, Any]]:
 
 
 def _version_of_htmx() -> str:
-    """What the shipped file says of itself."""
+    """Return the version in the shipped file."""
     file = Assets().find("vendor/htmx.min.js")
     said = re.search(r'version="([\d.]+)"', file.path.read_text("utf-8")) if file is not None else None
     return said[1] if said else ""
@@ -149,12 +151,12 @@ def _version_of_htmx() -> str:
 
 _STANDS_ON = (
     ("Flask", "BSD-3-Clause", "the web framework"),
-    ("Jinja2", "BSD-3-Clause", "the templates"),
-    ("jinja2-fragments", "MIT", "parts of templates"),
-    ("htmx-Flask", "MIT", "knows htmx's requests"),
-    ("Flask-WTF", "BSD-3-Clause", "the token in every form"),
+    ("Jinja2", "BSD-3-Clause", "page templates"),
+    ("jinja2-fragments", "MIT", "renders parts of templates"),
+    ("htmx-Flask", "MIT", "recognizes requests of htmx"),
+    ("Flask-WTF", "BSD-3-Clause", "the CSRF token of every form"),
     ("waitress", "ZPL-2.1", "the server"),
-    ("prometheus-client", "Apache-2.0", "the figures"),
+    ("prometheus-client", "Apache-2.0", "metrics"),
     ("msgspec", "BSD-3-Clause", "records and values"),
     ("PyYAML", "MIT", "reads blueprints"),
     ("click", "BSD-3-Clause", "the command line"),
@@ -163,14 +165,14 @@ _STANDS_ON = (
 PROMISES = (
     "A step recorded as completed is never executed again in its run, and its outputs are restored exactly.",
     "A step runs at least once; if the process dies inside it, it runs again with the same idempotency key.",
-    "A run is never stuck because its process died: it is seen as lost and goes on by resume or by the sweep.",
-    "Many may answer at a gate; one outcome takes effect, and everybody is told which.",
-    "A decision that was recorded is never lost; decision and resume are two facts, shown as two facts.",
-    "What takes effect is what was approved: if it changed since you looked, you are asked again.",
-    "An approval opens one gate once, never the next one, the next visit, or a replay.",
-    "History is only added to; a deleted run leaves a tombstone.",
-    "A value that could not be restored as it was is refused by name; nothing is turned into text silently.",
-    "Secrets stay out of the history, the logs and these pages.",
-    "Looking never changes anything; link previews cannot decide.",
-    "Bad input gets one clear sentence that says what, where and what to do.",
+    "A run is never stuck because its process died: it is detected as lost, and continues by resume or by the sweep.",
+    "Many people may answer at a gate; one outcome takes effect, and everybody sees which.",
+    "A recorded decision is never lost; decision and resume are two facts, and are shown as two facts.",
+    "What takes effect is what was approved: if it changed since you opened the page, you are asked again.",
+    "An approval opens one gate once: not the next gate, not the next visit, and not a replay.",
+    "History is append-only; a deleted run leaves a tombstone.",
+    "A value that cannot be restored exactly is refused by name; nothing is silently turned into text.",
+    "Secrets are never written to the history, the logs or these pages.",
+    "GET and HEAD never change anything; link previews cannot decide.",
+    "Bad input is refused with one sentence that says what is wrong, where, and what to do.",
 )

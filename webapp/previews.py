@@ -1,7 +1,8 @@
-"""Links in chat: what a preview may say of a run is a setting, and a preview bot gets nothing but that.
+"""Link previews in chats: a setting says what a preview may show of a run, and a preview bot gets nothing else.
 
-`web.link_preview`: `none` (the product's name), `status` (blueprint and status) or `full` (also how far it is). Never
-inputs, notes, titles or names. Looking never changes anything, so a bot decides nothing (promise 11).
+`web.link_preview` is `none` (only the name of the product), `status` (blueprint and status) or `full` (also how far the
+run is). A preview never shows inputs, notes, titles or names. A GET changes nothing, so a bot decides nothing
+(promise 11).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Preview(Struct, frozen=True):
 
 
 def of_run(run: RunRecord, setting: str) -> Preview:
-    """What may be said of a run under this setting."""
+    """Return what a preview may show of a run under this setting."""
     if setting == "none":
         return Preview()
     title = f"{run.blueprint_name[:100]}: {run.status.value}"
@@ -42,7 +43,7 @@ def of_run(run: RunRecord, setting: str) -> Preview:
 
 
 def init_app(app: Flask) -> None:
-    """Give bots the tags alone, before any view is asked."""
+    """Answer bots with the tags only, before any view is called."""
 
     @app.before_request
     def answer_bots() -> Response | None:

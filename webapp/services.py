@@ -1,4 +1,4 @@
-"""What the views work with: the project's configuration, history, skills and dispatcher, one set for each app."""
+"""What the views use: configuration, history, skills and dispatcher of the project; one object for each app."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from webapp.kept_files import KeptFiles
 
 SUFFIXES = (".flow.yaml", ".flow.yml", ".yaml", ".yml")
 
-#: How long the answer of an owner's lock holds, in seconds: a page of running runs asks each owner once.
+#: How long the state of an owner's lock is cached, in seconds: a page of running runs asks each owner once.
 LIVENESS_HOLDS = 2.0
 
-#: Rows of lists and timelines that are kept, 1 to 3 KB each.
+#: How many rows of lists and timelines are cached, 1 to 3 KB each.
 MOST_ROWS = 5_000
 
-#: How many files of the blueprints folder are looked at.
+#: How many files of the blueprints folder are read.
 MOST_BLUEPRINTS = 10_000
 
-#: A count that takes longer than this, in seconds, holds twenty times as long.
+#: A count that takes longer than this, in seconds, is cached twenty times as long.
 SLOW = 0.1
 
 
@@ -54,18 +54,18 @@ class Services:
         #: Every run, whoever asks; `store` has those that the sender of a request may see.
         self.all_runs = store
         self.dispatcher = dispatcher
-        #: Set when the server stops: whoever waits for a run is answered then.
+        #: Set when the server stops; requests that wait for a run are then answered.
         self.closing = threading.Event()
         self._lock = forks.lock()
         self._registry: SkillRegistry | None = None
         self._blueprints = KeptFiles(_load)
-        #: How many files the last look into the blueprints folder left out.
+        #: How many files were left out when the blueprints folder was last read.
         self.files_left_out = 0
-        #: The rows that were shown last, as HTML with what they tell; by whose they are and where (`kept_row`).
+        #: Cached rows as HTML with the values they depend on, by run or step and base address (`kept_row`).
         self.kept_rows: dict[tuple[str, str], tuple[object, RowParts]] = {}
-        #: How ended runs went, by run, version and what else is asked for (`webapp.runs.run_page.Course`).
+        #: Cached courses of ended runs, by run, version and options (`webapp.runs.run_page.Course`).
         self.kept_courses: dict[tuple[str, str, bool, str], Any] = {}
-        #: Figures of blueprints, by name, with what they were made of (`webapp.blueprints.views`).
+        #: Cached figures of blueprints by name, with the values they depend on (`webapp.blueprints.views`).
         self.kept_figures: dict[str, tuple[object, Any]] = {}
         self._alive: dict[tuple[str, ...], tuple[float, str]] = {}
         self._open_gates = (0.0, 0)
@@ -82,16 +82,16 @@ class Services:
 
     @property
     def drives(self) -> bool:
-        """Whether runs are driven on from here (`--no-dispatch` leaves that to others)."""
+        """Return whether this process drives runs (not with `--no-dispatch`)."""
         return not isinstance(self.dispatcher, NullDispatcher)
 
     def kept_row(self, whose: str, base: str, tells: object) -> RowParts | None:
-        """The row that was made for this run or step below this address, if it tells the same; else None."""
+        """Return the cached row of this run or step under this address if it is still valid, else None."""
         kept = self.kept_rows.get((whose, base))
         return kept[1] if kept is not None and kept[0] == tells else None
 
     def keep_row(self, whose: str, base: str, tells: object, parts: RowParts) -> None:
-        """Keep a row in place of the one before it. Ages go on, so a row that told another is never asked for again."""
+        """Cache a row in place of the previous one, which is not needed again: its shown age is past."""
         if len(self.kept_rows) >= MOST_ROWS:
             self.kept_rows.clear()
         self.kept_rows[whose, base] = (tells, parts)
@@ -100,14 +100,14 @@ class Services:
 
     @property
     def registry(self) -> SkillRegistry:
-        """The skills, discovered once: their code is loaded into this process and changes with a restart only."""
+        """Return the skills. They are discovered once: their code is loaded, and changes only with a restart."""
         with self._lock:
             if self._registry is None:
                 self._registry = discover_skills(self.config, process="server")
             return self._registry
 
     def stale(self) -> str | None:
-        """What of the project changed on disk since this server loaded it, in a sentence; each is logged once."""
+        """Return a sentence about what changed on disk since this server loaded it, or None. Log each change once."""
         on_disk = self._registry.on_disk if self._registry is not None else None
         if on_disk is None:
             return None
@@ -115,12 +115,12 @@ class Services:
         return on_disk.sentence()
 
     def schema_of(self, skill: str) -> dict[str, Any] | None:
-        """The configuration schema of a skill, for what it marks secret; None where the skill is not there."""
+        """Return the configuration schema of a skill, which marks secrets, or None if there is no such skill."""
         found = self.registry.get(skill)
         return found.skill_meta.config_schema if found is not None else None
 
     def blueprint_files(self) -> dict[str, tuple[Path, Blueprint | BlueprintError]]:
-        """The blueprints folder by blueprint name (a file that cannot be read counts under its file name)."""
+        """Return the blueprints in the folder by name (a file that cannot be read has its file name)."""
         paths = sorted(_blueprints_below(self.config.blueprints_dir))
         found: dict[str, tuple[Path, Blueprint | BlueprintError]] = {}
         for path in paths[:MOST_BLUEPRINTS]:
@@ -133,16 +133,16 @@ class Services:
 
     @property
     def left_out(self) -> str:
-        """What a sentence about the blueprints folder adds where not all of its files are looked at."""
+        """Return what a sentence about the blueprints folder adds if not all of its files are read, else ""."""
         further = self.files_left_out
-        return f"; of its files the first {MOST_BLUEPRINTS:,} are looked at, and {further:,} are not" if further else ""
+        return f"; only the first {MOST_BLUEPRINTS:,} of its files are read, {further:,} are not" if further else ""
 
     def blueprint_counts(self, files: Iterable[str], *, status: RunStatus | None = None) -> dict[str, int]:
-        """How many runs each blueprint has; a name that differs in its Unicode form alone is that of the file."""
+        """Return how many runs each blueprint has. Names that differ only in their Unicode form count as the file's."""
         return folded(self.store.blueprint_counts(status=status), files)
 
     def blueprint(self, name: str) -> tuple[Path, Blueprint]:
-        """The blueprint of this name as its file is now. Raises NotFoundError or BlueprintError."""
+        """Return the blueprint of this name from its current file. Raises NotFoundError or BlueprintError."""
         path, loaded = found(self.blueprint_files(), name) or (None, None)
         if path is None or loaded is None:
             raise NotFoundError(
@@ -152,10 +152,10 @@ class Services:
             raise loaded
         return path, loaded
 
-    # ---------------------------------------------------------------- where a run stands
+    # ---------------------------------------------------------------- the state of runs
 
     def open_gates(self) -> int:
-        """How many gates wait for people. Every page that lives asks this, so a store that is slow is asked less."""
+        """Return how many gates wait for people. Every live page needs it, so a slow store is asked less often."""
         until, count = self._open_gates
         began = time.monotonic()
         if began >= until:
@@ -165,7 +165,10 @@ class Services:
         return count
 
     def liveness(self, run: RunRecord) -> str:
-        """`driven`, `lost`, `owed`, `cannot_tell`, `held` or `idle`; kept for a moment: a page asks each lock once."""
+        """Return `driven`, `lost`, `owed`, `cannot_tell`, `held` or `idle`.
+
+        The answer is cached briefly, so that a page asks each lock once.
+        """
         if run.held is not None:
             return "held"
         if run.status.ended:
@@ -190,12 +193,12 @@ def _quietly(work: Callable[..., object], *given: object) -> None:
 
 
 def identity(run: RunRecord) -> str:
-    """What caches know a run by: some stores give the id of a deleted run again."""
+    """Return the key of a run in caches. The id is not enough: some stores reuse the id of a deleted run."""
     return f"{run.run_id} {run.created_at}"
 
 
 def _blueprints_below(folder: Path) -> Iterator[Path]:
-    """The files that may be blueprints. Every start asks for them, and `Path.rglob` takes three times as long."""
+    """Yield the files that may be blueprints. Every start needs them, and `Path.rglob` takes three times as long."""
     for place, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(place, name)  # noqa: PTH118
@@ -211,13 +214,13 @@ def _load(path: Path) -> Blueprint | BlueprintError:
 
 
 def services() -> Services:
-    """Those of the app that handles this request."""
+    """Return the services of the app that handles this request."""
     found: Services = current_app.extensions["neurocore"]
     return found
 
 
 def stem(path: Path) -> str:
-    """The name of a blueprint's file without its endings."""
+    """Return the name of a blueprint file without its suffix."""
     for suffix in SUFFIXES:
         if path.name.endswith(suffix):
             return path.name.removesuffix(suffix)

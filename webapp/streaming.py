@@ -1,7 +1,7 @@
-"""JSON written piece by piece, so that a large document is never in memory as text as well.
+"""JSON written in pieces, so that a large document is never in memory as text too.
 
-What is small is written at once, by msgspec; what is large is taken apart into its items, and many small items of one
-list are written together.
+msgspec writes small values at once. Large values are split into their items, and small items of one list are written
+together.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from msgspec import Struct
 
 from neurocore.documents.streamed import Streamed
 
-#: What is written at once: so much by a rough count of the characters of its JSON.
+#: The approximate number of JSON characters that are written at once.
 PIECE = 64 * 1024
 
-#: So much of an answer is made in memory, more of it in a temporary file.
+#: The size up to which an answer is made in memory; a larger one is made in a temporary file.
 WHOLE = 1_000_000
 
 #: Values nested deeper than this are written at once, however large.
 _DEEPEST = 40
 
-#: What a value counts at least.
+#: The least weight of a value.
 _LEAST = 8
 
 
 def written(made: Iterator[bytes], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer with these pieces of JSON, all of them made before it begins: it is whole, or it is another answer."""
+    """Return an answer with these pieces of JSON. All are made before it begins, so it is never incomplete."""
     file: IO[bytes] = BytesIO()
     try:
         for piece in made:
@@ -46,12 +46,12 @@ def written(made: Iterator[bytes], *, status: int = 200, headers: Mapping[str, s
     length = {"Content-Length": str(file.tell())}
     whole = file.getvalue() if isinstance(file, BytesIO) else _read(file)
     response = Response(whole, status, {**(headers or {}), **length}, content_type="application/json")
-    response.call_on_close(file.close)  # also where nobody reads it, as after HEAD
+    response.call_on_close(file.close)  # even if nobody reads it, as after HEAD
     return response
 
 
 def _read(file: IO[bytes]) -> Iterator[bytes]:
-    """The whole file from its beginning, closed at its end."""
+    """Yield the whole file from its beginning, and close it at the end."""
     with file:
         file.seek(0)
         while piece := file.read(PIECE):
@@ -59,7 +59,7 @@ def _read(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def pieces(value: Any, depth: int = 0) -> Iterator[bytes]:
-    """JSON in UTF-8, none of the pieces much larger than `PIECE`."""
+    """Yield JSON in UTF-8 in pieces that are not much larger than `PIECE`."""
     if depth > _DEEPEST or _weight(value) <= PIECE:
         yield encoded(value)
     elif isinstance(value, str):
@@ -121,7 +121,7 @@ def _list(items: Iterable[Any], depth: int) -> Iterator[bytes]:
 
 
 def _weight(value: Any) -> int:
-    """Roughly how long the value is as JSON; counted no further than to what is too much for one piece."""
+    """Return the approximate length of the value as JSON; stop counting when it is too long for one piece."""
     total, left = 0, [value]
     while left and total <= PIECE:
         one = left.pop()
@@ -148,10 +148,10 @@ def _weight(value: Any) -> int:
 
 
 def encoded(document: Any) -> bytes:
-    """JSON in UTF-8, at once.
+    """Return JSON in UTF-8, made at once.
 
-    What msgspec cannot write is rare and goes the slow way: half surrogates, which UTF-8 has no bytes for, escaped, and
-    numbers of more digits than Python turns into text unasked, as their hexadecimal text.
+    Values that msgspec cannot write are rare and take the slow way: lone surrogates, which UTF-8 cannot express, are
+    escaped; numbers with more digits than Python converts to text are written as hexadecimal text.
     """
     try:
         return msgspec.json.encode(document)
@@ -167,5 +167,5 @@ def _writable(value: Any) -> Any:
     return hex(value) if type(value) is int and value.bit_length() > _MOST_BITS else value
 
 
-#: Some 4,200 decimal digits; Python refuses to write more than 4,300.
+#: About 4,200 decimal digits; Python refuses to write more than 4,300.
 _MOST_BITS = 14_000

@@ -1,4 +1,4 @@
-"""Where the server does not come on, the log gets the stacks of all threads: what they were doing just then."""
+"""If the server does not respond, the log gets the stacks of all threads: what they are doing at that moment."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from webapp.server import Channel, Front
 
 _log = logging.getLogger(__name__)
 
-#: A request that has no answer after so many seconds is looked into.
+#: A request without an answer after so many seconds is reported.
 SLOW = 10.0
 
-#: Seconds between two looks, and between two dumps.
+#: Seconds between two checks, and between two dumps.
 LOOK_EVERY, TELL_EVERY = 1.0, 60.0
 
-#: Frames of one thread, the innermost, and threads with different stacks.
+#: The number of innermost frames per thread, and of threads with different stacks.
 MAX_FRAMES, MAX_STACKS = 30, 40
 
 
 class Finding(Struct, frozen=True):
-    """What does not come on. `key` is the same for as long as it is the same trouble."""
+    """Something that does not respond. `key` stays the same while it is the same problem."""
 
     key: object
     sentence: str
 
 
 class Watchdog:
-    """Looks at the server once a second, from a thread of its own. It changes nothing."""
+    """Checks the server once a second, from its own thread. It changes nothing."""
 
     def __init__(self, front: Front, *, slow: float = SLOW) -> None:
         self._front = front
@@ -52,7 +52,7 @@ class Watchdog:
             self.look()
 
     def look(self) -> None:
-        """Log what does not come on, each trouble once, with all stacks at most once a minute."""
+        """Log each problem once, with all stacks, at most once a minute."""
         now = time.monotonic()
         found = list(self.findings(now))
         new = [one for one in found if one.key not in self._told]
@@ -62,10 +62,10 @@ class Watchdog:
         self._told |= {one.key for one in new}
         self._quiet_until = now + TELL_EVERY
         more = f" (and {len(new) - 1} more)" if len(new) > 1 else ""
-        log.with_details(_log, logging.WARNING, f"{new[0].sentence}{more}. What all threads do:", stacks())
+        log.with_details(_log, logging.WARNING, f"{new[0].sentence}{more}. The stacks of all threads:", stacks())
 
     def findings(self, now: float) -> Iterator[Finding]:
-        """What does not come on at this moment."""
+        """Yield what does not respond at this moment."""
         for server in self._front.servers:
             if now - server.beat > self._slow:
                 yield Finding(server, f"The server's loop has been busy for {now - server.beat:.0f} s")
@@ -75,7 +75,7 @@ class Watchdog:
                 yield Finding((id(channel), asked_at), f"{_asked(channel)} has no answer after {now - asked_at:.0f} s")
 
     def _on_purpose(self, channel: Channel, now: float) -> bool:
-        """Whether it waits for a run as it was asked to, or for its reader."""
+        """Return whether it waits for a run as requested, or for its client."""
         until: float = channel.environ.get(WAITS_UNTIL, 0.0)
         return now < until + self._slow or channel.server.is_held_by(channel)
 
@@ -84,12 +84,12 @@ def _asked(channel: Channel) -> str:
     try:
         request = channel.requests[0]
         return f"{request.command} {request.request_uri[:200]} of {channel.addr[0]}"
-    except (IndexError, AttributeError):  # it was answered in this very moment
+    except (IndexError, AttributeError):  # it was answered at this moment
         return f"A request of {channel.addr[0]}"
 
 
 def stacks() -> str:
-    """The stacks of all threads, those that do the same together. They name code, never values."""
+    """Return the stacks of all threads; threads with the same stack are grouped. They contain code, never values."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     by_stack: dict[str, list[str]] = {}
     for ident, frame in sys._current_frames().items():

@@ -102,8 +102,8 @@ def test_restore_and_import_say_how_many_stand_still(project, tmp_path):
 
 
 def test_serve_says_what_stands_still_and_adopts_it_where_it_is_asked_to(copy):
-    assert "gate waits" not in talk_of_a_server(copy, until="2 runs stand still, since this is a copy")
-    assert "2 runs that stood still may go on here." in talk_of_a_server(copy, "--adopt", until="1 gate waits")
+    assert "gate waits" not in talk_of_a_server(copy, until="2 runs are held, because this is a copy")
+    assert "2 held runs may continue here." in talk_of_a_server(copy, "--adopt", until="1 gate waits")
     assert copy.json("db", "stats")["held"] == 0
 
 

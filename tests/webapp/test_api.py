@@ -79,7 +79,7 @@ def test_a_cursor_that_no_page_gave_is_refused_beside_the_filter_and_as_a_proble
     page = site.client.get(f"/runs?{name}=garbage&status=failed")
     assert page.status_code == 422
     assert f'<p class="problem" role="alert">{sentence}</p>' in html.unescape(page.text)
-    assert "nothing was looked up" in page.text
+    assert "This filter is not valid" in page.text
 
 
 def test_a_run_is_found_by_any_beginning_that_no_other_has(site):

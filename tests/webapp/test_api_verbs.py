@@ -89,7 +89,7 @@ def test_a_body_that_says_something_twice_is_refused_whole(site, path, body, key
     body = body.replace("DIGEST", site.gate(run_id).digest)
     answer = site.client.post(API + path.format(run_id), data=body, content_type="application/json")
     assert answer.status_code == 422, answer.text
-    assert answer.json["detail"] == f"{key!r} stands twice in one object of the body; keep one of them."
+    assert answer.json["detail"] == f"The key {key!r} occurs twice in one object of the body; keep one of them."
     assert site.gate(run_id).status is GateStatus.OPEN
     assert len(site.store.list_runs()) == 1
 

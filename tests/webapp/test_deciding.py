@@ -21,7 +21,7 @@ def test_an_approval_is_recorded_as_typed_and_the_run_goes_on(site):
     text = site.page(f"/runs/{run_id}")
     assert "Approved" in text
     assert "typed, not verified" in text
-    assert "The run went on and completed." in text
+    assert "The run continued and completed." in text
 
 
 def test_a_rejection_needs_its_note_and_the_form_comes_back_filled_in(site):
@@ -83,7 +83,7 @@ def test_an_answer_on_another_digest_is_refused_with_the_note_in_the_form(site):
     run_id = site.run()
     answer = site.decide(run_id, "approve", note="fine by me", digest="0" * 64)
     assert answer.status_code == 409
-    assert "It changed since you looked" in answer.text
+    assert "It changed since you opened the page" in answer.text
     assert "fine by me</textarea>" in answer.text
     assert site.gate(run_id).status is GateStatus.OPEN
 
@@ -118,7 +118,7 @@ def test_what_is_different_since_the_form_was_opened_is_shown(site):
         {"gate": "review", "visit": 1, "digest": old.digest, "by": "carla", "note": "ok", "decision": "approve"},
     )
     assert answer.status_code == 409
-    assert "Different since you looked" in answer.text
+    assert "Changed since you opened the page" in answer.text
     assert "<del>100</del>" in answer.text
     assert "<ins>999</ins>" in answer.text
 
@@ -186,7 +186,7 @@ def test_decided_and_resumed_are_two_facts(site):
     site.dispatcher.hold = True
     site.decide(run_id, "approve")
     text = site.page(f"/runs/{run_id}")
-    assert "Recorded, and not yet driven on." in text
+    assert "Recorded; the run is pending." in text
     assert ">Resume<" in text
     course = text[text.index('id="timeline"') : text.index('id="tab"')]
     assert ">waiting<" not in course
@@ -195,15 +195,15 @@ def test_decided_and_resumed_are_two_facts(site):
     assert 'class="node owed gate"' in course
     site.dispatcher.hold = False
     assert site.post(f"/runs/{run_id}/resumption", {"by": "carla"}).status_code == 303
-    assert "The run went on and completed." in site.page(f"/runs/{run_id}")
+    assert "The run continued and completed." in site.page(f"/runs/{run_id}")
 
 
 def test_a_run_that_fails_after_the_decision_offers_a_retry_and_the_decision_stands(site):
     run_id = site.run(fail="write")
     site.decide(run_id, "approve")
     text = site.page(f"/runs/{run_id}")
-    assert "The run went on and failed" in text
-    assert "The decision stands" in text
+    assert "The run continued and failed" in text
+    assert "The decision remains valid" in text
     assert ">Resume</" in text
 
 
@@ -211,7 +211,7 @@ def test_a_decision_without_a_word_says_what_to_press(site):
     run_id = site.run()
     answer = site.decide(run_id, "")
     assert answer.status_code == 422
-    assert "Press Approve or Reject" in answer.text
+    assert "press Approve or Reject" in answer.text
     assert site.gate(run_id).status is GateStatus.OPEN
 
 
@@ -238,7 +238,7 @@ def test_figures_stand_beside_those_of_the_last_approved_run(site):
 
 def test_when_nothing_differs_from_the_last_approved_run_that_is_said(site):
     site.decide(site.run(), "approve")
-    assert "It shows exactly the same." in site.page(f"/runs/{site.run()}")
+    assert "The values are exactly the same." in site.page(f"/runs/{site.run()}")
 
 
 def test_what_helps_to_decide_never_keeps_anybody_from_deciding(site, monkeypatch):

@@ -137,7 +137,7 @@ def test_a_form_without_our_token_does_nothing_and_keeps_what_was_typed(site, to
         f"/runs/{run_id}/decision", data={"csrf_token": token, "note": "my long note", "decision": "approve"}
     )
     assert answer.status_code == 400
-    assert "nothing was done" in answer.text
+    assert "Nothing was done" in answer.text
     assert "my long note" in answer.text
 
 

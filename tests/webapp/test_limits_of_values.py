@@ -138,7 +138,7 @@ def test_more_than_a_thousand_blueprints_are_all_there(site):
 
 def test_files_beyond_the_limit_are_said_to_be_left_out(site, monkeypatch):
     monkeypatch.setattr(services, "MOST_BLUEPRINTS", 3)
-    said = "of its files the first 3 are looked at, and 1 are not"
+    said = "only the first 3 of its files are read, 1 are not"
     assert said in site.page("/blueprints")
     assert site.client.get("/api/v1/blueprints").json["files_left_out"] == 1
     for path in ("/blueprints/two", "/api/v1/blueprints/two"):

@@ -118,7 +118,7 @@ flow: {steps: [{component: other}, {component: fetch, retry: {max: 2, delay: 0}}
 
 def test_the_axis_says_that_a_wait_is_drawn_short(site):
     run_id = site.run()
-    assert "it is drawn short" not in site.page(f"/runs/{run_id}")
+    assert "It is drawn shorter" not in site.page(f"/runs/{run_id}")
     gate = site.gate(run_id)
     opened = moment(gate.opened_at) - timedelta(hours=5)
     run = site.store.load_run(run_id)
@@ -130,7 +130,7 @@ def test_the_axis_says_that_a_wait_is_drawn_short(site):
     axis = page.index('class="steps-head"')
     assert (
         axis
-        < page.index("A break mark</span> stands for a time in which no step worked; it is drawn short")
+        < page.index("A break mark</span> stands for a time in which no step worked. It is drawn shorter")
         < page.index('<ol class="steps">')
     )
     assert 'class="break"' in page[page.index('<ol class="steps">') :], "the mark is drawn where it is said to be"
@@ -147,7 +147,7 @@ def test_a_cancellation_says_before_what_it_stops_at_once(site):
 
 def test_a_run_page_links_the_comparison_with_the_run_before(site):
     first, _, second = site.run(), site.run("two"), site.run(amount=200)
-    assert "compare with the run before" not in site.page(f"/runs/{first}")
-    link = f'href="/runs/{first}/compare/{second}">compare with the run before</a>'
+    assert "compare with the previous run" not in site.page(f"/runs/{first}")
+    link = f'href="/runs/{first}/compare/{second}">compare with the previous run</a>'
     assert link in site.page(f"/runs/{second}")
     assert "200" in site.page(f"/runs/{first}/compare/{second}")

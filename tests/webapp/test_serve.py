@@ -87,7 +87,7 @@ def test_without_dispatch_it_only_shows_and_records(site, serve):
     _, address = serve("--no-dispatch")
     for _ in range(20):
         get(f"{address}healthz")
-    assert "Recorded, and not yet driven on." in get(f"{address}runs/{run_id}")[1]
+    assert "Recorded; the run is pending." in get(f"{address}runs/{run_id}")[1]
     assert site.store.load_summary(run_id).owed
 
 
@@ -119,7 +119,7 @@ def test_a_port_that_is_taken_is_said_in_one_sentence(serve):
         process, _ = serve("--port", str(held.getsockname()[1]))
         _, talk = process.communicate(timeout=30)
     assert process.returncode == 2
-    assert "cannot be listened on" in talk
+    assert "cannot listen on" in talk
     assert "Traceback" not in talk
 
 
@@ -139,7 +139,7 @@ def test_a_step_that_does_not_end_in_time_does_not_hold_the_server_and_its_run_i
     process.send_signal(signal.SIGTERM)
     _, talk = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert "the next sweep takes their runs up again" in talk
+    assert "the next sweep continues their runs" in talk
     assert liveness(site.store.load_summary(run.run_id), site.config, site.store) == "owed", (
         "a stop by SIGTERM is no death"
     )

@@ -33,7 +33,7 @@ def test_a_changed_run_sends_its_blocks_and_the_panels_only_when_a_gate_opened_o
     assert 'hx-target="#gates"' in answer.text
     assert 'hx-target="#tab"' not in answer.text, "what does not change is left alone"
     answer = site.client.get(f"{address}&tab=context", headers=helpers.partial)
-    assert "as the run left it" in answer.text, "the context is the one that the status beside it means"
+    assert "at the end of the run" in answer.text, "the context is the one that the status beside it means"
 
 
 def test_an_ended_run_asks_no_more(site, helpers):

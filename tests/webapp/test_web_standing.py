@@ -28,7 +28,7 @@ def hidden(site):
 def test_that_nobody_can_tell_whether_a_process_lives_is_said_on_every_page(site):
     run_id, file = hidden(site)
     page = site.page(f"/runs/{run_id}")
-    assert "cannot tell" in page
+    assert "NeuroCore cannot tell" in page
     assert file.name in page
     assert f"neurocore runs resume {run_id} --take-over" in page
     for address in ("/", "/runs", f"/runs/{run_id}"):
@@ -49,7 +49,7 @@ def test_a_run_is_not_resumed_from_the_web_while_nobody_can_tell_whether_its_pro
     assert answered.status_code == 303
     assert site.gate(run_id).status == "decided", "an answer is recorded, and the run goes on when that can be told"
     assert site.store.load_summary(run_id).status == "running"
-    assert "left alone" in site.page(f"/runs/{run_id}")
+    assert "leaves the run alone" in site.page(f"/runs/{run_id}")
     file.unlink()
     site.dispatcher.submit(run_id)
     assert site.store.load_summary(run_id).status == "completed"
@@ -92,7 +92,7 @@ def test_a_run_that_stands_still_says_so_on_every_page_and_offers_no_decision(si
     for run_id in (waits, failed):
         page = site.page(f"/runs/{run_id}")
         assert '<use href="#i-held"/></svg>held</span>' in page
-        assert "This run stands still:</b> this is a copy of a history (backup of 2026-11-28)." in page
+        assert "This run is held:</b> this is a copy of a history (backup of 2026-11-28)." in page
         assert f"neurocore db adopt {run_id}" in page
         assert "/decision" not in page
         assert re.search(r"Re(sume|try) is not possible: it is held: this is a copy of a history", page)
@@ -137,7 +137,7 @@ def test_a_page_goes_on_when_somebody_has_adopted_its_run(site, still):
     fresh = site.client.get(address, headers=PARTIAL)
     assert fresh.status_code == 200
     page = site.page(f"/runs/{waits}")
-    assert "stands still:" not in page.replace("stands still here: ", "")
+    assert "This run is held" not in page
     assert f"/runs/{waits}/decision" in page
     assert "adopted by" in page
     assert site.decide(waits, "approve").status_code == 303
@@ -150,7 +150,7 @@ def test_a_page_made_in_the_moment_in_which_a_drive_ends_shows_the_end_at_its_ne
     told = iter(["running", "running"])  # the record has ended; the thread that wrote it has one more line to go
     monkeypatch.setattr(site.dispatcher, "state", lambda _: next(told, None))
     page = site.page(f"/runs/{run_id}")
-    assert "goes on" in re.search(r'<section id="status".*?</h1>(.*?)</div>', page, re.DOTALL).group(1)
+    assert "continues" in re.search(r'<section id="status".*?</h1>(.*?)</div>', page, re.DOTALL).group(1)
     refreshed = site.client.get(refresh_of(page), headers=PARTIAL)
     assert refreshed.status_code == 200, "the page asks for what it shows, not for what came after"
     assert "rejected" in refreshed.text

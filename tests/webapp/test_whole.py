@@ -79,7 +79,7 @@ def test_a_value_that_is_decided_on_is_whole_in_the_page(site, key, monkeypatch)
     missing = [one for one in wanted if one not in text]
     assert not missing, f"{len(missing)} are missing, such as {missing[0][:80]!r}"
     assert "You decide on exactly what is shown here" in text
-    assert "take the whole" not in markup
+    assert "download all" not in markup
 
 
 def test_a_long_message_is_whole_and_so_is_what_each_answer_does(site):
@@ -107,10 +107,10 @@ def test_what_is_too_large_is_said_to_be_and_the_whole_is_a_link_away(site):
     markup, text = panel(site, run_id)
     assert "THE END" not in text
     assert "exactly what is shown here" not in text
-    assert "too large to be shown whole here" in text
-    assert "You decide on the whole" in text
+    assert "too large to show all of them here" in text
+    assert "You decide on all values" in text
     assert len(markup) < 2_000_000
-    whole = re.search(r'href="([^"]+)">take the whole<', markup)
+    whole = re.search(r'href="([^"]+)">download all<', markup)
     document = json.loads(site.page(html.unescape(whole[1])))
     assert document["shown"]["text"].endswith("THE END")
     assert (document["message"], document["shown"]["few"]) == ("Release all of it?", [1, 2])
@@ -151,7 +151,7 @@ def test_elsewhere_long_texts_are_whole_or_say_what_is_missing_and_where_it_is(s
         for what in ("reason", "error"):
             assert f"{what} word00000" in text
             assert "word01999" in text
-        assert f'<a href="/api/v1/runs/{run_id}/steps/0">the whole</a>' in text, "the line that is cut says so"
+        assert f'<a href="/api/v1/runs/{run_id}/steps/0">whole message</a>' in text, "the line that is cut says so"
     text = site.page(f"/runs/{run_id}")
     assert "word01999" in text, "why it failed"
     assert f'title="{"t" * 90}"' in text
@@ -162,7 +162,7 @@ def test_an_error_of_a_megabyte_leads_to_the_whole(site):
     step = site.store.load_steps(run_id)[0]
     site.store.save_step(structs.replace(step, error="e" * 1_000_000, error_type="X"))
     text = site.page(f"/runs/{run_id}/steps/0")
-    assert f'<a href="/api/v1/runs/{run_id}/steps/0">Download the whole</a>' in text
+    assert f'<a href="/api/v1/runs/{run_id}/steps/0">Download all</a>' in text
     assert "960.0 KB more" in text
 
 
@@ -191,7 +191,7 @@ def test_a_field_of_blueprints_says_that_there_are_more_than_it_offers(site, mon
     monkeypatch.setattr("webapp.runs.views.MOST_OPTIONS", 1)
     site.run("payout")
     site.run("asking")
-    assert "… 1 more, by the address" in site.page("/runs")
+    assert "… 1 more: name one in the address" in site.page("/runs")
     assert '<option value="payout" selected>' in site.page("/runs?blueprint=payout")
 
 

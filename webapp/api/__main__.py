@@ -1,4 +1,4 @@
-"""`python -m webapp.api > docs/schemas/openapi.json` brings the document up to date."""
+"""`python -m webapp.api > docs/schemas/openapi.json` updates the document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits for people over all runs, and what they decided."""
+"""The gates of all runs that wait for a decision, and the decided gates."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ class ApprovalsQuery(Struct, kw_only=True):
     """The filter of the page `/approvals`."""
 
     blueprint: Annotated[str, Meta(description="The blueprint's name.")] = ""
-    by: Annotated[str, Meta(description="Who decided; open ones are not left out by it.")] = ""
-    before: Annotated[str, Meta(description="`older` of a page, or a time: decided before it.")] = ""
-    after: Annotated[str, Meta(description="`later` of a page: those that have waited less long.")] = ""
+    by: Annotated[str, Meta(description="Who decided. It does not filter open gates.")] = ""
+    before: Annotated[str, Meta(description="The `older` of a page, or a time: gates decided before it.")] = ""
+    after: Annotated[str, Meta(description="The `later` of a page: gates that have waited less long.")] = ""
 
 
 class ApprovalDocument(Struct, kw_only=True):
-    """A gate occurrence and the run it belongs to. What each answer leads to is below `/runs/{run_id}/gates`."""
+    """A gate occurrence and its run. `/runs/{run_id}/gates` says what each answer does."""
 
     run: RunSummary
     gate: GateDocument
 
 
 class ApprovalsDocument(Struct, kw_only=True):
-    """Open gates, the one that waits longest first; then decided ones, newest first.
+    """Open gates, longest waiting first; then decided gates, newest first.
 
-    `open` counts all that wait, also those that the filter leaves out. `later` is what `after` takes for the next page
-    of those that wait, `older` what `before` takes for the next page of decided ones; null on the last.
+    `open` counts all open gates, even those that the filter leaves out. `later` is the `after` of the next page of open
+    gates, `older` the `before` of the next page of decided gates; each is null on the last page.
     """
 
     open: int
@@ -48,7 +48,7 @@ class ApprovalsDocument(Struct, kw_only=True):
 
 @get("/approvals")
 def list_approvals(here: Services, query: ApprovalsQuery) -> ApprovalsDocument:
-    """List what waits for people, and what they decided."""
+    """List the gates that wait for a decision, and the decided gates."""
     found = Approvals.of(
         here.store, query.blueprint or None, query.by or None, query.before or None, query.after or None,
         here.config.clock,
@@ -60,7 +60,7 @@ def list_approvals(here: Services, query: ApprovalsQuery) -> ApprovalsDocument:
 
 
 def _documents(here: Services, entries: list[GateEntry]) -> Any:
-    """A document for each; what a gate shows is read when it is written, one after the other."""
+    """Return a document for each entry. The values of a gate are read when its document is written."""
 
     def items() -> Iterator[ApprovalDocument]:
         for entry in entries:

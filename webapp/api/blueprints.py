@@ -1,4 +1,4 @@
-"""The blueprints: what there is to start, what each takes, and how its runs went."""
+"""The blueprints: what can be started, the inputs of each, and how its runs went."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from webapp.services import Services
 
 
 class FiguresDocument(Struct, kw_only=True):
-    """How the last 200 runs went: how many ended, how many of those completed, milliseconds worked.
+    """How the last 200 runs went: how many ended, how many of these completed, and working times in milliseconds.
 
-    `runs` counts all there are.
+    `runs` counts all runs.
     """
 
     runs: int
@@ -33,7 +33,7 @@ class FiguresDocument(Struct, kw_only=True):
 
 
 class BlueprintSummary(Struct, kw_only=True):
-    """A blueprint that has a file or a run. `problem` says why it cannot be started."""
+    """A blueprint that has a file or a run. `problem` says why it cannot start."""
 
     name: str
     version: str | None
@@ -44,10 +44,10 @@ class BlueprintSummary(Struct, kw_only=True):
 
 
 class BlueprintsDocument(Struct, kw_only=True):
-    """Blueprints by name. `more` counts those that come after them; `next` is what `start` takes for the next page.
+    """Blueprints by name. `more` counts those after this page; `next` is the `start` of the next page.
 
     `warnings` says that skills or settings changed on disk since the server started.
-    `files_left_out` counts files of the blueprints folder beyond the 10,000 that are looked at.
+    `files_left_out` counts the files of the blueprints folder beyond the first 10,000, which are not read.
     """
 
     blueprints: list[BlueprintSummary]
@@ -60,11 +60,11 @@ class BlueprintsDocument(Struct, kw_only=True):
 class BlueprintsQuery(Struct, kw_only=True):
     """Where the list begins."""
 
-    start: Annotated[str, Meta(description="The name to begin with: `next` of a page.")] = ""
+    start: Annotated[str, Meta(description="The name to begin with: the `next` of a page.")] = ""
 
 
 class InputDocument(Struct, kw_only=True):
-    """A value that a run is given. `default` is null where there is none; `secret` takes only `${NAME}`."""
+    """An input of a run. `default` is null if there is none; a `secret` input accepts only `${NAME}`."""
 
     name: str
     type: str
@@ -76,7 +76,7 @@ class InputDocument(Struct, kw_only=True):
 
 
 class BlueprintDocument(BlueprintSummary, kw_only=True):
-    """A blueprint: what a run is given, its nodes, its findings, and its YAML with secrets masked."""
+    """A blueprint: its inputs, nodes, problems and warnings, and its YAML with secrets masked."""
 
     flow_type: str | None
     nodes: list[str]
@@ -103,13 +103,13 @@ def list_blueprints(here: Services, query: BlueprintsQuery) -> BlueprintsDocumen
 
 @get("/blueprints/{name}", 404)
 def show_blueprint(here: Services, name: str) -> BlueprintDocument:
-    """One blueprint as its file is now."""
+    """Show one blueprint from its current file."""
     files = here.blueprint_files()
     counts = here.blueprint_counts(files)
     name = spelled([*files, *counts], name) or name
     if name not in files and name not in counts:
         raise NotFoundError(
-            f"There is no blueprint {name[:200]!r}, neither as a file in {here.config.paths.blueprints} nor with a run"
+            f"There is no blueprint {name[:200]!r}: no file in {here.config.paths.blueprints} and no run has this name"
             f"{here.left_out}."
         )
     loaded = files[name][1] if name in files else None
@@ -141,7 +141,7 @@ def _summary(here: Services, name: str, files: dict[str, Any], counts: dict[str,
     went = figures(here.store.page_runs(RunFilter(blueprint=name), limit=LOOKED_AT).runs if count else [], count)
     problem = None
     if blueprint is None:
-        problem = str(loaded).splitlines()[0] if loaded is not None else "Its file is gone."
+        problem = str(loaded).splitlines()[0] if loaded is not None else "Its file does not exist any more."
     root = here.config.project_root
     return BlueprintSummary(
         name=name,

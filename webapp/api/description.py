@@ -1,4 +1,4 @@
-"""What the API says of itself."""
+"""What the API says about itself."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class KindDocument(Struct, kw_only=True):
 
 
 class KindsDocument(Struct, kw_only=True):
-    """Every kind; the `type` of a problem is this document's address, # and the name."""
+    """All kinds of problems. The `type` of a problem is the address of this document, # and the name of its kind."""
 
     problems: list[KindDocument]
 
 
 @get("/openapi.json")
 def show_openapi() -> dict[str, Any]:
-    """This API as an OpenAPI 3.1 document."""
+    """Return this API as an OpenAPI 3.1 document."""
     from webapp.api.openapi import document
 
     return document(request.script_root)
@@ -36,7 +36,7 @@ def show_openapi() -> dict[str, Any]:
 
 @get("/problems")
 def list_problems() -> KindsDocument:
-    """List the kinds of problems that this API answers with."""
+    """List the kinds of problems that this API returns."""
     return KindsDocument(
         problems=[
             KindDocument(name=name, status=kind.status, title=kind.title, meaning=kind.meaning)

@@ -1,10 +1,10 @@
 """`Idempotency-Key`: a request that comes twice acts once, and gets the same answer again.
 
-Two things are kept under a key, each for a day: before anything happens, that the request was begun (what it asked
-for, when, and the id that a run made by it gets), and after it, the answer. A process that dies in between leaves the
-first without the second; the same request then finds by it what had been done: a start or replay its run by that id, a
-decision its answer by the digest, the rest the entry that it left in the run's activity. Refusals are not kept: they
-changed nothing, the same request is looked at anew, and a corrected one may use the key.
+Two records are kept under a key, each for a day. The first is written before anything happens: the request has begun
+(what it asked for, when, and the id of the run that it may make). The second is the answer. If the process dies in
+between, only the first exists. The same request then finds with it what was done: a start or replay finds its run by
+that id, a decision finds its answer by the digest, and the others find their entry in the activity of the run. Refusals
+are not kept: they changed nothing, the same request is handled again, and a corrected one may use the same key.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _lock = forks.lock()
 
 
 class KeyUsed(InputError):
-    """The key came with another request before."""
+    """The key was used before, for another request."""
 
 
 class KeyInFlight(RefusedError):
-    """A request with this key is being answered at this moment."""
+    """A request with this key is being answered now."""
 
 
 class Begun(Struct, kw_only=True):
-    """When a request was first begun, and the id of what it makes; `again` when that was not just now."""
+    """When a request first began, and the id of the run that it makes. `again` says that it began earlier."""
 
     at: str
     run_id: str
@@ -49,7 +49,7 @@ class Begun(Struct, kw_only=True):
 
 
 class Kept(Struct, kw_only=True):
-    """An answer."""
+    """A recorded answer."""
 
     status: int
     location: str | None
@@ -57,9 +57,9 @@ class Kept(Struct, kw_only=True):
 
 
 def answered(store: RunStore, plain: object, act: Callable[[Begun], Response]) -> Response:
-    """The answer of `act`, or the one that was kept under the request's key.
+    """Return the answer of `act`, or the answer that was kept under the request's key.
 
-    Raises InputError (no usable key), KeyUsed, KeyInFlight, and what `act` raises.
+    Raises InputError (the key is not valid), KeyUsed, KeyInFlight, and what `act` raises.
     """
     key = request.headers.get(HEADER)
     if key is None:
@@ -82,12 +82,12 @@ def answered(store: RunStore, plain: object, act: Callable[[Begun], Response]) -
         mine = msgspec.json.encode(kept)
         store.keep_request(f"answer {key}", digest, mine)
         found = store.load_request(f"answer {key}")
-    # Another process may have been asked the same at the same time: what it kept first is the answer.
+    # Another process may have got the same request at the same time: the answer that was kept first counts.
     return answer if found is None or found[1] == mine else _as_kept(typed.decode(found[1], Kept))
 
 
 def _acted(store: RunStore, key: str, digest: str, act: Callable[[Begun], Response]) -> Response:
-    """Note that the request begins, and act. A refusal takes the note back: the corrected request may use the key."""
+    """Record that the request begins, and act. A refusal removes the record: a corrected request may use the key."""
     begun = _begin(store, key, digest)
     try:
         return act(begun)
@@ -103,7 +103,7 @@ def _fresh(store: RunStore) -> Begun:
 
 
 def _begin(store: RunStore, key: str, digest: str) -> Begun:
-    """Note that the request begins, unless it is noted already; the first note counts, in whichever process."""
+    """Record that the request begins, unless that is recorded already. The first record of all processes counts."""
     mine = _fresh(store)
     store.keep_request(f"begun {key}", digest, msgspec.json.encode(mine))
     found = store.load_request(f"begun {key}")
@@ -115,7 +115,7 @@ def _begin(store: RunStore, key: str, digest: str) -> Begun:
 
 
 def _digest(plain: object) -> str:
-    """What is asked for, wherever its blanks and the order of its fields."""
+    """Return a digest of the request that does not depend on white space and the order of fields."""
     parts = [request.method, request.path, plain]
     return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
 
@@ -136,11 +136,11 @@ def _as_kept(kept: Kept) -> Response:
 
 @contextmanager
 def _alone(store: RunStore, key: str) -> Iterator[None]:
-    """Hold the key in this process. Between processes what is noted and the stores' own checks suffice."""
+    """Lock the key in this process. Between processes, the records and the checks of the store are enough."""
     held = (id(store), key)
     with _lock:
         if held in _in_flight:
-            raise KeyInFlight(f"A request with this {HEADER} is being answered; ask again when it has its answer.")
+            raise KeyInFlight(f"A request with this {HEADER} is being answered; send it again a little later.")
         _in_flight.add(held)
     try:
         yield

@@ -1,6 +1,6 @@
-"""The OpenAPI 3.1 document, made from the same declarations by which requests are answered.
+"""The OpenAPI 3.1 document. It is made from the same declarations that handle the requests.
 
-`python -m webapp.api` prints it; docs/schemas/openapi.json is kept in step by a test.
+`python -m webapp.api` prints it; a test checks that docs/schemas/openapi.json is up to date.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from webapp.api.problems import Problem, phrase
 _REF = "#/components/schemas/{name}"
 
 TAGS = {
-    "runs": "Looking at runs.",
-    "verbs": "What changes runs. Nothing here waits for a run.",
-    "approvals": "What waits for people, and what they decided.",
-    "blueprints": "What there is to start.",
-    "description": "What this API says of itself.",
+    "runs": "Read runs.",
+    "verbs": "Change runs. No operation waits for a run.",
+    "approvals": "Gates that wait for a decision, and decided gates.",
+    "blueprints": "What can be started.",
+    "description": "What this API says about itself.",
 }
 
-_CONDITION = "The ETag of what the caller has; answered by 304 while that is how the run stands."
+_CONDITION = "The ETag that the caller has. The answer is 304 while the run has not changed."
 
 
 def document(root: str = "") -> dict[str, Any]:
-    """The document of an API below the address `root`."""
+    """Return the document of an API below the address `root`."""
     kinds = [kind for one in OPERATIONS for kind in (one.body, one.returns) if _is_struct(kind)]
     typed.learn(*kinds, Problem)
     components = typed.described(msgspec.json.schema_components([*kinds, Problem], ref_template=_REF)[1])
@@ -42,8 +42,8 @@ def document(root: str = "") -> dict[str, Any]:
         "info": {
             "title": "NeuroCore",
             "version": __version__,
-            "description": "Runs of blueprints, the gates at which they wait for people, and what can be done with "
-            "them. Refusals are problems (RFC 9457).",
+            "description": "Runs of blueprints, the gates at which they wait for people, and the actions on them. "
+            "Refusals are problems (RFC 9457).",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": root + PREFIX}],
@@ -91,7 +91,8 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
             described = {"description": schema["description"]} if "description" in schema else {}
             found.append({"name": name, "in": "query", "schema": plain, **described})
     if operation.method == "POST":
-        sentence = "A name for this request: sent again with it, it acts once and gets the same answer, for a day."
+        sentence = "A key for this request. For a day, the same request with the same key acts once and gets the same "
+        sentence += "answer."
         schema = {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[ -~]+$"}
         found.append({"name": HEADER, "in": "header", "schema": schema, "description": sentence})
     if 304 in operation.answers:
@@ -116,11 +117,11 @@ def _response(operation: Operation, status: int) -> dict[str, Any]:
 
 
 _HEADERS: dict[int, dict[str, Any]] = {
-    201: {"Location": {"description": "Where the run is.", "schema": {"type": "string"}}},
+    201: {"Location": {"description": "The address of the run.", "schema": {"type": "string"}}},
     503: {"Retry-After": {"description": "Seconds to wait before asking again.", "schema": {"type": "integer"}}},
 }
 
 
 def text() -> str:
-    """The document as docs/schemas/openapi.json has it."""
+    """Return the document as the text of docs/schemas/openapi.json."""
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""What an operation is, and what happens around each: read and check what was sent, act once, answer as JSON."""
+"""Operations, and what happens around each of them: read and check the request, act once, answer as JSON."""
 
 from __future__ import annotations
 
@@ -22,21 +22,25 @@ from webapp.streaming import pieces, written
 
 PREFIX = "/api/v1"
 
-#: What may stand in an address: its converter there, its JSON Schema and what it is.
+#: The parameters of addresses: converter, JSON Schema and description.
 IN_PATH: dict[str, tuple[str, dict[str, Any], str]] = {
-    "run_id": ("string", {"type": "string"}, "A run's id, or any beginning of it that no other run has."),
-    "other_id": ("string", {"type": "string"}, "The id of another run, or its beginning."),
-    "index": ("int(max=2147483647)", {"type": "integer", "minimum": 0}, "The step's place in the order, from 0."),
-    "name": ("path", {"type": "string"}, "A blueprint's name."),
+    "run_id": ("string", {"type": "string"}, "The id of a run, or a unique prefix of it."),
+    "other_id": ("string", {"type": "string"}, "The id of another run, or a unique prefix of it."),
+    "index": (
+        "int(max=2147483647)",
+        {"type": "integer", "minimum": 0},
+        "The position of the step in the order, from 0.",
+    ),
+    "name": ("path", {"type": "string"}, "The name of a blueprint."),
 }
 
-#: What any request may be answered with, and beside it what one may that changes something.
+#: The error statuses of every request, and the further ones of requests that change something.
 ALWAYS = (400, 414, 503)
 ON_POST = (403, 409, 413, 415, 422)
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """One verb at one address. `answers` are the statuses of its own, the first is that of a success."""
+    """One verb at one address. `answers` are its own statuses; the first is the status of success."""
 
     method: Literal["GET", "POST"]
     path: str
@@ -51,18 +55,18 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The operation's id."""
+        """Return the id of the operation."""
         return self.view.__name__
 
     @property
     def statuses(self) -> tuple[int, ...]:
-        """Every status it may answer with."""
+        """Return every status that it may answer with."""
         found = {*self.answers, *ALWAYS, *(ON_POST if self.method == "POST" else ())}
         return tuple(sorted(found | ({422} if self.query else set())))
 
     @property
     def rule(self) -> str:
-        """The address as the router has it."""
+        """Return the address in the form of the router."""
         return "/".join(
             f"<{IN_PATH[part[1:-1]][0]}:{part[1:-1]}>" if part.startswith("{") else part
             for part in self.path.split("/")
@@ -75,7 +79,7 @@ View = Callable[..., Any]
 
 
 def get(path: str, *answers: int) -> Callable[[View], View]:
-    """Declare an operation that looks. What it takes and answers is read off the function's annotations."""
+    """Declare an operation that reads. Its input and output come from the annotations of the function."""
     return _declare("GET", path, (200, *answers), None)
 
 
@@ -112,7 +116,7 @@ def register(area: Blueprint) -> None:
 
 
 def _handler(operation: Operation) -> Callable[..., Response]:
-    """The view that the router calls."""
+    """Return the view that the router calls."""
 
     def handle(**path: Any) -> Response:
         here = services()
@@ -136,7 +140,7 @@ def _handler(operation: Operation) -> Callable[..., Response]:
     return handle
 
 
-# -------------------------------------------------------------------- what was sent
+# -------------------------------------------------------------------- the request
 
 
 def _as_sender(plain: Any) -> Any:
@@ -151,9 +155,9 @@ def _as_sender(plain: Any) -> Any:
 
 
 def read_query(kind: type[Struct]) -> Any:
-    """The query as `kind`; an empty text is as none given, as forms send it.
+    """Return the query as `kind`. An empty parameter counts as not given, because forms send it so.
 
-    Raises InputError for a parameter that is not known or cannot be used.
+    Raises InputError for a parameter that is unknown or not valid.
     """
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     if set(request.args) - set(fields):
@@ -169,12 +173,12 @@ def read_query(kind: type[Struct]) -> Any:
 
 def _refuse_query(known: set[str], names: str) -> None:
     unknown = sorted(set(request.args) - known)
-    sentences = {name[:100]: f"There is no parameter {name[:100]!r}; this takes {names}." for name in unknown}
+    sentences = {name[:100]: f"There is no parameter {name[:100]!r}; this address takes {names}." for name in unknown}
     raise InputError(" ".join(sentences.values()), sentences)
 
 
 def _json() -> Any:
-    """The body as plain data, whatever it holds; refused (400, 415, 422) where it is no JSON or nested too deeply."""
+    """Return the body as plain data. Refuse it (400, 415, 422) if it is not JSON or is nested too deeply."""
     if request.mimetype != "application/json":
         abort(415, "Send the body as application/json.")
     raw = request.get_data()
@@ -184,7 +188,7 @@ def _json() -> Any:
         plain = None
         deep = True
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        abort(400, f"The body is no JSON: {error}.")
+        abort(400, f"The body is not valid JSON: {error}.")
     else:
         deep = too_deep(plain)
     if deep:
@@ -194,16 +198,16 @@ def _json() -> Any:
 
 
 def _refuse_twice(pairs: list[tuple[str, Any]]) -> None:
-    """Of two values under one key, JSON's readers take either: nobody can say which was meant."""
+    """Refuse a repeated key: JSON parsers take one of the two values, and nobody can know which was meant."""
     seen = set()
     for key, _ in pairs:
         if key in seen:
-            abort(422, f"{key[:100]!r} stands twice in one object of the body; keep one of them.")
+            abort(422, f"The key {key[:100]!r} occurs twice in one object of the body; keep one of them.")
         seen.add(key)
 
 
 def read_body(kind: type[Struct], plain: Any) -> Any:
-    """The body as `kind`. Raises InputError naming the field that is missing, unknown or of another type."""
+    """Return the body as `kind`. Raises InputError, which names a field that is missing, unknown or of another type."""
     return _converted(plain, kind, strict=True)
 
 
@@ -219,11 +223,11 @@ def _converted(plain: Any, kind: type[Struct], *, strict: bool) -> Any:
         raise InputError(f"{where}{sentence[:500]}.", {field: f"{sentence[:500]}."} if field else {}) from error
 
 
-# -------------------------------------------------------------------- what is answered
+# -------------------------------------------------------------------- the answer
 
 
 def answer(document: Any, status: int) -> Response:
-    """A document as an answer, written before it begins. What was made is named by `Location`."""
+    """Return a document as an answer, complete before it is sent. `Location` names a run that was made."""
     response = written(pieces(document), status=status)
     if status == 201:
         response.headers["Location"] = f"{request.script_root}{PREFIX}/runs/{document.run_id}"
@@ -234,7 +238,7 @@ def answer(document: Any, status: int) -> Response:
 
 
 def unless_seen(version: str) -> None:
-    """Name the version that is answered; who has it already gets 304 and no body."""
+    """Set the version of the answer. A client that already has this version gets 304 without a body."""
     g.api_etag = version
     if request.if_none_match.contains_weak(version):
         unchanged = Response(status=304, headers={"Cache-Control": "no-cache"})

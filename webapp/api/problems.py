@@ -1,4 +1,4 @@
-"""Refusals for programs: RFC 9457 problems, with the facts that the sentence tells as fields beside it."""
+"""Refusals for programs: RFC 9457 problems. The facts in the sentence are also fields of the problem."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from webapp.api.idempotency import KeyInFlight, KeyUsed
 from webapp.failures import status_of
 from webapp.streaming import encoded
 
-#: Where each kind is explained; a kind's address is this one and `#<kind>`.
+#: The address that explains the kinds; the address of one kind is this one and `#<kind>`.
 ADDRESS = "/api/v1/problems"
 
 
 class FieldProblem(Struct, kw_only=True):
-    """What is wrong with one field of the body, one parameter, one input or one header."""
+    """The problem with one field of the body, one parameter, one input or one header."""
 
     field: str
     detail: str
 
 
 class Problem(Struct, kw_only=True, omit_defaults=True):
-    """RFC 9457. `type` is about:blank, or one of those that `/problems` explains; `detail` is one sentence.
+    """RFC 9457. `type` is about:blank, or one of the kinds that `/problems` explains; `detail` is one sentence.
 
-    `errors` are the fields that are wrong. `candidates` are the ids that an ambiguous beginning fits, `gates` the open
+    `errors` are the fields that are wrong. `candidates` are the ids that an ambiguous prefix fits, `gates` the open
     gates of which one must be named, `gate` what the gate shows now, `decision` the answer that was faster, `deleted`
-    what is left of a deleted run, `driven_by` the process that holds it, `who_can` people who may do what is forbidden.
+    what remains of a deleted run, `driven_by` the process that drives the run, `who_can` people who have permission.
     """
 
     type: str = msgspec.field()
@@ -60,25 +60,31 @@ class Kind(Struct, frozen=True):
 
 
 KINDS = {
-    "ambiguous": Kind(409, "Several runs begin like this", "Give more of the id; `candidates` are the first ten."),
-    "deleted": Kind(410, "The run was deleted", "`deleted` says when and by whom; its id is never given again."),
+    "ambiguous": Kind(
+        409, "Several runs begin like this", "Give more characters of the id; `candidates` are the first ten."
+    ),
+    "deleted": Kind(410, "The run was deleted", "`deleted` says when and by whom; its id is never used again."),
     "not-found": Kind(404, "Not found", "No run, step or blueprint has this name."),
-    "already-decided": Kind(409, "Decided before", "Another answer took effect; `decision` is that answer."),
-    "changed": Kind(409, "It changed since you looked", "Look at what `gate` shows now, and answer on its digest."),
+    "already-decided": Kind(409, "Already decided", "Another answer took effect; `decision` is that answer."),
+    "changed": Kind(409, "It changed since you looked", "Read what `gate` shows now, and answer with its digest."),
     "gate-ambiguous": Kind(409, "Several gates are open", "Name one of `gates` by `gate` and `visit`."),
     "no-open-gate": Kind(409, "No open gate", "The run has no open gate of this name and visit."),
-    "busy": Kind(409, "Somebody drives this run", "`driven_by` names the process; wait until it stops."),
-    "not-resumable": Kind(409, "The run does not go on", "The sentence says what does instead."),
+    "busy": Kind(409, "A process drives this run", "`driven_by` names the process; wait until it stops."),
+    "not-resumable": Kind(409, "The run cannot be resumed", "`detail` says what to do instead."),
     "forbidden": Kind(403, "Forbidden", "`detail` says why; `who_can` names people who may do it."),
-    "refused": Kind(409, "Not in this state", "Understood, and not done in the state in which the run is."),
-    "in-flight": Kind(409, "Being answered", "A request with this Idempotency-Key is not done yet; ask again."),
-    "key-used": Kind(422, "The key was used", "This Idempotency-Key came with another request; take a new one."),
-    "invalid": Kind(422, "Something is wrong in what was sent", "`errors` names each field with its sentence."),
-    "blueprint": Kind(422, "The blueprint cannot run", "`errors` has every finding, by file and line."),
-    "store": Kind(503, "The history cannot be read or written", "Nothing was half written; try again later."),
+    "refused": Kind(
+        409, "Not in this state", "The request is valid, but not possible in the current state of the run."
+    ),
+    "in-flight": Kind(
+        409, "Being answered", "A request with this Idempotency-Key is not done yet; send it again a little later."
+    ),
+    "key-used": Kind(422, "The key was used", "This Idempotency-Key was used for another request; use a new key."),
+    "invalid": Kind(422, "The request is not valid", "`errors` has a sentence for each field."),
+    "blueprint": Kind(422, "The blueprint cannot run", "`errors` lists every problem with file and line."),
+    "store": Kind(503, "The history cannot be read or written", "Nothing is half done; try again later."),
 }
 
-#: The first that fits counts.
+#: The first match counts.
 _KIND_OF: tuple[tuple[type[errors.NeuroCoreError], str], ...] = (
     (errors.RunAmbiguous, "ambiguous"),
     (errors.NotFoundError, "not-found"),
@@ -99,13 +105,13 @@ _KIND_OF: tuple[tuple[type[errors.NeuroCoreError], str], ...] = (
 
 
 def with_facts(error: errors.NeuroCoreError, **facts: Any) -> errors.NeuroCoreError:
-    """The error, with fields of its `Problem` that only the operation knows."""
+    """Add fields of the `Problem` to an error that only the operation knows, and return the error."""
     error.__dict__["problem_facts"] = facts
     return error
 
 
 def answer(status: int, sentence: str, error: Exception | None = None) -> Response:
-    """A refusal as an answer; what `webapp.failures` calls below /api/."""
+    """Return a refusal as an answer; `webapp.failures` calls it below /api/."""
     kind = kind_of(error) if isinstance(error, errors.NeuroCoreError) else None
     if kind is not None:
         status = KINDS[kind].status
@@ -123,7 +129,7 @@ def answer(status: int, sentence: str, error: Exception | None = None) -> Respon
 
 
 def kind_of(error: errors.NeuroCoreError) -> str | None:
-    """The name of the error's kind; None for what is no fault of the request."""
+    """Return the name of the error's kind, or None if the request did not cause the error."""
     if isinstance(error, errors.RunNotFound) and error.tombstone is not None:
         return "deleted"
     found = next((kind for family, kind in _KIND_OF if isinstance(error, family)), None)
@@ -150,20 +156,20 @@ def _facts(error: errors.NeuroCoreError) -> dict[str, Any]:
 
 
 def _no_operation(error: NotFound | MethodNotAllowed) -> str:
-    """The sentence for an address or a method that is no operation of ours."""
-    where = f"{request.path[:200]}; /api/v1/openapi.json says what there is."
+    """Return the sentence for an address or method that is not an operation."""
+    where = f"{request.path[:200]}; /api/v1/openapi.json lists all operations."
     if isinstance(error, MethodNotAllowed):
         takes = ", ".join(sorted(error.valid_methods or ()))
-        return f"{request.method[:20]} is not taken (but {takes}) at {where}"
+        return f"{request.method[:20]} is not allowed (only {takes}) at {where}"
     return f"There is nothing at {where}"
 
 
-#: The phrases of RFC 9110, where Python changed its own from one version to the next.
+#: The phrases of RFC 9110 for statuses whose phrases differ between versions of Python.
 _PHRASES = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 
 
 def phrase(status: int) -> str:
-    """What a status code means, in the words of HTTP."""
+    """Return the HTTP phrase of a status code."""
     if status in _PHRASES:
         return _PHRASES[status]
     try:

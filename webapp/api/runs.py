@@ -1,4 +1,4 @@
-"""Looking at runs. Nothing here changes anything."""
+"""The operations that read runs. None of them changes anything."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PROGRAM = "neurocore"
 STEPS = 200
 
 Moment = Annotated[
-    str, Meta(description=f"{TAKEN[0].upper()}{TAKEN[1:]}; without a zone on the clock of `project.timezone`.")
+    str, Meta(description=f"{TAKEN[0].upper()}{TAKEN[1:]}; a time without a zone is in `project.timezone`.")
 ]
 
 
@@ -49,47 +49,49 @@ YesNo = Literal["true", "false", "1", "0", "yes", "no", "on", "off"]
 
 
 class RunsQuery(Struct, kw_only=True):
-    """The filter of the page `/runs`; everything given must hold."""
+    """The filter of the page `/runs`. A run must match everything that is given."""
 
-    status: Annotated[list[str], Meta(description="Several, or one with commas.")] = []
+    status: Annotated[list[str], Meta(description="Repeat it, or separate statuses by commas.")] = []
     blueprint: Annotated[str, Meta(description="The blueprint's name.")] = ""
-    q: Annotated[str, Meta(description="What the title or the id begins with.")] = ""
+    q: Annotated[str, Meta(description="The beginning of the title or of the id.")] = ""
     since: Moment = ""
     until: Moment = ""
     tag: Annotated[str, Meta(description="A tag of the run.")] = ""
     by: Annotated[str, Meta(description="Who started it.")] = ""
-    waiting: Annotated[YesNo, Meta(description="Only runs with an open gate or input, running ones too.")] = "false"
-    before: Annotated[str, Meta(description="`older` of a page: the runs after it.")] = ""
-    after: Annotated[str, Meta(description="`newer` of a page: the runs before it.")] = ""
+    waiting: Annotated[YesNo, Meta(description="Only runs with an open gate or input, including running ones.")] = (
+        "false"
+    )
+    before: Annotated[str, Meta(description="The `older` of a page: the runs after it.")] = ""
+    after: Annotated[str, Meta(description="The `newer` of a page: the runs before it.")] = ""
     limit: Annotated[int, Meta(ge=1, le=filters.MAX_LIMIT, description="How many.")] = filters.DEFAULT_LIMIT
 
 
 class RunQuery(Struct, kw_only=True):
-    """How long to wait for a run, and for what."""
+    """How long to wait for a run, and for which statuses."""
 
     wait: Annotated[
-        float, Meta(ge=0, le=waiting.MAX_WAIT, description="Seconds to wait at most until the run is there.")
+        float, Meta(ge=0, le=waiting.MAX_WAIT, description="The most seconds to wait for one of the statuses.")
     ] = 0.0
     until: Annotated[
-        str, Meta(description="Statuses to wait for, with commas; all but running when it is left out.")
+        str, Meta(description="Statuses to wait for, separated by commas; the default is all but running.")
     ] = ""
 
 
 class FullQuery(Struct, kw_only=True):
-    """How much."""
+    """How many details to return."""
 
-    full: Annotated[bool, Meta(description="With configuration, tracebacks, logs and YAML.")] = False
+    full: Annotated[bool, Meta(description="Include configuration, tracebacks, logs and YAML.")] = False
 
 
 class StepsQuery(FullQuery, kw_only=True):
-    """Which steps."""
+    """Which steps to return."""
 
     after: Annotated[int, Meta(ge=-1, le=2**31 - 1, description="Only steps with a greater step_index.")] = -1
     limit: Annotated[int, Meta(ge=1, le=STEPS, description="How many.")] = STEPS
 
 
 class StepsDocument(Struct, kw_only=True):
-    """Steps of a run in order. `more` is what `after` takes for the next page, null on the last."""
+    """Steps of a run in order. `more` is the `after` of the next page, or null on the last page."""
 
     run_id: str
     steps: list[StepDocument]
@@ -97,14 +99,14 @@ class StepsDocument(Struct, kw_only=True):
 
 
 class GatesDocument(Struct, kw_only=True):
-    """Every gate occurrence of a run, in the order they opened; open ones with what each answer leads to."""
+    """All gate occurrences of a run in the order in which they opened; open ones say what each answer does."""
 
     run_id: str
     gates: list[GateDocument]
 
 
 class EventsDocument(Struct, kw_only=True):
-    """A run's activity, oldest first."""
+    """The activity of a run, oldest first."""
 
     run_id: str
     events: list[EventDocument]
@@ -125,10 +127,10 @@ def list_runs(here: Services, query: RunsQuery) -> RunsDocument:
 
 @get("/runs/{run_id}", 304, 404, 409, 410)
 def show_run(here: Services, run_id: str, query: RunQuery) -> OutcomeDocument:
-    """Where a run stands, now or when it is where the caller waits for it to be.
+    """Show the state of a run, now or after waiting for a status.
 
-    With `wait` the answer comes as soon as the run is in one of the statuses `until`, else after so many seconds with
-    the run as it is then. A run that was decided, or handed in to be tried again, counts as running.
+    With `wait`, the answer comes as soon as the run has one of the statuses in `until`, or else after so many seconds,
+    with the run as it is then. A run that was decided or resumed and has not continued yet counts as running.
     """
     statuses = waiting.statuses(query.until)
     whole = resolve_run_id(run_id, here.store)
@@ -141,14 +143,14 @@ def show_run(here: Services, run_id: str, query: RunQuery) -> OutcomeDocument:
 
 @get("/runs/{run_id}/inspection", 404, 409, 410)
 def inspect_run(here: Services, run_id: str, query: FullQuery) -> InspectDocument:
-    """Everything about a run: what it was given, its steps, gates and activity, and what can be done with it."""
+    """Show all data of a run: its inputs, steps, gates and activity, and the possible actions."""
     run = _run(here, run_id)
     return inspected(run, here.store, here.config, here.schema_of, PROGRAM, full=query.full, later=True)
 
 
 @get("/runs/{run_id}/steps", 404, 409, 410)
 def list_steps(here: Services, run_id: str, query: StepsQuery) -> StepsDocument:
-    """List the steps of a run in order, a page at a time."""
+    """List the steps of a run in order, in pages."""
     whole = resolve_run_id(run_id, here.store)
     found = here.store.step_summaries(whole, after=query.after, limit=query.limit + 1)
 
@@ -168,17 +170,17 @@ def list_steps(here: Services, run_id: str, query: StepsQuery) -> StepsDocument:
 
 @get("/runs/{run_id}/steps/{index}", 404, 409, 410)
 def show_step(here: Services, run_id: str, index: int) -> StepDocument:
-    """One step with its configuration, its traceback and what it logged."""
+    """Show one step with its configuration, traceback and log."""
     whole = resolve_run_id(run_id, here.store)
     found = here.store.load_step(whole, index)
     if found is None:
-        raise NotFoundError(f"Run {whole} has no step {index}; its list of steps says which there are.")
+        raise NotFoundError(f"Run {whole} has no step {index}; see the list of its steps.")
     return make.step(found, full=True, schema=here.schema_of(found.skill_type or ""), later=True)
 
 
 @get("/runs/{run_id}/gates", 404, 409, 410)
 def list_gates(here: Services, run_id: str) -> GatesDocument:
-    """List the gates of a run with what they show, their answers, and what each answer leads to."""
+    """List the gates of a run: what they show, their answers, and what each answer does."""
     run = _run(here, run_id)
     gates = here.store.load_gates(run.run_id, narrow=True)
     return GatesDocument(run_id=run.run_id, gates=gate_documents(run, gates, here.store, later=True))
@@ -206,16 +208,16 @@ def list_logs(here: Services, run_id: str) -> LogsDocument:
 
 
 def _written_later(items: Callable[[], Iterable[Any]]) -> Any:
-    """A list of a document whose items are made when they are written, so that all of them are never in memory."""
+    """Return a list whose items are made when they are written, so that they are never all in memory."""
     return Streamed(items)
 
 
 @get("/runs/{run_id}/compare/{other_id}", 404, 409, 410)
 def compare_runs(here: Services, run_id: str, other_id: str) -> DiffDocument:
-    """What differs from one run to another: inputs, steps, how they ended, and the blueprint."""
+    """Show the differences between two runs: inputs, steps, how they ended, and the blueprint."""
     return compared(_run(here, run_id), _run(here, other_id), here.store, here.config, here.schema_of)
 
 
 def _run(here: Services, run_id: str) -> RunRecord:
-    """The run without its data, which each document reads from the store as it is written."""
+    """Return the run without its data, which each document reads from the store when it is written."""
     return load_summary(resolve_run_id(run_id, here.store), here.store)

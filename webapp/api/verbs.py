@@ -1,4 +1,4 @@
-"""What changes runs. Each is a thing that is created by a POST; nothing here waits for a run."""
+"""The operations that change runs. Each is a POST; none of them waits for a run."""
 
 from __future__ import annotations
 
@@ -39,9 +39,11 @@ from webapp.runs.run_actions import refuse_resume
 from webapp.security.actors import claimed
 from webapp.services import Services
 
-By = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, description="Who asks for it: claimed, not verified.")]
+By = Annotated[
+    str, Meta(min_length=1, max_length=MAX_NAME, description="The person who asks for it: claimed, not verified.")
+]
 Note = Annotated[str, Meta(max_length=MAX_NOTE, description="Why.")]
-Node = Annotated[str, Meta(description="Needed only to be told what became of an older digest.")]
+Node = Annotated[str, Meta(description="Only needed to learn what happened to an older digest.")]
 Tags = Annotated[list[Annotated[str, Meta(min_length=1, max_length=100)]], Meta(max_length=50)]
 
 
@@ -54,25 +56,25 @@ class StartRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class DecisionRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """One person's answer. `digest` is that of the gate as it was looked at; it names the occurrence too."""
+    """The answer of one person. `digest` is that of the gate as the person saw it; it also names the occurrence."""
 
     approved: bool
     by: By
     digest: Annotated[str, Meta(min_length=1, max_length=200)]
     gate: (
-        Annotated[str, Meta(description="The node; needed only to be told what happened to an older digest.")] | None
+        Annotated[str, Meta(description="The node; only needed to learn what happened to an older digest.")] | None
     ) = None
     visit: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
     note: Note | None = None
     data: Annotated[
-        dict[str, Any], Meta(description="What a step that waits for data is given beside the answer.")
+        dict[str, Any], Meta(description="Data for a step that waits for input, in addition to the answer.")
     ] = {}
 
 
 class ResumeRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Go on with a failed, lost or owed run, or give a waiting step its data.
+    """Continue a failed, lost or pending run, or give data to a step that waits for input.
 
-    `data` is seen by the steps that are tried again, or by the one that waits.
+    The steps that are retried, or the step that waits, can read `data`.
     """
 
     by: By
@@ -80,9 +82,9 @@ class ResumeRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class ReplayRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A new run from the same inputs: of the definition stored with the run, or of its file as it is now (`latest`).
+    """A new run from the same inputs, with the definition stored with the run, or from the current file (`latest`).
 
-    Without `tags` it has those of the run.
+    Without `tags` it gets the tags of the run.
     """
 
     by: By
@@ -105,7 +107,7 @@ class DeleteRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
 @post("/blueprints/{name}/runs", Action.START, 201, 404)
 def start_run(here: Services, name: str, body: StartRequest, begun: Begun) -> StandingDocument:
-    """Start a run: recorded, and handed to the dispatcher."""
+    """Record a new run, and hand it to the dispatcher."""
     by = person(body.by)
     if _made_before(here, begun):
         return _standing(here, begun.run_id)
@@ -119,7 +121,7 @@ def start_run(here: Services, name: str, body: StartRequest, begun: Begun) -> St
 
 @post("/runs/{run_id}/replay", Action.REPLAY, 201, 404, 410)
 def replay_run(here: Services, run_id: str, body: ReplayRequest, begun: Begun) -> StandingDocument:
-    """Start a new run from another's inputs. No answer is taken along."""
+    """Start a new run from the inputs of another. It does not take over any answers."""
     by = person(body.by)
     if _made_before(here, begun):
         return _standing(here, begun.run_id)
@@ -135,7 +137,7 @@ def replay_run(here: Services, run_id: str, body: ReplayRequest, begun: Begun) -
 
 
 def _made_before(here: Services, begun: Begun) -> bool:
-    """Whether this very request made its run before its server died; the run is handed on where it did not start."""
+    """Return whether this request made its run before its server died. Submit the run if it has not started."""
     run = here.store.load_summary(begun.run_id) if begun.again else None
     if run is not None and run.owed is not None:
         here.dispatcher.submit(run.run_id)
@@ -145,7 +147,7 @@ def _made_before(here: Services, begun: Begun) -> bool:
 def _make(here: Services, begun: Begun, create: Callable[[], object]) -> StandingDocument:
     try:
         create()
-    except RunExists:  # the id is taken: the same request came to another process in the same moment
+    except RunExists:  # the id exists: another process got the same request at the same moment
         if here.store.load_summary(begun.run_id) is None:
             raise
     else:
@@ -155,16 +157,17 @@ def _make(here: Services, begun: Begun, create: Callable[[], object]) -> Standin
 
 @post("/runs/{run_id}/decision", Action.ANSWER, 200, 404, 410)
 def decide(here: Services, run_id: str, body: DecisionRequest) -> StandingDocument:
-    """Answer at an open gate, over what was looked at; the run then goes on by itself.
+    """Answer at an open gate, on what it showed. The run then continues automatically.
 
-    The answer is on disk before this is answered. The same person saying the same again is a success that changes
-    nothing (`decision.effect` is `repeated`); any other late answer is refused, naming who decided and when.
+    The answer is on disk before the response is sent. If the same person repeats the same answer, this succeeds and
+    changes nothing (`decision.effect` is `repeated`). Any other late answer is refused; the refusal says who decided
+    and when.
     """
     whole = resolve_run_id(run_id, here.store)
     gates = here.store.load_gates(whole, narrow=True)
     meant = next((gate for gate in gates if gate.digest == body.digest), None)
     if body.data and meant is not None and meant.kind == "gate":
-        sentence = f"Gate {meant.node_id} takes an answer and a note, and no data."
+        sentence = f"Gate {meant.node_id} takes an answer and a note, but no data."
         raise InputError(sentence, {"data": sentence})
     gate = body.gate if body.gate is not None or meant is None else meant.node_id
     visit = body.visit if body.visit is not None or meant is None else meant.visit
@@ -181,7 +184,7 @@ def decide(here: Services, run_id: str, body: DecisionRequest) -> StandingDocume
 def _what_stands(
     here: Services, run_id: str, gate: str | None, visit: int | None, error: DecisionRefused
 ) -> dict[str, Any]:
-    """What a refused answer must know: the answer that was faster, or what the gate shows now."""
+    """Return what a refused person needs to know: the answer that was faster, or what the gate shows now."""
     fitting = [
         one
         for one in here.store.load_gates(run_id)
@@ -199,7 +202,7 @@ def _what_stands(
 
 @post("/runs/{run_id}/resumption", Action.RESUME, 200, 404, 410)
 def resume_run(here: Services, run_id: str, body: ResumeRequest, begun: Begun) -> StandingDocument:
-    """Hand a failed, lost or owed run to the dispatcher, or give a waiting step its data."""
+    """Hand a failed, lost or pending run to the dispatcher, or give data to a step that waits for input."""
     by = person(body.by)
     run = _run(here, run_id)
     waiting = [gate for gate in here.store.load_gates(run.run_id, narrow=True) if gate.status is GateStatus.OPEN]
@@ -210,7 +213,7 @@ def resume_run(here: Services, run_id: str, body: ResumeRequest, begun: Begun) -
             return _standing(here, run.run_id)
         refuse_resume(run, here)
         if body.data is not None and run.status is not RunStatus.FAILED:
-            raise NotResumable(f"Run {run.run_id} does not wait for data; resume it without.")
+            raise NotResumable(f"Run {run.run_id} does not wait for data; resume it without data.")
     except (NotResumable, RunBusyError, DecisionRefused):
         if not _done_before(here, run, ("resumed", "answered"), by, begun):
             raise
@@ -225,10 +228,10 @@ def resume_run(here: Services, run_id: str, body: ResumeRequest, begun: Begun) -
 
 @post("/runs/{run_id}/cancellation", Action.CANCEL, 200, 404, 410)
 def cancel(here: Services, run_id: str, body: CancelRequest, begun: Begun) -> StandingDocument:
-    """Stop a run: at once where nobody drives it, else with or after the step that runs now.
+    """Stop a run: at once if no process drives it, else with or after the running step.
 
-    A `command`, an `http` request or another async skill is stopped at once, and its step is recorded as cancelled;
-    Python code of other skills ends its step first.
+    A `command`, an `http` request or another async skill is stopped at once, and its step is recorded as cancelled.
+    Python code of other skills finishes its step first.
     """
     by = person(body.by)
     run = _run(here, run_id)
@@ -239,7 +242,7 @@ def cancel(here: Services, run_id: str, body: CancelRequest, begun: Begun) -> St
 
 @post("/runs/{run_id}/deletion", Action.DELETE, 200, 404, 410)
 def delete(here: Services, run_id: str, body: DeleteRequest, begun: Begun) -> DeletedDocument:
-    """Delete an ended run with its steps, answers and logs. What is left is who deleted it, and when."""
+    """Delete an ended run with its steps, answers and logs. The record of who deleted it, and when, remains."""
     by = person(body.by)
     try:
         whole = resolve_run_id(run_id, here.store)
@@ -251,11 +254,11 @@ def delete(here: Services, run_id: str, body: DeleteRequest, begun: Begun) -> De
     return make.deleted(delete_run(whole, run_store=here.store, actor=claimed(by)))
 
 
-# -------------------------------------------------------------------- what they share
+# -------------------------------------------------------------------- shared functions
 
 
 def _done_before(here: Services, run: RunRecord, kinds: tuple[str, ...], by: str, begun: Begun) -> bool:
-    """Whether this very request did its work before its server died: the run's activity then has the entry."""
+    """Return whether this request did its work before its server died: then the run's activity has its entry."""
     return begun.again and any(
         event.kind in kinds and same(event.who, by) and event.at >= begun.at
         for event in here.store.load_events(run.run_id)

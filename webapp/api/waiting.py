@@ -1,4 +1,4 @@
-"""Waiting for a run to get somewhere: a bounded number of requests may, so that the others find a thread free."""
+"""Waiting for the status of a run. The number of waiting requests is limited, so that others find a free thread."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from webapp.services import Services
 #: Seconds that one request may wait.
 MAX_WAIT = 60
 
-#: How many requests may wait at once; `neurocore serve` has so many threads more than it needs for the rest.
+#: How many requests may wait at once; `neurocore serve` has so many extra threads.
 MAX_WAITERS = 16
 
-#: Seconds between two looks at the run's version, which is one read of one row.
+#: Seconds between two checks of the run, each one read of one row.
 LOOK_EVERY = 0.1
 
-#: Seconds after which somebody who found no place may come again.
+#: Seconds after which a client that found no free place may try again.
 RETRY_AFTER = 2
 
-#: In the environment of a request that waits: until when (`time.monotonic`). The watchdog leaves it alone that long.
+#: In the environment of a waiting request: until when it waits (`time.monotonic`). The watchdog ignores it until then.
 WAITS_UNTIL = "neurocore.waits_until"
 
-#: The places, among the extensions of the app.
+#: The key of the places in the extensions of the app.
 PLACES = "neurocore.api.waiters"
 
 ENDS_WAIT = tuple(status for status in RunStatus if status is not RunStatus.RUNNING)
@@ -39,7 +39,7 @@ def init_app(app: Flask) -> None:
 
 
 def statuses(until: str) -> tuple[RunStatus, ...]:
-    """The statuses in `until`. Raises InputError for one that there is not."""
+    """Return the statuses in `until`. Raises InputError for an unknown one."""
     names = [name.strip() for name in until.split(",") if name.strip()]
     wrong = [name for name in names if name not in RunStatus.__members__.values()]
     if wrong:
@@ -50,16 +50,16 @@ def statuses(until: str) -> tuple[RunStatus, ...]:
 
 
 def wait(run_id: str, wanted: tuple[RunStatus, ...], seconds: float, here: Services) -> None:
-    """Return when the run is in one of these statuses, is gone, time is up, or the server stops.
+    """Wait until the run has one of these statuses, does not exist any more, time is up, or the server stops.
 
-    Raises ServiceUnavailable, with Retry-After, where all places are taken.
+    Raises ServiceUnavailable, with Retry-After, if all places are taken.
     """
     if reached(here.store.load_summary(run_id), wanted, here):
         return
     places: threading.BoundedSemaphore = current_app.extensions[PLACES]
     if not places.acquire(blocking=False):
         raise ServiceUnavailable(
-            f"{MAX_WAITERS} requests wait for runs already; ask again in a moment, or without wait.",
+            f"{MAX_WAITERS} requests already wait for runs; try again in a moment, or without wait.",
             retry_after=RETRY_AFTER,
         )
     until = request.environ[WAITS_UNTIL] = time.monotonic() + seconds
@@ -77,7 +77,7 @@ def _watch(run_id: str, wanted: tuple[RunStatus, ...], end: float, here: Service
 
 
 def reached(run: RunRecord | None, wanted: tuple[RunStatus, ...], here: Services) -> bool:
-    """A run that is decided or handed in, and not driven on yet, is on its way: what it was is no place to stop at."""
+    """Return whether the run has one of these statuses. A decided or resumed run that is pending counts as running."""
     if run is None or run.held is not None:
         return True
     if run.status is RunStatus.RUNNING:
@@ -87,5 +87,5 @@ def reached(run: RunRecord | None, wanted: tuple[RunStatus, ...], here: Services
 
 
 def _final(run: RunRecord) -> bool:
-    """Completed and cancelled runs go nowhere, even while the thread that drove them ends."""
+    """Return whether the run cannot change any more, even while the thread that drove it ends."""
     return run.status in (RunStatus.COMPLETED, RunStatus.CANCELLED)

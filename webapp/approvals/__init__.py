@@ -1,1 +1,1 @@
-"""What waits for people, and what they decided."""
+"""The gates that wait for a decision, and the decided ones."""

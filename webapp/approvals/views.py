@@ -1,4 +1,4 @@
-"""What waits for people, and what they decided."""
+"""The page of approvals: gates that wait for a decision, and decided gates."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ DECIDED = 50
 
 
 class Approvals(Struct, frozen=True, kw_only=True):
-    """A page of them, for people and programs; what the gates show is left out.
+    """One page of gates, for people and programs, without the values that the gates show.
 
-    `later` is the `after` of the next page of those that wait, `older` the `before` of the next page of decided ones;
-    None on the last. Beyond the first page there are only those that are asked for.
+    `later` is the `after` of the next page of waiting gates, `older` the `before` of the next page of decided gates;
+    each is None on the last page. A later page contains only the kind of gates that was asked for.
     """
 
     waiting: list[GateEntry]
@@ -41,9 +41,9 @@ class Approvals(Struct, frozen=True, kw_only=True):
     def of(
         cls, store: RunStore, blueprint: str | None, by: str | None, before: str | None, after: str | None, clock: Clock
     ) -> Approvals:
-        """Open ones, and those that `by` decided; `clock` reads a time. Raises InputError."""
+        """Read the open gates, and those that `by` decided; `clock` parses a time. Raises InputError."""
         if before is not None and after is not None:
-            sentence = "Give one of before and after, not both."
+            sentence = "Give either before or after, not both."
             raise InputError(sentence, {"before": sentence})
         waiting, decided = [], []
         if before is None:
@@ -61,7 +61,7 @@ class Approvals(Struct, frozen=True, kw_only=True):
 def _decided(
     store: RunStore, blueprint: str | None, by: str | None, before: str | None, clock: Clock
 ) -> list[GateEntry]:
-    """Decided ones before a time, or on the page that a cursor leads to."""
+    """Read decided gates before a time, or from a cursor on."""
     start = {"after": before}
     with contextlib.suppress(ValueError):
         start = {"before": clock.read(before or "")}
@@ -71,13 +71,13 @@ def _decided(
             **start,
         )  # fmt: skip
     except InputError:
-        sentence = f"before takes {TAKEN}, or `older` of a page, not {before!r:.60}."
+        sentence = f"before takes {TAKEN}, or the `older` of a page, not {before!r:.60}."
         raise InputError(sentence, {"before": sentence}) from None
 
 
 @area.get("/approvals")
 def index() -> AnyResponse:
-    """Waiting ones, longest first; decided ones, newest first, by whom and of which blueprint."""
+    """List waiting gates, longest first, and decided gates, newest first; filter by person and blueprint."""
     here, asked = services(), request.args
     blueprint, by = (asked.get(name, "").strip()[:500] or None for name in ("blueprint", "by"))
     before, after = (asked.get(name, "").strip()[:1000] or None for name in ("before", "after"))

@@ -1,1 +1,1 @@
-"""Blueprints: their runs, their picture, and starting one from a form."""
+"""Blueprints: their runs, their flow picture, and the form that starts a run."""

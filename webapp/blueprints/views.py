@@ -1,4 +1,4 @@
-"""Blueprints: how their runs went, their picture, and starting one from a form made of its inputs."""
+"""The pages of blueprints: how their runs went, the flow picture, and a start form made from the inputs."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ LOOKED_AT = 200
 LISTED = 100
 RUNS_SHOWN = 10
 
-#: Input types whose form field is read as the text it is; the others are YAML.
+#: Input types whose form field is read as plain text; the others are read as YAML.
 AS_TEXT = frozenset({"string", "date", "datetime", "decimal", "path", "integer", "number", "boolean"})
 
 PLACE_OF_SECRET = re.compile(r"\$\{\w+\}")
 
 
 class Figures(Struct, frozen=True, kw_only=True):
-    """How the last runs of a blueprint went; times are milliseconds worked."""
+    """How the last runs of a blueprint went. Times are working times in milliseconds."""
 
     runs: int
     ended: int = 0
@@ -59,12 +59,12 @@ class Figures(Struct, frozen=True, kw_only=True):
 
     @property
     def rate(self) -> float | None:
-        """The share of ended runs that completed."""
+        """Return the share of ended runs that completed."""
         return self.completed / self.ended if self.ended else None
 
 
 class _Line(Struct, frozen=True, kw_only=True):
-    """What a line of the list tells, but for its figures; `counts` are its runs by status, `last` the newest."""
+    """A line of the list without its figures. `counts` are the runs by status, `last` is the newest run."""
 
     name: str
     description: str
@@ -96,14 +96,14 @@ class Field(Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> str:
-        """The element's id."""
+        """Return the id of the element."""
         from webapp.html.helpers import anchor
 
         return anchor("input", self.name)
 
     @property
     def shape(self) -> str:
-        """Which template of a field it is."""
+        """Return the name of the field's template."""
         if self.spec.enum is not None:
             return "choice"
         if self.spec.secret:
@@ -114,7 +114,7 @@ class Field(Struct, frozen=True, kw_only=True):
 
     @property
     def choices(self) -> list[str]:
-        """What may be chosen."""
+        """Return the possible values."""
         if self.spec.enum is not None:
             return [written(one) for one in self.spec.enum]
         return ["true", "false"]
@@ -122,7 +122,7 @@ class Field(Struct, frozen=True, kw_only=True):
 
 @area.get("/blueprints")
 def index() -> AnyResponse:
-    """Every blueprint that has a file or a run, from the name that `start` gives on."""
+    """List every blueprint that has a file or a run, beginning with the name in `start`."""
     here = services()
     files = here.blueprint_files()
     counts = _counts(here, files)
@@ -147,13 +147,13 @@ def index() -> AnyResponse:
 
 
 def begin_with(start: str, names: set[str]) -> tuple[int, list[str]]:
-    """How many blueprints there are, and in the order of the list those from `start` on."""
+    """Return the number of blueprints, and the sorted names from `start` on."""
     return len(names), sorted((one for one in names if one.casefold() >= start.casefold()), key=str.casefold)
 
 
 @area.get("/blueprints/<path:name>")
 def show(name: str) -> AnyResponse:
-    """One blueprint."""
+    """Show one blueprint."""
     here = services()
     return make_response(render_template("blueprints/show.html", **_page(name, here, {}, {})))
 
@@ -161,11 +161,11 @@ def show(name: str) -> AnyResponse:
 @area.post("/blueprints/<path:name>/runs")
 @action(Action.START)
 def start(name: str) -> AnyResponse:
-    """Start a run: recorded and handed to the dispatcher. The form's token is good for one run."""
+    """Record a new run and hand it to the dispatcher. The form's token allows one new run."""
     here, form = services(), request.form
     try:
         path, blueprint = here.blueprint(name)
-    except BlueprintError:  # the file was changed after the form was opened; the page says what is wrong in it now
+    except BlueprintError:  # the file changed after the form was opened; the page shows the errors
         return make_response(render_template("blueprints/show.html", **_page(name, here, {}, {})), 422)
     typed = {
         key.removeprefix("input."): value.replace("\r\n", "\n")
@@ -197,9 +197,9 @@ def start(name: str) -> AnyResponse:
 
 
 def read_form(blueprint: Blueprint, typed: dict[str, str]) -> dict[str, Any]:
-    """The typed texts as data for `check_inputs`: empty fields are left out, structured ones are read as YAML.
+    """Return the typed texts as data for `check_inputs`. Empty fields are left out, structured ones are parsed as YAML.
 
-    Raises InputError with a sentence for each field that cannot be read.
+    Raises InputError with a sentence for each field that cannot be parsed.
     """
     data: dict[str, Any] = {}
     problems: dict[str, str] = {}
@@ -234,7 +234,7 @@ def _yaml(name: str, text: str, problems: dict[str, str]) -> Any:
 
 
 def written(value: Any) -> str:
-    """A default or a choice as a form field takes it."""
+    """Return a default or a choice as the text of a form field."""
     if value is UNSET or value is None:
         return ""
     if isinstance(value, bool):
@@ -256,7 +256,7 @@ def _page(name: str, here: Services, typed: dict[str, str], problems: dict[str, 
     runs = here.store.page_runs(RunFilter(blueprint=name), limit=LOOKED_AT).runs
     if loaded is None and not runs:
         raise NotFoundError(
-            f"There is no blueprint {name[:200]!r}, neither as a file in {here.config.paths.blueprints} nor with a run"
+            f"There is no blueprint {name[:200]!r}: no file in {here.config.paths.blueprints} and no run has this name"
             f"{here.left_out}."
         )
     blueprint = loaded if isinstance(loaded, Blueprint) else None
@@ -291,7 +291,7 @@ def _errors(error: BlueprintError) -> list[str]:
 
 
 def _said(problem: Problem) -> str:
-    """The finding with its place in the file; which file that is, the page says above."""
+    """Return the problem with its place in the file. The page names the file above."""
     place = f"line {problem.line}" if problem.line is not None else ""
     return ": ".join(part for part in (place, problem.path, problem.message) if part)
 
@@ -304,7 +304,7 @@ def _fields(blueprint: Blueprint, typed: dict[str, str], problems: dict[str, str
 
 
 def _shown(spec: InputSpec, typed: str | None) -> str:
-    """What stands in a field: what was typed, else the default; a secret that was typed in the clear is not echoed."""
+    """Return the content of a field: what was typed, or the default. A secret typed in plain text is not shown."""
     if typed is None:
         return written(spec.default)
     return "" if spec.secret and not PLACE_OF_SECRET.fullmatch(typed.strip()) else typed
@@ -318,7 +318,7 @@ def _flow(blueprint: Blueprint, here: Services) -> diagram.Flow | None:
 
 
 def _counts(here: Services, files: Iterable[str]) -> dict[str, tuple[int, ...]]:
-    """How many runs each blueprint has in each status."""
+    """Return how many runs each blueprint has in each status."""
     found = [here.blueprint_counts(files, status=status) for status in RunStatus]
     return {name: tuple(of.get(name, 0) for of in found) for name in set().union(*found)}
 
@@ -338,7 +338,7 @@ def _line(
 
 
 def _version(lines: list[_Line], left: list[str], total: int, here: Services) -> str:
-    """Differs when the list would look different; made without the figures, which are what costs."""
+    """Return a token that changes when the list changes. It leaves out the figures, which are slow to compute."""
     shown = [(one.name, one.description, one.problem, one.startable, one.counts) for one in lines]
     runs = listing.Listing([run for one in lines for run in one.last], here).token
     whole = repr((total, left[LISTED : LISTED + 1], shown, runs)).encode("utf-8", "surrogatepass")
@@ -346,7 +346,7 @@ def _version(lines: list[_Line], left: list[str], total: int, here: Services) ->
 
 
 def _listed(line: _Line, here: Services, *, again: bool) -> Listed:
-    """With its figures; for a list that is asked for `again` those that are kept count while its runs are the same."""
+    """Add the figures to a line. A refresh (`again`) uses the cached figures while the runs are the same."""
     made_of = (line.counts, [(run.run_id, run.version) for run in line.last])
     kept = here.kept_figures.get(line.name)
     if not again or kept is None or kept[0] != made_of:
@@ -366,7 +366,7 @@ def _listed(line: _Line, here: Services, *, again: bool) -> Listed:
 
 
 def figures(runs: list[Any], count: int | None = None) -> Figures:
-    """Success rate and times worked of these runs; cancelled ones say nothing about either."""
+    """Return success rate and working times of these runs. Cancelled runs count for neither."""
     ended = [run for run in runs if run.status in (RunStatus.COMPLETED, RunStatus.FAILED)]
     times = sorted(
         run.duration_ms for run in ended if run.duration_ms is not None and run.status is RunStatus.COMPLETED

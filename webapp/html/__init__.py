@@ -1,1 +1,1 @@
-"""Values, times and small pieces of pages as HTML."""
+"""Values, times and small parts of pages as HTML."""

@@ -1,9 +1,9 @@
-"""The static files: which name a page links, and which file answers for a name.
+"""The static files: which name a page links to, and which file is served for a name.
 
-Building the package leaves `static/dist/` with every file under a name that carries its hash, and a manifest
-(`hatch_build.py` says how). An installed package has and serves only that, cached for a year. In a work tree the
-sources stand beside it: as soon as one of them differs from what was built, pages link the sources by their plain
-names, never cached, until the next build.
+Building the package writes `static/dist/`: every file under a name with its hash, and a manifest (see
+`hatch_build.py`). An installed package contains and serves only these files; browsers cache them for a year. A work
+tree also contains the sources. If a source differs from the built file, pages link to the sources by their plain names,
+without caching, until the next build.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ YEAR = 365 * 24 * 3600
 
 
 def init_app(app: Flask) -> None:
-    """The route `/static/…` (endpoint `static`), and `asset(name)` for templates."""
+    """Add the route `/static/…` (endpoint `static`), and `asset(name)` for templates."""
     assets = Assets()
 
     def static(filename: str) -> Response:
@@ -95,7 +95,7 @@ class Assets:
         return sorted(self._manifest.keys() | self._sources.keys())
 
     def url_name(self, name: str) -> str:
-        """What a page puts after `/static/` to link `name`. Raises KeyError where there is no such file."""
+        """Return what a page writes after `/static/` to link to `name`. Raises KeyError if there is no such file."""
         self._look()
         if self._from_sources and name in self._sources:
             return name
@@ -104,12 +104,12 @@ class Assets:
         raise KeyError(f"There is no static file {name!r}.")
 
     def integrity(self, name: str) -> str | None:
-        """What stands in an `integrity` attribute for `name`; None while it is served from its source."""
+        """Return the `integrity` attribute for `name`, or None while it is served from its source."""
         self._look()
         return None if self._from_sources or name not in self._manifest else str(self._manifest[name]["integrity"])
 
     def find(self, served: str) -> Asset | None:
-        """The file behind what stood after `/static/` in a URL, with or without its hash; None if unknown."""
+        """Return the file for a name after `/static/` in a URL, with or without its hash, or None if unknown."""
         self._look()
         if served in self._by_file:
             return self._built(self._by_file[served], immutable=True)
@@ -125,14 +125,14 @@ class Assets:
         return Asset(path, packed, _media_type(path), immutable)
 
     def _find_sources(self) -> dict[str, Path]:
-        """Every file of the work tree's static folder by its logical name; nothing in an installed package."""
+        """Return the files in the static folder of a work tree by logical name; an installed package has none."""
         tops = [top for top in self._static.iterdir() if top != self._dist] if self._static.is_dir() else []
         paths = [path for top in tops for path in (top.rglob("*") if top.is_dir() else [top])]
         names = [(path.relative_to(self._static).as_posix(), path) for path in paths if path.is_file()]
         return {name: path for name, path in names if path.name != "sums.json" and not path.name.startswith(".")}
 
     def _look(self) -> None:
-        """Once a second at most: read a manifest that is new, and see whether a source differs from what was built."""
+        """Read a new manifest, and check whether a source differs from its built file; at most once a second."""
         now = time.monotonic()
         if now - self._looked_at < LOOK_AGAIN:
             return
@@ -150,7 +150,7 @@ class Assets:
 
 
 def _manifest(file: Path) -> dict[str, dict[str, Any]]:
-    """Each built file by its logical name."""
+    """Return the built files by logical name."""
     found: dict[str, dict[str, Any]] = json.loads(file.read_text("utf-8"))["files"]
     return found
 

@@ -1,4 +1,4 @@
-"""Home's chart: runs by the day they started, stacked by status. SVG with classes, no styles."""
+"""The chart of the first page: runs by the day of their start, stacked by status. SVG with classes, without styles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAYS = 14
 #: From the bottom of a column to its top.
 ORDER = (RunStatus.COMPLETED, RunStatus.CANCELLED, RunStatus.SUSPENDED, RunStatus.RUNNING, RunStatus.FAILED)
 HEIGHT = 96
-#: What a full column stands for at least, so that a single run does not look like a peak.
+#: The least number of runs that a full column means, so that a single run does not look like a peak.
 LOWEST = 5
 
 
@@ -27,17 +27,17 @@ class Day(Struct, frozen=True):
 
     @property
     def total(self) -> int:
-        """All runs of the day."""
+        """Return the number of runs of the day."""
         return sum(self.counts.values())
 
 
 def first_day(today: date | None = None) -> str:
-    """The day the chart begins with."""
+    """Return the first day of the chart."""
     return ((today or datetime.now(UTC).date()) - timedelta(days=DAYS - 1)).isoformat()
 
 
 def days(counts: Iterable[DayCount], today: date | None = None) -> list[Day]:
-    """A column for each of the last days, those without runs too."""
+    """Return a column for each of the last days, including days without runs."""
     by_day: dict[str, dict[RunStatus, int]] = {}
     for one in counts:
         by_day.setdefault(one.day, {})[one.status] = one.count
@@ -47,7 +47,7 @@ def days(counts: Iterable[DayCount], today: date | None = None) -> list[Day]:
 
 
 def draw(columns: list[Day], runs_url: str) -> Markup:
-    """The chart; each column is a link to the runs of its day."""
+    """Draw the chart. Each column links to the runs of its day."""
     most = max([LOWEST, *(day.total for day in columns)])
     return html(
         '<ol class="chart" aria-label="Runs by day (UTC), the last {} days">{}</ol>',
@@ -82,7 +82,7 @@ def _column(day: Day, most: int, runs_url: str) -> Markup:
         '<li><a href="{}?since={}&amp;until={}" title="{}" aria-label="{}: {}">{}</a></li>',
         runs_url,
         f"{day.day}T00:00Z",
-        f"{when + timedelta(days=1)}T00:00Z",  # days are counted in UTC, whatever clock the filter reads
+        f"{when + timedelta(days=1)}T00:00Z",  # days are counted in UTC, whatever the zone of the filter is
         told,
         day.day,
         told,

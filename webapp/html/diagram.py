@@ -1,4 +1,4 @@
-"""The flow's picture: nodes and edges as SVG, coloured by state, each node a link to its step."""
+"""The flow picture: nodes and edges as SVG, coloured by state. Each node links to its step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from webapp.html.helpers import step_anchor
 from webapp.html.text import html, line
 from webapp.services import identity
 
-#: A larger picture is sent when it is asked for.
+#: A larger picture is sent only on request.
 MOST_NODES = 250
 MOST_LABEL = 30
 
@@ -37,7 +37,7 @@ WORDS = {
 
 
 class NodeState(Struct, frozen=True):
-    """How a node is drawn: its `state` (how its last step ended, `running`, `open`), its visits and its link."""
+    """How a node is drawn: its `state` (how the last step ended, `running` or `open`), visits and link."""
 
     state: str = "open"
     visits: int = 0
@@ -45,7 +45,7 @@ class NodeState(Struct, frozen=True):
 
 
 class Sheet:
-    """What is the same in every picture of one definition: where things stand, and their pieces by state, made once."""
+    """What all pictures of one definition share: the positions, and the SVG of each part by state, made once."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -61,7 +61,7 @@ class Sheet:
         self._edges: dict[tuple[int, str], str] = {}
 
     def node(self, index: int, state: NodeState) -> str:
-        """A node as a link to its step, or on its own."""
+        """Return a node, as a link if it has a step."""
         piece = self._nodes.get((index, state.state))
         if piece is None:
             piece = self._nodes[index, state.state] = _node(
@@ -77,7 +77,7 @@ class Sheet:
         return f'<g class="{classes}" role="img">{body}</g>'
 
     def edge(self, edge: PlanEdge, state: str) -> str:
-        """An edge with its head and label."""
+        """Return an edge with its head and label."""
         piece = self._edges.get((edge.index, state))
         if piece is None:
             piece = self._edges[edge.index, state] = _edge(edge, self.layout, state, self.labels.get(edge.index))
@@ -85,7 +85,7 @@ class Sheet:
 
 
 class Flow(Struct, frozen=True):
-    """What is to be drawn."""
+    """A flow with the states of its nodes and edges."""
 
     sheet: Sheet
     nodes: dict[str, NodeState]
@@ -93,12 +93,12 @@ class Flow(Struct, frozen=True):
 
     @property
     def large(self) -> bool:
-        """Whether it is sent only when it is asked for."""
+        """Return whether the picture is sent only on request."""
         return len(self.nodes) > MOST_NODES
 
     @property
     def svg(self) -> Markup:
-        """The picture."""
+        """Return the picture."""
         sheet = self.sheet
         parts = [
             sheet.edge(edge, self.edges.get(edge.index, "open"))
@@ -114,13 +114,13 @@ class Flow(Struct, frozen=True):
 
 
 def of_blueprint(plan: Plan, key: str) -> Flow:
-    """The flow on its own; `key` is the definition's hash."""
+    """Return the flow of a blueprint without a run; `key` is the hash of the definition."""
     nodes = {node.id: NodeState("plain") for node in plan.nodes}
     return Flow(_sheet(key, _Held(plan)), nodes, {})
 
 
 def of_run(plan: Plan, run: RunRecord, steps: Sequence[StepRecord], gates: Sequence[GateRecord]) -> Flow:
-    """The flow as far as the run has come."""
+    """Return the flow with the states of a run."""
     nodes: dict[str, NodeState] = {node.id: NodeState() for node in plan.nodes}
     edges: dict[int, str] = {}
     for step in steps:
@@ -145,7 +145,7 @@ def of_run(plan: Plan, run: RunRecord, steps: Sequence[StepRecord], gates: Seque
     return Flow(_sheet(run.blueprint_hash or identity(run), _Held(plan)), nodes, edges)
 
 
-#: A gate that waits no more, and has not let the run go on.
+#: The states of gates that no longer wait, while the run has not continued.
 _CLOSED = {GateStatus.DECIDED: "owed", GateStatus.VOIDED: "voided"}
 
 
@@ -154,7 +154,7 @@ def _link(node_id: str, one: StepRecord | CurrentNode) -> str:
 
 
 class _Held:
-    """A plan as an argument of a cached function whose other argument, the definition's hash, stands for it."""
+    """A plan as an argument of a cached function. The other argument, the hash of the definition, identifies it."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -187,7 +187,7 @@ def _told(flow: Flow) -> str:
 
 
 def _node(node: PlanNode, box: Box, state: str) -> tuple[str, str]:
-    """Its classes, and what is drawn, with what the pointer is told as its title (its name for screen readers, too)."""
+    """Return the classes and the SVG of a node. Its title is the tooltip, and the name for screen readers."""
     middle, top = box.x + box.width / 2, box.y - HEIGHT / 2
     condition = Markup("")
     if node.condition is not None:
@@ -218,7 +218,7 @@ def _icon(state: str, x: float, y: float) -> Markup:
 
 
 class Label(Struct, frozen=True):
-    """The text at an edge: where it begins, ends or has its middle (`anchor`), and the height it stands on."""
+    """The text at an edge. `anchor` says if `x` is its start, its end or its middle; `y` is its base line."""
 
     text: str
     anchor: str
@@ -233,14 +233,14 @@ class Label(Struct, frozen=True):
         return left, self.y - 10, left + wide, self.y + 3
 
     def covers(self, other: Label) -> bool:
-        """Whether one would be written upon the other."""
+        """Return whether the two labels overlap."""
         left, top, right, bottom = self.box
         x1, y1, x2, y2 = other.box
         return left < x2 and x1 < right and top < y2 and y1 < bottom
 
 
 def _placed(plan: Plan, labels: Mapping[int, str], layout: Layout) -> dict[int, Label]:
-    """Each label at the first of its places where no other one stands."""
+    """Put each label at the first of its possible places that is free."""
     found: dict[int, Label] = {}
     for edge in plan.edges:
         if edge.index in labels and edge.index in layout.paths:
@@ -251,9 +251,9 @@ def _placed(plan: Plan, labels: Mapping[int, str], layout: Layout) -> dict[int, 
 
 
 def _places(edge: PlanEdge, text: str, layout: Layout) -> list[Label]:
-    """Where an edge's label may stand, best first: along its lane, or at the ends of the gap behind its source.
+    """Return the possible places of an edge's label, best first: along its lane, or at the ends of the gap.
 
-    There on the outer side of the curve: above what rises, below what falls.
+    In the gap behind the source the label is on the outer side of the curve: above a rising, below a falling curve.
     """
     points = layout.paths[edge.index]
     if edge.back or edge.index not in layout.gaps:
@@ -270,7 +270,7 @@ def _places(edge: PlanEdge, text: str, layout: Layout) -> list[Label]:
 
 
 def _height_at(a: tuple[float, float], b: tuple[float, float], x: float) -> float:
-    """How high the curve from `a` to `b` (`_curved`) runs at `x`."""
+    """Return the height at `x` of the curve from `a` to `b` (`_curved`)."""
     low, high = 0.0, 1.0
     for _ in range(12):
         t = (low + high) / 2
@@ -316,7 +316,7 @@ def _curved(points: Sequence[tuple[float, float]]) -> str:
 
 
 def _angular(points: Sequence[tuple[float, float]], radius: float = 7) -> str:
-    """Straight pieces with rounded corners."""
+    """Return a path of straight lines with rounded corners."""
     parts = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         (ax, ay), (bx, by) = _towards(corner, before, radius), _towards(corner, after, radius)
@@ -331,7 +331,7 @@ def _towards(a: tuple[float, float], b: tuple[float, float], distance: float) ->
 
 
 def _head(points: Sequence[tuple[float, float]]) -> str:
-    """The arrow's tip, in the direction of the last piece."""
+    """Return the arrow head, in the direction of the last line."""
     (px, py), (x, y) = points[-2], points[-1]
     if abs(x - px) < 0.5:
         down = 1 if py < y else -1
@@ -340,5 +340,5 @@ def _head(points: Sequence[tuple[float, float]]) -> str:
 
 
 def states_of(flow: Flow) -> Mapping[str, NodeState]:
-    """The state of every node by its id."""
+    """Return the state of every node by its id."""
     return flow.nodes

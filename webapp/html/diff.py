@@ -1,4 +1,4 @@
-"""What differs between two values as a page shows it (`neurocore.differences`): one line each, text line by line."""
+"""The differences between two values for a page (`neurocore.differences`): one line each, text line by line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GONE: Any = type("Gone", (), {"__repr__": lambda self: "GONE"})()
 
 @dataclass
 class Change:
-    """One difference. `before` or `after` is `GONE` where there is none; a `note` says what was not compared."""
+    """One difference. `before` or `after` is `GONE` if there is no such value; `note` says what was not compared."""
 
     path: str
     before: Any
@@ -33,7 +33,7 @@ class Change:
 
     @property
     def kind(self) -> str:
-        """`added`, `removed`, `changed`, or `cut`: the end of what is told."""
+        """Return `added`, `removed`, `changed`, or `cut` (further differences are not listed)."""
         if self.before is GONE and self.after is GONE:
             return "cut"
         if self.before is GONE:
@@ -42,7 +42,7 @@ class Change:
 
     @cached_property
     def lines(self) -> list[tuple[str, str]]:
-        """For text over several lines: ("+"/"-"/" ", line), near the differences only; empty for everything else."""
+        """Return the lines near the differences of multi-line text as ("+"/"-"/" ", line); empty for other values."""
         before, after = self.before, self.after
         if not (isinstance(before, str) and isinstance(after, str) and ("\n" in before or "\n" in after)):
             return []
@@ -55,7 +55,7 @@ class Change:
 
     @property
     def is_cut(self) -> bool:
-        """Whether `lines`, or `html` where there are none, leaves something of the two sides out."""
+        """Return whether `lines`, or `html` if there are no lines, leaves out a part of the values."""
         sides = [one for one in (self.before, self.after) if one is not GONE]
         if not self.lines:
             return any(isinstance(one, (list, dict)) or len(whole_text(one) or "") > 140 for one in sides)
@@ -63,7 +63,7 @@ class Change:
 
     @property
     def html(self) -> Markup:
-        """`before → after` on one line."""
+        """Return `before → after` on one line."""
         if self.kind == "cut":
             return html('<span class="dim">{}</span>', self.note)
         if self.before is GONE:
@@ -76,7 +76,7 @@ class Change:
 
 
 def changes(before: Any, after: Any, path: str = "", work: Work | None = None) -> list[Change]:
-    """What differs, at most `MOST_CHANGES` and what the work allows. Values under keys like credentials are masked."""
+    """Return at most `MOST_CHANGES` differences, within the work limit. Values of secret-looking keys are masked."""
     work = work or Work()
     return [
         _told(one, work) for one in compare(before, after, path=path, most=MOST_CHANGES, work=work, mask=masked_values)
@@ -94,7 +94,7 @@ def _cut(text: str) -> str:
 
 
 def _around(before: Any, after: Any) -> tuple[str, str]:
-    """Both on one line; of long text the part around the first difference, so that it is seen."""
+    """Return both values on one line; of long text, the part around the first difference."""
     if isinstance(before, str) and isinstance(after, str) and max(len(before), len(after)) > 160:
         start = max(0, first_difference(before, after) - 40)
         lead = "…" if start else ""

@@ -1,8 +1,8 @@
-"""Where the nodes of a flow stand: a rail that wraps for chains, layers from left to right for graphs.
+"""The positions of the nodes of a flow: rows that wrap for chains, layers from left to right for graphs.
 
-The layered layout is the classic one: layers by the longest way, long edges through invisible places, a few sweeps that
-put each node near the middle of its neighbours, then straightening. Pure, and quick enough for 200 nodes to be drawn
-while a page loads; `webapp.html.diagram` keeps the result by definition.
+The layered layout is the classic one: layers by the longest path, long edges through invisible nodes, a few sweeps that
+move each node near the middle of its neighbours, then straightening. The functions are pure, and fast enough to draw
+200 nodes while a page loads; `webapp.html.diagram` caches the result per definition.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SWEEPS = 8
 
 
 class Box(Struct, frozen=True):
-    """A node's place: left, middle height, width."""
+    """The position of a node: left edge, vertical middle, width."""
 
     x: float
     y: float
@@ -36,9 +36,9 @@ class Box(Struct, frozen=True):
 
 
 class Layout(Struct, frozen=True):
-    """`boxes` by node index, `paths` by edge index as points from the source's side to the target's.
+    """`boxes` by node index; `paths` by edge index, as points from the source to the target.
 
-    `gaps`, by edge index, is where no node stands behind the edge's source, from left to right: the room for its label.
+    `gaps`, by edge index, is the free space behind the edge's source, from left to right: the room for its label.
     """
 
     width: float
@@ -50,22 +50,22 @@ class Layout(Struct, frozen=True):
 
 
 def label_width(text: str) -> float:
-    """About how wide a node with this label is drawn."""
+    """Return the approximate width of a node with this label."""
     return max(96.0, 7.4 * _cells(text) + 44)
 
 
 def edge_label_width(text: str) -> float:
-    """About how wide the label of an edge is drawn."""
+    """Return the approximate width of the label of an edge."""
     return 6.2 * _cells(text)
 
 
 def _cells(text: str) -> int:
-    """Letters, those of double width (Chinese, Japanese, Korean) twice."""
+    """Count letters; wide ones (Chinese, Japanese, Korean) count twice."""
     return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def rail(widths: Sequence[float], *, below: float = 24) -> Layout:
-    """A chain in rows from left to right, as text is read; `below` is the room under the last row's middle."""
+    """Lay out a chain in rows from left to right, like text; `below` is the space under the middle of the last row."""
     boxes: list[Box] = []
     x, y, rightmost = 8.0, 36.0, 0.0
     for width in widths:
@@ -87,9 +87,9 @@ def rail(widths: Sequence[float], *, below: float = 24) -> Layout:
 
 
 def layered(plan: Plan, widths: Sequence[float], labels: Mapping[int, float] | None = None) -> Layout:
-    """A graph in layers from left to right; edges that close a cycle run back below.
+    """Lay out a graph in layers from left to right. Edges that close a cycle run back below the nodes.
 
-    `labels` says by edge index how wide the edge's label is: the layers stand apart far enough for it.
+    `labels` gives the width of the edges' labels by edge index; the layers are far enough apart for them.
     """
     forward = [(edge.index, edge.source, edge.target) for edge in plan.edges if not edge.back]
     layer = _layers(len(plan.nodes), [(a, b) for _, a, b in forward])
@@ -118,7 +118,7 @@ def layered(plan: Plan, widths: Sequence[float], labels: Mapping[int, float] | N
         gaps[index] = (lefts[behind] + columns[behind], lefts[behind + 1])
     bottom = max((box.y for box in boxes), default=0.0) + HEIGHT / 2
     for lane, edge in enumerate(edge for edge in plan.edges if edge.back):
-        # Down behind the source's layer and up before the target's, where no node stands.
+        # Down behind the layer of the source, and up before the layer of the target, where there are no nodes.
         source, target, depth = boxes[edge.source], boxes[edge.target], bottom + 16 + 14 * lane
         right = lefts[layer[edge.source]] + columns[layer[edge.source]] + 14 + 3 * (lane % 6)
         left = lefts[layer[edge.target]] - 16 - 3 * (lane % 6)
@@ -135,7 +135,7 @@ def layered(plan: Plan, widths: Sequence[float], labels: Mapping[int, float] | N
 
 
 def _layers(count: int, edges: list[tuple[int, int]]) -> list[int]:
-    """The longest way from a node without incoming edges, then sources pulled towards what they lead to."""
+    """Return the layers: the longest path from a node without incoming edges; then sources move to their targets."""
     ways = graph.ways_of(count, edges)
     led_to = {target for _, target in edges}
     layer = [0] * count
@@ -155,7 +155,7 @@ Neighbours = list[tuple[list[int], list[int]]]
 def _with_bends(
     edges: list[tuple[int, int, int]], layer: list[int]
 ) -> tuple[Neighbours, dict[int, list[int]], list[int]]:
-    """Invisible places where an edge crosses a layer: (before, after) of every place, each edge's way, all layers."""
+    """Add an invisible node where an edge crosses a layer. Return neighbours, the path of each edge, and layers."""
     layer = list(layer)
     neighbours: Neighbours = [([], []) for _ in layer]
     chains = {}
@@ -211,7 +211,7 @@ def _crossings(order: list[list[int]], neighbours: Neighbours) -> int:
 
 
 def _heights(order: list[list[int]], neighbours: Neighbours) -> dict[int, float]:
-    """Each node as near to the middle of its neighbours as the order and the distance allow."""
+    """Move each node as near to the middle of its neighbours as order and distance allow."""
     y = {node: float(index * LANE) for nodes in order for index, node in enumerate(nodes)}
     for step in range(12):
         for nodes in order if step % 2 == 0 else reversed(order):
@@ -225,7 +225,7 @@ def _heights(order: list[list[int]], neighbours: Neighbours) -> dict[int, float]
 
 
 def _place(nodes: list[int], wish: dict[int, float], y: dict[int, float]) -> None:
-    """The nearest heights to the wishes that keep order and distance (pools of neighbours that push each other)."""
+    """Set the heights nearest to the wishes that keep order and distance, by pooling nodes that collide."""
     pools: list[tuple[float, int]] = []  # sum of (wish - offset), count
     for node in nodes:
         offset = LANE * sum(count for _, count in pools)

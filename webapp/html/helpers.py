@@ -1,4 +1,4 @@
-"""Small pieces of HTML that many templates use, made here because a list prints them hundreds of times."""
+"""Small parts of HTML for many templates. They are made in Python, because a list prints them hundreds of times."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from webapp.html.text import html
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,40}")
 
-#: Names in addresses are cut here; no real one is as long.
+#: Names in addresses are cut to this length; no real name is as long.
 MOST_OF_A_NAME = 300
 
-#: So much of a text is in a page, folded, before a link leads to the whole.
+#: How many characters of a text a page contains, folded; a link leads to the rest.
 MOST_OF_A_TEXT = 40_000
 
-#: How a step's status is said.
+#: The word for the status of a step.
 STEP_WORDS = {
     "completed": "completed", "failed": "failed", "skipped": "skipped", "suspended": "waiting", "running": "running",
     "cancelled": "cancelled", "rejected": "rejected",
@@ -31,7 +31,7 @@ STEP_WORDS = {
 
 
 def icon(name: str) -> Markup:
-    """An icon of the sprite in the page; decoration only."""
+    """Return an icon from the sprite of the page; it is only decoration."""
     return html('<svg class="icon" aria-hidden="true"><use href="#i-{}"/></svg>', name)
 
 
@@ -40,33 +40,33 @@ _CHIP = Markup('<span class="chip {0}"><svg class="icon" aria-hidden="true"><use
 
 @lru_cache(maxsize=200)
 def chip(kind: str, label: str) -> Markup:
-    """A status as icon, word and colour."""
+    """Return a status as icon, word and colour."""
     return _CHIP.format(kind, label)
 
 
 def step_chip(step: StepRecord) -> Markup:
-    """How a step ended, as icon, word and colour."""
+    """Return how a step ended, as icon, word and colour."""
     return chip(step.outcome, STEP_WORDS[step.outcome])
 
 
 def run_url(run_id: str, *more: str) -> str:
-    """The address of a run's page (or of what is below it), without asking the router: lists print hundreds."""
+    """Return the address of a run's page, or of a page below it. It does not use the router: lists print hundreds."""
     return "/".join([f"{request.script_root}/runs", *(_quoted(part) for part in (run_id, *more))])
 
 
 def api_url(run_id: str, *more: str) -> str:
-    """The address at which the API has all of a run, or of a part of it."""
+    """Return the address in the API of a run, or of a part of it."""
     path = run_url(run_id, *more).removeprefix(request.script_root)
     return f"{request.script_root}/api/v1{path}"
 
 
 def all_of(text: str, at_once: int, where: str) -> Markup:
-    """All of a text, so much at once and the rest folded; of one that is very long, `where` leads to the whole."""
+    """Return a text: the first `at_once` characters, and the rest folded. A very long one gets a link to `where`."""
     return rendering.Page(budget=MOST_OF_A_TEXT, more=where, whole=True).text(text, at_once)
 
 
 def blueprint_url(name: str) -> str:
-    """The address of a blueprint's page, or of its runs where no address can have the name (`..` leads upwards)."""
+    """Return the address of a blueprint's page, or of its runs if an address cannot contain the name (`.`, `..`)."""
     if name in (".", ".."):
         return f"{request.script_root}/runs?blueprint={name}"
     return f"{request.script_root}/blueprints/{_quoted(name)}"
@@ -77,7 +77,7 @@ def _quoted(part: str) -> str:
 
 
 def anchor(*parts: object) -> str:
-    """An id for an element that stands for these names; readable where they are plain."""
+    """Return an element id for these names; it is readable if the names are plain."""
     names = [str(part) for part in parts]
     if all(_PLAIN.fullmatch(name) or name.isdigit() for name in names):
         return "-".join(names)
@@ -86,17 +86,17 @@ def anchor(*parts: object) -> str:
 
 
 def step_anchor(node_id: str, visit: int, attempt: int) -> str:
-    """The id of a row of the timeline: the same while the step runs and when it is recorded, so an opened one stays."""
+    """Return the id of a timeline row. It is the same while the step runs and afterwards, so an open row stays open."""
     return anchor("step", node_id, visit, attempt)
 
 
 def short_id(run_id: str) -> str:
-    """The first characters of an id, enough for eyes."""
+    """Return the first characters of an id, for people."""
     return run_id[:8]
 
 
 def init_app(app: Flask) -> None:
-    """Make these and the words of `webapp.html.text` known to every template, and every printed text safe."""
+    """Give these functions and those of `webapp.html.text` to every template, and make every printed text safe."""
     app.jinja_env.finalize = text.finalize
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(

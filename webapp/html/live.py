@@ -1,7 +1,8 @@
-"""Keeping a page up to date: a block asks for the page it is part of, with the version it shows, and mostly gets a 204.
+"""Live pages: a block requests its page with the version it shows, and usually gets a 204.
 
-A refresh is made of blocks of the page's own template, so the first load and the refresh cannot drift apart. Each block
-goes to the element of its name; what a person is doing (a note being typed) is in no block that comes every second.
+A refresh consists of blocks of the page's own template, so that the first load and the refresh cannot differ. Each
+block replaces the element of its name. What a person works on (a note being typed) is in no block that comes every
+second.
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ from webapp.services import services
 
 
 def wants_block() -> bool:
-    """Whether htmx asks for a part of the page (a boosted or restored page is a whole one)."""
+    """Return whether htmx requests a part of the page (a boosted or restored page is a whole one)."""
     return request.headers.get("HX-Request") == "true" and request.headers.get("HX-Request-Type") == "partial"
 
 
 def version(token: str) -> str:
-    """The version of a page that shows `token`, with the figure that stands above every page."""
+    """Return the version of a page that shows `token`, including the number of open gates above every page."""
     return f"{token}.{open_gates()}"
 
 
 def is_of(version: str, token: str) -> bool:
-    """Whether a page of this version shows `token`, with whichever figure."""
+    """Return whether a page of this version shows `token`, whatever the number of open gates is."""
     return version.rpartition(".")[0] == token
 
 
 def open_gates() -> int:
-    """How many gates wait: in one answer always the same figure, so that its version is that of what it shows."""
+    """Return how many gates wait. The number is read once per answer, so that the version fits what the page shows."""
     if "open_gates" not in g:
         g.open_gates = services().open_gates()
     found: int = g.open_gates
@@ -39,7 +40,7 @@ def open_gates() -> int:
 
 
 def unchanged() -> Response:
-    """Nothing to tell: no body, the page stays as it is."""
+    """Return an answer without a body: the page stays as it is."""
     response = Response(status=204)
     del response.headers["Content-Type"]
     response.headers["Vary"] = VARY
@@ -47,9 +48,9 @@ def unchanged() -> Response:
 
 
 def blocks(template: str, names: Iterable[str], main: str, context: Mapping[str, Any]) -> Response:
-    """The blocks `names`, each for the element of its name (with - for _), and `main`, the block that asked.
+    """Return the blocks `names`, each for the element of its name (with - for _), and `main`, the block that asked.
 
-    How many gates wait stands above every page, so it comes with every refresh that has something to tell.
+    The number of open gates is above every page, so every refresh with changes contains it.
     """
     parts = [
         f'<hx-partial hx-target="#{name.replace("_", "-")}" hx-swap="outerMorph">'
@@ -63,7 +64,7 @@ def blocks(template: str, names: Iterable[str], main: str, context: Mapping[str,
 
 
 def varying(response: Response) -> Response:
-    """One address gives a page or a part of it: say so to caches."""
+    """Tell caches that one address returns a page or a part of it."""
     response.vary.update(VARY.split(", "))
     return response
 

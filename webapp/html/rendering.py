@@ -1,7 +1,7 @@
-"""Values of a run for reading: text as text, records as a table, the rest as a tree. Never as HTML, never without end.
+"""Values of a run for reading: text as text, records as a table, the rest as a tree. Never as HTML, always limited.
 
-A `Page` of values has a budget; what goes beyond it is named with its size, and a link (`more`) leads to the whole.
-Values under keys that are called like credentials are masked (promise 10).
+A `Page` of values has a budget. If values exceed it, the page shows their size and a link (`more`) to all of them.
+Values whose keys look like secrets are masked (promise 10).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _TABLE = '<table class="records"><thead><tr>{}</tr></thead><tbody>{}</tbody></ta
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """A list of records as a table: its columns and each row's cells (`ABSENT` where a record has no such key)."""
+    """A list of records as a table: the columns and the cells of each row (`ABSENT` if a record lacks the key)."""
 
     columns: list[str]
     cells: list[list[Any]]
@@ -55,10 +55,10 @@ ABSENT: Any = object()
 
 
 class Page:
-    """Renders values one after another within one budget of characters. `more` is where a whole value can be had.
+    """Renders values one after another within one budget of characters. `more` is the address of the whole values.
 
-    A `whole` page shows all there is as far as the budget goes: what is long is folded, and `cut` says whether
-    something is missing.
+    A `whole` page shows everything that fits the budget: long values are folded, and `cut` says whether something is
+    missing.
     """
 
     def __init__(self, *, budget: int = 120_000, more: str | None = None, whole: bool = False) -> None:
@@ -68,7 +68,7 @@ class Page:
         self.cut = False
 
     def value(self, value: Any, depth: int = 0) -> Markup:
-        """The value as HTML."""
+        """Return the value as HTML."""
         value = plain_types(value)
         if self.left <= 0 or depth > MOST_DEPTH:
             return self._elsewhere(value)
@@ -81,12 +81,12 @@ class Page:
         return self._spend(self._scalar(value))
 
     def text(self, text: str, at_once: int = LONG_TEXT) -> Markup:
-        """A text, so much of it at once and the rest folded."""
+        """Return a text: the first `at_once` characters, and the rest folded."""
         head, rest = self.parts(text, at_once)
         return head + rest
 
     def parts(self, text: str, at_once: int) -> tuple[Markup, Markup]:
-        """What is shown of a text at once, and the folded rest; that does not belong into a heading."""
+        """Return the first part of a text and its folded rest, separately: a heading must not contain the rest."""
         head, further = text[:at_once], text[at_once : max(self.left, at_once)]
         rest = Markup("")
         if further:
@@ -97,15 +97,15 @@ class Page:
         return self._spend(html("{}", safe(head))), self._spend(rest)
 
     def mapping(self, values: Mapping[Any, Any]) -> Markup:
-        """A mapping's entries, masked, each with its key as a term."""
+        """Return the entries of a mapping, masked, each with its key as a term."""
         return self._mapping(dict(values), 0)
 
     def entry(self, key: str, value: Any) -> Markup:
-        """The value of a mapping's entry: masked if its key is called like a credential."""
+        """Return the value of one entry of a mapping, masked if its key looks like a secret."""
         return self.value(masked_values({key: value})[key])
 
     def beside(self, now: Any, before: Any) -> Markup:
-        """Two sets of named figures side by side: this run's and the last approved one's."""
+        """Return the figures of this run and of the last approved run, side by side."""
         heads = ("this run", "last approved")
         now, before = masked_values(plain_types(now)), masked_values(plain_types(before))
         return self._spend(figures(now, before, heads, length=self._key_length(120)))
@@ -219,7 +219,7 @@ class Page:
         return max(most, self.left) if self.whole else most
 
     def _scalar(self, value: Any) -> Markup:
-        """A value without parts; where all is to be shown, those that are long are folded like text."""
+        """Return a scalar. On a `whole` page, long ones are folded like text."""
         told = whole_text(value) if self.whole else None
         return self._text(told) if told is not None and len(told) > LONG_TEXT else scalar(value)
 
@@ -251,14 +251,14 @@ class Page:
         return html('<span class="rest">{} {}</span>', short(value, 60), self._link())
 
     def _link(self) -> Markup:
-        return html('<a href="{}">Download the whole</a>', self.more) if self.more else Markup("")
+        return html('<a href="{}">Download all</a>', self.more) if self.more else Markup("")
 
 
 # -------------------------------------------------------------------- figures and records
 
 
 def is_figures(values: dict[Any, Any]) -> bool:
-    """Whether a mapping is a few named figures: short values, most of them numbers."""
+    """Return whether a mapping consists of a few named figures: short values, most of them numbers."""
     items = list(values.values())
     numbers = sum(isinstance(item, (int, float, Decimal)) and not isinstance(item, bool) for item in items)
     fits = all(is_scalar(item) and len(short(item, 40)) < 32 for item in items)
@@ -268,7 +268,7 @@ def is_figures(values: dict[Any, Any]) -> bool:
 def figures(
     values: dict[Any, Any], before: dict[Any, Any] | None = None, heads: tuple[str, str] = ("", ""), length: int = 120
 ) -> Markup:
-    """Named figures in a column, aligned; with `before`, theirs beside them, and the differences marked."""
+    """Return named figures in an aligned column. With `before`, those are beside them, and differences are marked."""
     keys = list(dict.fromkeys([*values, *(before or ())]))
     rows = []
     for key in keys:
@@ -297,7 +297,10 @@ def _figure(value: Any, mark: str) -> Markup:
 
 
 def records(items: list[Any], most: int = ROWS_SHOWN + ROWS_FOLDED) -> Rows | None:
-    """The list as a table when it is one: mappings that share most of a few keys. So many are looked at."""
+    """Return a list as a table, or None if it is not a list of mappings that share most of a few keys.
+
+    Only the first `most` items are read.
+    """
     rows = [masked_values(plain) if isinstance(plain := plain_types(item), dict) else None for item in items[:most]]
     if not rows or not all(rows):
         return None

@@ -1,4 +1,4 @@
-"""Single values as text and HTML, and what counts as one. Values under keys called like credentials are masked."""
+"""Single values as text and HTML. Values whose keys look like secrets are masked."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from neurocore.readable import counted, safe
 from neurocore.secrets import looks_secret, mask
 from webapp.html.text import html, line, size
 
-#: Text up to this length is shown as it is, and fits a table's cell.
+#: Text up to this length is shown unfolded, and fits into a cell of a table.
 LONG_TEXT = 400
 
 NONE = Markup('<span class="none">none</span>')
 
 
 def scalar(value: Any) -> Markup:
-    """A value that is neither text nor has parts."""
+    """Return a value that is neither text, list nor mapping as HTML."""
     if value is None:
         return NONE
     if isinstance(value, bool):
@@ -39,7 +39,7 @@ def scalar(value: Any) -> Markup:
 
 
 def number(value: float | Decimal) -> str:
-    """The digits as they are; amounts (decimal fractions) grouped by thousands, whole numbers (they may be ids) not."""
+    """Return the digits. Decimal fractions are grouped by thousands; whole numbers are not, because they may be ids."""
     if isinstance(value, int):
         if value.bit_length() > 2000:
             return f"a number of about {int(value.bit_length() * 0.30103):,} digits"
@@ -55,11 +55,13 @@ def number(value: float | Decimal) -> str:
 
 
 def whole_text(value: Any) -> str | None:
-    """All of a value that `scalar` might cut, as text; None for what it always shows whole."""
+    """Return the whole text of a value that `scalar` might cut, or None if it never cuts it."""
     if value is None or isinstance(value, (bool, SecretRef, dt.date, dt.time)):
         return None
     if isinstance(value, int):
-        return hex(value) if value.bit_length() > 14_000 else str(value)  # Python writes no longer number unasked
+        return (
+            hex(value) if value.bit_length() > 14_000 else str(value)
+        )  # Python refuses to write longer decimal numbers
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"base64 {base64.b64encode(bytes(value)).decode()}"
     try:
@@ -69,7 +71,7 @@ def whole_text(value: Any) -> str | None:
 
 
 def short(value: Any, limit: int = 80) -> str:
-    """A value on one line: text cut, lists and mappings by size. Safe text, not HTML."""
+    """Return a value on one line: text is cut, lists and mappings are shown by size. The result is text, not HTML."""
     value = plain_types(value)
     if isinstance(value, str):
         return line(value, limit) if value else "empty text"
@@ -95,12 +97,12 @@ def short(value: Any, limit: int = 80) -> str:
         return line(f"{type(value).__name__}.{value.name}", limit)
     try:
         return line(str(value), limit)
-    except Exception:  # a class of the project may not be able to say itself
+    except Exception:  # `str` of a class of the project may fail
         return line(f"a {type(value).__name__}", limit)
 
 
 def _brief(value: list[Any] | dict[Any, Any], limit: int) -> str:
-    """A small list or mapping with what is in it, a large one by its size."""
+    """Return a small list or mapping with its content, a large one as its size."""
     if isinstance(value, list):
         parts = [short(item, 40) for item in value] if 0 < len(value) <= 8 and all(map(is_scalar, value)) else []
         name = counted(len(value), "item")
@@ -113,7 +115,7 @@ def _brief(value: list[Any] | dict[Any, Any], limit: int) -> str:
 
 
 def plain_types(value: Any) -> Any:
-    """Tuples and sets as lists, objects with fields as mappings; everything else as it is."""
+    """Turn tuples and sets into lists, and objects with fields into mappings; return other values unchanged."""
     kind = type(value)
     if kind in (str, dict, list, int, float, bool) or value is None or kind is SecretRef:
         return value
@@ -133,7 +135,7 @@ def plain_types(value: Any) -> Any:
 
 
 def masked_values(values: dict[Any, Any]) -> dict[Any, Any]:
-    """The mapping with what is called like a credential masked. What is inside its values, when that is shown."""
+    """Mask the values whose keys look like secrets. Nested values are masked when they are shown."""
     return {key: mask({key: item})[key] if _is_credential(key) else item for key, item in values.items()}
 
 
@@ -142,16 +144,16 @@ def _is_credential(key: Any) -> bool:
 
 
 def is_scalar(value: Any) -> bool:
-    """Whether a value has no parts and fits a table's cell."""
+    """Return whether a value is neither list nor mapping, and fits into a cell of a table."""
     value = plain_types(value)
     return not isinstance(value, (dict, list)) and not (isinstance(value, str) and len(value) > LONG_TEXT)
 
 
 def key_text(key: Any, length: int = 120) -> str:
-    """A mapping's key for people."""
+    """Return the key of a mapping as text for people."""
     return line(plain_key(key, length), length)
 
 
 def plain_key(key: Any, length: int = 100) -> str:
-    """Text as it is, anything else in brackets of its type."""
+    """Return a text key unchanged, and any other key as `short` does."""
     return key if isinstance(key, str) else short(key, length)

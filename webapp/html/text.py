@@ -1,7 +1,7 @@
-"""Text, times and durations for reading: every character that could mislead the reader is written out.
+"""Text, times and durations for reading: characters that could mislead the reader are escaped.
 
-Everything a template prints goes through `safe` (it is Jinja's `finalize`), so forgetting it is not possible. What
-stands in a field to be sent back is the exception (`field`): a note or a name must not come back as another one.
+Everything that a template prints passes through `safe` (it is Jinja's `finalize`), so that nobody can forget it. The
+content of form fields is the exception (`field`): a note or a name must come back unchanged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from neurocore.readable import moment, safe, took
 
 
 def finalize(value: Any) -> Any:
-    """What Jinja does with every printed value: None is nothing, text is made safe, markup of ours stays."""
+    """Prepare a value that Jinja prints: None prints nothing, text is made safe, our markup stays unchanged."""
     if type(value) is str:
         return value if value.isascii() and value.isprintable() else safe(value)
     if value is None:
@@ -26,7 +26,7 @@ def finalize(value: Any) -> Any:
 
 
 def field(value: object) -> Markup:
-    """What stands in a form's field, as it is, since it is sent back so; written out is only what no form carries."""
+    """Return the content of a form field unchanged, because it is sent back. Escape only what forms cannot send."""
     whole = str(value)
     return escape(safe(whole) if _NEVER_CARRIED.search(whole) else whole)
 
@@ -35,12 +35,12 @@ _NEVER_CARRIED = re.compile("[\x00\ud800-\udfff]")
 
 
 def html(form: str, *values: object) -> Markup:
-    """HTML with values put into its `{}`: text made safe and escaped, markup as it is."""
+    """Return HTML with values in place of `{}`: text is made safe and escaped, markup stays unchanged."""
     return Markup(form).format(*(finalize(value) for value in values))  # noqa: S704 - `form` is a literal everywhere
 
 
 def line(text: object, limit: int = 200) -> str:
-    """The text on one line of at most `limit` characters, cut between two words where there is such a place near."""
+    """Return the text on one line of at most `limit` characters, cut between two words if possible."""
     whole = text if type(text) is str else str(text)
     if len(whole) <= limit and whole.isascii() and whole.isprintable():
         return whole
@@ -55,13 +55,13 @@ def line(text: object, limit: int = 200) -> str:
 
 
 def ago(at: datetime, now: datetime | None = None) -> str:
-    """How long ago, in a word or two; in the future and after two weeks the date."""
+    """Return how long ago a time is, in a word or two; for the future, and after two weeks, return the date."""
     future = at > (now or datetime.now(UTC))
     return readable.ago(at, now) or _written(at)[1][: 16 if future else 10]
 
 
 def time_ago(iso: str | None, now: datetime | None = None) -> Markup:
-    """A `<time>` that says how long ago, exact on hover; the page's script keeps it going."""
+    """Return a `<time>` that shows how long ago, and the exact time on hover. The script of the page updates it."""
     at = moment(iso)
     if at is None:
         return escape(line(iso or "–"))
@@ -70,7 +70,7 @@ def time_ago(iso: str | None, now: datetime | None = None) -> Markup:
 
 
 def time_exact(iso: str | None, form: str = "%Y-%m-%d %H:%M:%S") -> Markup:
-    """A `<time>` with the time itself, in UTC; the page's script turns it into the reader's own clock."""
+    """Return a `<time>` with the exact time in UTC. The script of the page converts it to the reader's time zone."""
     at = moment(iso)
     if at is None:
         return escape(line(iso or "–"))
@@ -83,7 +83,7 @@ CLOCK = "%H:%M:%S"
 
 
 def time_since(iso: str | None, now: datetime | None = None) -> Markup:
-    """A duration that began then and still goes on; the page's script counts it up."""
+    """Return a duration that began at `iso` and continues. The script of the page counts it up."""
     at = moment(iso)
     if at is None:
         return Markup("–")
@@ -92,7 +92,7 @@ def time_since(iso: str | None, now: datetime | None = None) -> Markup:
 
 
 def _written(at: datetime) -> tuple[str, str]:
-    """For the attribute, with milliseconds and zone; for people, to the second; both in UTC."""
+    """Return the time in UTC twice: for the attribute (milliseconds, zone) and for people (seconds)."""
     stamp = at.isoformat(timespec="milliseconds")
     if not stamp.endswith("+00:00"):
         stamp = at.astimezone(UTC).isoformat(timespec="milliseconds")
@@ -100,12 +100,12 @@ def _written(at: datetime) -> tuple[str, str]:
 
 
 def _trusted(html: str) -> Markup:
-    """HTML put together from numbers and words of ours only. Faster than `Markup.format`, in lists that matters."""
+    """Mark HTML as safe that consists of our own numbers and words. It is faster than `Markup.format`, for lists."""
     return Markup(html)  # noqa: S704
 
 
 def size(count: int) -> str:
-    """A number of bytes or characters for people: `812 B`, `4.2 KB`, `5.1 MB`."""
+    """Return a number of bytes or characters for people: `812 B`, `4.2 KB`, `5.1 MB`."""
     if count < 1000:
         return f"{count} B"
     return f"{count / 1000:.1f} KB" if count < 999_950 else f"{count / 1_000_000:.1f} MB"

@@ -1,1 +1,1 @@
-"""Runs: their list, the page of one run, its steps, what a person does to it."""
+"""Runs: the list, the page of one run, its steps, and the actions on it."""

@@ -1,4 +1,4 @@
-"""A run's activity as sentences: who did what, how we know them, and what was given."""
+"""The activity of a run as sentences: who did what, how their identity is known, and what they gave."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from webapp.html.helpers import MOST_OF_A_TEXT, run_url, short_id
 from webapp.html.rendering import Page
 from webapp.html.text import html, line
 
-#: How we know who it was, said behind the name.
+#: How the identity of a person is known; it follows the name.
 KNOWN = {
     "typed": "typed, not verified",
     "claimed": "as claimed",
@@ -20,16 +20,16 @@ KNOWN = {
 
 
 def who(name: str | None, known_by: str | None) -> Markup:
-    """A name and how we know it."""
+    """Return a name and how the identity is known."""
     if not name:
-        return Markup("somebody")
+        return Markup("an unknown person")
     how = KNOWN.get(known_by or "", line(known_by or "", 40))
     told = html("<b>{}</b>", line(name, 200))
     return told + html(' <span class="dim">({})</span>', how) if how else told
 
 
 def sentence(event: Event) -> Markup:
-    """What happened, as HTML."""
+    """Return what happened, as HTML."""
     tell = _SENTENCES.get(event.kind)
     body = tell(event) if tell is not None else html("{} by {}", line(event.kind.replace("_", " ")), _who(event))
     return body + _rest(event)
@@ -48,9 +48,9 @@ def _replayed(event: Event) -> Markup:
 def _answered(event: Event) -> Markup:
     approved = event.data.get("approved")
     word = (
-        {True: "approved", False: "rejected"}.get(approved, "gave data at")
+        {True: "approved", False: "rejected"}.get(approved, "gave data to")
         if isinstance(approved, bool)
-        else "gave data at"
+        else "gave data to"
     )
     visit = event.data.get("visit", 1)
     gate = html("<b>{}</b>", line(event.data.get("gate", "?"), 100))
@@ -65,7 +65,7 @@ def _answered(event: Event) -> Markup:
         return told + html(
             ' <span class="dim mono" title="the digest of what was shown">#{}</span>', digest.rpartition(":")[2][:8]
         )
-    return told + Markup(' <span class="dim">on what it showed then</span>') if digest else told
+    return told + Markup(' <span class="dim">on what it showed at that time</span>') if digest else told
 
 
 def _note(note: object) -> Markup:
@@ -83,7 +83,7 @@ def _cancelled(event: Event) -> Markup:
 
 
 def _taken_over(event: Event) -> Markup:
-    why = "which had died" if event.data.get("because") == "it died" else "by take-over"
+    why = "which had died" if event.data.get("because") == "it died" else "with --take-over"
     return html("taken over from {}, {}", line(event.data.get("from", "its owner")), why)
 
 
@@ -95,16 +95,16 @@ _SENTENCES: dict[str, Callable[[Event], Markup]] = {
     "cancelled": _cancelled,
     "taken_over": _taken_over,
     "voided": lambda event: html(
-        "gate <b>{}</b> was voided: what it shows has changed", line(event.data.get("gate", "?"), 100)
+        "gate <b>{}</b> was voided, because its values changed", line(event.data.get("gate", "?"), 100)
     ),
     "lost": lambda event: html("lost: {} died", line(event.data.get("from", "its process"))),
-    "held": lambda event: html("stands still here: {}", line(event.data.get("because", "it came with a copy"), 300)),
-    "adopted": lambda event: html("adopted by {}: it may go on here", _who(event)),
+    "held": lambda event: html("held here: {}", line(event.data.get("because", "it came with a copy"), 300)),
+    "adopted": lambda event: html("adopted by {}: it may continue here", _who(event)),
     "warning": lambda event: html("warning: {}", _whole(event.data.get("message", ""), 1000)),
-    "latest": lambda event: html("{} took the blueprint as its file is now", _who(event)),
+    "latest": lambda event: html("{} switched to the current blueprint file", _who(event)),
 }
 
-#: What a sentence has already said.
+#: The facts that a sentence already contains.
 _TOLD = {
     "replayed": {"from"},
     "answered": {"gate", "visit", "approved", "note", "digest"},
@@ -118,7 +118,7 @@ _TOLD = {
 
 
 def _rest(event: Event) -> Markup:
-    """What was given besides, folded."""
+    """Return the other facts, folded."""
     rest = {key: value for key, value in event.facts.items() if key not in _TOLD.get(event.kind, ())}
     if not rest:
         return Markup("")

@@ -1,4 +1,4 @@
-"""Two runs side by side: what differs in inputs, definition, steps and what they set, durations."""
+"""Two runs side by side: the differences in inputs, definition, steps, their outputs and durations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_STEPS = 500
 
 
 class Pair(Struct, kw_only=True):
-    """One visit of a node in both runs (its last attempt); None where one of them has none."""
+    """One visit of a node in both runs (the last attempt). A run without this visit has None."""
 
     node_id: str
     visit: int
@@ -30,61 +30,63 @@ class Pair(Struct, kw_only=True):
 
     @property
     def same(self) -> bool:
-        """Whether both came to the same end with the same values."""
+        """Return whether both ended with the same status and the same values."""
         if self.first is None or self.second is None:
             return False
         return self.first.status is self.second.status and not self.differences
 
     @property
     def ratio(self) -> float | None:
-        """How many times as long the second worked; None where nothing can be said."""
+        """Return how many times as long the second worked, or None if a duration is missing."""
         if self.first is None or self.second is None or not self.first.duration_ms or self.second.duration_ms is None:
             return None
         return self.second.duration_ms / self.first.duration_ms
 
 
 class Comparing:
-    """What the page of two runs shows, each part worked out when it is asked for."""
+    """The data of the page that compares two runs. Each part is computed when it is used."""
 
     def __init__(self, first: RunRecord, second: RunRecord, services: Services) -> None:
         self.runs = (first, second)
         self._services = services
         self._store = services.store
-        self._work = Work()  # of the whole page
+        self._work = Work()  # shared by the whole page
 
     @property
     def standings(self) -> list[Standing]:
-        """Where the two stand."""
+        """Return the states of both runs."""
         return [standing(run, self._services) for run in self.runs]
 
     @cached_property
     def whole(self) -> list[RunRecord]:
-        """Both with their wide columns."""
+        """Return both runs with their wide columns."""
         return [self._store.load_run(run.run_id) or run for run in self.runs]
 
     @cached_property
     def inputs(self) -> list[diff.Change]:
-        """What they were given."""
+        """Return the differences between the inputs."""
         first, second = self.whole
         return diff.changes(first.initial_data, second.initial_data, work=self._work)
 
     @cached_property
     def definition(self) -> list[tuple[str, str]] | None:
-        """The lines that differ in the blueprint; None where the definition is the same."""
+        """Return the lines of the blueprint that differ, or None if the definition is the same."""
         if self.runs[0].blueprint_hash == self.runs[1].blueprint_hash:
             return None
         before, after = (RunPage(run, self._services).source for run in self.whole)
         change = diff.Change("blueprint", f"{before}\n", f"{after}\n")
-        return change.lines or [(" ", change.note or "Only what its text does not show differs.")]
+        return change.lines or [
+            (" ", change.note or "The text is the same; the definitions differ in something that it does not show.")
+        ]
 
     @cached_property
     def steps(self) -> list[Pair]:
-        """The nodes' visits of both, in the order of the first run, then what only the second has."""
+        """Return the visits of both runs in the order of the first, then those that only the second has."""
         return [self._pair(*visit, *steps) for visit, steps in islice(self._visits.items(), MOST_STEPS)]
 
     @property
     def left_out(self) -> int:
-        """How many visits are not among the steps."""
+        """Return how many visits `steps` leaves out."""
         return max(0, len(self._visits) - MOST_STEPS)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What a run holds, as JSON files."""
+"""The data of a run as JSON files."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ area = Blueprint("downloads", __name__)
 
 @area.get("/runs/<run_id>/download/<what>")
 def download(run_id: str, what: str) -> Response:
-    """The context, the inputs, what one step set or a gate shows, as JSON with credentials masked, piece by piece."""
+    """Stream the context, the inputs, the outputs of a step or the values of a gate as JSON with secrets masked."""
     here = services()
     run = summary(run_id, here)
     values = _values(run, what, here)
     if values is None:
-        there = "context, inputs, step-<number> and its gates"
-        abort(404, f"Run {run.run_id} has no {what[:50]!r} to download; there are {there}.")
+        there = "context, inputs, step-<number> and the gates of the run"
+        abort(404, f"Run {run.run_id} has no {what[:50]!r} to download; you can download {there}.")
     name = "".join(
         letter for letter in f"{run.run_id[:40]}-{what}" if letter.isascii() and (letter.isalnum() or letter in "-_")
     )
@@ -48,7 +48,7 @@ def _values(run: RunRecord, what: str, here: Services) -> dict[str, bytes] | Non
 
 
 def _json(values: dict[str, bytes]) -> Iterator[bytes]:
-    """One key after the other, and of a large value one part after the other."""
+    """Yield one key after another, and a large value in parts."""
     yield b"{"
     for place, (key, data) in enumerate(values.items()):
         yield (b",\n" if place else b"\n") + encoded(codec.plain(key)) + b": "

@@ -1,4 +1,4 @@
-"""The filter of runs: an address's parameters in, a `RunFilter` and links out. The API uses the same one."""
+"""The filter of runs: it turns the parameters of an address into a `RunFilter` and links. The API uses it too."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 MAX_TEXT = 500
 
-#: The parameters, in the order they stand in links.
+#: The parameters, in their order in links.
 NAMES = ("status", "blueprint", "q", "since", "until", "tag", "by", "waiting", "before", "after", "limit")
 
 
 class Filter(Struct, kw_only=True):
     """What a list shows.
 
-    `given` is what stood in the address, for form fields and links; `problems` maps a parameter that cannot be used to
-    its sentence.
+    `given` is the text from the address, for form fields and links. `problems` maps a parameter that is not valid to a
+    sentence.
     """
 
     runs: RunFilter = RunFilter()
@@ -41,8 +41,9 @@ class Filter(Struct, kw_only=True):
     def of(cls, parameters: Mapping[str, Iterable[str]], clock: Clock, *, now: datetime | None = None) -> Filter:
         """Read the parameters of an address.
 
-        They are `status` (also several, or with commas), `blueprint`, `q`, `since`, `until`, `tag`, `by`, `waiting`,
-        `before` or `after` (cursors) and `limit`. Times are read as `neurocore.moments` says, on `clock`.
+        They are `status` (repeated, or separated by commas), `blueprint`, `q`, `since`, `until`, `tag`, `by`,
+        `waiting`, `before` or `after` (cursors) and `limit`. Times are read by `neurocore.moments` in the zone of
+        `clock`.
         """
         given = {name: _texts(parameters.get(name, ())) for name in NAMES}
         given = {name: texts for name, texts in given.items() if texts}
@@ -62,7 +63,7 @@ class Filter(Struct, kw_only=True):
             waiting=_boolean("waiting", one.get("waiting"), problems),
         )
         if "before" in one and "after" in one:
-            problems["before"] = "Give one of before and after, not both."
+            problems["before"] = "Give either before or after, not both."
         limit = _limit(one.get("limit"), problems)
         return cls(
             runs=runs, before=one.get("before"), after=one.get("after"), limit=limit, given=given, clock=clock,
@@ -70,32 +71,32 @@ class Filter(Struct, kw_only=True):
         )  # fmt: skip
 
     def check(self) -> None:
-        """Raise InputError when something given cannot be used."""
+        """Raise InputError if a parameter is not valid."""
         if self.problems:
             raise InputError(" ".join(self.problems.values()), self.problems)
 
     @property
     def narrows(self) -> bool:
-        """Whether anything is left out of the list."""
+        """Return whether the filter leaves out any runs."""
         return self.runs != RunFilter()
 
     @property
     def range(self) -> str:
-        """The time that the list is of, with the zone; empty where it is of all times."""
+        """Return the period of the list with its zone, or "" if the list has no period."""
         runs = self.runs
         return self.clock.range(runs.since, runs.until) if runs.since or runs.until else ""
 
     @property
     def unfolded(self) -> bool:
-        """Whether one of the rarer filters is used, or cannot be."""
+        """Return whether one of the rarer filters is used, or is not valid."""
         return bool(self.problems or self.given.keys() & {"since", "until", "tag", "by"})
 
     def one(self, name: str) -> str:
-        """What was given for a parameter, for its form field."""
+        """Return what was given for a parameter, for its form field."""
         return self.given.get(name, [""])[-1]
 
     def query(self, **changes: Any) -> str:
-        """The query of a link: this filter with some parameters changed (None takes one away), from the newest on."""
+        """Return the query of a link: this filter with some parameters changed (None removes one), from the newest."""
         fields: dict[str, Any] = {name: given for name, given in self.given.items() if name not in ("before", "after")}
         fields.update(changes)
         pairs = []

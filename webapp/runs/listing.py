@@ -1,4 +1,4 @@
-"""The rows of a list of runs, with everything a cell shows worked out: the template only puts it in place."""
+"""The rows of a list of runs. Every cell is prepared here, so that the template only inserts it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Row(Struct, frozen=True):
 
 
 class Listing:
-    """Runs on their way into a list: `rows` to show, `token` to tell whether the list would look different."""
+    """Runs for a list: `rows` are what it shows, and `token` changes when a row changes."""
 
     def __init__(self, runs: Iterable[RunRecord], services: Services) -> None:
         self._runs = [(run, standing(run, services)) for run in runs]
@@ -45,13 +45,13 @@ class Listing:
 
     @property
     def rows(self) -> list[Row]:
-        """A row for each run."""
+        """Return a row for each run."""
         now, base = datetime.now(UTC), run_url("")
         return [_row(run, stands, base, now, lasted(run, stands)) for run, stands in self._runs]
 
     @property
     def table(self) -> Markup:
-        """The rows of the list as HTML, each made once for its version and told age; how long it lasted is put in."""
+        """Return the rows as HTML. Each is cached for its version and shown age; the duration is inserted."""
         now, base, here = datetime.now(UTC), run_url(""), self._services
         tells = [_tells(run, stands, now) for run, stands in self._runs]
         found = [here.kept_row(identity(run), base, one) for (run, _), one in zip(self._runs, tells, strict=True)]
@@ -67,13 +67,13 @@ class Listing:
 
     @property
     def token(self) -> str:
-        """Differs when a row of the list would."""
+        """Return a token that changes when a row of the list changes."""
         parts = [f"{identity(run)}{run.version}{stands.label}" for run, stands in self._runs]
         return hashlib.blake2b("|".join(parts).encode("utf-8", "surrogatepass"), digest_size=9).hexdigest()
 
 
 def rows(runs: Iterable[RunRecord], services: Services) -> list[Row]:
-    """A row for each run."""
+    """Return a row for each run."""
     return Listing(runs, services).rows
 
 
@@ -99,13 +99,13 @@ _HERE, _END = Markup("\x00"), Markup("\x01")
 
 
 def _tells(run: RunRecord, stands: Standing, now: datetime) -> tuple[int, str, str]:
-    """What a row must be made anew for."""
+    """Return the values that a cached row depends on."""
     at = moment(run.created_at)
     return (run.version, stands.label, ago(at, now) if at else "")
 
 
 def _parts(rows: list[Row]) -> Iterator[RowParts]:
-    """What stands before and behind `_HERE` in each row; all by one rendering, which costs more than a row."""
+    """Yield the text before and after `_HERE` of each row. One rendering makes them all: it costs more than a row."""
     html = current_app.jinja_env.get_template("runs/_rows.html").render(rows=rows, end=_END)
     for one in html.split(_END)[:-1]:
         before, _, after = one.partition(_HERE)
@@ -113,7 +113,7 @@ def _parts(rows: list[Row]) -> Iterator[RowParts]:
 
 
 def where(run: RunRecord) -> str:
-    """One line: what it waits for, where it is, why it ended."""
+    """Return one line: what the run waits for, where it is, or why it ended."""
     if run.status is RunStatus.SUSPENDED:
         return line(run.suspension_reason or run.suspended_at_node or "", 140)
     if run.status is RunStatus.RUNNING:
@@ -125,7 +125,7 @@ _WAITING = Markup("waiting ")
 
 
 def lasted(run: RunRecord, stands: Standing) -> Markup:
-    """Time worked; for what waits, since when."""
+    """Return the time that the run worked; if it waits, how long it has waited."""
     if stands.kind == "suspended":
         return _WAITING + time_since(run.updated_at)
     if run.status is RunStatus.RUNNING and stands.kind == "running":
@@ -134,7 +134,7 @@ def lasted(run: RunRecord, stands: Standing) -> Markup:
 
 
 def worked_since(run: RunRecord) -> str:
-    """When a run that works now would have begun had it never waited: what a counter counts from."""
+    """Return when a working run would have started if it had never waited; a counter counts from there."""
     at = moment(run.updated_at)
     if at is None or run.duration_ms is None:
         return run.created_at

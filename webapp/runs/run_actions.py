@@ -1,4 +1,4 @@
-"""What a person does to a run. Each is a thing that is created by a POST; find, act, go to the page with a sentence."""
+"""The actions on a run. Each view handles one POST: it finds the run, acts, and redirects with a sentence."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ area = Area("changing", __name__)
 
 MAX_DATA = 100_000
 
-CHANGED = "It changed since you looked, so nothing was decided. Look at what is different, then decide."
+CHANGED = "It changed since you opened the page, so nothing was decided. Look at what is different, then decide."
 
 
 @area.post("/runs/<run_id>/decision")
 @action(Action.ANSWER)
 def decision(run_id: str) -> AnyResponse:
-    """One answer at one gate occurrence, on the digest that was shown (promises 4 to 6)."""
+    """Record one answer at one gate occurrence, on the digest that was shown (promises 4 to 6)."""
     here, form = services(), request.form
     typed = Typed(
         gate=form.get("gate", ""), visit=_number(form.get("visit")), digest=form.get("digest", ""),
@@ -73,13 +73,13 @@ def decision(run_id: str) -> AnyResponse:
     if signed_in() is None:
         remember(typed.by)
     word = "Approved" if approved else "Rejected"
-    again = " You had said so before; nothing changed." if done.effect == "repeated" else ""
+    again = " You had already given this answer; nothing changed." if done.effect == "repeated" else ""
     flash(f"{word} at {done.gate.node_id}.{again}", "ok" if approved else "rejected")
     return redirect(f"{run_url(run_id)}#{anchor('decided', done.gate.node_id, done.gate.visit)}", 303)
 
 
 def _refused(run_id: str, typed: Typed, error: NeuroCoreError, here: Services) -> AnyResponse:
-    """The page again, the form filled in as it was sent, the sentence where the eye is."""
+    """Return the page again, with the form filled in as it was sent and the sentence beside the field."""
     run = load_run(run_id, here.store)
     page = RunPage(run, here)
     typed.problems = error.problems if isinstance(error, InputError) else {}
@@ -91,14 +91,14 @@ def _refused(run_id: str, typed: Typed, error: NeuroCoreError, here: Services) -
 
 
 def _node_of(run_id: str, address: str, here: Services) -> str:
-    """The node that a form means (`Panel.address`)."""
+    """Return the node that a form names (`Panel.address`)."""
     gates = here.store.load_gates(run_id, narrow=True) if address.startswith("gate-") else []
     found = (gate.node_id for gate in gates if anchor("gate", gate.node_id, gate.visit) == address)
     return next(found, address)
 
 
 def _retold(error: NeuroCoreError, typed: Typed, page: RunPage) -> str:
-    """The refusal for people: the time of the faster answer as the page writes times."""
+    """Return the refusal for people. It writes the time of the faster answer as the page does."""
     faster = next((one for one in page.decided if (one.node_id, one.visit) == (typed.gate, typed.visit)), None)
     if not isinstance(error, AlreadyDecided) or faster is None or faster.decision is None:
         return str(error)
@@ -113,17 +113,17 @@ def _retold(error: NeuroCoreError, typed: Typed, page: RunPage) -> str:
 
 def _approved(word: str | None) -> bool:
     if word not in ("approve", "reject"):
-        raise UsageError("Press Approve or Reject; the form was sent without saying which.")
+        raise UsageError("The form does not contain a decision; press Approve or Reject.")
     return word == "approve"
 
 
 def _given_digest(typed: Typed) -> str:
-    """The web must name the digest it showed (promise 6): a form without one is refused as changed."""
+    """Return the digest that the form names. A form without one is refused as changed (promise 6)."""
     return typed.digest or "none given"
 
 
 def _data(text: str) -> dict[str, Any]:
-    """What a waiting step is given beside the answer: a YAML mapping."""
+    """Parse the data for a step that waits for input: a YAML mapping."""
     if not text.strip():
         return {}
     from neurocore.yamlfile import parse
@@ -140,7 +140,7 @@ def _data(text: str) -> dict[str, Any]:
 @area.post("/runs/<run_id>/resumption")
 @action(Action.RESUME)
 def resumption(run_id: str) -> AnyResponse:
-    """Hand a failed, lost or owed run to the dispatcher."""
+    """Hand a failed, lost or pending run to the dispatcher."""
     here = services()
     run = load_run(run_id, here.store)
     by = _name(run, "resume")
@@ -149,12 +149,12 @@ def resumption(run_id: str) -> AnyResponse:
     refuse_resume(run, here)
     request_resume(run_id, here.registry, here.config, run_store=here.store, actor=actors.typed(by))
     here.dispatcher.submit(run_id)
-    flash("The run goes on.", "ok")
+    flash("The run continues.", "ok")
     return redirect(run_url(run_id), 303)
 
 
 def refuse_resume(run: RunRecord, here: Services) -> None:
-    """Raise NotResumable or RunBusyError where handing the run to the dispatcher would lead nowhere."""
+    """Raise NotResumable or RunBusyError if the dispatcher could not continue the run."""
     refuse_to_resume(run, here.config, here.store)
     if not here.drives:
         raise NotResumable(f"Run {run.run_id} cannot be resumed from here: {NOT_FROM_HERE}.")
@@ -163,14 +163,14 @@ def refuse_resume(run: RunRecord, here: Services) -> None:
 @area.post("/runs/<run_id>/replay")
 @action(Action.REPLAY)
 def replay(run_id: str) -> AnyResponse:
-    """A new run from the same inputs and definition. The form's token is good for one run."""
+    """Start a new run from the same inputs and definition. The form's token allows one new run."""
     here = services()
     run = load_run(run_id, here.store)
     by = _name(run, "replay")
     if not isinstance(by, str):
         return by
     new_id = form_tokens.run_id_of(request.form.get(form_tokens.FIELD, ""), f"replay {run_id}")
-    with contextlib.suppress(RunExists):  # the same form was sent before, and its run is there
+    with contextlib.suppress(RunExists):  # the same form was sent before, and its run exists
         create_replay(
             run_id, here.registry, here.config, run_store=here.store, new_id=new_id, actor=actors.typed(by)
         )  # fmt: skip
@@ -182,7 +182,7 @@ def replay(run_id: str) -> AnyResponse:
 @area.post("/runs/<run_id>/cancellation")
 @action(Action.CANCEL)
 def cancellation(run_id: str) -> AnyResponse:
-    """Cancel a run: at once where nobody drives it, else as `STOPS` says."""
+    """Cancel a run: at once if no process drives it, else as `STOPS` says."""
     here = services()
     run = load_run(run_id, here.store)
     by = _name(run, "cancel")
@@ -190,14 +190,14 @@ def cancellation(run_id: str) -> AnyResponse:
         return by
     note = _lines(request.form.get("note", "")).strip() or None
     run = cancel_run(run_id, run_store=here.store, actor=actors.typed(by), config=here.config, note=note)
-    flash("Cancelled." if run.status.ended else f"It is being cancelled. {STOPS}", "ok")
+    flash("Cancelled." if run.status.ended else f"The run is being cancelled. {STOPS}", "ok")
     return redirect(run_url(run_id), 303)
 
 
 @area.post("/runs/<run_id>/deletion")
 @action(Action.DELETE)
 def deletion(run_id: str) -> AnyResponse:
-    """Delete an ended run; a tombstone stays."""
+    """Delete an ended run. A tombstone remains."""
     here = services()
     run = load_run(run_id, here.store)
     by = _name(run, "delete")
@@ -209,7 +209,7 @@ def deletion(run_id: str) -> AnyResponse:
 
 
 def _name(run: RunRecord, verb: str) -> str | AnyResponse:
-    """Who does it: typed now, or last time in this browser; else the page that asks (422)."""
+    """Return the name: that of the account, or typed now or earlier; else the page that asks for it (422)."""
     if (actor := signed_in()) is not None:
         return actor.label
     name = (request.form.get("by") or remembered()).strip()
@@ -218,13 +218,13 @@ def _name(run: RunRecord, verb: str) -> str | AnyResponse:
         remember(name)
         return name
     if run.status.ended and verb == "cancel":
-        raise RefusedError(f"Run {run.run_id} is {run.status.value} already; there is nothing to cancel.")
+        raise RefusedError(f"Run {run.run_id} is already {run.status.value}; there is nothing to cancel.")
     context: Mapping[str, Any] = {"run": run, "verb": verb, "problem": problem, "by": name}
     return make_response(render_template("runs/who.html", **context), 422)
 
 
 def _lines(text: str) -> str:
-    """Browsers send line breaks as CR LF."""
+    """Replace the CR LF that browsers send by LF."""
     return text.replace("\r\n", "\n")
 
 

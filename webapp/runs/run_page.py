@@ -1,4 +1,4 @@
-"""What the run page shows, gathered as far as it is asked for: a refresh reads the narrow rows only."""
+"""The data of the run page, read only when it is used: a refresh reads only the narrow rows."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ from webapp.services import Services, identity
 
 _log = logging.getLogger(__name__)
 
-#: Of a long run the first and the last steps are sent, the rest when asked for.
+#: For a long run, the page contains the first and the last steps; the others are sent on request.
 FIRST_STEPS, LAST_STEPS = 40, 110
 DECIDED_SHOWN = 3
-#: How many characters of HTML all that is decided on may take: for the page, and for one gate of many.
+#: How many characters of HTML the values of gates may take: on the whole page, and at least for each gate.
 MOST_WHOLE, LEAST_WHOLE = 400_000, 50_000
-#: How many courses of ended runs are kept, some 50 KB each.
+#: How many courses of ended runs are cached, about 50 KB each.
 MOST_COURSES = 64
 
 TABS = ("activity", "context", "inputs", "blueprint")
 
 
 class Typed(Struct, kw_only=True):
-    """What a person typed into a form that was refused, and why; shown again in the same place (422, 409)."""
+    """What a person typed into a form that was refused, and why. The page shows it again in its place (422, 409)."""
 
     gate: str = ""
     visit: int = 0
@@ -66,7 +66,7 @@ class Typed(Struct, kw_only=True):
 
 
 class Shown(Struct, kw_only=True):
-    """One value that a gate shows; `before` is the last approved run's, `GONE` where nothing can be set beside it."""
+    """One value that a gate shows. `before` is the value of the last approved run, or `GONE` if there is none."""
 
     key: str
     value: Any
@@ -74,17 +74,17 @@ class Shown(Struct, kw_only=True):
 
     @property
     def beside(self) -> bool:
-        """Whether both are a few named figures, to be set side by side."""
+        """Return whether both are a few named figures that fit side by side."""
         now, then = rendering.plain_types(self.value), rendering.plain_types(self.before)
         return all(isinstance(one, dict) and rendering.is_figures(one) for one in (now, then))
 
 
 class Panel(Struct, kw_only=True):
-    """One open gate with all that a person needs to decide."""
+    """One open gate with everything that a person needs to decide."""
 
     gate: GateRecord
     id: str
-    #: Renders all that is decided on; `page.cut` says whether something did not fit.
+    #: Renders the message and values of the gate; `page.cut` is true if something did not fit.
     page: rendering.Page
     whole_at: str
     values: list[Shown]
@@ -97,19 +97,19 @@ class Panel(Struct, kw_only=True):
 
     @property
     def address(self) -> str:
-        """What the form calls the gate: its node, or this panel's id where a form would change the name."""
+        """Return what the form calls the gate: its node, or this panel's id if a form would alter the name."""
         node = self.gate.node_id
         carried = len(node) <= 300 and safe(node) == node.strip() and "\n" not in node
         return node if carried else self.id
 
     @property
     def note_needed(self) -> str:
-        """What stands beside the word Note."""
-        return {"required": "needed", "on_reject": "needed to reject"}.get(self.gate.policy.note, "if you like")
+        """Return the hint beside the label Note."""
+        return {"required": "required", "on_reject": "required to reject"}.get(self.gate.policy.note, "optional")
 
 
 class Course(Struct, frozen=True, kw_only=True):
-    """How a run went; `most_tried` is the last try of the step that was tried most often, if any was tried again."""
+    """How a run went. `most_tried` is the last attempt of the step with the most attempts, if any was retried."""
 
     html: Markup
     waited_ms: float
@@ -118,7 +118,7 @@ class Course(Struct, frozen=True, kw_only=True):
 
 
 class RunPage:
-    """The run's page; every property is worked out once."""
+    """The page of a run. Every property is computed once."""
 
     def __init__(
         self,
@@ -136,59 +136,59 @@ class RunPage:
         self.all_steps = all_steps
         self.picture = picture
         self.typed: Typed | None = None
-        #: Read before anything that is shown: what changes while the page is made differs at the next refresh.
+        #: Read before all other data: a change while the page is being made then shows at the next refresh.
         self.seen = token(run, services)
 
     @cached_property
     def once(self) -> str:
-        """The token of the replay from this page: it makes one new run."""
+        """Return the token of this page's replay form. It makes one new run."""
         return form_tokens.issue(f"replay {self.run.run_id}")
 
     @cached_property
     def standing(self) -> Standing:
-        """Where it stands, in a word."""
+        """Return the state of the run as a word."""
         return standing(self.run, self.services)
 
     @cached_property
     def why_cannot_tell(self) -> str:
-        """Why nobody knows whether the process that drove it lives."""
+        """Return why NeuroCore cannot tell whether the process that drove the run is alive."""
         return driver_of(self.run, self.services.config, self.store).reason
 
     @cached_property
     def token(self) -> str:
-        """The version that this page shows."""
+        """Return the version that this page shows."""
         return live.version(self.seen)
 
     @cached_property
     def run_before(self) -> RunRecord | None:
-        """The run of the same blueprint before this one."""
+        """Return the previous run of the same blueprint."""
         return run_before(self.run, self.store)
 
     @cached_property
     def choices(self) -> dict[str, Choice]:
-        """The buttons."""
+        """Return the buttons."""
         return choices(self.run, self.services)
 
     @cached_property
     def steps(self) -> Sequence[StepRecord]:
-        """Every step, narrow."""
+        """Return all steps without their wide columns."""
         return self.store.step_summaries(self.run.run_id)
 
     @cached_property
     def gates(self) -> list[GateRecord]:
-        """Every gate occurrence with its answers, without what it shows (`values_of` reads that)."""
+        """Return all gate occurrences with their answers, but without the values they show (see `values_of`)."""
         return self.store.load_gates(self.run.run_id, narrow=True)
 
     @cached_property
     def events(self) -> list[Event]:
-        """The activity, newest first."""
+        """Return the activity, newest first."""
         return list(reversed(self.store.load_events(self.run.run_id)))
 
     # ---------------------------------------------------------------- the timeline and the picture
 
     @cached_property
     def course(self) -> Course:
-        """The timeline with what the status line says of it: of an ended run made once for each version."""
+        """Return the timeline and what the status line says about it. For an ended run it is cached per version."""
         run, kept = self.run, self.services.kept_courses
         if self.standing.live or not run.status.ended or self.all_steps:
             return self._course()
@@ -212,17 +212,17 @@ class RunPage:
 
     @cached_property
     def timeline(self) -> Timeline:
-        """Every row with its bars."""
+        """Return all rows with their bars."""
         return build(self.run, self.steps, self.gates)
 
     @property
     def nodes_told(self) -> str:
-        """How far it is."""
+        """Return how far the run is."""
         return nodes_told(self.run, self.steps)
 
     @property
     def rows(self) -> tuple[list[Row], int, list[Row]]:
-        """The first rows, how many are left out, the last ones."""
+        """Return the first rows, the number of rows left out, and the last rows."""
         rows = self.timeline.rows
         if self.all_steps or len(rows) <= FIRST_STEPS + LAST_STEPS:
             return rows, 0, []
@@ -230,44 +230,44 @@ class RunPage:
 
     @cached_property
     def plan(self) -> Plan | None:
-        """The plan of the stored definition; None where it cannot be read (any more)."""
+        """Return the plan of the stored definition, or None if it cannot be read."""
         key = self.run.blueprint_hash or identity(self.run)
         try:
             return _plan(key, _Loader(self.run.run_id, self.services))
-        except Exception:  # a definition of 0.4, or of a skill that is gone: the page shows the rest
+        except Exception:  # a definition of 0.4, or a skill that no longer exists: the page shows the rest
             return None
 
     @cached_property
     def flow(self) -> Flow | None:
-        """The picture."""
+        """Return the flow picture."""
         return of_run(self.plan, self.run, self.steps, self.gates) if self.plan else None
 
     def rows_html(self, rows: list[Row]) -> Markup:
-        """These rows of the timeline."""
+        """Return these rows of the timeline as HTML."""
         return rows_html(self.run, rows, self.services)
 
     @property
     def link(self) -> str:
-        """What "copy link" copies: the whole id under the public address."""
+        """Return what "copy link" copies: the whole id under the public address."""
         base = self.services.config.web.public_url
         path = run_url(self.run.run_id)
         return f"{base.rstrip('/')}{path.removeprefix(request.script_root)}" if base else path
 
     @property
     def worked_since(self) -> str:
-        """What the counter of a working run counts from."""
+        """Return the time from which the counter of a working run counts."""
         return worked_since(self.run)
 
     @property
     def waited_since(self) -> str:
-        """What the counter of a run that waits for people counts from."""
+        """Return the time from which the counter of a waiting run counts."""
         return (datetime.now(UTC) - timedelta(milliseconds=self.course.waited_ms)).isoformat()
 
     # ---------------------------------------------------------------- gates
 
     @property
     def open_gates(self) -> list[GateRecord]:
-        """Those that wait, longest first; of a run that stands still, none does."""
+        """Return the gates that wait, longest first. A held run has none."""
         if self.run.status.ended or self.run.held is not None:
             return []
         waiting = [gate for gate in self.gates if gate.status is GateStatus.OPEN]
@@ -275,13 +275,13 @@ class RunPage:
 
     @property
     def decided(self) -> list[GateRecord]:
-        """The last decided ones, newest first."""
+        """Return the last decided gates, newest first."""
         closed = [gate for gate in self.gates if gate.status in (GateStatus.DECIDED, GateStatus.DONE) and gate.decision]
         return sorted(closed, key=lambda gate: gate.closed_at or "", reverse=True)[:DECIDED_SHOWN]
 
     @property
     def ended_by_rejection(self) -> bool:
-        """Whether the decision that is shown says already why the run failed."""
+        """Return whether the latest decision already says why the run failed."""
         if self.run.failure is None or self.run.failure.kind is not FailureKind.REJECTED:
             return False
         last = self.decided[0].decision if self.decided else None
@@ -289,34 +289,34 @@ class RunPage:
 
     @property
     def all_decided(self) -> list[GateRecord]:
-        """Every occurrence that is closed, in the order they opened, with all answers."""
+        """Return all closed gate occurrences with their answers, in the order in which they opened."""
         return [gate for gate in self.gates if gate.status is not GateStatus.OPEN]
 
     @property
     def chain_end(self) -> str:
-        """The last hash of the run's answers."""
+        """Return the last hash of the run's answers."""
         return last_hash(self.gates)
 
     @property
     def gates_token(self) -> str:
-        """Changes when a gate opens, is decided or voided; and only then do the panels change their place."""
+        """Return a token that changes when a gate opens, is decided or voided. Only then are the panels replaced."""
         parts = [f"{gate.node_id}/{gate.visit}/{gate.digest}" for gate in self.open_gates]
         return hashlib.blake2b("|".join(parts).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
     @cached_property
     def panels(self) -> list[Panel]:
-        """One for each open gate."""
+        """Return one panel for each open gate."""
         return [self._panel(gate) for gate in self.open_gates]
 
     @property
     def typed_has_panel(self) -> bool:
-        """Whether what was typed is shown in a form again."""
+        """Return whether a form shows again what was typed."""
         return any(panel.typed is not None for panel in self.panels)
 
     def resuming(self, gate: GateRecord) -> str:
-        """After a decision, how the run goes on: `owed`, `queued`, `driven`, or the status it came to.
+        """Return how the run continues after a decision: `owed`, `queued`, `driven`, or the status that it reached.
 
-        It is `beside` where nothing is open but gates that were open already when this one was decided.
+        It is `beside` if the only open gates were already open when this one was decided.
         """
         run, held = self.run, self.services.dispatcher.state(self.run.run_id)
         if gate.status is GateStatus.DONE:
@@ -330,12 +330,12 @@ class RunPage:
         return self.standing.driving or "owed"
 
     def values_of(self, gate: GateRecord) -> dict[str, Any]:
-        """What a gate of this run shows, or showed."""
+        """Return the values that a gate of this run shows, or showed."""
         whole = self.store.load_gate(self.run.run_id, gate.node_id, gate.visit)
         return whole.values if whole is not None else {}
 
     def page_of_values(self, of: GateRecord | str = "context") -> rendering.Page:
-        """A fresh budget for rendering values: those of the context, the inputs, or that a gate showed."""
+        """Return a new budget for rendering values: those of the context, the inputs, or a gate."""
         what = of if isinstance(of, str) else anchor("gate", of.node_id, of.visit)
         return rendering.Page(more=run_url(self.run.run_id, "download", what))
 
@@ -375,22 +375,22 @@ class RunPage:
 
     @cached_property
     def whole(self) -> RunRecord:
-        """The run with its wide columns: for tabs that show them."""
+        """Return the run with its wide columns, for tabs that show them."""
         return self.store.load_run(self.run.run_id) or self.run
 
     @cached_property
     def context(self) -> list[tuple[str, Any, int]]:
-        """The committed context: key, value, size in bytes."""
+        """Return the committed context: key, value, size in bytes."""
         return [(key, codec.restore(data), len(data)) for key, data in self.store.load_context(self.run.run_id).items()]
 
     @property
     def file(self) -> str:
-        """Where the blueprint lay when the run began, seen from the project; elsewhere as it was recorded."""
+        """Return the path of the blueprint when the run started: relative inside the project, else as recorded."""
         return (self.run.blueprint_path or "").removeprefix(f"{self.services.config.project_root}{os.sep}")
 
     @cached_property
     def source(self) -> str:
-        """The blueprint as it was written, or the stored definition as YAML; secrets in it are masked."""
+        """Return the blueprint as it was written, or the stored definition as YAML, with secrets masked."""
         source, document = masked_definition(self.whole.blueprint_snapshot, self.services.schema_of)
         if source is not None:
             return source
@@ -403,7 +403,7 @@ class RunPage:
 
 
 class _Loader:
-    """Loads a run's definition when the cache does not have it; equal to every other, since the hash is the key."""
+    """Loads a run's definition if the cache does not have it. All loaders are equal, because the hash is the key."""
 
     def __init__(self, run_id: str, services: Services) -> None:
         self.run_id = run_id
@@ -425,16 +425,16 @@ def _plan(key: str, loader: _Loader) -> Plan:
 
 
 def _without(keys: set[str], values: dict[str, Any]) -> dict[str, Any]:
-    """The values without the figures that stand side by side already."""
+    """Return the values without the figures that are already shown side by side."""
     return {key: value for key, value in values.items() if key not in keys}
 
 
 def _or_none(ask: Any) -> Any:
-    """What helps to decide must not keep anybody from deciding: where it cannot be worked out, it is not shown."""
+    """Return what `ask` returns, or None if it raises: an error in extra information must not prevent a decision."""
     try:
         return ask()
-    except NeuroCoreError as error:  # such as a definition that cannot be read any more
+    except NeuroCoreError as error:  # for example a definition that cannot be read any more
         _log.info("A part of a decision panel is left out: %s", error)
     except Exception:
-        _log.exception("A part of a decision panel could not be worked out.")
+        _log.exception("A part of a decision panel could not be computed.")
     return None

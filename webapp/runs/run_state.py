@@ -1,4 +1,4 @@
-"""Where a run stands, in a word for people, and what may be done with it now."""
+"""The state of a run as a word for people, and the actions that are possible in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from webapp.services import Services
 
 
 class Standing(Struct, frozen=True):
-    """`kind` picks icon and colour: a status, `lost`, `owed`, `cannot_tell` or `held`. `label` is its word."""
+    """The state of a run: `kind` selects icon and colour, `label` is the word that people read.
+
+    `kind` is a status, `lost`, `owed`, `cannot_tell` or `held`. `live` is true while the state can change.
+    """
 
     kind: str
     label: str
@@ -21,12 +24,12 @@ class Standing(Struct, frozen=True):
 
 
 def standing(run: RunRecord, services: Services) -> Standing:
-    """Status, liveness and what the dispatcher has, as one word; `live` where something may still change by itself."""
+    """Combine status, liveness and the dispatcher's state into one word."""
     if run.held is not None:
         return Standing("held", "held", True, "held")
     held = services.dispatcher.state(run.run_id)
     if run.status is RunStatus.FAILED and held is not None:
-        return Standing("running", "goes on" if held == "running" else "queued", True, held)
+        return Standing("running", "continues" if held == "running" else "queued", True, held)
     if run.status.ended:
         label = failed_word(run) if run.status is RunStatus.FAILED else run.status.value
         return Standing(run.status.value, label, False)
@@ -36,29 +39,29 @@ def standing(run: RunRecord, services: Services) -> Standing:
     return Standing(found, label, True, live)
 
 
-#: What people read, where it is not the kind itself.
+#: The labels that differ from the kind.
 _LABELS = {"cancelled": "being cancelled", "cannot_tell": "cannot tell", "suspended": "waiting"}
 
 
 def _owed(run: RunRecord, held: str | None) -> str:
     if held is not None:
         return "queued" if held == "queued" else "running"
-    return {Owed.START: "to be started", Owed.DECISION: "decided, to go on"}.get(Owed(run.owed or "resume"), "to go on")
+    return "decided, pending" if run.owed == Owed.DECISION else "pending"
 
 
 def token(run: RunRecord, services: Services) -> str:
-    """What a refresh compares: it differs when anything of the run that a page shows may differ."""
+    """Return a string that changes whenever anything may change that a page shows of the run; refreshes compare it."""
     live = "ended" if run.status.ended and run.held is None else services.liveness(run)
     held = services.dispatcher.state(run.run_id)
     return f"{run.version}.{run.epoch}{live[0]}{held[0] if held else ''}"
 
 
-#: Why nothing is resumed under `--no-dispatch`.
-NOT_FROM_HERE = "this dashboard records only; use `neurocore runs resume` or keep `runs sweep --watch` running"
+#: Why a dashboard with `--no-dispatch` does not resume runs.
+NOT_FROM_HERE = "this dashboard only records; use `neurocore runs resume`, or keep `runs sweep --watch` running"
 
 
 class Choice(Struct, frozen=True):
-    """A button: `reason` says why it cannot be pressed now, and is None when it can."""
+    """A button. `reason` says why it is disabled; it is None if the button can be pressed."""
 
     name: str
     label: str
@@ -66,10 +69,10 @@ class Choice(Struct, frozen=True):
 
 
 def choices(run: RunRecord, services: Services) -> dict[str, Choice]:
-    """The actions that make sense in this state, each with the reason where it is not possible."""
+    """Return the actions that make sense in this state, each with a reason if it is not possible."""
     found = [_resume(run, services), Choice("replay", "Replay", _no_replay(run))]
     if not run.status.ended:
-        asked = f"{run.cancel_requested} asked for it already" if run.cancel_requested else None
+        asked = f"{run.cancel_requested} has already asked for it" if run.cancel_requested else None
         found.append(Choice("cancel", "Cancel", asked if run.held is None else f"it is held: {run.held}"))
     else:
         found.append(Choice("delete", "Delete"))
@@ -81,7 +84,7 @@ def _resume(run: RunRecord, services: Services) -> Choice | None:
         return None
     held = services.dispatcher.state(run.run_id)
     if held is not None:
-        return Choice("resume", "Resume", f"it is {held} here already") if run.status is RunStatus.FAILED else None
+        return Choice("resume", "Resume", f"it is already {held} here") if run.status is RunStatus.FAILED else None
     if (reason := why_not_resumable(run)) is not None:
         return Choice("resume", "Resume", reason.replace(f"Run {run.run_id}", "it").rstrip("."))
     if not services.drives:
@@ -93,9 +96,9 @@ def _resume(run: RunRecord, services: Services) -> Choice | None:
     if state == "cannot_tell":
         return Choice("resume", "Resume", f"NeuroCore cannot tell whether {owner_label(run.owner)} still drives it")
     if run.status is RunStatus.SUSPENDED and run.owed is None:
-        return None  # it waits for people; the panel is what goes on from here
+        return None  # it waits for people, who answer in the panel
     return Choice("resume", "Resume")
 
 
 def _no_replay(run: RunRecord) -> str | None:
-    return None if run.blueprint_hash or not run.legacy else "0.4 did not keep its blueprint"
+    return None if run.blueprint_hash or not run.legacy else "version 0.4 did not store its blueprint"

@@ -1,4 +1,4 @@
-"""The rows of the timeline as HTML. What a recorded step's row says is made once; its bars move with the scale."""
+"""The rows of the timeline as HTML. The row of a recorded step is rendered once; only its bars change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HERE = Markup("\x00")
 
 
 def rows_html(run: RunRecord, rows: Iterable[Row], services: Services) -> Markup:
-    """A list item for each row."""
+    """Return a list item for each row."""
     base = run_url(run.run_id, "steps")
     return Markup("".join([_row(run, row, base, services) for row in rows]))  # noqa: S704 - templates of ours, escaped
 

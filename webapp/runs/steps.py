@@ -1,4 +1,4 @@
-"""One step of a run in full: what it changed (before → after), its outputs, error, configuration, logs."""
+"""All data of one step of a run: what it changed (before → after), its outputs, error, configuration and logs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from webapp.html.helpers import run_url
 from webapp.html.rendering import Page, masked_values
 from webapp.services import Services
 
-#: A key whose old and new value are larger than this together is told by size, not gone through.
+#: If the old and new value of a key are larger than this together, they are not compared; the page shows the size.
 LARGEST_COMPARED = 2_000_000
 
 
 class KeyChange(Struct, kw_only=True):
-    """What a step did to one key: `added`, `changed`, `deleted` or `unchanged` (set to what it was)."""
+    """What a step did to one key: `added`, `changed`, `deleted` or `unchanged` (set to the same value)."""
 
     key: str
     kind: str
@@ -33,7 +33,7 @@ class KeyChange(Struct, kw_only=True):
 
 
 class StepView(Struct, kw_only=True):
-    """Everything about one step."""
+    """All data of one step."""
 
     run: RunRecord
     step: StepRecord
@@ -45,12 +45,12 @@ class StepView(Struct, kw_only=True):
 
     @property
     def url(self) -> str:
-        """Its own page."""
+        """Return the address of the step's page."""
         return run_url(self.run.run_id, "steps", str(self.step.step_index))
 
 
 def view(run: RunRecord, step: StepRecord, services: Services) -> StepView:
-    """Gather one step; what its keys were before is folded from the steps committed before it."""
+    """Gather the data of one step. The earlier values of its keys come from the steps committed before it."""
     steps = services.store.load_steps(run.run_id)
     found = views(run, steps, services, only=step.step_index)
     return found[0] if found else _view(run, step, {}, [], services, None)
@@ -65,7 +65,7 @@ def views(
     limit: int | None = None,
     page: Page | None = None,
 ) -> list[StepView]:
-    """Gather the steps (or one of them, or the first few) in their order, in one walk; `page` is a shared budget."""
+    """Gather the steps (or only one, or the first `limit`) in order, in one pass; `page` is a shared budget."""
     gates = services.store.load_gates(run.run_id, narrow=True)
     context = _Context(run, services)
     found = {}
@@ -81,7 +81,7 @@ def views(
 
 
 class _Context:
-    """The encoded context as it grows step by step; the initial data are read only if somebody asks for one of them."""
+    """The encoded context while the steps are applied to it. The initial data are read only if they are needed."""
 
     def __init__(self, run: RunRecord, services: Services) -> None:
         self._run = run
@@ -142,7 +142,7 @@ def _set(key: str, old: bytes | None, new: bytes, work: Work) -> KeyChange:
 
 
 def decoded(data: bytes) -> Any:
-    """The value; what of it cannot be restored here is shown as the data that it is kept as."""
+    """Decode a value. Parts that cannot be restored here are returned as plain data."""
     return codec.restore(data)
 
 

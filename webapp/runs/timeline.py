@@ -1,8 +1,8 @@
-"""The waterfall: when each step worked and waited, on one scale in which long stretches without work are folded.
+"""The waterfall: when each step worked and waited, on one scale that folds long periods without work.
 
-Positions are thousandths of the width. Offsets are true: steps that ran side by side stand side by side. A stretch in
-which nothing worked (waiting for people, a dead process, a long back-off) takes a fixed width behind a break mark, so
-that three days of waiting do not squeeze two seconds of work out of sight.
+Positions are thousandths of the width. Offsets are exact: parallel steps are drawn at the same position. A period in
+which no step worked (waiting for people, a dead process, a long back-off) has a fixed width and a break mark, so that
+two seconds of work remain visible beside three days of waiting.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Interval = tuple[float, float]
 
 
 class Bar(Struct, frozen=True):
-    """One stretch of a row: `kind` is a step's status, `running` or `waiting`; `breaks` are the folds within it."""
+    """One bar of a row: `kind` is a step's status, `running` or `waiting`; `breaks` are the folds inside it."""
 
     x: float
     width: float
@@ -34,7 +34,7 @@ class Bar(Struct, frozen=True):
 
 
 class Row(Struct, kw_only=True):
-    """One execution of a node: recorded (`step`), or going on now (`current`)."""
+    """One execution of a node: recorded (`step` is set), or running now."""
 
     node_id: str
     visit: int
@@ -49,38 +49,38 @@ class Row(Struct, kw_only=True):
 
     @property
     def waiting(self) -> bool:
-        """Whether it waits for a person now."""
+        """Return whether it waits for a person now."""
         return self.gate is not None and self.gate.status is GateStatus.OPEN
 
     @property
     def decided(self) -> bool:
-        """Whether a person has answered and the run has not gone on from there yet."""
+        """Return whether a person has answered, and the run has not continued from there yet."""
         return self.status == "suspended" and self.gate is not None and self.gate.status is GateStatus.DECIDED
 
     @property
     def voided(self) -> bool:
-        """Whether it waited for a person until nobody was asked any more."""
+        """Return whether it waited for a person, and its gate was voided."""
         ended = self.status in ("suspended", "skipped")
         return ended and self.gate is not None and self.gate.status is GateStatus.VOIDED
 
     @property
     def outcome(self) -> str:
-        """How it ended (`StepRecord.outcome`), or its status while it goes on."""
+        """Return how it ended (`StepRecord.outcome`), or its status while it runs."""
         return self.step.outcome if self.step is not None else self.status
 
     @property
     def id(self) -> str:
-        """The id that links lead to."""
+        """Return the element id that links use."""
         return step_anchor(self.node_id, self.visit, self.attempt)
 
     @property
     def key(self) -> str:
-        """What tells this state of the row from another: part of the id of what is fetched for it."""
+        """Return what distinguishes this state of the row from others; it is part of the id of the row's body."""
         return f"{self.step.step_index}-{self.step.commit_index}" if self.step else f"now-{self.node_id}-{self.visit}"
 
 
 class Timeline(Struct, kw_only=True):
-    """The rows in order; `waited_ms` is the whole run's (for people), `folded` whether a stretch is drawn short."""
+    """The rows in order. `waited_ms` is how long the run waited for people, `folded` whether a period is folded."""
 
     rows: list[Row]
     started_at: str
@@ -93,12 +93,12 @@ class Timeline(Struct, kw_only=True):
 def build(
     run: RunRecord, steps: Sequence[StepRecord], gates: Iterable[GateRecord], *, now: datetime | None = None
 ) -> Timeline:
-    """The timeline of a run as it stands `now`."""
+    """Build the timeline of a run as of `now`."""
     at = (now or datetime.now(UTC)).timestamp() * 1000
     by_place = {(gate.node_id, gate.visit): gate for gate in gates}
     rows = [_recorded(step, by_place.get((step.node_id or step.component, step.visit))) for step in steps]
     going = [_current(node, at) for node in run.working_nodes if not run.status.ended]
-    again = {row.id for row in going}  # what waited for an answer runs again as the same step
+    again = {row.id for row in going}  # a step that waited for an answer runs again as the same step
     rows = [row for row in rows if row.status != "suspended" or row.id not in again] + going
     start = _ms(run.created_at) or at
     end = _ms(run.finished_at) or at
@@ -117,7 +117,7 @@ def build(
 
 
 class Scale:
-    """From milliseconds to thousandths of the width."""
+    """Converts milliseconds to thousandths of the width."""
 
     def __init__(self, work: list[Interval], start: float, end: float) -> None:
         busy = _union(work)
@@ -142,7 +142,7 @@ class Scale:
         self._places.append(place)
 
     def __call__(self, time: float) -> float:
-        """The place of a time."""
+        """Return the position of a time."""
         index = bisect_right(self._times, time)
         if index == 0:
             return 0.0
@@ -153,7 +153,7 @@ class Scale:
         return self._places[index - 1] + share * (self._places[index] - self._places[index - 1])
 
     def bar(self, begin: float, stop: float, kind: str) -> Bar:
-        """The stretch from `begin` to `stop`, wide enough to be seen."""
+        """Return the bar from `begin` to `stop`, wide enough to be visible."""
         x, end = self(begin), self(stop)
         width = max(NARROWEST, end - x)
         x = min(x, WIDTH - width)

@@ -1,4 +1,4 @@
-"""Looking at runs: the list, the run page, one step, two runs side by side. Nothing here changes anything."""
+"""The pages of runs: the list, one run, one step, two runs side by side. No view here changes anything."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LIVE_BLOCKS = ("status", "decided", "timeline")
 
 @area.get("/runs")
 def index() -> AnyResponse:
-    """The runs that a filter lets through, newest first."""
+    """List the runs that match a filter, newest first."""
     here = services()
     wanted = Filter.of(request.args.to_dict(flat=False), here.config.clock)
     if wanted.problems:
@@ -65,7 +65,7 @@ def _list(here: Services, wanted: Filter, context: dict[str, Any]) -> str:
 
 
 def _counts(here: Services, wanted: Filter) -> dict[str, Any]:
-    """The figures beside the filters: each counts what choosing it would show, as far as both filters go."""
+    """Count for each filter the runs that it would show; status and blueprint are taken into account."""
     one = wanted.runs.status[0] if len(wanted.runs.status) == 1 else None
     counts = here.store.status_counts(blueprint=wanted.runs.blueprint)
     chosen = wanted.runs.blueprint
@@ -79,7 +79,7 @@ def _counts(here: Services, wanted: Filter) -> dict[str, Any]:
     }
 
 
-#: How many blueprints there are to choose from in a field, and how long their names may be there.
+#: How many blueprints the field offers, and how long their names may be.
 MOST_OPTIONS, MOST_OPTION = 500, 200
 
 _SELECTED = Markup(" selected")
@@ -87,7 +87,7 @@ _SELECTED = Markup(" selected")
 
 @lru_cache(maxsize=100)
 def _options(blueprints: tuple[tuple[str, int], ...], chosen: str | None) -> Markup:
-    """What there is to choose in the field of blueprints, kept for as long as the counts are the same."""
+    """Return the options of the blueprint field. They are cached while the counts are the same."""
     form = '<option value="{}"{}>{} ({:,})</option>'
     there = [(name, count) for name, count in blueprints if len(name) <= MOST_OPTION]
     options = [
@@ -96,13 +96,15 @@ def _options(blueprints: tuple[tuple[str, int], ...], chosen: str | None) -> Mar
         if place < MOST_OPTIONS or name == chosen
     ]
     if len(blueprints) > len(options):
-        options.append(html("<option disabled>… {:,} more, by the address</option>", len(blueprints) - len(options)))
+        options.append(
+            html("<option disabled>… {:,} more: name one in the address</option>", len(blueprints) - len(options))
+        )
     return Markup("\n").join(options)
 
 
 @area.get("/runs/<run_id>")
 def show(run_id: str) -> AnyResponse:
-    """One run. A unique beginning of an id leads to the whole id."""
+    """Show one run. A unique prefix of an id redirects to the whole id."""
     here = services()
     run = here.store.load_summary(run_id)
     if run is None:
@@ -123,14 +125,14 @@ def _run_page(run: RunRecord, here: Services) -> RunPage:
 
 
 def whole_page(page: RunPage, status: int = 200) -> Response:
-    """The page, whole; also what a refused form comes back with."""
+    """Return the whole page. A refused form gets it too."""
     return live.varying(make_response(render_template("runs/run.html", page=page), status))
 
 
 def refresh(run: RunRecord, here: Services) -> Response:
-    """What changed since version `v`: nothing (204), or the blocks that live, and the panels if `g` is not theirs.
+    """Return what changed since version `v`: nothing (204), or the live blocks, and the panels if `g` differs.
 
-    Where another run's gate has opened or closed, that is the figure above the page and no more.
+    If only the gates of other runs have changed, the answer contains only the number of open gates.
     """
     asked = request.args
     page = _run_page(run, here)
@@ -141,7 +143,7 @@ def refresh(run: RunRecord, here: Services) -> Response:
     names = list(LIVE_BLOCKS)
     if asked.get("g") != page.gates_token:
         names.append("gates")
-    # The context is read whole, so it comes when the run has come to rest, not after each of its steps.
+    # The whole context is read, so it is sent when the run stops or ends, not after every step.
     settled = run.status is not RunStatus.RUNNING
     if asked.get("tab") == "activity" or (asked.get("tab") == "context" and settled):
         names.append("tab")
@@ -155,12 +157,12 @@ def _keeping_query(url: str) -> str:
 
 @area.get("/runs/<run_id>/steps/<int(max=2147483647):index>")
 def step(run_id: str, index: int) -> AnyResponse:
-    """One step in full: a page of its own, or what is put into the opened row."""
+    """Show all data of one step: as a page, or as the content of an opened row."""
     here = services()
     run, found = summary(run_id, here), None
     found = here.store.load_step(run.run_id, index)
     if found is None:
-        abort(404, f"Run {run.run_id} has no step {index}; its page lists those it has.")
+        abort(404, f"Run {run.run_id} has no step {index}; the page of the run lists its steps.")
     view = steps.view(run, found, here)
     if live.wants_block():
         return live.varying(make_response(render_block("runs/step.html", "body", view=view, alone=False)))
@@ -169,7 +171,7 @@ def step(run_id: str, index: int) -> AnyResponse:
 
 @area.get("/runs/<run_id>/print")
 def whole_record(run_id: str) -> AnyResponse:
-    """Everything of a run on one page, for paper and audit files."""
+    """Show all data of a run on one page, for printing and audit files."""
     here = services()
     run = summary(run_id, here)
     page = RunPage(run, here)
@@ -182,7 +184,7 @@ def whole_record(run_id: str) -> AnyResponse:
 
 @area.get("/runs/<run_id>/compare/<other_id>")
 def compare(run_id: str, other_id: str) -> AnyResponse:
-    """What differs between two runs."""
+    """Show the differences between two runs."""
     here = services()
     first, second = summary(run_id, here), summary(other_id, here)
     if (first.run_id, second.run_id) != (run_id, other_id):
@@ -192,7 +194,7 @@ def compare(run_id: str, other_id: str) -> AnyResponse:
 
 @area.get("/runs/<run_id>/compare")
 def compare_with(run_id: str) -> AnyResponse:
-    """The little form "compare with": on to the page of both."""
+    """Redirect the form "Compare with run" to the page of both runs."""
     here = services()
     first = summary(run_id, here)
     second = summary(request.args.get("with", "").strip() or "-", here)
@@ -200,6 +202,6 @@ def compare_with(run_id: str) -> AnyResponse:
 
 
 def summary(run_id: str, here: Services) -> RunRecord:
-    """The narrow run, by id or prefix. Raises RunNotFound or RunAmbiguous."""
+    """Return the narrow run by id or prefix. Raises RunNotFound or RunAmbiguous."""
     run = here.store.load_summary(run_id) or here.store.load_summary(resolve_run_id(run_id, here.store))
     return run if run is not None else load_run(run_id, here.store)

@@ -40,7 +40,7 @@ function say(text) {
   if (place) place.textContent = text;
 }
 
-// ---------------------------------------------------------------- forms: sent once, and not into the void
+// ---------------------------------------------------------------- forms: sent once, and only if the server answers
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
@@ -60,7 +60,7 @@ function mayBeSentAgain() {
   for (const form of document.querySelectorAll("[data-sent]")) delete form.dataset.sent;
 }
 
-// A page that comes back from the browser's memory may be sent again, and one whose sending was stopped (Escape).
+// A form may be sent again on a page that comes back from the browser's cache, or if sending was stopped (Escape).
 window.navigation?.addEventListener("navigateerror", mayBeSentAgain);
 window.addEventListener("pageshow", (event) => {
   mayBeSentAgain();

@@ -14,13 +14,13 @@ export function isDown() {
   return document.getElementById("offline")?.hidden === false;
 }
 
-// Do it if the server answers again; else say that nothing was done, and stay on this page with all that was typed.
+// Act if the server answers again. Otherwise say that nothing was sent, and stay on this page with all that was typed.
 export async function whenUp(act) {
   try {
     await fetch(document.querySelector(".brand").href, { method: "HEAD" });
   } catch {
     document.getElementById("offline").textContent =
-      "The server does not answer, so nothing was sent. Press again when it is back.";
+      "The server does not answer, so nothing was sent. Press the button again when it is back.";
     return;
   }
   line(true);
@@ -44,7 +44,7 @@ export function startLive(say) {
     const code = event.detail.ctx.response?.status ?? 0;
     if (code === 404 || code === 410) {
       line(false);
-      document.getElementById("offline").textContent = "This is no longer there. Reload to see what became of it.";
+      document.getElementById("offline").textContent = "This page no longer exists. Reload it to see what happened.";
     } else {
       line(code < 500);
     }

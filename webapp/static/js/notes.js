@@ -35,7 +35,7 @@ function show(text) {
   box.className = "notice refused";
   const inner = document.createElement("div");
   const told = document.createElement("p");
-  told.textContent = "This gate changed while you were writing. Your note was not sent; here it is:";
+  told.textContent = "This gate changed while you were writing. Your note was not sent. Here it is:";
   const quote = document.createElement("blockquote");
   quote.className = "text";
   quote.textContent = text;

@@ -30,7 +30,7 @@ const clock = (at) => `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.ge
 
 export function nameZone() {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  for (const element of document.querySelectorAll("[data-zone]")) put(element, zone || "the reader's own clock");
+  for (const element of document.querySelectorAll("[data-zone]")) put(element, zone || "your time zone");
 }
 
 export function tick() {
