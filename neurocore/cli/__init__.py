@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run `neurocore` with these arguments (the process's own by default) and leave with its exit code."""
+    """Run `neurocore` with these arguments (default: those of the process), and exit with its exit code."""
     from neurocore.cli.app import cli
 
     cli.main(args, prog_name="neurocore")

@@ -32,7 +32,7 @@ COMMANDS = {
     "completion": Lazy("neurocore.cli.completion:completion", "Print the completion script of a shell.", PROJECT),
 }
 
-#: What is meant by words that are commands elsewhere.
+#: The commands for words that other tools use.
 MEANT = {
     **dict.fromkeys(("start", "execute", "exec"), "run"),
     **dict.fromkeys(("new", "create"), "init"),
@@ -47,10 +47,10 @@ MEANT = {
 
 
 class Root(LazyGroup):
-    """The group that turns whatever happens into an exit code and, where it went wrong, one sentence."""
+    """The group that turns every outcome into an exit code and, after an error, one sentence."""
 
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
-        """Parse, call, and leave by SystemExit."""
+        """Parse the arguments, call the command, and exit with SystemExit."""
         _streams_take_anything()
         Root.debug = bool(os.environ.get("NEUROCORE_DEBUG"))
         extra.pop("standalone_mode", None)
@@ -65,7 +65,7 @@ class Root(LazyGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As every group does, with the commands below `runs` among those that may be meant."""
+        """Find the command as every group does; suggestions include the commands of `runs`."""
         if args and args[0] not in self.table:
             from neurocore.cli import runs
 
@@ -74,7 +74,7 @@ class Root(LazyGroup):
 
 
 def _streams_take_anything() -> None:
-    """What the terminal's encoding lacks is written out, and a stderr that was closed swallows what comes."""
+    """Let stdout and stderr escape characters that their encoding lacks; a closed stderr discards everything."""
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):

@@ -1,4 +1,4 @@
-"""What a list needs to know of a run, and nothing that takes long to import."""
+"""What a list needs to know about a run, without slow imports."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 def short_id(run_id: str, store: RunStore | None = None) -> str:
-    """How a run is called for people: 8 digits of an id of ours (more where the store holds two such), else all.
+    """Return the short id of a run: 8 digits of a generated id (more if they are not unique), else the whole id.
 
-    An id that begins other ones is written `=ID`, which means it alone.
+    An id that is a prefix of others is written `=ID`, which means exactly this one.
     """
     is_ours = len(run_id) == 32 and all(digit in "0123456789abcdef" for digit in run_id)
     if store is None:

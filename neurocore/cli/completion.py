@@ -1,4 +1,4 @@
-"""`neurocore completion`: the script that lets a shell complete commands, options, runs and blueprints."""
+"""`neurocore completion`: the script with which a shell completes commands, options, runs and blueprints."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def show(project: Project, names: tuple[str, ...], as_json: bool) -> None:
 
 
 def settings_of(project: Project) -> Iterator[SettingDocument]:
-    """Every setting in the order of the sections, masked; a skill's section key by key, as its schema says, too."""
+    """Yield every setting, masked, in the order of the sections. Skill settings are also masked by their schema."""
     from neurocore.cli.reports import SettingDocument
     from neurocore.cli.story import schema_of
     from neurocore.config import SECTIONS
@@ -97,7 +97,7 @@ def settings_of(project: Project) -> Iterator[SettingDocument]:
 
 
 def _masked(key: str, value: Any, schema: Any = None) -> Any:
-    """Masked by what it is called or how its schema marks it, and the password in an address whatever it is called."""
+    """Mask a value by its name or its schema, and always mask the password in an address."""
     from neurocore.documents.masking import masked_under
 
     return _without_passwords(masked_under(key, value, schema))

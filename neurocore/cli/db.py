@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 _STDIO = Path("-")
 
-#: How many blueprints `db stats` names: those with the most runs.
+#: How many blueprints `db stats` lists: those with the most runs.
 _NAMED = 10
-#: How many unused bytes of the file are worth a word.
+#: From how many unused bytes on the command mentions them.
 _WORTH_TELLING = 1024 * 1024
 
 
@@ -38,7 +38,7 @@ def db() -> None:
 
 
 def _renamed(option: str) -> str:
-    """Return the name that an option has now: `--mend` still works, and is shown nowhere."""
+    """Return the current name of an option: `--mend` still works, but is not shown."""
     return "repair" if option == "mend" else option
 
 
@@ -67,7 +67,7 @@ def check(project: Project, repair: bool, as_json: bool) -> int:
             out(f"Repaired: {safe(sentence)}")
         for sentence in found.problems:
             out(f"Wrong: {safe(sentence)}")
-        out("All that was checked holds." if not found.problems else f"{counted(len(found.problems), 'problem')}.")
+        out("No problems found." if not found.problems else f"{counted(len(found.problems), 'problem')} found.")
     return FAILED if found.problems else DONE
 
 
@@ -119,7 +119,7 @@ def backup(project: Project, file: Path, as_json: bool) -> None:
     """Copy the database to FILE while it is in use, consistent as of one moment. No file is overwritten."""
     store = project.store
     if not project.has_history:
-        raise NotFoundError("There is no history yet that could be copied; the first run makes one.")
+        raise NotFoundError("There is no history yet to copy; the first run makes one.")
     _refuse_unable(store, "backup", "backup", "use `neurocore db export` instead")
     length = store.backup(file)
     if as_json:
@@ -160,7 +160,7 @@ def restore(project: Project, file: Path, as_json: bool) -> None:
         return
     out(f"Restored the history from {line(near(file))}: {counted(runs, 'run')}.")
     if before is not None:
-        out(f"What was there before is in {line(near(before))}.")
+        out(f"The previous history is in {line(near(before))}.")
     _tell_held(held)
 
 
@@ -210,7 +210,7 @@ def prune(
     try:
         before = (datetime.now(UTC) - (keep or timedelta())).isoformat(timespec="microseconds")
     except OverflowError as error:
-        raise UsageError("--keep reaches back before the calendar begins; name a shorter time.") from error
+        raise UsageError("--keep is longer than the calendar; give a shorter time.") from error
     found = prune_runs(
         project.store, before=before, keep_last=keep_last, actor=project.actor(by), dry_run=dry_run,
         on_batch=(lambda count: say(f"{count:,} deleted …")) if is_terminal(sys.stderr) and not dry_run else None,
@@ -223,10 +223,10 @@ def prune(
     span = f", started {when(found.oldest)} to {when(found.newest)}" if found.runs else ""
     out(f"{'Would delete' if dry_run else 'Deleted'} {counted(found.runs, 'ended run')}{span}.")
     if found.runs and not dry_run and (unused := project.store.stats().unused or 0) >= _WORTH_TELLING:
-        say(f"The file is as large as it was; `{project.called} db vacuum` gives {size(unused)} back to the disk.")
+        say(f"The file is as large as before; `{project.called} db vacuum` returns {size(unused)} to the disk.")
 
 
-@db.command(short_help="Give the room of deleted runs back to the disk.")
+@db.command(short_help="Return the space of deleted runs to the disk.")
 @json_option
 @pass_project
 def vacuum(project: Project, as_json: bool) -> None:
@@ -249,9 +249,9 @@ def vacuum(project: Project, as_json: bool) -> None:
 
         emit(VacuumDocument(before=found.before, after=found.after, freed=freed, waits=found.waits))
         return
-    out(f"Gave {size(freed)} back to the disk: the history took {size(found.before)}, and takes {size(found.after)}.")
+    out(f"Returned {size(freed)} to the disk: the history took {size(found.before)}, now {size(found.after)}.")
     if found.waits:
-        say("Others still read what was there before: the file becomes smaller when they have done so.")
+        say("Other processes still read the old data; the file becomes smaller when they have finished.")
 
 
 @db.command("export", short_help="Write every run as JSON lines.")
@@ -261,14 +261,14 @@ def vacuum(project: Project, as_json: bool) -> None:
 def export(project: Project, file: Path, as_json: bool) -> None:
     """Write every run to FILE (or stdout) as JSON lines, complete and exact, for `neurocore db import`.
 
-    Nothing is masked in it: it is the history itself. Secrets are in it as references only, as they are stored. The
-    last line, {"end": {"runs": 4, "lines": 12}}, says how many runs and lines stand before it. A file that is there is
-    never overwritten.
+    Nothing in it is masked: it is the history itself. Secrets are in it only as references, as they are stored. The
+    last line, {"end": {"runs": 4, "lines": 12}}, says how many runs and lines come before it. An existing file is never
+    overwritten.
     """
     from neurocore.persistence import transfer
 
     if file == _STDIO and as_json:
-        raise UsageError("The export itself goes to stdout; name a FILE to get a --json document about it.")
+        raise UsageError("The export goes to stdout; to get a --json document about it, name a FILE.")
     if file == _STDIO:
         transfer.export_history(project.store, sys.stdout)
         return
@@ -282,7 +282,7 @@ def export(project: Project, file: Path, as_json: bool) -> None:
         out(f"Wrote {counted(moved.runs, 'run')} with {counted(moved.steps, 'step')} to {line(near(file))}.")
 
 
-@db.command("import", short_help="Bring in the runs of an export.")
+@db.command("import", short_help="Import the runs of an export.")
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 @pass_project
@@ -298,7 +298,7 @@ def import_(project: Project, file: Path, as_json: bool) -> None:
         moved = transfer.import_history(project.make_store(), sys.stdin)
     else:
         try:
-            # What is no text at all is for the import to refuse, naming the line.
+            # The import refuses what is not text, and names the line.
             with file.open(encoding="utf-8", errors="surrogateescape") as stream:
                 moved = transfer.import_history(project.make_store(), stream)
         except OSError as error:
@@ -308,12 +308,12 @@ def import_(project: Project, file: Path, as_json: bool) -> None:
 
         emit(ImportDocument(runs=moved.runs, steps=moved.steps, skipped=moved.skipped, held=moved.held))
         return
-    there = f"; {counted(moved.skipped, 'run')} there already" if moved.skipped else ""
-    out(f"Brought in {counted(moved.runs, 'run')} with {counted(moved.steps, 'step')}{there}.")
+    there = f"; {counted(moved.skipped, 'run')} existed already" if moved.skipped else ""
+    out(f"Imported {counted(moved.runs, 'run')} with {counted(moved.steps, 'step')}{there}.")
     _tell_held(moved.held)
 
 
-@db.command(short_help="Bring the database up to this version's schema.")
+@db.command(short_help="Upgrade the database to the schema of this version.")
 @json_option
 @pass_project
 def migrate(project: Project, as_json: bool) -> None:
@@ -329,7 +329,7 @@ def migrate(project: Project, as_json: bool) -> None:
     was_there = is_sqlite and path.exists()
     before = admin.schema_version(path) if was_there else None
     project.make_store()
-    _refuse_unable(project.store, "schema_version", "migrate", "nothing needs to be brought up to date")
+    _refuse_unable(project.store, "schema_version", "migrate", "it needs no upgrade")
     after = admin.schema_version(path)
     copy = copy_path(path) if before == 0 and copy_path(path).exists() else None
     if as_json:
@@ -343,8 +343,8 @@ def migrate(project: Project, as_json: bool) -> None:
     elif before == after:
         out(f"Up to date (schema {after}).")
     else:
-        kept = f"; a copy of what it was is {line(near(copy))}" if copy else ""
-        out(f"Brought from schema {before} to {after}{kept}.")
+        kept = f"; a copy of the old database is {line(near(copy))}" if copy else ""
+        out(f"Upgraded from schema {before} to {after}{kept}.")
 
 
 def _tell_held(held: int) -> None:
@@ -354,27 +354,27 @@ def _tell_held(held: int) -> None:
 
 
 def _refuse_unable(store: RunStore, ability: str, command: str, instead: str) -> None:
-    """Raise UsageError, with what to do instead, where the store has not this ability."""
+    """Raise UsageError, with what to do instead, if the store lacks this ability."""
     if not store.abilities()[ability]:
         raise UsageError(
-            f"`db {command}` is for SQLite files, and this history is kept by {type(store).__name__}; {instead}."
+            f"`db {command}` is for SQLite files, but this history is stored in {type(store).__name__}; {instead}."
         )
 
 
 def _name(project: Project) -> str:
     if not project.has_history:
-        return f"SQLiteRunStore {project.config.runs_db_path}"  # which the first run makes
+        return f"SQLiteRunStore {project.config.runs_db_path}"  # the first run makes it
     path = getattr(project.store, "path", None)
     return f"{type(project.store).__name__} {path}" if path is not None else type(project.store).__name__
 
 
 @contextlib.contextmanager
 def _new_file(file: Path, mode: int) -> Iterator[TextIO]:
-    """A file that is there whole when the block has ended well, and not at all otherwise."""
+    """Open a new file that exists completely after the block, or not at all if the block fails."""
     from neurocore import files
 
     if file.exists():
-        raise UsageError(f"{file} is there already; name another file, so that nothing is overwritten.")
+        raise UsageError(f"{file} exists already, and files are never overwritten; name another file.")
     partial = file.with_name(f".{file.name}.partial")
     try:
         partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""`neurocore doctor`: what is wrong with a project, each finding with how to mend it."""
+"""`neurocore doctor`: what is wrong with a project, and how to fix each problem."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def doctor(project: Project, as_json: bool) -> int:
 
 
 def examine(project: Project) -> Iterator[FindingDocument]:
-    """Every finding, in the order a person would look."""
+    """Yield all findings, in the order in which a person would check."""
     yield from _python()
     try:
         yield from _project(project)
     except ConfigError as error:
         for sentence in str(error).split("\n"):
-            yield _error("settings", sentence, "Correct it there; `neurocore schema config` says what may be set.")
+            yield _error("settings", sentence, "Correct it there; `neurocore schema config` prints every setting.")
         yield from _dashboard()
         return
     checks: tuple[Callable[[Project], Iterator[FindingDocument]], ...] = (
@@ -81,8 +81,8 @@ def _project(project: Project) -> Iterator[FindingDocument]:
     else:
         yield _warning(
             "project",
-            f"There is no neurocore.yaml in {config.project_root} or above it, so everything is as by default.",
-            "`neurocore init DIR` makes a project; with -C DIR another folder is looked at.",
+            f"There is no neurocore.yaml in {config.project_root} or above it, so all settings have their defaults.",
+            "`neurocore init DIR` makes a project; -C DIR checks another folder.",
         )
 
 
@@ -96,24 +96,24 @@ def _folders(project: Project) -> Iterator[FindingDocument]:
     for setting, folder in needed.items():
         above = next((one for one in (folder, *folder.parents) if one.exists()), folder)
         if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
-            yield _ok("folders", f"{near(folder)}{os.sep} can be written.")
+            yield _ok("folders", f"{near(folder)}{os.sep} is writable.")
         else:
-            what = f"{above} is no folder" if not above.is_dir() else f"{above} cannot be written"
-            yield _error("folders", f"{what}, and runs are kept there.", f"Make it writable, or set {setting}.")
+            what = f"{above} is not a folder" if not above.is_dir() else f"{above} is not writable"
+            yield _error("folders", f"{what}, but NeuroCore must write there.", f"Make it writable, or set {setting}.")
             continue
         free = shutil.disk_usage(above).free
         if free < LOW_SPACE:
             yield _warning(
                 "folders",
-                f"The disk of {folder} has only {free // (1024 * 1024)} MiB left.",
-                "Make room; `neurocore db prune --keep 90d --dry-run` says what old runs take.",
+                f"The disk of {folder} has only {free // (1024 * 1024)} MiB of free space.",
+                "Free some space; `neurocore db prune --keep 90d --dry-run` says how many old runs you could delete.",
             )
     yield from _permissions(config)
     yield from _dotenv(config.project_root)
 
 
 def _permissions(config: NeuroCoreConfig) -> Iterator[FindingDocument]:
-    """What is there may be older than `persistence.mode`, and keeps its permissions: a person must change them."""
+    """Yield files whose permissions are wider than `persistence.mode`: only a person may change existing ones."""
     from neurocore.files import folder_mode
     from neurocore.persistence.migrate import copy_path
     from neurocore.persistence.owners import Owners
@@ -132,7 +132,7 @@ def _permissions(config: NeuroCoreConfig) -> Iterator[FindingDocument]:
             continue
         if found & ~wanted:
             yield _warning(
-                "permissions", f"{near(one)} is {found:04o}, and persistence.mode allows {wanted:04o}.",
+                "permissions", f"{near(one)} has mode {found:04o}, but persistence.mode allows only {wanted:04o}.",
                 f"`chmod {found & wanted:04o} {shlex.quote(str(near(one)))}`, or set persistence.mode.",
             )  # fmt: skip
 
@@ -148,7 +148,9 @@ def _dotenv(root: Path) -> Iterator[FindingDocument]:
         except (OSError, UnicodeDecodeError):
             continue
     if not ignored & {".env", "/.env", ".env*", "*.env", "**/.env"}:
-        yield _warning("secrets", "No .gitignore names .env, which holds secrets.", "Add a line `.env` to .gitignore.")
+        yield _warning(
+            "secrets", "No .gitignore lists .env, which contains secrets.", "Add a line `.env` to .gitignore."
+        )
 
 
 def _skills(project: Project) -> Iterator[FindingDocument]:
@@ -158,13 +160,13 @@ def _skills(project: Project) -> Iterator[FindingDocument]:
     loaded = [name for name in registry.names() if registry.get(name) is not None]
     yield _ok("skills", f"{counted(len(loaded), 'skill')}: {', '.join(loaded)}.")
     for problem in registry.problems:
-        yield _error("skills", str(problem), "Mend or remove it; the others can be used meanwhile.")
-    for name in project.config.skills if not registry.problems else ():  # one of those may be what is missing
+        yield _error("skills", str(problem), "Fix or remove it. The other skills work.")
+    for name in project.config.skills if not registry.problems else ():  # a skill with a problem may be the missing one
         if name not in registry:
             yield _warning(
                 "skills",
-                f"neurocore.yaml has settings of a skill {name!r} that is not there{nearest(name, loaded)}",
-                "Correct its name, or remove them: nothing reads them.",
+                f"neurocore.yaml has settings for a skill {name!r} that does not exist{nearest(name, loaded)}",
+                "Correct the name, or remove the settings: nothing reads them.",
             )
 
 
@@ -175,7 +177,7 @@ def _blueprints(project: Project) -> Iterator[FindingDocument]:
     if not files:
         yield _warning(
             "blueprints", f"There are no blueprints in {near(project.config.blueprints_dir)}{os.sep}.",
-            "Write one there (`neurocore schema blueprint` helps the editor), or name a file when you run.",
+            "Write one there (`neurocore schema blueprint` prints a schema for your editor), or give `run` a file.",
         )  # fmt: skip
     sound = 0
     by_name: dict[str, list[Path]] = {}
@@ -187,7 +189,7 @@ def _blueprints(project: Project) -> Iterator[FindingDocument]:
         sound += not errors
         if errors:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-            yield _error("blueprints", f"{errors[0]}{more}", f"`neurocore validate {near(file)}` says all of it.")
+            yield _error("blueprints", f"{errors[0]}{more}", f"`neurocore validate {near(file)}` lists all problems.")
     if sound:
         yield _ok("blueprints", f"{counted(sound, 'blueprint')} can run.")
     for name, same in by_name.items():
@@ -196,21 +198,21 @@ def _blueprints(project: Project) -> Iterator[FindingDocument]:
 
 
 def _same_name(project: Project, name: str, files: list[Path]) -> FindingDocument:
-    """Files that carry the same name: whoever names it gets one of them and is not told which."""
+    """Return a warning about files with the same blueprint name: the name means one of them, without saying which."""
     try:
-        taken = f", and `neurocore run {shlex.quote(name)}` silently takes {near(project.blueprint_path(name))}"
-    except NeuroCoreError:  # it cannot be named so
+        taken = f", and `neurocore run {shlex.quote(name)}` silently uses {near(project.blueprint_path(name))}"
+    except NeuroCoreError:  # this name finds no file
         taken = ""
     return _warning(
         "blueprints",
         f"{listed(list(map(near, files)), most=4)} {'both' if len(files) == 2 else 'all'} say `name: {name}`; the "
-        f"dashboard and the API silently know the first only{taken}.",
-        "Give each a name of its own; the histories of one name are shown as one.",
+        f"dashboard and the API silently use only the first{taken}.",
+        "Give each blueprint its own name; runs of the same name are shown as one history.",
     )
 
 
 def _environment(project: Project) -> Iterator[FindingDocument]:
-    """References that nothing would resolve: the step that needs one fails when it starts."""
+    """Yield references to variables that are not set: a step that needs one fails when it starts."""
     from neurocore.blueprint.load import load_blueprint
     from neurocore.errors import BlueprintError
     from neurocore.secrets import find_references
@@ -236,29 +238,29 @@ def _environment(project: Project) -> Iterator[FindingDocument]:
     for name, place in wanted.items():
         if name not in environ:
             yield _error(
-                "environment", f"{name} is not set, and {place} refers to it.", f"Set {name}, or put it into .env."
+                "environment", f"{name} is not set, but {place} refers to it.", f"Set {name}, or put it into .env."
             )
     if wanted and all(name in environ for name in wanted):
-        yield _ok("environment", f"{counted(len(wanted), 'variable')} referred to, all set.")
+        yield _ok("environment", f"All variables that the project refers to are set ({len(wanted):,}).")
 
 
 def _store(project: Project) -> Iterator[FindingDocument]:
     config = project.config
     if not config.persistence.enabled:
-        yield _warning("history", "Persistence is disabled: no run is kept.", "Set persistence.enabled: true.")
+        yield _warning("history", "Persistence is disabled: runs are not stored.", "Set persistence.enabled: true.")
         return
     if config.persistence.backend == "sqlite" and not (yield from _current(config.runs_db_path)):
         return
     store = project.store
     counts = store.status_counts()
     name = type(store).__name__
-    yield _ok("history", f"{name} opens and holds {counted(sum(counts.values()), 'run')}.")
+    yield _ok("history", f"{name} can be opened and has {counted(sum(counts.values()), 'run')}.")
     yield from _limits(store, name)
     yield from _left_alone(project, store)
 
 
 def _current(path: Path) -> Generator[FindingDocument, None, bool]:
-    """Whether the file can be opened without changing anything; else what opening it would do."""
+    """Return whether the file can be opened without an upgrade; if not, yield what opening it would do."""
     from neurocore.persistence import admin
 
     current = admin.is_current(path)
@@ -266,26 +268,26 @@ def _current(path: Path) -> Generator[FindingDocument, None, bool]:
         yield _ok("history", f"There is no history yet; the first run makes {near(path)}.")
     elif not current:
         yield _warning(
-            "history", f"{near(path)} was written by an older NeuroCore, and was not looked into.",
-            "`neurocore db migrate` brings it up to date, as any command does that opens it; a copy of a file of "
-            "0.4 is kept beside it.",
+            "history", f"An older version of NeuroCore wrote {near(path)}, so it was not checked.",
+            "`neurocore db migrate` upgrades it, as does every command that opens it; a copy of a 0.4 file is kept "
+            "beside it.",
         )  # fmt: skip
     return bool(current)
 
 
 def _limits(store: RunStore, name: str) -> Iterator[FindingDocument]:
-    """What a backend of the six methods cannot keep, said where people look."""
+    """Yield the limits of a backend with only the six required methods."""
     abilities = store.abilities()
     if not store.durable:
         yield _warning(
-            "history", "Runs are kept in memory and gone with the process.", "Set persistence.backend: sqlite."
+            "history", "Runs are only in memory, and lost when the process ends.", "Set persistence.backend: sqlite."
         )
         return
     if not store.multi_process:
         yield _warning(
             "history",
-            f"{name} keeps writers apart within one process only: let one process at a time decide and drive runs.",
-            "Use the sqlite backend where several processes work on one history.",
+            f"{name} supports only one process: do not let several processes decide and drive runs.",
+            "Use the sqlite backend if several processes use one history.",
         )
     missing = [
         words
@@ -296,7 +298,7 @@ def _limits(store: RunStore, name: str) -> Iterator[FindingDocument]:
         missing += ["logs of steps", "one transaction for a step and its run"]
     if missing:
         yield _warning(
-            "history", f"{name} has not: {', '.join(missing)}.", "Nothing is wrong; it is what the backend can do."
+            "history", f"{name} does not support: {', '.join(missing)}.", "Nothing is wrong; the backend is limited."
         )
 
 
@@ -323,7 +325,7 @@ def _left_alone(project: Project, store: RunStore) -> Iterator[FindingDocument]:
     if held:
         yield _warning(
             "runs", f"{counted(held, 'run')} {'is' if held == 1 else 'are'} held, and nothing acts on "
-            f"{'it' if held == 1 else 'them'}: this is a copy of a history, or they were imported.",
+            f"{'it' if held == 1 else 'them'}, because this is a copy of a history, or because of an import.",
             "`neurocore db adopt` lets them continue here. First make sure that they do not continue elsewhere.",
         )  # fmt: skip
 
@@ -331,7 +333,7 @@ def _left_alone(project: Project, store: RunStore) -> Iterator[FindingDocument]:
 def _dashboard() -> Iterator[FindingDocument]:
     missing = [name for name in ("flask", "flask_wtf", "jinja2_fragments", "waitress") if find_spec(name) is None]
     if missing:
-        yield _ok("dashboard", "The dashboard is not installed; `pip install 'neurocore-ai[web]'` brings it.")
+        yield _ok("dashboard", "The dashboard is not installed; `pip install 'neurocore-ai[web]'` installs it.")
     else:
         yield _ok("dashboard", "`neurocore serve` can start.")
 
@@ -363,4 +365,4 @@ def _print(findings: list[FindingDocument]) -> None:
     warnings = sum(finding.level == "warning" for finding in findings)
     found = " and ".join(counted(n, noun) for n, noun in ((errors, "error"), (warnings, "warning")) if n)
     out()
-    out(f"{found[0].upper()}{found[1:]}." if found else "Everything is well.")
+    out(f"{found[0].upper()}{found[1:]}." if found else "No problems found.")

@@ -1,6 +1,7 @@
-"""Driving a run from the command line: show it while it goes on, and end in a way that it can be gone on with.
+"""Drive a run from the command line: show its progress, and stop so that it can be resumed.
 
-Ctrl-C ends the run failed, kind interrupted; SIGTERM and a closed terminal hand it back as owed, which is no death.
+After Ctrl-C the run has failed, kind interrupted. SIGTERM and a closed terminal release the run as pending, which does
+not count as a death of its process.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Terminated(Interruption):
-    """A signal asks this process to end."""
+    """A signal told this process to end."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -34,9 +35,9 @@ class Terminated(Interruption):
 
 
 def drive(project: Project, verb: Callable[[View], object], *, run_id: str | None = None, quiet: bool = False) -> str:
-    """Call a verb that drives a run, and return the run's id; that it failed is for the caller to see in its record.
+    """Call a verb that drives a run, and return the run's id. If the run fails, its record says so.
 
-    Raises Interrupted when it was stopped from outside, and every error that means that nothing was driven.
+    Raises Interrupted if it was stopped from outside, and every error that prevented the run from being driven.
     """
     with view(quiet=quiet) as shown:
         shown.run_id = run_id
@@ -54,12 +55,12 @@ def drive(project: Project, verb: Callable[[View], object], *, run_id: str | Non
     if isinstance(shown, Terminal):
         say()
     if shown.run_id is None:
-        raise NeuroCoreError("The run ended without saying which it was.")
+        raise NeuroCoreError("The run ended, but its id is not known.")
     return shown.run_id
 
 
 def report(project: Project, run_id: str, *, as_json: bool, decision: Decision | None = None) -> RunRecord:
-    """Say where the run stands now: on stdout the result, on stderr why it failed."""
+    """Print the state of the run: the result on stdout, and on stderr why it failed."""
     from neurocore.cli import story
     from neurocore.documents import make
     from neurocore.runs.find import load_run
@@ -74,18 +75,18 @@ def report(project: Project, run_id: str, *, as_json: bool, decision: Decision |
         else:
             out("\n".join(story.ending(run, project, decision=decision)))
     except OutputLost as lost:
-        errors.end_first(lost)  # where the run failed, that is this command's exit code
+        errors.end_first(lost)  # if the run failed, that determines the exit code
     return run
 
 
 def ended_well(run: RunRecord) -> int:
-    """The exit code of a command that drove a run: 1 when it failed, ended rejected, or was cancelled."""
+    """Return the exit code of a command that drove a run: 1 if it failed, was rejected or cancelled, else 0."""
     return errors.FAILED if run.status.value in ("failed", "cancelled") else errors.DONE
 
 
 @contextlib.contextmanager
 def stoppable(*, goes_on: bool = False) -> Iterator[None]:
-    """Within the block SIGTERM, and SIGHUP where it ends (`hangup.handled`), raise `Terminated`, in the main thread."""
+    """Let SIGTERM raise `Terminated` in the main thread during the block, and SIGHUP too (see `hangup.handled`)."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -104,7 +105,7 @@ def stoppable(*, goes_on: bool = False) -> Iterator[None]:
 
 
 def interrupted(project: Project, run_id: str | None) -> errors.Interrupted:
-    """What to raise after Ctrl-C, when the loop has recorded that."""
+    """Return the exception to raise after Ctrl-C, when the loop has recorded the interruption."""
     if run_id is None:
         return errors.Interrupted("Stopped before the run began.")
     from neurocore.cli.brief import short_id
@@ -114,7 +115,7 @@ def interrupted(project: Project, run_id: str | None) -> errors.Interrupted:
 
 
 def handed_back(project: Project, run_id: str | None, number: int) -> errors.Interrupted:
-    """What to raise after a signal, with the run marked as pending."""
+    """Mark the run as pending after a signal, and return the exception to raise."""
     from neurocore.cli.brief import short_id
     from neurocore.persistence.ownership import hand_back
 

@@ -1,10 +1,10 @@
-"""From what went wrong to the sentence and the exit code, in one place.
+"""Turn every error into a sentence and an exit code, in one place.
 
-0 done · 1 the run failed or ended rejected, a check found something, or NeuroCore itself or the store failed ·
-2 usage · 3 not found or ambiguous · 4 refused · 5 suspended (`run --exit-code`) · 128 and the signal's number when
-stopped by one (Ctrl-C: 130), or when the reader of its output has gone (141, as by SIGPIPE)
+0 done · 1 the run failed or was rejected, a check found something, or NeuroCore itself or the store failed ·
+2 usage · 3 not found or ambiguous · 4 refused · 5 suspended (`run --exit-code`) · 128 plus the number of the signal
+that stopped the command (Ctrl-C: 130), or 141 if the reader of its output has ended (as by SIGPIPE)
 
-A command whose output cannot be written to stdout ends 1 where it would have ended 0.
+If the output cannot be written to stdout, a command exits with 1 instead of 0.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _lost: list[OutputLost] = []
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C while a run was driven; the sentence says how to go on."""
+    """Ctrl-C or a signal while a run was driven; the sentence says how to continue."""
 
     def __init__(self, sentence: str, code: int = INTERRUPTED) -> None:
         super().__init__(sentence)
@@ -60,14 +60,14 @@ class Interrupted(KeyboardInterrupt):
 
 
 def exit_code(error: BaseException) -> int:
-    """The exit code that an error stands for."""
+    """Return the exit code for an error."""
     return next((code for family, code in _FAMILIES if isinstance(error, family)), FAILED)
 
 
 def guarded(command: Callable[[], object], *, debug: Callable[[], bool]) -> int:
-    """Call `command` and return the exit code; whatever it raises becomes one sentence on stderr.
+    """Call `command` and return the exit code. Whatever it raises becomes one sentence on stderr.
 
-    A command leaves with the whole number it returns, anything else it returns is 0. One whose output is lost fails.
+    The exit code is the integer that the command returns, otherwise 0. A command whose output is lost fails.
     """
     before = guard_stdout()
     _lost.clear()
@@ -84,8 +84,8 @@ def guarded(command: Callable[[], object], *, debug: Callable[[], bool]) -> int:
             return code or NOBODY_READS
         why = getattr(lost.error, "strerror", None) or lost.error
         complain(
-            f"The output of this command is lost: stdout cannot be written ({why}); redirect it to a file, or to "
-            "/dev/null where nobody needs it."
+            f"The output of this command is lost, because stdout is not writable ({why}); redirect it to a file, or to "
+            "/dev/null if you do not need it."
         )
         return code or FAILED
     finally:
@@ -94,7 +94,7 @@ def guarded(command: Callable[[], object], *, debug: Callable[[], bool]) -> int:
 
 
 def end_first(lost: OutputLost) -> None:
-    """Let a command end whose output is lost: its exit code may say more than that."""
+    """Let a command end although its output is lost: its exit code may say more."""
     _lost.append(lost)
 
 
@@ -146,13 +146,13 @@ def _unexpected(error: Exception) -> str:
         where = f": {error.filename}" if error.filename else ""
         return f"{error.strerror}{where}."
     if isinstance(error, RecursionError):
-        return "A value is nested too deeply to be shown; `neurocore db export` takes it out whole."
+        return "A value is nested too deeply to show it; `neurocore db export` writes it completely."
     from neurocore.output_redaction import masked
 
     said, _, more = masked(str(error)).strip().partition("\n")
     said = f"{said[:300]}…" if more or len(said) > 300 else said
     what = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    return f"NeuroCore met something it did not expect ({what}); `neurocore --debug …` shows where."
+    return f"An unexpected error occurred ({what}); `neurocore --debug …` shows where."
 
 
 def _traceback() -> None:

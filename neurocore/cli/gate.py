@@ -1,4 +1,4 @@
-"""An open gate as its reviewer reads it in a terminal: nothing that is decided on is cut."""
+"""An open gate as a reviewer reads it in a terminal: nothing that the reviewer decides on is cut."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from neurocore.documents.runs import DifferenceDocument
     from neurocore.persistence.records import GateRecord, RunRecord
 
-#: What a gate shows is shown whole up to so many bytes; with `--full` always.
+#: Values up to this size in bytes are shown completely; with `--full`, all are.
 SHOWN_AT_ONCE = 200_000
 
 
 def gate_lines(gate: GateRecord, run: RunRecord, project: Project, *, indent: str, full: bool = False) -> list[str]:
-    """An open gate as its reviewer reads it: the message, the values, what has changed, what each answer leads to."""
+    """Return the lines of an open gate: the message, the values, what has changed, and what each answer does."""
     room, whole = columns(), full or len(gate.shown) <= SHOWN_AT_ONCE
     lines = wrapped(safe(gate.message), room, indent)
     values = masked(gate.values)
     if values:
         lines += ["", *named(values, indent=f"{indent}  ", room=room, most=None if whole else 12)]
     if not whole:
-        told = f"It shows {len(gate.shown) / 1e6:,.1f} MB, too much for here; `runs inspect --full` has all of it."
+        told = f"Its values have {len(gate.shown) / 1e6:,.1f} MB; `runs inspect --full` shows all of them."
         lines += ["", *(paint(one, "yellow") for one in wrapped(told, room, indent))]
     if gate.kind == "input":
         return lines
@@ -54,7 +54,7 @@ def gate_lines(gate: GateRecord, run: RunRecord, project: Project, *, indent: st
 
 
 def change(one: DifferenceDocument, room: int) -> str:
-    """One difference on one line: `1,200 → 1,234`; with what was not compared."""
+    """Return one difference on one line, such as `1,200 → 1,234`, and say what was not compared."""
     if one.kind == "cut":
         return f"… {one.note}"
     told = _before_and_after(one.before, one.after, one.kind, room - width(one.note or ""))
@@ -80,7 +80,7 @@ def _since(approved: Any, project: Project, indent: str, room: int, *, whole: bo
     name = short_id(approved.run.run_id, project.store)
     differences = make.differences(approved.differences)
     if not differences:
-        return wrapped(f"The same values as were last approved (run {name}{who}).", room, indent, f"{indent}  ")
+        return wrapped(f"The same values as last approved (run {name}{who}).", room, indent, f"{indent}  ")
     lines = wrapped(f"Changed since the last approval (run {name}{who}):", room, indent, f"{indent}  ")
     gutter = min(max(width(line(one.key)) for one in differences), 24)
     for one in differences if whole else differences[:20]:
@@ -101,7 +101,7 @@ def _since(approved: Any, project: Project, indent: str, room: int, *, whole: bo
 
 
 def _fits(one: DifferenceDocument, key: str, gutter: int, room: int) -> bool:
-    """Whether a difference is told on one line with nothing left out."""
+    """Return whether a difference fits on one line with nothing left out."""
     half = max(12, (room - 3) // 2)
     sides = [side for side, there in ((one.before, one.kind != "added"), (one.after, one.kind != "removed")) if there]
     return width(key) <= gutter and all(on_a_line(side, half if len(sides) == 2 else room - 7) for side in sides)

@@ -1,4 +1,4 @@
-"""`neurocore init`: a project that runs at once."""
+"""`neurocore init`: create a project that runs at once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def init(ctx: click.Context, directory: Path, name: str | None, as_json: bool) -
     if root.exists() and not root.is_dir():
         raise UsageError(f"{root} is a file; name a folder.")
     if root.is_dir() and any(entry.name != ".git" for entry in root.iterdir()):
-        raise RefusedError(f"The folder {root} is not empty; name a new one, and nothing of yours is touched.")
+        raise RefusedError(f"The folder {root} is not empty, so nothing was written; name a new folder.")
     files = project_files(name or root.resolve().name or "my-project")
     write(root, files)
     if as_json:
@@ -39,7 +39,9 @@ def init(ctx: click.Context, directory: Path, name: str | None, as_json: bool) -
 
         emit(InitDocument(directory=str(root.resolve()), files=list(files)))
         return
-    given: Path | None = ctx.find_root().params.get("directory")  # -C: the person stands elsewhere than this process
+    given: Path | None = ctx.find_root().params.get(
+        "directory"
+    )  # with -C, the person is in another folder than this process
     seen = root if given is None else given / root
     is_here = seen == Path() or (given is None and root.resolve() == Path.cwd())
     out(f"Made {line(seen)}{os.sep} with")
@@ -50,4 +52,4 @@ def init(ctx: click.Context, directory: Path, name: str | None, as_json: bool) -
     for command in [*([] if is_here else [f"cd {shlex.quote(str(seen))}"]), "neurocore run hello --data name=Ada"]:
         out(f"  {paint(line(command), 'bold')}")
     out()
-    out("The run stops at its gate, and says how to approve it.")
+    out("The run stops at its gate, and prints the command that approves it.")

@@ -1,7 +1,7 @@
-"""Groups whose commands are imported when they are called, so that `neurocore runs list` starts fast.
+"""Groups that import a command only when it is called, so that `neurocore runs list` starts fast.
 
-Commands can also come from other packages: entry point group `neurocore.cli`, name = command, value = a click command.
-The listing in `--help` loads none of them.
+Other packages can add commands: entry point group `neurocore.cli`, name = command, value = a click command. The list in
+`--help` loads none of them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS = "neurocore.cli"
 
-#: What `--help` says of commands of ours that come by entry point.
+#: The help of our own commands that are entry points.
 _KNOWN = {"serve": "Serve the dashboard in the browser."}
 
 
 class Lazy(NamedTuple):
-    """Where a command is (`module:name`), what the listing says, and under which heading."""
+    """Where a command is (`module:name`), its short help, and its heading in the list."""
 
     target: str
     help: str
@@ -30,9 +30,9 @@ class Lazy(NamedTuple):
 
 
 class LazyGroup(click.Group):
-    """A click group over a table of `Lazy` commands, and plug-ins where `plugins` is set.
+    """A click group with a table of `Lazy` commands, and with plug-ins if `plugins` is set.
 
-    `meant` says what is meant by words that are no commands here: each with the command to type, from `neurocore` on.
+    `meant` maps words that are not commands here to the command to type instead, without `neurocore`.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class LazyGroup(click.Group):
         self.meant = dict(meant or {})
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every name, ours in the order of the table."""
+        """Return all names, our own first, in the order of the table."""
         return [*self.table, *(name for name in self._plugin_names() if name not in self.table)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, imported now."""
+        """Import the command and return it."""
         lazy = self.table.get(cmd_name)
         if lazy is not None:
             module, _, name = lazy.target.partition(":")
@@ -64,7 +64,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does it, with the nearest name in the refusal."""
+        """Find the command as click does; the refusal suggests the nearest name."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError:
@@ -73,13 +73,13 @@ class LazyGroup(click.Group):
             own = ctx.command_path.partition(" ")[2]
             names = {name: f"{own} {name}".strip() for name in self.list_commands(ctx)}
             known = {**self.meant, **names}
-            # A word that is only a little like a command suggests nothing: another command may do harm.
+            # Suggest nothing for a word that is only a little like a command: the wrong command may do harm.
             near = difflib.get_close_matches(args[0].lower(), known, n=1, cutoff=0.7)
             hint = f"; did you mean `neurocore {known[near[0]]}`?" if near else f"; there are {', '.join(names)}."
             raise click.UsageError(f"There is no command {args[0][:80]!r}{hint}", ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The listing, by headings, from the table alone."""
+        """Write the list of commands by headings; it needs only the table."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for name, lazy in self.table.items():
             sections.setdefault(lazy.heading, []).append((name, lazy.help))
@@ -91,7 +91,7 @@ class LazyGroup(click.Group):
                 formatter.write_dl(rows)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Names with their short help, nothing imported; options when one is begun."""
+        """Return names with their short help, without imports; return options if the text begins with `-`."""
         from click.shell_completion import CompletionItem
 
         if incomplete.startswith("-"):
@@ -120,15 +120,15 @@ class LazyGroup(click.Group):
                 f"The command {cmd_name} of {point.module} cannot be loaded ({type(error).__name__}: {error})."
             ) from error
         if not isinstance(command, click.Command):
-            raise click.ClickException(f"{point.value} is named as the command {cmd_name}, but it is no click command.")
+            raise click.ClickException(f"The command {cmd_name} is {point.value}, which is not a click command.")
         return command
 
 
 def _not_loadable(name: str, error: ImportError) -> str:
     missing = f"the package {error.name}" if error.name else str(error)
     if name == "serve":
-        return f"The dashboard needs {missing}, which is not there: pip install 'neurocore-ai[web]'."
-    return f"The command {name} needs {missing}, which is not there."
+        return f"The dashboard needs {missing}, which is not installed: pip install 'neurocore-ai[web]'."
+    return f"The command {name} needs {missing}, which is not installed."
 
 
 def _entry_points() -> list[Any]:

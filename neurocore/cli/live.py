@@ -1,7 +1,7 @@
-"""What a run does while it is driven, on stderr: a live view on a terminal, plain lines elsewhere.
+"""The progress of a run on stderr: a live view in a terminal, plain lines elsewhere.
 
-Whatever a skill prints to stdout meanwhile goes to stderr too, so that stdout has nothing but the command's data. A
-view never ends a run: when nobody reads any more, it falls silent.
+What a skill prints to stdout during this time goes to stderr too, so that stdout contains only the data of the command.
+A view never ends a run: if nobody reads stderr any more, it prints nothing.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 
 
 class View:
-    """Takes the events of a run. `run_id` is known after the first; this one shows nothing (`--quiet`)."""
+    """Receives the events of a run. `run_id` is known after the first event. This class shows nothing (`--quiet`)."""
 
     def __init__(self) -> None:
         self.run_id: str | None = None
         self._tried_again: set[tuple[str | None, int | None, int | None]] = set()
 
     def __call__(self, event: RunEvent) -> None:
-        """One event."""
+        """Handle one event."""
         self.run_id = event.run_id
         attempt = (event.node_id, event.visit, event.attempt)
         if event.kind == "step_retrying":
             self._tried_again.add(attempt)
         elif event.kind == "step_finished" and attempt in self._tried_again:
-            return  # that it failed was told with what happens next
-        with contextlib.suppress(OSError, ValueError):  # a closed or broken stderr is no reason to end a run
+            return  # the line about the retry already said that it failed
+        with contextlib.suppress(OSError, ValueError):  # a closed or broken stderr must not end a run
             self.show(event)
 
     def show(self, event: RunEvent) -> None:
@@ -46,17 +46,17 @@ class View:
 
 
 class Lines(View):
-    """A line for each thing that happened."""
+    """Prints a line for each event."""
 
     def show(self, event: RunEvent) -> None:
-        """Say it."""
+        """Print the event."""
         sentence = told(event)
         if sentence is not None:
             say(" ".join(part for part in sentence[1:] if part))
 
 
 class Terminal(View):
-    """Finished steps one below the other, and what is running, with its time, under them."""
+    """Shows finished steps one below the other, and below them the running steps with their time."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -68,7 +68,7 @@ class Terminal(View):
         self.live = Live(console=self.console, get_renderable=self._now, refresh_per_second=8, transient=True)
 
     def show(self, event: RunEvent) -> None:
-        """Print what is over, and keep what runs in the live part."""
+        """Print what has ended, and keep what is running in the live part."""
         key = (event.node_id, event.visit)
         if event.kind == "step_started":
             self.running[key] = (_name(event), event.at)
@@ -91,7 +91,7 @@ class Terminal(View):
 
 
 def told(event: RunEvent) -> tuple[str, str, str, str] | None:
-    """An event as (status for its sign, name, what happened, why), or None when there is nothing to say."""
+    """Return an event as (status for its sign, name, what happened, why), or None if there is nothing to print."""
     name = _name(event)
     error = line(event.error or "")
     if event.kind == "run_started":
@@ -106,8 +106,8 @@ def told(event: RunEvent) -> tuple[str, str, str, str] | None:
         said = f"{status} {time_taken}".strip()
         return (status, name, f"{said}:" if error else said, error)
     if event.kind == "step_retrying":
-        return ("owed", name, f"failed at attempt {event.attempt or 1}, is tried again:", error)
-    if event.kind == "gate_opened" and event.status is None:  # that of an input is told by its step
+        return ("owed", name, f"failed at attempt {event.attempt or 1}, will be retried:", error)
+    if event.kind == "gate_opened" and event.status is None:  # for an input, the event of its step says it
         return ("suspended", name, "waits for a decision", "")
     if event.kind == "warning":
         return ("warning", "warning:", error, "")
@@ -116,7 +116,7 @@ def told(event: RunEvent) -> tuple[str, str, str, str] | None:
 
 @contextlib.contextmanager
 def view(*, quiet: bool = False) -> Iterator[View]:
-    """The view that fits stderr, while the block runs."""
+    """Yield the view that fits stderr, for the time of the block."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(_everything_to_stderr())
         if quiet:
@@ -137,10 +137,10 @@ def _stop(live: Live) -> None:
 
 @contextlib.contextmanager
 def _everything_to_stderr() -> Iterator[None]:
-    """What is printed goes to stderr, and so does what a program that a skill starts writes to its stdout."""
+    """Send what is printed to stderr, including the stdout of programs that skills start."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # where there are no such descriptors
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # there may be no such descriptors
             real, error = sys.__stdout__, sys.__stderr__
             if real is not None and error is not None:
                 real.flush()

@@ -1,4 +1,4 @@
-"""What reaches the terminal: data on stdout, talk on stderr; colour only where it is looked at; tables; JSON."""
+"""Output to the terminal: data on stdout, messages on stderr, colour only on a terminal, tables, JSON."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
 
-#: A mark and a colour for each status of a run or step, so that neither says it alone.
+#: A sign and a colour for each status of a run or step, so that colour is never the only difference.
 MARKS = {
     "completed": ("✓", "green"),
     "failed": ("✗", "red"),
@@ -47,7 +47,7 @@ MARKS = {
     "voided": ("⊘", "dim"),
     "warning": ("!", "yellow"),
 }
-#: What `paint` makes of them.
+#: Matches what `paint` writes.
 _PAINTED = re.compile(r"(\x1b\[(?:[0-2]|3[1-6])(?:;(?:[12]|3[1-6]))*m)")
 _ASCII = str.maketrans({
     "✓": "+", "✗": "x", "◌": "o", "●": "*", "⊘": "/", "–": "-", "›": ">", "…": "~", "→": ">", "·": "-", "•": "*",
@@ -56,7 +56,7 @@ _ASCII = str.maketrans({
 
 
 def is_terminal(stream: TextIO | None = None) -> bool:
-    """Whether somebody looks at this stream (stdout by default)."""
+    """Return whether this stream (default: stdout) is a terminal."""
     stream = stream if stream is not None else sys.stdout
     try:
         return stream.isatty()
@@ -65,12 +65,12 @@ def is_terminal(stream: TextIO | None = None) -> bool:
 
 
 def colourful(stream: TextIO | None = None) -> bool:
-    """Colour only on a terminal that can, and not with `NO_COLOR` set."""
+    """Return whether to use colour: only on a terminal that supports it, and not if `NO_COLOR` is set."""
     return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def columns() -> int:
-    """The width to fill: that of the terminal stdout is, else 80; `COLUMNS` wins."""
+    """Return the width to fill: `COLUMNS` if set, else the width of the terminal, else 80."""
     wish = numerals.whole(os.environ.get("COLUMNS", "").strip())
     if wish is not None and wish > 0:
         return max(20, wish)
@@ -81,24 +81,24 @@ def columns() -> int:
 
 
 def paint(text: str, *styles: str, stream: TextIO | None = None) -> str:
-    """The text in these styles (`bold`, `dim`, a colour) where the stream shows colour, else as it is."""
+    """Return the text in these styles (`bold`, `dim`, a colour) if the stream shows colour, else unchanged."""
     codes = ";".join(_CODES[style] for style in styles if style)
     return f"\x1b[{codes}m{text}\x1b[0m" if codes and colourful(stream) else text
 
 
 def mark(status: str, stream: TextIO | None = None) -> str:
-    """The coloured sign of a status."""
+    """Return the coloured sign of a status."""
     sign, colour = MARKS.get(status, ("·", ""))
     return paint(sign, colour, stream=stream)
 
 
 def out(text: str = "") -> None:
-    """One or more lines of data, on stdout. What must not break a line went through `line` before."""
+    """Print one or more lines of data on stdout. Pass text through `line` first if it must stay on one line."""
     _write(sys.stdout, f"{text}\n")
 
 
 def say(text: str = "") -> None:
-    """Talk, on stderr; it never ends the command when nobody listens any more."""
+    """Print a message on stderr. A closed stderr does not end the command."""
     try:
         _write(sys.stderr, f"{text}\n")
         sys.stderr.flush()
@@ -107,7 +107,7 @@ def say(text: str = "") -> None:
 
 
 def complain(sentence: str, kind: str = "Error", style: str = "red") -> None:
-    """An error or a warning, on stderr; on a terminal broken between words."""
+    """Print an error or a warning on stderr; on a terminal, break lines between words."""
     first, *rest = safe(sentence).split("\n")
     text = "\n".join([f"{kind}: {first}", *(one if one[:1] in ("", " ") else f"  {one}" for one in rest)])
     if is_terminal(sys.stderr):
@@ -121,12 +121,12 @@ def _broken(text: str) -> list[str]:
 
 
 def warn(sentence: str) -> None:
-    """A warning, on stderr."""
+    """Print a warning on stderr."""
     complain(sentence, "Warning", "yellow")
 
 
 def emit(document: Any) -> None:
-    """A `--json` document, on stdout: UTF-8 and indented; what could steer a terminal is escaped."""
+    """Print a `--json` document on stdout: UTF-8, indented, with terminal control characters escaped."""
     import json
 
     import msgspec
@@ -134,7 +134,7 @@ def emit(document: Any) -> None:
     plain = msgspec.to_builtins(document, str_keys=True)
     ascii_only = "utf" not in (sys.stdout.encoding or "utf-8").lower()
     limit = sys.get_int_max_str_digits()
-    sys.set_int_max_str_digits(0)  # a run may hold 10^5000, and it is what is asked for
+    sys.set_int_max_str_digits(0)  # a run may contain 10^5000, and it must be printed
     try:
         text = json.dumps(plain, indent=2, ensure_ascii=ascii_only)
     finally:
@@ -143,7 +143,7 @@ def emit(document: Any) -> None:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    """Write lines; whatever could steer the terminal is written out, but for our own colours."""
+    """Write lines. Terminal control characters are escaped, except our own colours."""
     parts = _PAINTED.split(text) if "\x1b" in text and colourful(stream) else [text]
     parts[::2] = [readable.safe(part) for part in parts[::2]]
     _put(stream, "".join(parts))
@@ -160,8 +160,8 @@ def _put(stream: TextIO, text: str) -> None:
 class Column(NamedTuple):
     """A column of a table.
 
-    `least` is the width it may shrink to (0: it never does). `goes` says when it is left out of a table that is too
-    wide: `first`, before others shrink, or `last`, when shrinking was not enough.
+    `least` is the width to which it may shrink (0: it never shrinks). `goes` says when it is removed from a table that
+    is too wide: `first`, before others shrink, or `last`, if shrinking is not enough.
     """
 
     name: str
@@ -171,14 +171,14 @@ class Column(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A text in a style."""
+    """A text with a style."""
 
     text: str
     style: str = ""
 
 
 def table(heads: Sequence[Column], rows: Sequence[Sequence[str | Cell]], *, room: int | None = None) -> str:
-    """Rows in aligned columns that fit the terminal (80 columns in a pipe): plain text, cut with `…` where needed."""
+    """Return rows in aligned columns that fit the terminal (80 columns in a pipe), cut with `…` where needed."""
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
     space = room or columns()
     for when in ("first", "last"):
@@ -197,7 +197,7 @@ def table(heads: Sequence[Column], rows: Sequence[Sequence[str | Cell]], *, room
 
 
 def fits(heads: Sequence[Column], rows: Sequence[Sequence[str]], room: int, *, shrunk: bool) -> bool:
-    """Whether the table has its place in the room with every column, as it is or `shrunk` as far as columns may be."""
+    """Return whether the table fits with every column, unchanged or `shrunk` as far as the columns allow."""
     return not _too_wide(heads, [[Cell(cell) for cell in row] for row in rows], room, shrunk=shrunk)
 
 
@@ -211,7 +211,7 @@ def _natural(heads: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> list[in
 
 
 def _fit(heads: Sequence[Column], rows: Sequence[Sequence[Cell]], room: int) -> list[int]:
-    """The widths that fill the room, as far as that can be done: the widest that may shrink does so first."""
+    """Return widths that fit the room if possible: the widest column that may shrink does so first."""
     widths = _natural(heads, rows)
     excess = sum(widths) + 2 * (len(widths) - 1) - room
     while excess > 0:

@@ -1,4 +1,4 @@
-"""The project a command works in: its configuration, skills and history, each loaded when it is first asked for."""
+"""The project of a command: its configuration, skills and history, each loaded when it is first used."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SUFFIXES = ("", ".yaml", ".yml", ".flow.yaml", ".flow.yml")
 
 
 class Project:
-    """What `click.Context.obj` is. `called` is how to call `neurocore` again for the same project."""
+    """The object in `click.Context.obj`. `called` is the command line that calls `neurocore` for this project again."""
 
     def __init__(self, called: str = "neurocore") -> None:
         self.called = called
@@ -35,16 +35,16 @@ class Project:
 
     @cached_property
     def config(self) -> NeuroCoreConfig:
-        """neurocore.yaml of here or above, else the defaults. Raises ConfigError."""
+        """Return the settings of neurocore.yaml in this folder or above it, or the defaults. Raises ConfigError."""
         from neurocore.config import load_config
 
         return load_config()
 
     @cached_property
     def registry(self) -> SkillRegistry:
-        """The skills, with a warning for each that cannot be loaded.
+        """Return the skills; warn about each that cannot be loaded.
 
-        What they log goes where `logging` says, and what they ask the environment for is found in `.env`, too.
+        Their logs go where `logging` says, and the environment that they see includes `.env`.
         """
         from neurocore.cli.output import warn
         from neurocore.log import set_up
@@ -59,27 +59,27 @@ class Project:
 
     @cached_property
     def quiet_registry(self) -> SkillRegistry:
-        """The skills, for commands that only look at runs and can do without one that is broken."""
+        """Return the skills, for commands that only read runs and do not need a skill that is broken."""
         from neurocore.errors import NeuroCoreError
         from neurocore.skills.loader import discover_skills
         from neurocore.skills.registry import SkillRegistry
 
         try:
-            with contextlib.redirect_stdout(sys.stderr):  # a skill's file that prints is no part of what is shown
+            with contextlib.redirect_stdout(sys.stderr):  # what the file of a skill prints is not part of the output
                 return self.__dict__.get("registry") or discover_skills(self.config)
         except NeuroCoreError:
             return SkillRegistry()
 
     def know_classes(self) -> None:
-        """Load the skills, for commands that show values: one of a class that they bring is shown as that shows it."""
+        """Load the skills, for commands that show values: classes from skills determine how their values are shown."""
         _ = self.quiet_registry
 
     @cached_property
     def store(self) -> RunStore:
-        """The history as it is: in a project without a run an empty one, whose file is not made.
+        """Return the history. In a project without runs it is empty, and its file is not made.
 
-        Raises NotFoundError outside of a project, UsageError where persistence is disabled, StoreError where the
-        history cannot be opened.
+        Raises NotFoundError outside of a project, UsageError if persistence is disabled, StoreError if the history
+        cannot be opened.
         """
         if not self.config.persistence.enabled or self.has_history:
             return self._opened()
@@ -90,16 +90,16 @@ class Project:
             from neurocore.cli.text import near
 
             raise NotFoundError(
-                f"There is no history here: neither is there a {FILE_NAME} in {root} or above, nor "
-                f"{near(self.config.runs_db_path)}; go to a project or name it with -C (`neurocore init DIR` makes "
-                "one)."
+                f"There is no history here: {root} and the folders above it have no {FILE_NAME}, and "
+                f"{near(self.config.runs_db_path)} does not exist; go to a project or name it with -C (`neurocore init "
+                "DIR` makes one)."
             )
         from neurocore.persistence.memory import InMemoryRunStore
 
         return InMemoryRunStore()
 
     def make_store(self) -> RunStore:
-        """The history, made where there is none: for commands that begin one. Raises as `store` does."""
+        """Return the history, and make it if there is none: for commands that start one. Raises as `store` does."""
         if not self._is_open:
             self.__dict__["store"] = self._opened()
         return self.store
@@ -110,14 +110,14 @@ class Project:
         store = build_run_store(self.config)
         if store is None:
             raise UsageError(
-                "Persistence is disabled here, so no runs are kept; set persistence.enabled: true in neurocore.yaml."
+                "Persistence is disabled, so no runs are stored; set persistence.enabled: true in neurocore.yaml."
             )
         self._is_open = True
         return store
 
     @property
     def has_history(self) -> bool:
-        """Whether there is one to look at: opening the store would make its file where there is none."""
+        """Return whether a history exists; opening the store would make its file."""
         settings = self.config.persistence
         try:
             if not settings.enabled or settings.backend != "sqlite":
@@ -125,11 +125,11 @@ class Project:
             from neurocore.persistence.sidecars import is_there
 
             return is_there(self.config.runs_db_path)
-        except OSError:  # its folder cannot be looked into, which the store has a sentence for
+        except OSError:  # its folder cannot be read, and the error of the store says so
             return True
 
     def close(self) -> None:
-        """Release the store, where one was opened, and take back what was put into the environment."""
+        """Close the store if it was opened, and remove what was added to the environment."""
         for name in self._exported:
             os.environ.pop(name, None)
         store, self._is_open = self.__dict__.pop("store", None), False
@@ -137,7 +137,7 @@ class Project:
             store.close()
 
     def actor(self, by: str | None) -> Actor:
-        """Who acts: the name that `--by` claims, which the verbs check, else the operating system's user."""
+        """Return who acts: the name that `--by` claims (the verbs check it), else the user of the operating system."""
         from neurocore.access.actor import Face, called, this_user
 
         if by is not None and self.config.auth.mode != "open":
@@ -145,19 +145,19 @@ class Project:
         return called(by, face=Face.CLI) if by is not None else this_user(Face.CLI)
 
     def run_id(self, prefix: str) -> str:
-        """The whole id of a run. Raises RunNotFound or RunAmbiguous."""
+        """Return the whole id of a run. Raises RunNotFound or RunAmbiguous."""
         from neurocore.runs.find import resolve_run_id
 
         return resolve_run_id(prefix, self.store)
 
     def load(self, prefix: str) -> RunRecord:
-        """The whole run that a prefix names. Raises RunNotFound or RunAmbiguous."""
+        """Load the whole run that a prefix names. Raises RunNotFound or RunAmbiguous."""
         from neurocore.runs.find import load_run
 
         return load_run(self.run_id(prefix), self.store)
 
     def blueprint_path(self, name: str) -> Path:
-        """The file a person means: a path, or a name in the blueprints folder. Raises NotFoundError."""
+        """Return the file that a person means: a path, or a name in the blueprints folder. Raises NotFoundError."""
         given = Path(name)
         if given.is_file():
             return given
@@ -173,24 +173,24 @@ class Project:
                     if same(called(path), name):
                         return path
         if given.is_dir():
-            raise UsageError(f"{name} is a folder; name a blueprint's file.")
+            raise UsageError(f"{name} is a folder; name the file of a blueprint.")
         raise NotFoundError(
-            f"There is no blueprint {name[:200]!r}, neither as a file nor in {folder}{self._near(name)}"
+            f"There is no blueprint {name[:200]!r}: no such file, and no such name in {folder}{self._near(name)}"
         )
 
     def blueprint_files(self) -> list[Path]:
-        """The files of the blueprints folder, by name."""
+        """Return the files in the blueprints folder, sorted."""
         folder = self.config.blueprints_dir
         if not folder.is_dir():
             return []
         return sorted(path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml") and path.is_file())
 
     def blueprint_names(self) -> list[str]:
-        """What may be typed to mean one of them."""
+        """Return the names that a person can type for them."""
         return [stem(path) for path in self.blueprint_files()]
 
     def load_blueprint(self, name: str) -> tuple[Blueprint, Path]:
-        """The blueprint and its file. Raises NotFoundError or BlueprintError."""
+        """Load a blueprint; return it and its file. Raises NotFoundError or BlueprintError."""
         from neurocore.blueprint.load import load_blueprint
 
         path = self.blueprint_path(name)
@@ -207,7 +207,7 @@ class Project:
 
 
 def stem(path: Path) -> str:
-    """The name of a blueprint's file without its endings."""
+    """Return the name of a blueprint file without its suffix."""
     name = path.name
     for suffix in (".flow.yaml", ".flow.yml", ".yaml", ".yml"):
         if name.endswith(suffix):

@@ -1,6 +1,6 @@
-"""The parts of docs/cli.md and docs/json.md, and all of docs/schemas, that are made from the code.
+"""The generated parts of docs/cli.md and docs/json.md, and all of docs/schemas.
 
-`python -m neurocore.cli.reference docs` writes them; tests check that what is there is what would be written.
+`python -m neurocore.cli.reference docs` writes them; tests check that the files are up to date.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BEGIN, END = "<!-- made from the code: begin -->", "<!-- made from the code: end
 
 
 def files() -> dict[str, str]:
-    """What stands between the marks of each page, and the schemas whole, by path below docs/."""
+    """Return the text between the marks of each page, and the whole schemas, by path below docs/."""
     schemas = {
         f"schemas/{name}.json": json.dumps(document_schema(name), indent=2, ensure_ascii=False) + "\n"
         for name in DOCUMENTS
@@ -29,7 +29,7 @@ def files() -> dict[str, str]:
 
 
 def commands(group: click.Group = cli, path: tuple[str, ...] = ("neurocore",)) -> Iterator[tuple[str, click.Command]]:
-    """Every command of ours with how it is called, groups before what is in them; plug-ins are not ours."""
+    """Yield every command with its full name, groups before their commands, without plug-ins."""
     context = click.Context(group, info_name=path[-1])
     names = getattr(group, "table", None) or group.list_commands(context)
     for name in names:
@@ -42,7 +42,7 @@ def commands(group: click.Group = cli, path: tuple[str, ...] = ("neurocore",)) -
 
 
 def commands_page() -> str:
-    """Each command with its arguments and options, as Markdown."""
+    """Return all commands with their arguments and options as Markdown."""
     parts = ["## Every command", "", "Options of `neurocore` itself, before the command:", "", *_options(cli), ""]
     for name, command in commands():
         level = "###" if isinstance(command, click.Group) or name.count(" ") == 1 else "####"
@@ -66,7 +66,7 @@ def _options(command: click.Command) -> list[str]:
 
 
 def documents_page() -> str:
-    """Each document with the commands that print it and its fields, as Markdown."""
+    """Return all documents with the commands that print them and their fields as Markdown."""
     parts = ["## Every document", ""]
     for name, (kind, printed_by) in DOCUMENTS.items():
         schema = document_schema(name)
@@ -86,7 +86,7 @@ def _prose(text: str) -> str:
 
 
 def _type(schema: dict[str, object]) -> str:
-    """A field's type in a few words."""
+    """Return the type of a field in a few words."""
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     options = schema.get("anyOf")
@@ -100,7 +100,7 @@ def _type(schema: dict[str, object]) -> str:
 
 
 def write(docs: Path) -> None:
-    """Bring the files below `docs` up to date; a page keeps what stands outside its marks."""
+    """Update the files below `docs`; text outside the marks of a page is not changed."""
     for name, made in files().items():
         path, text = docs / name, made
         path.parent.mkdir(parents=True, exist_ok=True)

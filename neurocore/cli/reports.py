@@ -8,7 +8,7 @@ from msgspec import Struct
 
 
 class ProblemDocument(Struct, kw_only=True):
-    """One finding in a file. `severity`: error or warning."""
+    """One problem in a file. `severity`: error or warning."""
 
     severity: str
     message: str
@@ -18,7 +18,7 @@ class ProblemDocument(Struct, kw_only=True):
 
 
 class CheckedDocument(Struct, kw_only=True):
-    """One blueprint that was checked; `ok` says that nothing keeps it from running."""
+    """One blueprint that was checked; `ok` says that nothing prevents it from running."""
 
     file: str
     name: str | None
@@ -75,7 +75,7 @@ class SettingDocument(Struct, kw_only=True):
 
 
 class ConfigDocument(Struct, kw_only=True):
-    """`config show --json`; `file` is null where the project has no neurocore.yaml."""
+    """`config show --json`; `file` is null if the project has no neurocore.yaml."""
 
     project_root: str
     file: str | None
@@ -99,7 +99,7 @@ class DoctorDocument(Struct, kw_only=True):
 
 
 class CheckDocument(Struct, kw_only=True):
-    """`db check --json`: what does not hold (empty: all does), and what `--repair` rebuilt (`mended`)."""
+    """`db check --json`: the problems (empty if there are none), and what `--repair` rebuilt (`mended`)."""
 
     ok: bool
     store: str
@@ -108,9 +108,9 @@ class CheckDocument(Struct, kw_only=True):
 
 
 class StatsDocument(Struct, kw_only=True):
-    """`db stats --json`. `bytes` is the size on disk, null where there is no file; `held` is the number of held runs.
+    """`db stats --json`. `bytes` is the size on disk, null if there is no file; `held` is the number of held runs.
 
-    `unused` are the bytes that deleted runs have left in the file: `db vacuum` gives them back.
+    `unused` is the space in the file, in bytes, that deleted runs used: `db vacuum` returns it to the disk.
     """
 
     store: str
@@ -135,10 +135,10 @@ class BackupDocument(Struct, kw_only=True):
 
 
 class RestoreDocument(Struct, kw_only=True):
-    """`db restore --json`: from which file which history was brought back, and how many runs it has.
+    """`db restore --json`: the backup file, the restored history, and its number of runs.
 
-    `held` of these stand still until `db adopt`. `before` is the folder with what was there before; null where nothing
-    was there.
+    `held` of these runs are held until `db adopt`. `before` is the folder with the previous history, or null if there
+    was none.
     """
 
     file: str
@@ -149,13 +149,13 @@ class RestoreDocument(Struct, kw_only=True):
 
 
 class AdoptDocument(Struct, kw_only=True):
-    """`db adopt --json`: how many held runs may continue here from now on."""
+    """`db adopt --json`: how many held runs may now continue here."""
 
     adopted: int
 
 
 class PruneDocument(Struct, kw_only=True):
-    """`db prune --json`: how many ended runs were deleted, or would be with `--dry-run`."""
+    """`db prune --json`: how many ended runs were deleted, or would be deleted without `--dry-run`."""
 
     dry_run: bool
     runs: int
@@ -164,9 +164,9 @@ class PruneDocument(Struct, kw_only=True):
 
 
 class VacuumDocument(Struct, kw_only=True):
-    """`db vacuum --json`: how many bytes the history took on the disk, takes now, and gave back.
+    """`db vacuum --json`: how many bytes the history took on the disk, takes now, and returned.
 
-    `waits` says that others still read what was there before: the file becomes smaller when they have done so.
+    `waits` says that other processes still read the old data: the file becomes smaller when they have finished.
     """
 
     before: int
@@ -184,9 +184,9 @@ class ExportDocument(Struct, kw_only=True):
 
 
 class ImportDocument(Struct, kw_only=True):
-    """`db import --json`: runs brought in, and runs that were there already and stay as they are.
+    """`db import --json`: imported runs, and runs that existed already and were not changed (`skipped`).
 
-    `held` of those brought in stand still until `db adopt`.
+    `held` of the imported runs are held until `db adopt`.
     """
 
     runs: int
@@ -196,7 +196,7 @@ class ImportDocument(Struct, kw_only=True):
 
 
 class MigrateDocument(Struct, kw_only=True):
-    """`db migrate --json`: schema versions before and after (the same: there was nothing to do)."""
+    """`db migrate --json`: schema versions before and after (equal if there was nothing to do)."""
 
     before: int
     after: int

@@ -62,7 +62,7 @@ def run(
 
 
 def _untracked(project: Project, new: NewRun, *, quiet: bool, as_json: bool) -> RunRecord:
-    """Drive a run that nothing is kept of: how it ended is all there is to show, and nothing can be typed next."""
+    """Drive a run that is not stored: only its result can be shown, and no command can follow."""
     from msgspec import structs
 
     from neurocore.cli import story
@@ -71,7 +71,7 @@ def _untracked(project: Project, new: NewRun, *, quiet: bool, as_json: bool) -> 
     from neurocore.runs.start import execute_untracked
 
     store = InMemoryRunStore()
-    with view(quiet=quiet) as shown, contextlib.suppress(ExecutionError):  # how it failed is in its record
+    with view(quiet=quiet) as shown, contextlib.suppress(ExecutionError):  # its record says how it failed
         execute_untracked(new, project.registry, project.config, run_store=store, on_event=shown)
     (ended,) = store.list_runs()
     if ended.status.value == "failed":
@@ -81,6 +81,6 @@ def _untracked(project: Project, new: NewRun, *, quiet: bool, as_json: bool) -> 
         return ended
     sign, words = story.standing(ended, "idle")
     why = "persistence.backend is memory" if project.config.persistence.enabled else "persistence is disabled"
-    out(f"{mark(sign)} {words} · {line(new.blueprint.name)} · not kept, as {why}")
+    out(f"{mark(sign)} {words} · {line(new.blueprint.name)} · not stored, because {why}")
     out("\n".join(named(make.context_of(ended, store), indent="  ", room=columns(), most=4)))
     return ended

@@ -1,4 +1,4 @@
-"""The files that `init` and `skill new` write, and how they are written: all of them or none."""
+"""The files that `init` and `skill new` write. Either all of them are written, or none."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from neurocore.errors import NeuroCoreError, RefusedError
 
 CONFIG = """\
-# The settings of this project. `neurocore config show` prints every one of them, and where its value comes from;
-# `neurocore schema config` prints their schema for an editor.
+# The settings of this project. `neurocore config show` prints all settings and where their values come from;
+# `neurocore schema config` prints the schema for an editor.
 project:
   name: {name}
 """
 
 GITIGNORE = """\
-# What must not be shared: secrets, the history of runs, logs and results.
+# Do not share these: secrets, the history of runs, logs and results.
 .env
 data/
 logs/
@@ -27,11 +27,11 @@ __pycache__/
 BLUEPRINT = """\
 name: hello
 version: "1.0"
-description: Write a greeting, let a person read it, and put it into the outbox.
+description: Write a greeting, let a person approve it, and put it into the outbox.
 title: A greeting for {{ name }}
 
 inputs:
-  name: {type: string, default: world, description: Whom to greet}
+  name: {type: string, default: world, description: The person to greet}
 
 components:
   - name: write
@@ -64,7 +64,7 @@ from neurocore import FlowContext, Skill, SkillMeta
 
 
 class GreetSkill(Skill):
-    """Sets `letter` and its number of `words`, from the input `name` and the setting `greeting`."""
+    """Sets `letter` and its number of `words`. Reads the input `name` and the setting `greeting`."""
 
     skill_meta = SkillMeta(
         name="greet",
@@ -95,7 +95,7 @@ from neurocore.skills.loader import discover_skills
 SKILLS = Path(__file__).parents[1] / "skills"
 
 
-def test_the_letter_names_whom_it_greets():
+def test_the_letter_greets_the_person_by_name():
     skill = discover_skills(skills_dir=SKILLS).require("greet")()
     skill.init({"greeting": "Welcome"})
 
@@ -153,7 +153,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
 def project_files(name: str) -> dict[str, str]:
-    """The files of a new project."""
+    """Return the files of a new project."""
     import json
 
     return {
@@ -166,12 +166,18 @@ def project_files(name: str) -> dict[str, str]:
 
 
 def skill_files(name: str, *, folder: str, is_async: bool) -> dict[str, str]:
-    """The file of a new skill and its test. Raises ValueError for a name that cannot be one."""
+    """Return the file of a new skill and its test. Raises ValueError for a name that is not valid."""
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name[:80]!r} is no name for a skill; use small letters, digits, - and _, a letter first.")
+        raise ValueError(
+            f"{name[:80]!r} is not a valid name for a skill; use lower-case letters, digits, - and _, and begin with a "
+            "letter."
+        )
     module = name.replace("-", "_")
     if module.startswith("test_"):
-        raise ValueError(f"{name!r} would stand in {module}.py, which is a test's name and not looked into for skills.")
+        raise ValueError(
+            f"{name!r} is not a valid name for a skill, because its file {module}.py would have the name of a test, "
+            "and skills are not loaded from tests; choose another name."
+        )
     words = [word for word in module.split("_") if word]
     cls = "".join(word.capitalize() for word in words)
     call = 'skill.process(FlowContext({"text": "Really"}))'
@@ -190,13 +196,15 @@ def skill_files(name: str, *, folder: str, is_async: bool) -> dict[str, str]:
 
 
 def write(root: Path, files: Mapping[str, str]) -> None:
-    """Write them below `root`; nothing is overwritten, and when one cannot be written the others are taken away.
+    """Write the files below `root`. Nothing is overwritten; if one cannot be written, the others are removed again.
 
-    Raises RefusedError naming what is there already, NeuroCoreError where a file cannot be written.
+    Raises RefusedError, which names a file that exists already, or NeuroCoreError if a file cannot be written.
     """
     there = [name for name in files if (root / name).exists()]
     if there:
-        raise RefusedError(f"{root / there[0]} is there already; nothing was written.")
+        raise RefusedError(
+            f"{root / there[0]} exists already, so nothing was written; rename it, or choose another name."
+        )
     made: list[Path] = []
     try:
         for name, text in files.items():
@@ -211,5 +219,5 @@ def write(root: Path, files: Mapping[str, str]) -> None:
         for path in reversed(made):
             path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
         raise NeuroCoreError(
-            f"{error.filename or root} cannot be written ({error.strerror or error}); nothing was left there."
+            f"{error.filename or root} cannot be written ({error.strerror or error}); no file of this command remains."
         ) from error

@@ -1,4 +1,4 @@
-"""`neurocore schema`: the JSON Schemas that editors complete and check by."""
+"""`neurocore schema`: the JSON Schemas with which editors complete and check files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which command prints which `--json` document, and the JSON Schema of each."""
+"""The `--json` document of each command, and the JSON Schema of each document."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ DOCUMENTS: dict[str, tuple[type[Struct], tuple[str, ...]]] = {
 
 
 def document_schema(name: str) -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of the document."""
+    """Return the JSON Schema (draft 2020-12) of the document."""
     import msgspec
 
     from neurocore import typed

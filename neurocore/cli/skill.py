@@ -1,4 +1,4 @@
-"""`neurocore skill`: what there is, what each does, and a new one."""
+"""`neurocore skill`: list skills, explain one, create one."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def info(project: Project, name: str, as_json: bool) -> None:
         _print(document)
 
 
-@skill.command(short_help="Make a skill, and a test for it.")
+@skill.command(short_help="Create a skill and a test for it.")
 @click.argument("name")
 @click.option("--async", "is_async", is_flag=True, help="Create a skill whose process method is a coroutine.")
 @pass_project
@@ -99,7 +99,7 @@ def new(project: Project, name: str, is_async: bool) -> None:
 
     config = project.config
     if name in project.registry:
-        raise RefusedError(f"There is a skill {name!r} already ({project.registry.source(name)}); choose another name.")
+        raise RefusedError(f"A skill {name!r} exists already ({project.registry.source(name)}); choose another name.")
     try:
         files = skill_files(name, folder=_relative(config.skills_dir, config.project_root), is_async=is_async)
     except ValueError as error:
@@ -115,7 +115,10 @@ def _relative(folder: Path, root: Path) -> str:
     try:
         return folder.resolve().relative_to(root.resolve()).as_posix()
     except ValueError:
-        raise UsageError(f"The skills folder {folder} is outside the project, so no skill is made there.") from None
+        raise UsageError(
+            f"The skills folder {folder} is outside the project, so no skill was created there; set paths.skills to a "
+            "folder of the project."
+        ) from None
 
 
 def _document(project: Project, name: str, cls: type[Skill], source: str) -> SkillDocument:

@@ -1,4 +1,4 @@
-"""The stdout of a command. What cannot be written there is an error, so that no command ends as if it were written."""
+"""The stdout of a command. Output that cannot be written is an error, so that the command does not seem to succeed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class OutputLost(Exception):
 
 
 class Stdout:
-    """A stream that raises OutputLost. Without a stream (`>&-`) it does so for everything that is written."""
+    """A stream that raises OutputLost if it cannot write. Without a stream (`>&-`) every write raises it."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._is_closed = stream is None
-        # Opened for a closed one as well: else the next file that is opened gets the descriptor of stdout.
+        # If stdout is closed, open something: otherwise the next opened file would get the descriptor of stdout.
         self._stream = stream if stream is not None else Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
     def write(self, text: str) -> int:
@@ -35,7 +35,7 @@ class Stdout:
             raise OutputLost(error) from error
 
     def flush(self) -> None:
-        """Write what is held. Raises OutputLost."""
+        """Write what is buffered. Raises OutputLost."""
         try:
             self._stream.flush()
         except (OSError, ValueError) as error:
@@ -46,14 +46,14 @@ class Stdout:
 
 
 def guard_stdout() -> TextIO | None:
-    """Put `Stdout` in the place of stdout; returns what was there."""
+    """Replace stdout with a `Stdout`, and return the previous stream."""
     before = sys.stdout
     sys.stdout = cast("TextIO", Stdout(before))
     return before
 
 
 def nobody_reads(stream: TextIO | None) -> None:
-    """Write nothing more to this stream, not at exit either."""
+    """Write nothing more to this stream, not even at exit."""
     try:
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, cast("TextIO", stream).fileno())

@@ -1,4 +1,4 @@
-"""A run told for people: what it was for, what happened, where it stands, and what can be typed next."""
+"""A run as text for people: what it was for, what happened, where it is, and which commands can follow."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from neurocore.persistence.records import CurrentNode, Event, GateRecord, LogLine, RunRecord, StepRecord
     from neurocore.runs.decide import Decision
 
-#: Without `--full`, the first and the last of a long history are shown.
+#: Without `--full`, only the first and the last steps of a long run are shown,
 FIRST, LAST = 5, 30
-#: And of what a failed step logged, so many of the last lines.
+#: and only the last lines of the log of a failed step.
 LAST_SAID = 8
 
 
 def ending(run: RunRecord, project: Project, *, decision: Decision | None = None) -> list[str]:
-    """What a command that drove a run says at its end: the status, what came of it, what to type next."""
+    """Return what a command that drove a run prints at its end: the status, the outputs, the next commands."""
     gates = project.store.load_gates(run.run_id)
     state = state_of(run, project.config, project.store)
     room = columns()
@@ -61,7 +61,7 @@ def ending(run: RunRecord, project: Project, *, decision: Decision | None = None
 
 
 def story(run: RunRecord, project: Project, *, full: bool = False) -> list[str]:
-    """The whole run."""
+    """Return the story of the whole run."""
     store = project.store
     gates, events = store.load_gates(run.run_id), store.load_events(run.run_id)
     state = state_of(run, project.config, project.store)
@@ -69,9 +69,9 @@ def story(run: RunRecord, project: Project, *, full: bool = False) -> list[str]:
     lines = [*_heading(run, state), *_purpose(run, project, full), ""]
     lines.append(paint("What happened", "bold"))
     lines += _steps(run, project, gates, full) or ["  Nothing yet."]
-    if not full:  # the activity has them whole
+    if not full:  # with --full, the activity shows them completely
         lines += _warnings(events, room)
-    lines += ["", paint("Where it stands", "bold"), *_standing(run, project, gates, state, full)]
+    lines += ["", paint("Where it is", "bold"), *_standing(run, project, gates, state, full)]
     if full:
         lines += _context(run, project, room)
         lines += _activity(events, room)
@@ -90,7 +90,7 @@ def story(run: RunRecord, project: Project, *, full: bool = False) -> list[str]:
 
 
 def standing(run: RunRecord, state: str) -> tuple[str, str]:
-    """(the kind, for the sign, and a few words) of where a run is."""
+    """Return the state of a run as (kind for the sign, a few words)."""
     if state == "held":
         return "held", f"{standing(run, 'idle')[1]} (held)"
     found = kind(run, state)
@@ -119,7 +119,7 @@ def standing(run: RunRecord, state: str) -> tuple[str, str]:
 
 
 def _signed(sign: str, words: str, indent: str = "", *styles: str) -> list[str]:
-    """Words behind the sign of a status, over as many lines as they need."""
+    """Return words after the sign of a status, on as many lines as they need."""
     first, *rest = wrapped(words, columns() - width(indent) - 2)
     return [f"{indent}{mark(sign)} {paint(first, *styles)}", *(f"{indent}  {paint(one, *styles)}" for one in rest)]
 
@@ -238,10 +238,10 @@ def _what_step_did(step: StepRecord, gate: GateRecord | None) -> list[str]:
     keys = ", ".join(line(key) for key in step.output_keys)
     parts = [took(step.duration_ms)] + ([f"set {keys}"] if keys else [])
     if step.port:
-        parts.append(f"left by {line(step.port)}")
+        parts.append(f"port {line(step.port)}")
     if step.status is StepStatus.FAILED:
         kind = f"{line(step.error_type)}: " if step.error_type else ""
-        return [f"failed after {took(step.duration_ms)}", f"{kind}{safe(step.error or 'no reason was given')}"]
+        return [f"failed after {took(step.duration_ms)}", f"{kind}{safe(step.error or 'no reason is recorded')}"]
     return [" · ".join(parts)]
 
 
@@ -284,7 +284,7 @@ def _step_in_full(step: StepRecord, project: Project) -> list[str]:
 
 
 def _last_said(logs: Sequence[LogLine]) -> list[str]:
-    """The end of what a failed step logged, such as the output of its program."""
+    """Return the end of the log of a failed step, such as the output of its program."""
     room, indent = columns(), " " * 10
     more = [f"{indent}({counted(len(logs) - LAST_SAID, 'line')} before; `runs logs` shows all)"]
     lines = more if len(logs) > LAST_SAID else []
@@ -294,7 +294,7 @@ def _last_said(logs: Sequence[LogLine]) -> list[str]:
 
 
 def schema_of(skill: str, project: Project) -> Any:
-    """The configuration schema of a skill, for what it marks secret; None where the skill is not there any more."""
+    """Return the configuration schema of a skill, which marks secrets, or None if the skill no longer exists."""
     cls = project.quiet_registry.get(skill)
     return cls.skill_meta.config_schema if cls is not None else None
 
@@ -312,7 +312,7 @@ def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], sta
     if run.status is RunStatus.RUNNING and state == "driven":
         from neurocore.persistence.ownership import owner_label
 
-        lines += wrapped(f"It is being driven by {line(owner_label(run.owner))}.", room, "  ", "    ")
+        lines += wrapped(f"{line(owner_label(run.owner))} drives it.", room, "  ", "    ")
     elif state == "lost":
         lines.append("  Its process died. Completed steps are kept; resume continues the run.")
     elif state == "cannot_tell":
@@ -323,9 +323,7 @@ def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], sta
     elif state == "owed":
         lines.append("  It is pending: no process drives it yet. The sweep continues it; resume continues it now.")
     elif run.status.ended:
-        word = {"completed": "It was completed", "failed": "It failed", "cancelled": "It was cancelled"}[
-            run.status.value
-        ]
+        word = {"completed": "It completed", "failed": "It failed", "cancelled": "It was cancelled"}[run.status.value]
         lines += [f"  {word}{ended}."]
         if run.error and run.status is not RunStatus.COMPLETED:
             lines += [paint(one, "red") for one in wrapped(safe(run.error), room, "  ")]
@@ -342,7 +340,7 @@ def _waits(gate: GateRecord) -> str:
 
 
 def _outputs(run: RunRecord, project: Project) -> list[str]:
-    """What a completed run gave: its declared outputs, else what its steps set."""
+    """Return the result of a completed run: its declared outputs, or else what its steps set."""
     if run.status is not RunStatus.COMPLETED:
         return []
     context = make.context_of(run, project.store)
@@ -361,7 +359,7 @@ def _decided(decision: Decision) -> str:
     answer = decision.answer
     word = "Approved" if answer.approved else "Rejected"
     if decision.effect == "repeated":
-        return f"{word} already by {line(answer.by)} {ago(answer.at)}; nothing was changed."
+        return f"Already {word.lower()} by {line(answer.by)} {ago(answer.at)}; nothing was changed."
     return f"{word} {line(answer.node_id)} as {line(answer.by)}."
 
 

@@ -1,4 +1,4 @@
-"""Values, times and durations as text that is safe to print: nothing in a run can steer the reader's terminal."""
+"""Values, times and durations as text that is safe to print: nothing in a run can control the reader's terminal."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from typing import Any
 from neurocore import numerals, readable
 from neurocore.readable import counted, moment, took
 
-#: So many columns that a value is cut nowhere.
+#: A width at which no value is cut.
 WHOLE = 1_000_000
 
 
 def safe(text: object) -> str:
-    """The text with everything that could steer a terminal written out as `x1b` and the like; newlines stay."""
+    """Escape everything that could control a terminal (`x1b` and similar); keep newlines."""
     return readable.safe(str(text)).replace("\t", "    ")
 
 
 def line(text: object) -> str:
-    """The same on one line."""
+    """Return the same text on one line."""
     text = safe(text).strip("\n")
     return text if "\n" not in text else re.sub(r"\s*\n\s*", " ↵ ", text)
 
 
 def width(text: str) -> int:
-    """How many columns of a terminal the text takes."""
+    """Return how many columns of a terminal the text takes."""
     if text.isascii():
         return len(text)
     return sum(_columns(character) for character in text)
@@ -44,7 +44,7 @@ def _columns(character: str) -> int:
 
 
 def cut(text: str, columns: int) -> str:
-    """The text in at most so many columns, with `…` where something is left out."""
+    """Return the text in at most so many columns, with `…` where something is left out."""
     if width(text) <= columns:
         return text
     if columns <= 1:
@@ -59,9 +59,9 @@ def cut(text: str, columns: int) -> str:
 
 
 def told_apart(texts: Sequence[str], columns: int) -> list[str]:
-    """The texts of a column, each in at most so many columns, cut where those that differ can still be told apart.
+    """Cut the texts of a column to at most so many columns, so that different texts remain different.
 
-    Texts that would read the same with their ends cut off lose a part of what they have in common instead.
+    Texts that would be equal with their ends cut off lose a part of what they have in common instead.
     """
     found = [cut(text, columns) for text in texts]
     alike: dict[str, list[int]] = {}
@@ -85,20 +85,20 @@ def told_apart(texts: Sequence[str], columns: int) -> list[str]:
     return found
 
 
-#: A column that is narrower is cut at its end.
+#: In a narrower column, texts are cut at the end.
 LEAST_APART = 9
 
 
 def _word(text: str, place: int) -> int:
-    """Where the word begins that stands at a place; not far before it."""
+    """Return where the word at a position begins, unless that is far before it."""
     begin = max((text.rfind(one, 0, place) for one in " /_-.:"), default=-1) + 1
     return begin if place - begin <= 6 else place
 
 
 def wrapped(text: str, columns: int, indent: str = "", hanging: str | None = None) -> list[str]:
-    """The text broken into lines of at most so many columns, each behind `indent` (after the first: `hanging`).
+    """Break the text into lines of at most so many columns, each after `indent` (after the first line: `hanging`).
 
-    It is broken between words, and within one that is wider than a line.
+    Lines break between words, or inside a word that is wider than a line.
     """
     lines: list[str] = []
     later = indent if hanging is None else hanging
@@ -121,7 +121,7 @@ def wrapped(text: str, columns: int, indent: str = "", hanging: str | None = Non
 
 
 def _beginning(text: str, columns: int) -> str:
-    """As much of the text as fits in so many columns, and one character at least."""
+    """Return as much of the text as fits into so many columns, but at least one character."""
     taken = 0
     for place, character in enumerate(text):
         taken += _columns(character)
@@ -134,7 +134,7 @@ def _beginning(text: str, columns: int) -> str:
 
 
 def ago(iso: str | None, now: datetime | None = None) -> str:
-    """How long ago, in one or two words; in the future the time, after two weeks the local date."""
+    """Return how long ago, in one or two words; for the future the time, after two weeks the local date."""
     at = moment(iso)
     if at is None:
         return safe(iso) if iso else "–"
@@ -143,13 +143,13 @@ def ago(iso: str | None, now: datetime | None = None) -> str:
 
 
 def since(iso: str | None, now: datetime | None = None) -> str:
-    """How long something has lasted that began then."""
+    """Return the time since then as a duration."""
     at = moment(iso)
     return took(max(0.0, ((now or datetime.now(UTC)) - at).total_seconds() * 1000)) if at else "–"
 
 
 def when(iso: str | None) -> str:
-    """The time on the reader's clock, to the second."""
+    """Return the time in the reader's time zone, to the second."""
     at = moment(iso)
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else safe(iso or "–")
 
@@ -158,7 +158,7 @@ def when(iso: str | None) -> str:
 
 
 def short(value: Any, columns: int = 60) -> str:
-    """A value (as `codec.plain` gives it) on one line: text as it is, numbers grouped, lists and mappings by size."""
+    """Return a value (in the form of `codec.plain`) on one line: small lists and mappings whole, large ones by size."""
     if isinstance(value, str):
         return cut(line(value), columns)
     if value is None or isinstance(value, bool):
@@ -178,14 +178,14 @@ def short(value: Any, columns: int = 60) -> str:
 
 
 def number(value: Any) -> str:
-    """A number with its digits as they are; one too large to write out says how large it is."""
-    if isinstance(value, int) and value.bit_length() > 14_000:  # Python writes no more than 4,300 digits unasked
+    """Return a number with all its digits, or the size of a number that is too large."""
+    if isinstance(value, int) and value.bit_length() > 14_000:  # Python refuses to write more than 4,300 digits
         return f"a number of about {int(value.bit_length() * 0.30103) + 1:,} digits (--json has them)"
     return line(numerals.written(value) if isinstance(value, float) else value)
 
 
 def near(path: Path) -> str:
-    """A path as seen from here, where that is shorter."""
+    """Return a path relative to the current folder if it is below it, else unchanged."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except (ValueError, OSError):

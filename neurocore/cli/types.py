@@ -1,4 +1,4 @@
-"""Parameter types: each refuses for itself, and knows how to be completed by the shell."""
+"""Parameter types: each checks its own values, and provides completion for the shell."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ STATUSES = ("running", "completed", "failed", "suspended", "cancelled")
 
 
 class RunId(ParamType):
-    """A run's id or any unique beginning of it; completed by the newest runs."""
+    """The id of a run or a unique prefix of it; the newest runs complete it."""
 
     name = "run_id"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text; what it means is looked up in the store."""
+        """Return the text; the store is asked later what it means."""
         text = str(value).strip()
         if not text:
-            self.fail("An empty run id means no run.", param, ctx)
+            self.fail("The run id is empty; give an id or a prefix of one.", param, ctx)
         if "\0" in text or not _is_unicode(text):
-            self.fail("A run id has letters, digits, - and _ only.", param, ctx)
+            self.fail("A run id has only letters, digits, - and _.", param, ctx)
         return text
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Ids of the newest runs that begin so, with what each is about."""
+        """Return matching ids of the newest runs, with their titles."""
         from click.shell_completion import CompletionItem
 
         try:
             project = _project(ctx)
             runs = project.store.list_runs(limit=100) if project.has_history else []
-        except Exception:  # completion stays silent, whatever is wrong with the project
+        except Exception:  # completion prints no errors, whatever is wrong with the project
             return []
         return [
             CompletionItem(run.run_id, help=line(f"{run.status.value} {run.title or run.blueprint_name}"))
@@ -52,23 +52,23 @@ class RunId(ParamType):
 
 
 class BlueprintName(ParamType):
-    """A blueprint's file, or its name in the blueprints folder."""
+    """The file of a blueprint, or its name in the blueprints folder."""
 
     name = "blueprint"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Names in the folder, and files."""
+        """Return names in the folder, and files."""
         from click.shell_completion import CompletionItem
 
         try:
             names = [
                 name
                 for name in _project(ctx).blueprint_names()
-                if name.startswith(incomplete) and line(name) == name  # a shell takes what is printed
+                if name.startswith(incomplete) and line(name) == name  # the shell inserts what is printed
             ]
         except Exception:
             names = []
-        # bash forgets what came before a file's item, and looks for files only where no name fits
+        # bash drops the items before the file item, and completes files only if no name matches
         return [CompletionItem(incomplete, type="file"), *map(CompletionItem, names)]
 
 
@@ -78,7 +78,7 @@ class SkillName(ParamType):
     name = "skill"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The names of the skills found here."""
+        """Return the names of the skills of the project."""
         from click.shell_completion import CompletionItem
 
         try:
@@ -91,9 +91,9 @@ class SkillName(ParamType):
 
 
 class Moment(ParamType):
-    """A point in time as `neurocore.moments` reads it, on the project's clock; with `end`, of a day where it ends.
+    """A point in time as `neurocore.moments` reads it, in the project's time zone; with `end`, a day means its end.
 
-    Converted to ISO 8601 in UTC.
+    It is converted to ISO 8601 in UTC.
     """
 
     name = "time"
@@ -102,7 +102,7 @@ class Moment(ParamType):
         self.end = end
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """ISO time in UTC, with microseconds, as records have it."""
+        """Return the ISO time in UTC with microseconds, as in records."""
         clock = (_project(ctx) if ctx is not None else Project()).config.clock
         try:
             return clock.read(str(value), end=self.end)
@@ -111,12 +111,12 @@ class Moment(ParamType):
 
 
 class Age(ParamType):
-    """How old something may be: `90d`, `12h`, `30min`, `2w`; converted to a timedelta."""
+    """An age such as `90d`, `12h`, `30min` or `2w`; it is converted to a timedelta."""
 
     name = "age"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """The age."""
+        """Return the age."""
         if isinstance(value, timedelta):
             return value
         try:
@@ -125,7 +125,9 @@ class Age(ParamType):
             found = None
         if found is None:
             self.fail(
-                f"{str(value)[:40]!r} is no age; give a number and a unit, such as 90d, 12h, 30min or 2w.", param, ctx
+                f"{str(value)[:40]!r} is not an age; give a number and a unit, such as 90d, 12h, 30min or 2w.",
+                param,
+                ctx,
             )
         return found
 

@@ -1,4 +1,4 @@
-"""`neurocore validate`: everything that is wrong with a blueprint, before it runs."""
+"""`neurocore validate`: find everything that is wrong with a blueprint before it runs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def validate(project: Project, blueprints: tuple[str, ...], strict: bool, as_jso
 
 
 def check(project: Project, file: Path, *, quiet: bool = False) -> tuple[str | None, list[Any]]:
-    """The blueprint's name (None where it cannot be read) and every finding; `quiet` keeps broken skills to itself."""
+    """Return the blueprint's name (None if it cannot be read) and every problem; `quiet` prints no skill warnings."""
     from neurocore.blueprint.lint import validate_blueprint
     from neurocore.blueprint.load import load_blueprint
 
@@ -55,7 +55,7 @@ def check(project: Project, file: Path, *, quiet: bool = False) -> tuple[str | N
 
 
 def _placed(problems: list[Any], file: Path) -> list[Any]:
-    """The findings with file, line and column: of the value that the path leads to, or of the nearest above it."""
+    """Add file, line and column to the problems: of the value at the path, or of the nearest value above it."""
     if not any(problem.line is None for problem in problems):
         return problems
     from neurocore.yamlfile import dotted, parse, read_file
@@ -84,7 +84,7 @@ def _print(file: Path, name: str | None, problems: list[Any]) -> None:
     )  # fmt: skip
     sign = paint("✗", "red") if errors else paint("!", "yellow") if warnings else paint("✓", "green")
     label = f" ({line(name)})" if name else ""
-    out(f"{sign} {line(near(file))}{label}: {found or 'sound'}")
+    out(f"{sign} {line(near(file))}{label}: {found or 'no problems'}")
     for problem in problems:
         place = f"{problem.line}:{problem.column} " if problem.line is not None else ""
         path = f"{problem.path}: " if problem.path else ""

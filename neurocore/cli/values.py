@@ -1,4 +1,4 @@
-"""A run's values for reading: text with its line breaks, a list of records as a table, the rest key by key."""
+"""The values of a run for reading: text with its line breaks, a list of records as a table, the rest key by key."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from neurocore.cli.output import Column, fits, table
 from neurocore.cli.text import WHOLE, cut, line, number, safe, short, width, wrapped
 from neurocore.readable import counted
 
-#: Without `--full`, a value takes at most so many lines.
+#: The maximum number of lines of a value without `--full`.
 MOST_LINES = 12
 
-#: The width to which a column of text may shrink; where that is not enough, the last columns are left out.
+#: The width to which a column of text may shrink; if that is not enough, the last columns are left out.
 LEAST = 20
 
 
 def named(values: dict[str, Any], *, indent: str, room: int, most: int | None = MOST_LINES) -> list[str]:
-    """Names and values in two columns; what does not fit on a line stands below its name."""
+    """Return names and values in two columns; a value that does not fit on the line is below its name."""
     if not values:
         return []
     names = {key: line(key) for key in values}
@@ -39,7 +39,7 @@ def named(values: dict[str, Any], *, indent: str, room: int, most: int | None = 
 
 
 def block(value: Any, *, indent: str, room: int, most: int | None = MOST_LINES) -> list[str]:
-    """A value over as many lines as it needs, or as many as `most` allows and how many more there are."""
+    """Return a value on as many lines as it needs, or at most `most` lines and the number of further lines."""
     lines = _lines(value, indent, max(20, room), most)
     if most is not None and len(lines) > most:
         left = len(lines) - most + 1
@@ -68,7 +68,7 @@ def _item(item: Any, indent: str, room: int, most: int | None) -> list[str]:
 
 
 def _records(value: list[Any]) -> bool:
-    """Whether the list is one of flat mappings with much the same keys."""
+    """Return whether the list consists of flat mappings with mostly the same keys."""
     if len(value) < 2 or not all(isinstance(item, dict) and item for item in value[:200]):
         return False
     keys = {key for item in value[:200] for key in item}
@@ -120,7 +120,7 @@ def _is_number(value: Any) -> bool:
 
 
 def on_a_line(value: Any, room: int) -> bool:
-    """Whether a value can be shown on one line of so many columns with nothing left out."""
+    """Return whether a value fits on one line of so many columns with nothing left out."""
     if isinstance(value, str):
         return "\n" not in value.strip("\n") and width(line(value)) <= room
     if isinstance(value, (list, dict)):

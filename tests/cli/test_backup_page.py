@@ -33,12 +33,12 @@ def test_every_command_of_the_page_does_what_the_page_says(project: Project, pag
     assert said[0].startswith("Copied the history to backup.db (")
     assert re.match(r"Copied the history to runs-\d{4}-\d\d-\d\d.db", said[1])
     assert "Restored the history from backup.db: 3 runs." in said[2]
-    assert "What was there before is in data/runs.db-before-" in said[2]
-    assert "All that was checked holds." in said[2]
+    assert "The previous history is in data/runs.db-before-" in said[2]
+    assert "No problems found." in said[2]
     assert "No run is held." in said[3]
-    assert "Brought in 0 runs with 0 steps; 3 runs there already." in said[4]
+    assert "Imported 0 runs with 0 steps; 3 runs existed already." in said[4]
     assert "Deleted 0 ended runs." in said[5]
-    assert "back to the disk: the history took" in said[5]
+    assert "to the disk: the history took" in said[5]
     assert len(project.json("runs", "list")["runs"]) == 3
 
 

@@ -71,7 +71,7 @@ def test_everything_works_with_six_methods(simple):
 def test_doctor_says_what_such_a_backend_cannot_do(simple):
     said = " ".join(finding["message"] for finding in simple.json("doctor")["findings"])
 
-    assert "Folder keeps writers apart within one process only" in said
+    assert "Folder supports only one process" in said
     assert "tombstones" in said
     assert "logs" in said
 

@@ -224,7 +224,7 @@ def test_watching_on_goes_beyond_the_gate(project):
         assert watcher.stderr is not None
         for line in watcher.stderr:
             seen.append(line)
-            if "watching on" in line:
+            if "still watching" in line:
                 waits.set()
 
     waits = threading.Event()

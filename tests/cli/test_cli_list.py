@@ -82,7 +82,7 @@ def test_an_empty_list_is_empty_on_stdout_and_says_why_on_stderr(project):
     project.run("plain")
     filtered = project.call("runs", "list", "--status", "failed")
     assert filtered.stdout == ""
-    assert filtered.stderr == "No run fits.\n"
+    assert filtered.stderr == "No run matches.\n"
 
 
 def test_an_id_of_ours_is_shortened_and_the_short_form_finds_it(project):

@@ -322,14 +322,14 @@ def test_doctor_names_the_files_that_carry_the_same_blueprint_s_name_and_which_i
     assert [one["subject"] for one in found] == ["blueprints", "blueprints"]
     assert found[0]["message"] == (
         "blueprints/another.yaml, blueprints/below/gated.yaml and blueprints/plain.yaml all say `name: plain`; the "
-        "dashboard and the API silently know the first only, and `neurocore run plain` silently takes "
+        "dashboard and the API silently use only the first, and `neurocore run plain` silently uses "
         "blueprints/plain.yaml."
     )
     assert found[1]["message"] == (
-        "blueprints/copy.yaml and blueprints/copy2.yaml both say `name: a/b`; the dashboard and the API silently know "
-        "the first only."
+        "blueprints/copy.yaml and blueprints/copy2.yaml both say `name: a/b`; the dashboard and the API silently use "
+        "only the first."
     )
-    assert found[0]["mend"] == "Give each a name of its own; the histories of one name are shown as one."
+    assert found[0]["mend"] == "Give each blueprint its own name; runs of the same name are shown as one history."
     assert project.json("run", "plain")["blueprint"] == "plain"
 
 
@@ -339,7 +339,7 @@ def test_doctor_finds_settings_of_a_skill_that_is_not_there(project):
     found = [one for one in project.json("doctor")["findings"] if one["level"] == "warning"]
 
     assert [one["subject"] for one in found] == ["skills"]
-    assert "settings of a skill 'cuont' that is not there; did you mean 'count'?" in found[0]["message"]
+    assert "settings for a skill 'cuont' that does not exist; did you mean 'count'?" in found[0]["message"]
 
 
 def test_doctor_goes_on_when_the_settings_are_wrong(project):
@@ -403,7 +403,7 @@ def test_doctor_in_no_project_warns_only(runner, tmp_path):
 def test_doctor_names_what_a_store_in_memory_cannot_do(project):
     (project.root / "neurocore.yaml").write_text("persistence: {backend: memory}\n")
 
-    assert any("gone with the process" in one["message"] for one in project.json("doctor")["findings"])
+    assert any("lost when the process ends" in one["message"] for one in project.json("doctor")["findings"])
 
 
 def test_a_project_is_found_from_a_folder_below_it(project, runner):
@@ -476,8 +476,8 @@ def test_in_a_folder_that_is_no_project_nothing_is_made_and_one_sentence_says_so
 
     assert (result.exit_code, result.stdout) == (3, ""), result.output
     assert result.stderr == (
-        f"Error: There is no history here: neither is there a neurocore.yaml in {nowhere.root} or above, nor "
-        "data/runs.db; go to a project or name it with -C (`neurocore init DIR` makes one).\n"
+        f"Error: There is no history here: {nowhere.root} and the folders above it have no neurocore.yaml, and "
+        "data/runs.db does not exist; go to a project or name it with -C (`neurocore init DIR` makes one).\n"
     )
     assert list(nowhere.root.iterdir()) == []
 

@@ -16,7 +16,7 @@ def test_a_waiting_run_says_what_for_what_happened_where_it_stands_and_what_next
     told = project.ok("runs", "inspect", run_id)
 
     parts = ["Payments of june", run_id, "What it was for", "Started by ada", "monthly", "batch  june", "What happened",
-             "load", "set rows", "review", "Where it stands", "Release june?", "rows", "A rejection needs a note",
+             "load", "set rows", "review", "Where it is", "Release june?", "rows", "A rejection needs a note",
              "Type next:", f"neurocore runs approve {run_id[:8]}", "--reject --note"]  # fmt: skip
     place = 0
     for part in parts:
@@ -67,7 +67,7 @@ def test_an_answer_that_was_voided_says_why_it_did_not_count(project):
     file.write_text(file.read_text().replace("Release {{ batch }}?", "Release all of {{ batch }}?"))
     project.ok("runs", "resume", run_id, "--latest")
 
-    told = project.ok("runs", "inspect", run_id).split("Where it stands")[0]
+    told = project.ok("runs", "inspect", run_id).split("Where it is")[0]
 
     assert told.index("approved by ada") < told.index("voided: the blueprint has changed since it was approved")
 
@@ -298,7 +298,7 @@ def test_an_open_gate_says_what_differs_from_the_last_approved_run(project):
     assert f"Changed since the last approval (run {first[:8]}, by bob" in told
     assert "batch  may → june" in told
     same = project.ok("runs", "inspect", project.run("gated", "--data", "batch=may"))
-    assert "The same values as were last approved" in same
+    assert "The same values as last approved" in same
 
 
 def test_diff_shows_inputs_steps_and_the_blueprint(project):
@@ -426,7 +426,7 @@ def many(project, name, words):
 @pytest.mark.parametrize("args", [(), ("--full",)])
 def test_what_a_gate_shows_is_told_whole_before_one_decides(project, args):
     run_id = many(project, "first", WORDS)
-    told = project.ok("runs", "inspect", run_id, *args).partition("Where it stands")[2]
+    told = project.ok("runs", "inspect", run_id, *args).partition("Where it is")[2]
     assert not [word for word in WORDS if told.count(word) < 3], "in the message, the text and the rows"
     assert "more line" not in told
     assert "more row" not in told
@@ -451,7 +451,7 @@ def test_every_difference_from_what_was_approved_last_is_told_with_both_sides(pr
 def test_a_gate_that_shows_too_much_for_a_terminal_says_so_and_where_it_is(project):
     run_id = many(project, "first", [word * 60 for word in WORDS])
     told = project.ok("runs", "inspect", run_id)
-    assert "too much for here; `runs inspect --full` has all of it." in " ".join(told.split())
+    assert "`runs inspect --full` shows all of them." in " ".join(told.split())
     assert WORDS[-1] * 60 in "".join(project.ok("runs", "inspect", run_id, "--full").split())
 
 

@@ -104,7 +104,9 @@ for args in calls:
 json.dump(ended, sys.stdout)
 """
 
-SENTENCE = "Error: The output of this command is lost: stdout cannot be written ({}); redirect it to a file, or to"
+SENTENCE = (
+    "Error: The output of this command is lost, because stdout is not writable ({}); redirect it to a file, or to"
+)
 
 
 def commands(group: click.Command = cli, path: tuple[str, ...] = ()) -> Iterator[str]:

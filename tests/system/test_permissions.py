@@ -112,7 +112,7 @@ def test_what_is_there_keeps_its_permissions_and_doctor_says_where_they_are_wide
     for name, mode in wide.items():
         assert (project.root / name).stat().st_mode & 0o777 == mode
         narrow = "0700" if mode & 0o100 else "0600"
-        assert f"{name} is {mode:04o}, and persistence.mode allows {narrow}." in told
+        assert f"{name} has mode {mode:04o}, but persistence.mode allows only {narrow}." in told
         assert f"`chmod {narrow} {name}`" in told
     for name, mode in wide.items():
         (project.root / name).chmod(0o700 if mode & 0o100 else 0o600)

@@ -22,7 +22,7 @@ COMMANDS = {
     "delete": Lazy("neurocore.cli.runs.delete:delete", "Delete ended runs.", END),
 }
 
-#: What is meant by words of other tools.
+#: The commands for words that other tools use.
 MEANT = {
     **dict.fromkeys(("show", "view", "get", "info", "status", "describe", "details"), "runs inspect"),
     **dict.fromkeys(("retry", "continue", "unpause"), "runs resume"),

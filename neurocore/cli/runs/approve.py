@@ -1,4 +1,4 @@
-"""`neurocore runs approve`: one person's answer at a gate, then the run goes on."""
+"""`neurocore runs approve`: record one person's answer at a gate, then continue the run."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def approve(
 
 
 def _go_on(project: Project, run_id: str, decision: Decision, *, quiet: bool) -> None:
-    """Drive the run on, unless a live process does so already: that one takes the answer up."""
+    """Continue the run, unless a live process drives it: that process handles the answer."""
     from neurocore.drivers.dispatch import InlineDispatcher
 
     run = project.store.load_summary(run_id)
@@ -78,9 +78,9 @@ def _go_on(project: Project, run_id: str, decision: Decision, *, quiet: bool) ->
         say(f"The answer is recorded. {error}")
     except RunBusyError as error:
         who = line(error.owner or decision.driven_by or "another process")
-        say(f"The answer is recorded; {who} drives the run on.")
+        say(f"The answer is recorded; {who} continues the run.")
     except NotResumable:
         now = project.store.load_summary(run_id)
         if now is not None and now.owed is not None:
             raise
-        say("The answer is recorded, and another process has driven the run on already.")
+        say("The answer is recorded, and another process has already continued the run.")

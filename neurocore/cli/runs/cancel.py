@@ -40,7 +40,7 @@ def cancel(project: Project, run_id: str, note: str | None, by: str | None, as_j
         who = line(owner_label(run.owner))
         if driver_of(run, project.config, project.store).life is Life.UNKNOWN:
             say(
-                f"Asked {who} to stop, but whether it still lives cannot be told; if it is gone, "
+                f"Asked {who} to stop, but NeuroCore cannot tell whether it is alive; if it has ended, "
                 f"`{project.called} runs resume {line(run.run_id)} --take-over` ends the run."
             )
         else:

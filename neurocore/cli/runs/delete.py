@@ -1,4 +1,4 @@
-"""`neurocore runs delete`: ended runs only, and what is left says who did it."""
+"""`neurocore runs delete`: delete ended runs; a tombstone says who did it."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def delete(project: Project, run_ids: tuple[str, ...], yes: bool, by: str | None
     if not yes:
         if not is_terminal(sys.stdin):
             raise UsageError(
-                "There is no terminal to ask on, so nothing was deleted; say --yes to delete without asking."
+                "There is no terminal for the question, so nothing was deleted; give --yes to delete without asking."
             )
         for run in runs:
             about = line(run.title or run.blueprint_name)
             say(f"  {line(run.run_id)}  {run.status.value}  {about}  {ago(run.created_at)}")
-        if not click.confirm(f"Delete {'it' if len(runs) == 1 else counted(len(runs), 'run')} for good?", err=True):
+        if not click.confirm(f"Delete {'it' if len(runs) == 1 else counted(len(runs), 'run')} permanently?", err=True):
             say("Nothing was deleted.")
             return
     buried = [delete_run(run.run_id, run_store=project.store, actor=who) for run in runs]

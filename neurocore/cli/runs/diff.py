@@ -1,4 +1,4 @@
-"""`neurocore runs diff`: what differs between two runs."""
+"""`neurocore runs diff`: show the differences between two runs."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _print(document: DiffDocument, names: Sequence[str]) -> None:
         colour = "" if one.startswith(("---", "+++")) else {"+": "green", "-": "red"}.get(one[:1], "")
         out(f"  {paint(line(one), colour) if colour else line(one)}".rstrip())
     if not document.same_blueprint and not document.blueprint:
-        out("  The definition differs, its text does not.")
+        out("  The definitions differ, but their text is the same.")
 
 
 def _described(sign: str, name: str, run: RunSummary) -> list[str]:
@@ -106,8 +106,8 @@ def _name(step: StepDifferenceDocument) -> str:
 
 def _went(status: str | None, milliseconds: float | None) -> str:
     if status is None:
-        return "not there"
-    milliseconds = milliseconds if milliseconds and milliseconds >= 0.05 else None  # a gate works no time
+        return "none"
+    milliseconds = milliseconds if milliseconds and milliseconds >= 0.05 else None  # a gate has no working time
     worked = f" {took(milliseconds)}" if milliseconds and status in ("completed", "failed") else ""
     return f"{mark(status)} {status}{worked}"
 

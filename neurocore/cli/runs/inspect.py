@@ -1,4 +1,4 @@
-"""`neurocore runs inspect`: a run told like a story, or whole as JSON."""
+"""`neurocore runs inspect`: show a run as text for people, or all of it as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`neurocore runs list`. It starts fast: nothing of the runtime is imported unless a run is moving."""
+"""`neurocore runs list`. It starts fast: it imports the runtime only if a run is active."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _Statuses(ParamType):
-    """One status, or several with commas between them."""
+    """One status, or several separated by commas."""
 
     name = "status"
 
@@ -30,7 +30,9 @@ class _Statuses(ParamType):
         words = [word.strip().lower() for word in str(value).split(",") if word.strip()]
         wrong = next((word for word in words if word not in STATUSES), None)
         if wrong is not None or not words:
-            self.fail(f"{str(wrong or value)[:40]!r} is no status; there are {', '.join(STATUSES)}.", param, ctx)
+            self.fail(
+                f"{str(wrong or value)[:40]!r} is not a status; the statuses are {', '.join(STATUSES)}.", param, ctx
+            )
         return tuple(map(RunStatus, words))
 
     def shell_complete(
@@ -70,7 +72,7 @@ def list_(
 ) -> None:  # fmt: skip
     """List runs, newest first."""
     if search is not None and not search.strip():
-        raise UsageError("--search takes the beginning of a title or id, not nothing.")
+        raise UsageError("--search is empty; give the beginning of a title or id.")
     wanted = RunFilter(
         status=tuple(dict.fromkeys(one for group in statuses for one in group)), blueprint=blueprint, text=search,
         since=since, until=until, tag=tag, started_by=started_by, waiting=waiting,
@@ -90,14 +92,14 @@ def list_(
         )  # fmt: skip
     elif not page.runs:
         anything = wanted != RunFilter() or before is not None
-        say("No run fits." if anything else "No runs yet; `neurocore run BLUEPRINT` makes the first.")
+        say("No run matches." if anything else "No runs yet; `neurocore run BLUEPRINT` makes the first.")
     else:
         _print(project, page.runs)
         if page.older is not None and is_terminal():
-            say(f"There are older ones: the same with --before '{line(page.older)}'")
+            say(f"For older runs, repeat the command with --before '{line(page.older)}'")
 
 
-#: What the table says for a state, where that is not its own name.
+#: The words of the table that differ from the name of the state.
 WORDS = {"owed": "pending", "cannot_tell": "cannot tell"}
 
 

@@ -1,4 +1,4 @@
-"""`neurocore runs logs`: what the steps of a run logged."""
+"""`neurocore runs logs`: print the log of the steps of a run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def logs(project: Project, run_id: str, node: str | None, level: str, as_json: b
     if node is not None and node not in names:
         from neurocore.yamlfile import nearest
 
-        raise NotFoundError(f"Run {whole} has no step of a node {node[:80]!r}{nearest(node, sorted(names))}")
+        raise NotFoundError(f"Run {whole} has no step of node {node[:80]!r}{nearest(node, sorted(names))}")
     wanted = LEVELS[LEVELS.index(level) :]
     lines = [
         one
@@ -45,7 +45,7 @@ def logs(project: Project, run_id: str, node: str | None, level: str, as_json: b
         emit(LogsDocument(run_id=whole, lines=lines))
         return
     if not lines:
-        say("Its steps logged nothing." if project.store.abilities().get("create_run") else "This store keeps no logs.")
+        say("There are no log lines." if project.store.abilities().get("create_run") else "This store keeps no logs.")
     for one in lines:
         level_cell = Cell(line(one.level.lower()).ljust(8), _COLOURS.get(one.level.lower(), ""))
         place = f"{one.node} (visit {one.visit})" if one.visit > 1 else one.node

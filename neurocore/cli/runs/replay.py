@@ -1,4 +1,4 @@
-"""`neurocore runs replay`: the same again, as a new run."""
+"""`neurocore runs replay`: start a new run from the same inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`neurocore runs resume`: go on with a run."""
+"""`neurocore runs resume`: continue a run."""
 
 from __future__ import annotations
 

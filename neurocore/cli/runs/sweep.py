@@ -1,4 +1,4 @@
-"""`neurocore runs sweep`: nothing that is owed stays undone."""
+"""`neurocore runs sweep`: continue all pending and lost runs."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _keep_at_it(project: Project, interval: float, grace: float, as_json: bool) 
     dispatch = ThreadDispatcher(project.registry, project.config, project.make_store())
     on_disk = project.registry.on_disk
     pause = threading.Event()
-    data = sys.stdout  # what skills print meanwhile goes to stderr
+    data = sys.stdout  # what skills print goes to stderr
     try:
         with (
             contextlib.redirect_stdout(sys.stderr),
@@ -102,12 +102,12 @@ def _keep_at_it(project: Project, interval: float, grace: float, as_json: bool) 
 
 
 def _leave_at_once(project: Project, count: int) -> NoReturn:
-    """Steps that do not end in time hold their threads, and nobody can end those but the end of the process."""
+    """End the process, because nothing else can end the threads of steps that did not end in time."""
     try:
         say(f"{counted(count, 'step')} did not end in time; the next sweep continues the runs.")
         project.close()
         sys.stdout.flush()
-    finally:  # also where nobody can be told any more
+    finally:  # even if the message cannot be printed any more
         os._exit(0)
 
 
@@ -124,9 +124,9 @@ def _sweep(project: Project, dispatch: Dispatcher) -> SweepDocument:
 
 
 def _told(document: SweepDocument) -> list[str]:
-    """A sentence for each run that was found."""
+    """Return a sentence for each run that was found."""
     found = {
-        "was pending": document.owed, "was lost": document.lost, "was lost, and is failed now": document.failed,
+        "was pending": document.owed, "was lost": document.lost, "was lost, and has failed now": document.failed,
         "was left alone: NeuroCore cannot tell whether its process is alive": document.left,
         "could not be continued": [one for one in document.errors if one not in (*document.owed, *document.lost)],
     }  # fmt: skip
@@ -138,7 +138,7 @@ def _told(document: SweepDocument) -> list[str]:
 
 
 def _lines(document: SweepDocument) -> list[str]:
-    """The document on one line, where something was found."""
+    """Return the document on one line if something was found."""
     if not (document.owed or document.lost or document.failed or document.errors or document.left):
         return []
     return [safe_json(json.dumps(msgspec.to_builtins(document), ensure_ascii=False))]

@@ -48,7 +48,7 @@ def watch(project: Project, run_id: str, follow: bool, quiet: bool, as_json: boo
 
 
 def _follow(project: Project, run_id: str, shown: View, follow: bool) -> bool:
-    """Show what happens until there is nothing to wait for; True when the run's process died."""
+    """Show what happens until there is nothing to wait for; return whether the run's process died."""
     from neurocore.documents.run_state import state
 
     seen = _Seen(run_id, shown)
@@ -63,14 +63,14 @@ def _follow(project: Project, run_id: str, shown: View, follow: bool) -> bool:
             seen.hear(project.store.load_events(run_id))
         now, before = state(run, project.config, project.store), now
         if now == "cannot_tell" != before:
-            say("Whether the process that drives the run still lives cannot be told; watching on.")
+            say("NeuroCore cannot tell whether the process that drives the run is alive; still watching.")
         if run.status.ended or now in ("lost", "held"):
             return now == "lost"
         if run.status.value == "suspended" and now == "idle":
             if not follow:
                 return False
             if not waited:
-                say(f"The run waits at {line(run.suspended_at_node)}; watching on.")
+                say(f"The run waits at {line(run.suspended_at_node)}; still watching.")
             waited = True
         else:
             waited = False
@@ -78,7 +78,7 @@ def _follow(project: Project, run_id: str, shown: View, follow: bool) -> bool:
 
 
 class _Seen:
-    """Turns what is new in the records into the events that a driving process would have told."""
+    """Turns new records into the events that the driving process would have sent."""
 
     def __init__(self, run_id: str, shown: View) -> None:
         self.run_id = run_id
@@ -89,7 +89,7 @@ class _Seen:
         self.heard = 0
 
     def look(self, run: RunRecord, steps: list[StepRecord]) -> None:
-        """Tell of steps that ended or began to wait, and of those that run now."""
+        """Send events for steps that ended or began to wait, and for running steps."""
         for step in steps:
             if self.told.get(step.step_index) != step.status.value:
                 self.told[step.step_index] = step.status.value
@@ -103,7 +103,7 @@ class _Seen:
                 self._tell("step_started", node.started_at, *key, None)
 
     def hear(self, events: list[Event]) -> None:
-        """Tell of the warnings that have come into the activity."""
+        """Send events for new warnings in the activity."""
         from neurocore.run_events import RunEvent
 
         for event in events[self.heard :]:
