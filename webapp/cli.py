@@ -150,8 +150,8 @@ def refuse_unless_safe(host: str, insecure_open: bool, config: NeuroCoreConfig |
         )
     raise UsageError(
         f"Nobody signs in here (auth.mode: open), and other machines can reach {host}, so that anybody could decide "
-        "under any name; either listen on 127.0.0.1 (behind an SSH tunnel, or a proxy that authenticates visitors), let "
-        "people sign in (auth.mode: local), or give --insecure-open if everybody who can reach this port may do "
+        "under any name; either listen on 127.0.0.1 (behind an SSH tunnel, or a proxy that authenticates visitors), "
+        "let people sign in (auth.mode: local), or give --insecure-open if everybody who can reach this port may do "
         "everything."
     )
 

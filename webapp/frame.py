@@ -6,12 +6,14 @@ from typing import Any
 
 from flask import Flask, request
 
-from neurocore.access.permission import Action, may
+from neurocore.access.permission import Action, Resource, may
 from neurocore.runs.actions import STOPS
 from webapp.html import live
 from webapp.previews import Preview, of_run
 from webapp.runs import activity
+from webapp.security.actors import sender
 from webapp.security.identity import signed_in
+from webapp.security.permissions import refusal
 from webapp.security.sessions import remembered
 from webapp.services import Services
 
@@ -33,6 +35,11 @@ def init_app(app: Flask) -> None:
         STOPS=STOPS,
     )
 
+    def refused(name: str, blueprint: str) -> str | None:
+        """Why whoever looks at the page may not do this; None where they may."""
+        verdict = may(sender(), Action(name), Resource(blueprint=blueprint))
+        return None if verdict.allowed else refusal(verdict)
+
     @app.context_processor
     def frame() -> dict[str, Any]:
         actor = signed_in()
@@ -43,5 +50,6 @@ def init_app(app: Flask) -> None:
             "theme": theme if theme in THEMES else "",
             "me": remembered() if actor is None else actor.label,
             "signed_in": actor,
+            "refused": refused,
             "may_administer": actor is not None and may(actor, Action.ADMINISTER).allowed,
         }

@@ -45,8 +45,8 @@ def may(actor: Actor, action: Action, resource: Resource = ANYTHING) -> Verdict:
         return Verdict(allowed=True)
     who_can = rights.who_can(action, resource.blueprint)
     roles = " or ".join(roles_for(action)[:2])
-    about = f" for {resource.blueprint}" if resource.blueprint else ""
-    return Verdict(allowed=False, reason=f"To {WORDS[action]}{about}, you need the role {roles}.", who_can=who_can)
+    about = f" of {resource.blueprint}" if resource.blueprint else ""
+    return Verdict(allowed=False, reason=f"You need the role {roles} to {WORDS[action]}{about}.", who_can=who_can)
 
 
 #: What each action is called in a sentence.

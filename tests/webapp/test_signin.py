@@ -8,7 +8,9 @@ import pytest
 from argon2 import PasswordHasher
 
 from neurocore.access.actor import Actor, Face, KnownBy, this_user
+from neurocore.access.permission import Action
 from neurocore.access.roles import Grant, Role
+from neurocore.access.table import table
 from neurocore.accounts import passwords, people
 from neurocore.accounts.signin import PER_ACCOUNT
 from neurocore.auth import Auth
@@ -199,7 +201,7 @@ def test_a_role_that_is_taken_away_is_gone_with_the_next_request(team):
     people.grant("anna", [Grant(Role.VIEWER)], store=team.store, actor=ROOT)
     answer = team.send(f"/runs/{run_id}/decision", form)
     assert answer.status_code == 403
-    assert "you need the role approver" in answer.text
+    assert "You need the role approver" in answer.text
     assert "paul" in answer.text, "it says who can"
     people.disable("anna", store=team.store, actor=ROOT)
     assert team.client.get("/runs").status_code == 303
@@ -310,3 +312,30 @@ def test_labels_of_people_are_hostile_text(team):
     page = team.client.get("/users").text
     assert "<script>alert(1)" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_the_table_of_rights_in_the_docs_is_what_the_code_asks(root):
+    assert (root / "docs" / "permissions.md").read_text() == table()
+
+
+#: A request for each action that a form can send, on a run that waits or (to delete) has ended.
+REQUESTS = {
+    Action.VIEW: "GET /runs/{waits}", Action.REPLAY: "POST /runs/{waits}/replay",
+    Action.CANCEL: "POST /runs/{waits}/cancellation", Action.RESUME: "POST /runs/{failed}/resumption",
+    Action.DELETE: "POST /runs/{failed}/deletion", Action.START: "POST /blueprints/payout/runs",
+    Action.ADMINISTER: "GET /users", Action.OWN: "GET /account",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("action", list(REQUESTS))
+@pytest.mark.parametrize("role", list(Role))
+def test_every_role_does_what_the_table_says_by_a_request(team, role, action):
+    waits, failed = team.run(), team.run(fail="read")
+    people.add_person("one", store=team.store, actor=ROOT, grants=[Grant(role)], password=PASSWORD)
+    team.sign_in("one")
+    method, _, address = REQUESTS[action].partition(" ")
+    path = address.format(waits=waits, failed=failed)
+    status = (team.client.get(path) if method == "GET" else team.send(path)).status_code
+    allowed = action is Action.OWN or Grant(role).allows(action, "payout")
+    assert (status in (200, 303)) == allowed
+    assert allowed or status == 403

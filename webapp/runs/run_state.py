@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from neurocore.access.permission import Action, Resource, may
 from neurocore.documents.run_state import failed_word, kind
 from neurocore.persistence.ownership import owner_label
 from neurocore.persistence.records import Owed, RunRecord, RunStatus
 from neurocore.runs.actions import why_not_resumable
+from webapp.security.actors import sender
+from webapp.security.permissions import refusal
 from webapp.services import Services
 
 
@@ -76,7 +79,18 @@ def choices(run: RunRecord, services: Services) -> dict[str, Choice]:
         found.append(Choice("cancel", "Cancel", asked if run.held is None else f"it is held: {run.held}"))
     else:
         found.append(Choice("delete", "Delete"))
-    return {choice.name: choice for choice in found if choice is not None}
+    return {choice.name: _if_allowed(choice, run) for choice in found if choice is not None}
+
+
+def _if_allowed(choice: Choice, run: RunRecord) -> Choice:
+    """Return the choice, with the reason where whoever looks at the page may not do it."""
+    verdict = may(sender(), Action(choice.name), Resource(blueprint=run.blueprint_name, run_id=run.run_id))
+    return choice if verdict.allowed else Choice(choice.name, choice.label, _inside(refusal(verdict)))
+
+
+def _inside(sentence: str) -> str:
+    """Return a sentence as a part of another."""
+    return sentence[:1].lower() + sentence[1:]
 
 
 def _resume(run: RunRecord, services: Services) -> Choice | None:

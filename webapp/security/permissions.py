@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from flask import Flask, request
 
-from neurocore.access.permission import Action, Resource, require
+from neurocore.access.permission import Action, Resource, Verdict, require
 from webapp.security.actors import sender
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -34,6 +34,12 @@ def public(view: View) -> View:
     """Declare that whoever reaches the server may use a view: static files, the health check, signing in."""
     view.__dict__["neurocore_public"] = True
     return view
+
+
+def refusal(verdict: Verdict) -> str:
+    """Return why something is not allowed, and who may do it, in one sentence without its stop."""
+    who = f"; {', '.join(verdict.who_can)} can" if verdict.who_can else ""
+    return f"{(verdict.reason or 'You may not do this.').rstrip('.')}{who}"
 
 
 def is_public(view: Callable[..., Any]) -> bool:
