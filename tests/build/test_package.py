@@ -39,7 +39,8 @@ def test_metadata_says_who_may_use_it_and_with_what():
 
 
 def test_the_extras_are_there():
-    assert set(OURS.metadata.get_all("Provides-Extra")) == {"web", "http", "payouts", "research", "examples", "all"}
+    extras = {"web", "team", "http", "payouts", "research", "examples", "all"}
+    assert set(OURS.metadata.get_all("Provides-Extra")) == extras
 
 
 def test_the_core_needs_neither_flask_nor_anything_of_the_examples():
