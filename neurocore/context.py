@@ -334,12 +334,12 @@ class DotDict:
         return self._dict.get(key, default)
 
     def keys(self) -> KeysView[str]:
-        """The keys."""
+        """Return the keys."""
         keys: KeysView[str] = self._dict.keys()
         return keys
 
     def values(self) -> ValuesView[Any]:
-        """The values."""
+        """Return the values."""
         values: ValuesView[Any] = self._dict.values()
         return values
 

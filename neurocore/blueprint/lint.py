@@ -29,7 +29,7 @@ class Registry(Protocol):
         """Return the skill class of this name, or None."""
 
     def names(self) -> list[str]:
-        """Every name."""
+        """Return every name."""
 
 
 class Config(Protocol):

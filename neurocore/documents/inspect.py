@@ -61,7 +61,7 @@ def inspect(
 def step_documents(
     steps: Sequence[StepRecord], schema_of: Callable[[str], Any], *, full: bool = False, later: bool = False
 ) -> Any:
-    """Every step."""
+    """Return every step."""
 
     def items() -> Iterator[StepDocument]:
         for one in steps:

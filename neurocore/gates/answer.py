@@ -103,12 +103,10 @@ def refuse_if_changed(run: RunRecord, gate: GateRecord, digest: str | None, stor
             now = occurrence.as_of(structs.replace(gate, visit=gate.visit + 1), node, context)
         except Exception as error:  # any error of a template or a value
             raise GateChanged(
-                f"What gate {gate.node_id} would let through has changed, and it cannot open again: {said(error)}"
+                f"What gate {gate.node_id} would approve has changed, and it cannot open again: {said(error)}"
             ) from error
         _replace(run, gate, now, store)
-        raise GateChanged(
-            f"What gate {gate.node_id} would let through has changed; look at the new values, then decide."
-        )
+        raise GateChanged(f"What gate {gate.node_id} would approve has changed; look at the new values, then decide.")
 
 
 def _replace(run: RunRecord, gate: GateRecord, now: GateRecord, store: RunStore) -> None:

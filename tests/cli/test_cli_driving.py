@@ -318,9 +318,9 @@ NOBODY = "Say who you are, in 1 to 200 characters on one line."
     [
         *((by, NOBODY) for by in ("", "   ", "a\nb", "x" * 300, "\x1b[2J")),
         *((by, NOBODY) for by in ("\u200b\u2060", "\u3164", "\u2800", "\u0301")),
-        ("ada\u200b", "This name has a character that cannot be seen (\\u200b); write it without."),
-        ("\u202eada", "This name has a character that cannot be seen (\\u202e); write it without."),
-        ("ada\x9b31m", "This name has a character that cannot be seen (\\x9b); write it without."),
+        ("ada\u200b", "This name has an invisible character (\\u200b); remove it."),
+        ("\u202eada", "This name has an invisible character (\\u202e); remove it."),
+        ("ada\x9b31m", "This name has an invisible character (\\x9b); remove it."),
     ],
 )  # fmt: skip
 def test_a_name_that_is_none_is_refused_by_every_verb_and_nothing_is_done(project, by, sentence):

@@ -47,7 +47,7 @@ def test_an_exact_id_is_that_id_or_none(world: World, text: str) -> None:
 def test_the_id_of_a_deleted_run_is_never_given_again(world: World) -> None:
     runs(world, "r1")
     delete_run("r1", run_store=world.store, by="ann")
-    with pytest.raises(RunExists, match="A run with the id r1 was deleted, and its id is not given again"):
+    with pytest.raises(RunExists, match="A run with the id r1 was deleted, and its id is not used again"):
         world.run(chain("a"), run_id="r1")
     with pytest.raises(RunNotFound, match="was deleted by ann"):
         resolve_run_id("r1", world.store)

@@ -177,7 +177,7 @@ def test_a_file_that_cannot_be_written_is_told_and_nothing_is_left(tmp_path: Pat
     os.mkfifo(tmp_path / "fifo")
     before = sorted(tmp_path.iterdir())
     for file, said in (
-        ("folder", "not a regular file"), ("fifo", "no plain file"), ("outside", "no plain file"),
+        ("folder", "not a regular file"), ("fifo", "not a regular file"), ("outside", "not a regular file"),
         ("outside/x", "Not a directory"), ("n" * 300, "File name too long"),
     ):  # fmt: skip
         with pytest.raises(SkillError, match=f"it cannot write .*{said}"):

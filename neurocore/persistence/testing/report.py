@@ -16,16 +16,16 @@ ABILITIES: dict[str, tuple[str, ...]] = {
     "a step and its run in one transaction": ("commit",),
     "claiming by compare-and-set": ("create_run", "claim"),
     "one decision, however many processes answer": ("answer_gate", "replace_gate"),
-    "cancelling and owing from outside": ("request_cancel", "request_resume", "set_owed", "signals", "adopt_runs"),
+    "requests from outside": ("request_cancel", "request_resume", "set_owed", "signals", "adopt_runs"),
     "pages by key": ("page_runs",),
-    "look-up of an id by its beginning": ("find_runs",),
+    "look-up of an id by its prefix": ("find_runs",),
     "counts without counting": ("status_counts", "blueprint_counts", "day_counts"),
-    "what failed last": ("failed_runs",),
+    "latest failures": ("failed_runs",),
     "lists of gates": ("list_gates", "count_open_gates", "load_gates", "load_gate"),
     "reading a part of a run": ("load_summary", "load_step", "step_summaries", "load_events", "load_context"),
-    "finding what is owed": ("active_runs", "count_held_runs"),
+    "finding owed runs": ("active_runs", "count_held_runs"),
     "tombstones of deleted runs": ("bury_run", "load_tombstone"),
-    "remembering requests over a restart": ("load_request", "keep_request", "forget_request"),
+    "keeping requests across a restart": ("load_request", "keep_request", "forget_request"),
 }
 
 
@@ -50,7 +50,7 @@ class Report(Struct, frozen=True, kw_only=True):
         lines.append(f"It offers {len(self.offers)} of {len(ABILITIES)} further abilities:")
         lines += [f"  {'✓' if name in self.offers else '–'} {name}" for name in ABILITIES]
         apart = "any number of processes" if self.multi_process else "the threads of one process only"
-        lines.append(f"It keeps apart the writers of {apart}.")
+        lines.append(f"It isolates the writers of {apart}.")
         return "\n".join(lines)
 
 

@@ -1,10 +1,10 @@
 -- Gates and answers of a run.
 -- A line `-- name: sentence` begins a query.
 
--- find_suspended_run: The row number of a run that nobody drives, as long as nobody has claimed it.
+-- find_suspended_run: The row number of a run without a driver, unless it was claimed.
 SELECT run FROM runs WHERE run_id = :run_id AND epoch = :epoch AND status = 'suspended' AND held IS NULL
 
--- upsert_gate: A gate occurrence as it stands now.
+-- upsert_gate: A gate occurrence in its current state.
 INSERT INTO gates (
     run, node_id, visit, kind, name, step_index, opened_at, message, shown, digest, policy, deadline, status, closed_at,
     void_reason, decided_by, blueprint_name
@@ -31,7 +31,7 @@ SELECT hash FROM answers WHERE run = :run ORDER BY id DESC LIMIT 1
 INSERT INTO answers (run, node_id, visit, approved, by, known_by, at, note, digest, data, prev_hash, hash)
 VALUES (:run, :node_id, :visit, :approved, :by, :known_by, :at, :note, :digest, :data, :prev_hash, :hash)
 
--- owe_decision: A decided run must be driven on (promise 5), as one that is owed already is.
+-- owe_decision: A decided run must continue (promise 5); one that is owed already stays so.
 UPDATE runs SET owed = coalesce(owed, 'decision'), updated_at = :updated_at, version = version + 1 WHERE run = :run
 
 -- touch: Something about the run changed.
@@ -51,7 +51,7 @@ WHERE r.run_id = :run_id ORDER BY g.opened_at, g.step_index, a.id
 SELECT g.*, r.run_id FROM gates AS g JOIN runs AS r ON r.run = g.run
 WHERE r.run_id = :run_id AND g.node_id = :node_id AND g.visit = :visit
 
--- answer_hashes: Which answers of a run are kept.
+-- answer_hashes: The stored answers of a run.
 SELECT a.hash FROM answers AS a JOIN runs AS r ON r.run = a.run WHERE r.run_id = :run_id
 
 -- gate_answers: The answers at one occurrence, in order.

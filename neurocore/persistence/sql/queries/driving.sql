@@ -1,14 +1,14 @@
 -- Driving a run.
 -- A line `-- name: sentence` begins a query.
 
--- claim: The right to drive a run, if nobody has claimed it in between (promise 3), and it does not stand still.
+-- claim: Claim the right to drive a run, if nobody has claimed it since (promise 3), and it is not held.
 UPDATE runs SET epoch = epoch + 1, owner = :owner, owed = NULL, status = 'running',
     cancel_requested = CASE WHEN status IN ('running', 'suspended') THEN cancel_requested END,
     finished_at = NULL, error = NULL, failure = NULL, updated_at = :updated_at, version = version + 1
 WHERE run_id = :run_id AND epoch = :epoch AND owner IS :expected_owner AND held IS NULL
 RETURNING epoch
 
--- commit_step: The run's row while it goes on; epoch and owner keep out one who lost the claim.
+-- commit_step: The run's row while it runs; epoch and owner keep out a driver that lost the claim.
 UPDATE runs SET updated_at = :updated_at, duration_ms = :duration_ms, current_nodes = :current_nodes,
     nodes_done = :nodes_done, deaths = :deaths, version = version + 1
 WHERE run = :run AND run_id = :run_id AND epoch = :epoch AND owner IS :owner
@@ -25,7 +25,7 @@ WHERE run = :run AND run_id = :run_id AND epoch = :epoch AND owner IS :owner
     AND (held IS NULL OR epoch = :new_epoch)
 RETURNING cancel_requested, owed, version, blueprint_hash
 
--- redefine_run: The run goes on with another definition (`--latest`).
+-- redefine_run: The run continues with another definition (`--latest`).
 UPDATE runs SET blueprint = :blueprint, blueprint_hash = :blueprint_hash, nodes_total = :nodes_total WHERE run = :run
 
 -- is_decided: Whether a decided gate of the run waits to be consumed.
@@ -34,18 +34,18 @@ SELECT EXISTS (SELECT 1 FROM gates WHERE run = :run AND status = 'decided') AS d
 -- decided_gates: The decided gates of the run that wait to be consumed.
 SELECT node_id, visit FROM gates WHERE run = :run AND status = 'decided'
 
--- set_owed: Mark a run as owed, or not, unless it is over for good, or under another claim than the one that is named.
+-- set_owed: Mark a run as owed, or not, unless it has finally ended, or is under another claim than the named one.
 UPDATE runs SET owed = :owed, version = version + 1
 WHERE run_id = :run_id AND held IS NULL AND status NOT IN ('completed', 'cancelled')
     AND (:epoch IS NULL OR (epoch = :epoch AND owner IS :owner))
 RETURNING run
 
--- request_cancel: Ask whoever drives the run to stop, unless it has ended.
+-- request_cancel: Ask the driver of the run to stop, unless it has ended.
 UPDATE runs SET cancel_requested = :who, version = version + 1
 WHERE run_id = :run_id AND held IS NULL AND status IN ('running', 'suspended')
 RETURNING run
 
--- request_resume: Somebody wants the run to continue. One that is lost or owed is found as it is.
+-- request_resume: Somebody wants the run to continue. A lost or owed run is found already.
 UPDATE runs SET version = version + 1, owed = CASE
     WHEN status = 'failed' OR owed = 'start' OR (status = 'suspended' AND :redefines) THEN 'resume' ELSE owed
 END
@@ -55,7 +55,7 @@ RETURNING run
 -- signals: What the driver of a run must notice.
 SELECT epoch, owner, cancel_requested, owed, version FROM runs WHERE run_id = :run_id
 
--- active_runs: What a sweep looks through.
+-- active_runs: The runs that a sweep checks.
 SELECT {narrow} FROM runs AS r JOIN blueprints AS b ON b.id = r.blueprint
 WHERE (r.owed IS NOT NULL OR r.status = 'running') AND r.held IS NULL ORDER BY r.run
 
@@ -63,13 +63,13 @@ WHERE (r.owed IS NOT NULL OR r.status = 'running') AND r.held IS NULL ORDER BY r
 SELECT {narrow_ended} FROM steps AS s JOIN runs AS r ON r.run = s.run
 WHERE r.run_id = :run_id AND s.edges_taken IS NOT NULL
 
--- load_recorded: What a driver goes on from: each step with what it changed; and the inputs, at -1.
+-- load_recorded: What a driver continues from: each step with what it changed; and the inputs, at -1.
 SELECT {narrow_ended}, s.changes FROM steps AS s JOIN runs AS r ON r.run = s.run WHERE r.run_id = :run_id
 UNION ALL
 SELECT -1, -1, '', NULL, 0, '', NULL, NULL, NULL, i.initial_data
 FROM run_inputs AS i JOIN runs AS r ON r.run = i.run WHERE r.run_id = :run_id
 
--- open_steps: The steps that ended no visit, with what they logged.
+-- open_steps: The steps that did not end their visit, with their logs.
 SELECT {narrow_step}, s.config, s.changes, s.traceback, s.context_snapshot, (
     SELECT json_group_array(json_object('at', l.at, 'level', l.level, 'message', l.message))
     FROM (SELECT * FROM logs WHERE run = s.run AND step_index = s.step_index ORDER BY line) AS l

@@ -1,31 +1,31 @@
--- Lists over all runs. `sqlite/lists.py` puts in {filters}, a WHERE from its fixed table, and {order}.
+-- Lists over all runs. `sqlite/lists.py` fills in {filters}, a WHERE from its fixed table, and {order}.
 -- A line `-- name: sentence` begins a query.
 
 -- page_runs: One page of a list, by key.
 SELECT {narrow} FROM runs AS r CROSS JOIN blueprints AS b ON b.id = r.blueprint
 WHERE {filters} ORDER BY r.created_at {order}, r.run {order} LIMIT :limit
 
--- page_tagged: One page of the runs that bear a tag, by key.
+-- page_tagged: One page of the runs with a tag, by key.
 SELECT {narrow}
 FROM run_tags AS t CROSS JOIN runs AS r ON r.run = t.run CROSS JOIN blueprints AS b ON b.id = r.blueprint
 WHERE {filters} ORDER BY t.created_at {order}, t.run {order} LIMIT :limit
 
--- begin_so: How many titles or ids begin so, as far as one counts.
+-- begin_so: How many titles or ids have this prefix, up to a limit.
 SELECT max(
     (SELECT count(*) FROM (SELECT 1 FROM runs WHERE title_key >= :title AND title_key < :title_end LIMIT :few)),
     (SELECT count(*) FROM (SELECT 1 FROM runs WHERE run_id >= :id AND run_id < :id_end LIMIT :few))) AS n
 
--- search_near: What matches among the next runs of a list; a common beginning is found here.
+-- search_near: The matches among the next runs of a list; a common prefix is found here.
 SELECT {narrow} FROM (
     SELECT r.created_at, r.run, r.title_key, r.run_id FROM runs AS r
     WHERE {filters} ORDER BY r.created_at {order}, r.run {order} LIMIT :window
 ) AS w CROSS JOIN runs AS r ON r.run = w.run CROSS JOIN blueprints AS b ON b.id = r.blueprint
 WHERE (w.title_key >= :title AND w.title_key < :title_end) OR (w.run_id >= :id AND w.run_id < :id_end) LIMIT :limit
 
--- window: How many of the next runs of a list there are, as far as search_near looks.
+-- window: How many next runs of a list there are, up to the limit of search_near.
 SELECT count(*) AS n FROM (SELECT 1 FROM runs AS r WHERE {filters} LIMIT :window)
 
--- search_all: What matches anywhere, by the indexes of titles and ids; a rare beginning is found here.
+-- search_all: All matches, by the indexes of titles and ids; a rare prefix is found here.
 SELECT {narrow} FROM (
     SELECT r.created_at, r.run FROM runs AS r INDEXED BY runs_by_title
     WHERE r.title_key >= :title AND r.title_key < :title_end AND {filters}
@@ -40,7 +40,7 @@ ORDER BY w.created_at {order}, w.run {order}
 -- find_runs: Ids from one text up to another.
 SELECT run_id FROM runs WHERE run_id >= :first AND run_id < :end ORDER BY run_id LIMIT :limit
 
--- failed_runs: What failed last, by when it ended.
+-- failed_runs: The runs that failed last, by their end.
 SELECT {narrow} FROM runs AS r INDEXED BY runs_failed CROSS JOIN blueprints AS b ON b.id = r.blueprint
 WHERE r.status = 'failed' AND r.finished_at >= :since ORDER BY r.finished_at DESC, r.run DESC LIMIT :limit
 
@@ -51,11 +51,11 @@ SELECT g.*, r.run_id FROM gates AS g CROSS JOIN runs AS r ON r.run = g.run WHERE
 SELECT {narrow_gate}
 FROM gates AS g CROSS JOIN runs AS r ON r.run = g.run WHERE {filters} ORDER BY {order} LIMIT :limit
 
--- count_open_gates: How many gates and inputs wait for a person; those of runs that stand still do not.
+-- count_open_gates: How many gates and inputs wait for a person; those of held runs do not.
 SELECT (SELECT count(*) FROM gates WHERE status = 'open')
     - (SELECT coalesce(sum(open_gates), 0) FROM runs WHERE held IS NOT NULL) AS n
 
--- count_held_runs: How many runs stand still; in a copy that can only be read, all that are unfinished do.
+-- count_held_runs: How many runs are held; in a read-only copy, all unfinished runs are.
 SELECT (SELECT count(*) FROM runs WHERE held IS NOT NULL)
     + (SELECT count(*) FROM runs WHERE :is_copy AND held IS NULL AND (
     status IN ('running', 'suspended') OR owed IS NOT NULL

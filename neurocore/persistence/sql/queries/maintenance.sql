@@ -1,4 +1,4 @@
--- Looking after a history.
+-- Maintaining a history.
 -- A line `-- name: sentence` begins a query.
 
 -- wrong_counts: Counts that differ from the rows they count.
@@ -25,10 +25,10 @@ WHERE open_gates <> (SELECT count(*) FROM gates AS g WHERE g.run = runs.run AND 
 UPDATE runs SET open_gates = (SELECT count(*) FROM gates AS g WHERE g.run = runs.run AND g.status = 'open')
 WHERE open_gates <> (SELECT count(*) FROM gates AS g WHERE g.run = runs.run AND g.status = 'open')
 
--- clear_counts: Before the counts are made anew.
+-- clear_counts: Before the counts are rebuilt.
 DELETE FROM counts
 
--- clear_day_counts: Before the counts are made anew.
+-- clear_day_counts: Before the counts are rebuilt.
 DELETE FROM day_counts
 
 -- fill_counts: The counts, from the rows.
@@ -38,34 +38,34 @@ INSERT INTO counts SELECT blueprint_name, status, count(*) FROM runs GROUP BY bl
 INSERT INTO day_counts
 SELECT created_at / 86400000000, blueprint_name, status, count(*) FROM runs GROUP BY 1, 2, 3
 
--- gaps_in_steps: Runs whose steps do not count from 0 without a gap.
+-- gaps_in_steps: Runs whose step numbers have gaps.
 SELECT r.run_id FROM steps AS s JOIN runs AS r ON r.run = s.run
 GROUP BY s.run HAVING min(s.step_index) <> 0 OR max(s.step_index) <> count(*) - 1
 
 -- runs_with_answers: Runs whose chain of answers can be checked.
 SELECT DISTINCT r.run_id FROM answers AS a JOIN runs AS r ON r.run = a.run
 
--- ended_before: Ended runs that may be pruned, oldest first, leaving the newest out.
+-- ended_before: Ended runs that may be pruned, oldest first, without the newest.
 SELECT run_id, created_at FROM runs
 WHERE created_at < :before AND status IN ('completed', 'failed', 'cancelled') AND owed IS NULL
     AND (created_at, run) <= (SELECT created_at, run FROM runs ORDER BY created_at DESC, run DESC LIMIT 1
         OFFSET :keep_last)
 ORDER BY created_at, run LIMIT :limit
 
--- drop_unused_blueprints: Definitions that no run has any more.
+-- drop_unused_blueprints: Definitions that no run uses any more.
 DELETE FROM blueprints WHERE id NOT IN (SELECT blueprint FROM runs)
 
--- home: The number of the file that the history lives in, or when and how this copy of it was made.
+-- home: The number of the history's file, or when and how this copy was made.
 SELECT home, copied_at, copied_how FROM history
 
--- set_home: The history lives in this file.
+-- set_home: This file is the history's home.
 UPDATE history SET home = :home, copied_at = NULL, copied_how = NULL
 
 -- mark_copy: This file is a copy; a copy of a copy says when the first was made.
 UPDATE history SET home = NULL, copied_at = coalesce(copied_at, :copied_at),
     copied_how = coalesce(copied_how, :copied_how)
 
--- hold_unfinished: What is unfinished in a copy stands still there; who drove it drives the original.
+-- hold_unfinished: Unfinished runs in a copy are held; their drivers drive the original.
 UPDATE runs SET held = :held, owner = NULL, lease_until = NULL, epoch = epoch + 1, version = version + 1
 WHERE held IS NULL AND (
     status IN ('running', 'suspended') OR owed IS NOT NULL
@@ -73,13 +73,13 @@ WHERE held IS NULL AND (
         AND coalesce(failure, '') NOT LIKE '{"kind": "rejected",%'))
 RETURNING run
 
--- held_runs: Runs that stand still, those that are named or all.
+-- held_runs: Held runs: the named ones, or all.
 SELECT run, run_id FROM runs WHERE held IS NOT NULL AND (:run_id IS NULL OR run_id = :run_id) ORDER BY run
 
--- adopt_run: A run that stands still may go on here.
+-- adopt_run: A held run may continue here.
 UPDATE runs SET held = NULL, owner = NULL, version = version + 1 WHERE run = :run
 
--- size: How much there is.
+-- size: The size of the history.
 SELECT (SELECT count(*) FROM steps) AS steps, (SELECT min(created_at) FROM runs) AS oldest,
     (SELECT max(created_at) FROM runs) AS newest
 

@@ -1,7 +1,7 @@
 -- Runs, their steps, and what belongs to them.
 -- A line `-- name: sentence` begins a query.
 
--- find_run: The row number of a run, its epoch, and why it stands still.
+-- find_run: The row number of a run, its epoch, and why it is held.
 SELECT run, epoch, held FROM runs WHERE run_id = :run_id
 
 -- insert_blueprint: Keep a definition once.
@@ -11,7 +11,7 @@ VALUES (:hash, :name, :version, :flow_type, :definition) ON CONFLICT (hash) DO N
 -- find_blueprint: The row number of a definition.
 SELECT id FROM blueprints WHERE hash = :hash
 
--- insert_run: A new run; an id that is taken is a conflict.
+-- insert_run: A new run; a taken id is a conflict.
 INSERT INTO runs (
     run_id, blueprint, blueprint_name, title, title_key, status, created_at, updated_at, finished_at, duration_ms,
     suspended_at_node, suspension_reason, current_nodes, nodes_done, nodes_total, started_by, known_by, replay_of,
@@ -22,7 +22,7 @@ INSERT INTO runs (
     :known_by, :replay_of, :tags, :epoch, :owner, :lease_until, :owed, :deaths, :cancel_requested, :legacy,
     :replay_only, :held, :error, :failure, :blueprint_hash, :blueprint_path, :version)
 
--- update_run: Replace every column of a run but its place in the order; its version is raised in any case.
+-- update_run: Replace every column of a run except its place in the order, and raise its version.
 UPDATE runs SET
     run_id = :run_id, blueprint = :blueprint, blueprint_name = :blueprint_name, title = :title,
     title_key = :title_key, status = :status, created_at = :created_at, updated_at = :updated_at,
@@ -35,14 +35,14 @@ UPDATE runs SET
     blueprint_path = :blueprint_path, version = max(:version, version + 1)
 WHERE run = :run
 
--- keep_inputs: What a run was given.
+-- keep_inputs: The inputs of a run.
 INSERT INTO run_inputs (run, initial_data) VALUES (:run, :initial_data)
 ON CONFLICT (run) DO UPDATE SET initial_data = excluded.initial_data
 
 -- insert_tag: One tag of a run.
 INSERT INTO run_tags (tag, created_at, run) VALUES (:tag, :created_at, :run) ON CONFLICT DO NOTHING
 
--- delete_tags: Before a run's tags are written anew.
+-- delete_tags: Before a run's tags are rewritten.
 DELETE FROM run_tags WHERE run = :run
 
 -- upsert_step: A step, or its final form in place of the suspended one.
@@ -67,21 +67,21 @@ INSERT INTO logs (run, step_index, line, at, level, message) VALUES (:run, :step
 -- insert_event: One entry of a run's activity.
 INSERT INTO events (run, at, kind, who, known_by, data) VALUES (:run, :at, :kind, :who, :known_by, :data)
 
--- delete_events: Before a run's activity is written anew.
+-- delete_events: Before a run's activity is rewritten.
 DELETE FROM events WHERE run = :run
 
--- delete_run: A run and, by cascade, all that belongs to it.
+-- delete_run: A run and, by cascade, everything that belongs to it.
 DELETE FROM runs WHERE run_id = :run_id
 
--- ended_run: The blueprint of a run that has ended, to see once more that it has.
+-- ended_run: The blueprint of a run that has ended, to check again that it has.
 SELECT blueprint_name, owed FROM runs WHERE run_id = :run_id AND status IN ('completed', 'failed', 'cancelled')
 
--- insert_tombstone: What is left of a deleted run.
+-- insert_tombstone: What remains of a deleted run.
 INSERT INTO tombstones (run_id, blueprint_name, deleted_at, deleted_by, last_hash)
 VALUES (:run_id, :blueprint_name, :deleted_at, :deleted_by, :last_hash)
 ON CONFLICT (run_id) DO NOTHING
 
--- load_tombstone: What is left of a deleted run.
+-- load_tombstone: What remains of a deleted run.
 SELECT run_id, blueprint_name, deleted_at, deleted_by, last_hash FROM tombstones WHERE run_id = :run_id
 
 -- load_run: The whole row of a run with its definition.
@@ -91,10 +91,10 @@ FROM runs AS r JOIN run_inputs AS i ON i.run = r.run JOIN blueprints AS b ON b.i
 -- load_summary: A run's row without its wide columns.
 SELECT {narrow} FROM runs AS r JOIN blueprints AS b ON b.id = r.blueprint WHERE r.run_id = :run_id
 
--- load_initial_data: What a run was given.
+-- load_initial_data: The inputs of a run.
 SELECT i.run, i.initial_data FROM run_inputs AS i JOIN runs AS r ON r.run = i.run WHERE r.run_id = :run_id
 
--- load_definition: The definition that a run goes by.
+-- load_definition: The definition of a run.
 SELECT b.definition FROM runs AS r JOIN blueprints AS b ON b.id = r.blueprint WHERE r.run_id = :run_id
 
 -- load_steps: Every step of a run, in order.
@@ -111,7 +111,7 @@ WHERE r.run_id = :run_id AND s.changes IS NOT NULL
 UNION ALL
 SELECT -1, i.initial_data FROM run_inputs AS i JOIN runs AS r ON r.run = i.run WHERE r.run_id = :run_id
 
--- order_of_changes: In which order the steps changed the context.
+-- order_of_changes: The order in which the steps changed the context.
 SELECT s.step_index, s.commit_index FROM steps AS s JOIN runs AS r ON r.run = s.run
 WHERE r.run_id = :run_id AND s.changes IS NOT NULL ORDER BY s.commit_index
 
@@ -123,11 +123,11 @@ WHERE r.run_id = :run_id AND s.step_index = :step_index
 SELECT {narrow_step} FROM steps AS s JOIN runs AS r ON r.run = s.run
 WHERE r.run_id = :run_id AND s.step_index > :after ORDER BY s.step_index LIMIT :limit
 
--- load_logs: What a run's skills logged.
+-- load_logs: The logs of a run's skills.
 SELECT l.step_index, l.at, l.level, l.message FROM logs AS l JOIN runs AS r ON r.run = l.run
 WHERE r.run_id = :run_id ORDER BY l.step_index, l.line
 
--- load_step_logs: What one step logged.
+-- load_step_logs: The log of one step.
 SELECT l.step_index, l.at, l.level, l.message FROM logs AS l JOIN runs AS r ON r.run = l.run
 WHERE r.run_id = :run_id AND l.step_index = :step_index ORDER BY l.line
 
@@ -135,14 +135,14 @@ WHERE r.run_id = :run_id AND l.step_index = :step_index ORDER BY l.line
 SELECT e.at, e.kind, e.who, e.known_by, e.data FROM events AS e JOIN runs AS r ON r.run = e.run
 WHERE r.run_id = :run_id ORDER BY e.id
 
--- load_request: What an idempotency key was answered with.
+-- load_request: The response to an idempotency key.
 SELECT digest, answer FROM requests WHERE key = :key AND at >= :since
 
--- keep_request: Remember the answer to a request; the first one counts.
+-- keep_request: Store the response to a request; the first one counts.
 INSERT INTO requests (key, at, digest, answer) VALUES (:key, :at, :digest, :answer) ON CONFLICT (key) DO NOTHING
 
 -- forget_requests: Keys are kept a day.
 DELETE FROM requests WHERE at < :before
 
--- forget_request: Take back that a request was begun.
+-- forget_request: Forget that a request was started.
 DELETE FROM requests WHERE key = :key AND digest = :digest
