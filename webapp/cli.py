@@ -31,23 +31,23 @@ LOOK_EVERY = 2.0
 
 
 @click.command()
-@click.option("--host", metavar="ADDRESS", help="Where to listen; web.host of neurocore.yaml, or 127.0.0.1.")
-@click.option("--port", type=Whole(0, 65535), help="On which port; web.port, or 8321. 0 takes a free one.")
+@click.option("--host", metavar="ADDRESS", help="The address to listen on. Default: web.host, or 127.0.0.1.")
+@click.option("--port", type=Whole(0, 65535), help="The port. Default: web.port, or 8321. 0 uses a free one.")
 @click.option(
-    "--no-dispatch", is_flag=True, help="Show and record only; runs are driven by `neurocore runs sweep --watch`."
+    "--no-dispatch", is_flag=True, help="Only show and record; `neurocore runs sweep --watch` drives the runs."
 )
 @click.option(
     "--adopt", is_flag=True,
-    help="Let everything that stands still go on here (`neurocore db adopt`): for deployments from a copy.",
+    help="Let all held runs continue here (`neurocore db adopt`), for deployments from a copy.",
 )  # fmt: skip
-@click.option("--open", "open_browser", is_flag=True, help="Open the browser.")
+@click.option("--open", "open_browser", is_flag=True, help="Open the dashboard in the browser.")
 @click.option(
     "--grace",
     type=Number(0, 3600),
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long running steps get when the server is stopped.",
+    help="How long steps may take to finish when the server is stopped.",
 )
 @click.option(
     "--interval",
@@ -55,11 +55,11 @@ LOOK_EVERY = 2.0
     default=2.0,
     show_default=True,
     metavar="SECONDS",
-    help="How often to look for runs that are owed or lost.",
+    help="How often to look for pending and lost runs.",
 )
 @click.option(
     "--insecure-open", is_flag=True,
-    help="Listen beyond this machine although there is no sign-in: whoever reaches the port can decide in any name.",
+    help="Let other machines connect without a sign-in: everybody who can connect can decide under any name.",
 )  # fmt: skip
 def serve(
     host: str | None,

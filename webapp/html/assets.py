@@ -23,7 +23,7 @@ from webapp.kept_files import KeptFiles
 from webapp.security.permissions import public
 
 STATIC = Path(__file__).parents[1] / "static"
-LOOK_AGAIN = 1.0  # seconds between two looks at the files of a work tree
+LOOK_AGAIN = 1.0  # seconds between two checks of the files of a work tree
 YEAR = 365 * 24 * 3600
 
 

@@ -1,10 +1,10 @@
-"""What a browser is told on every answer: where scripts may come from (here, from files), and what nobody may do."""
+"""The security headers of every answer: scripts may only come from files of this server, and much is forbidden."""
 
 from __future__ import annotations
 
 from flask import Flask, Response, request
 
-#: No inline script or style, no eval, nothing from elsewhere, in nobody's frame.
+#: No inline script or style, no eval, nothing from other servers, not in a frame of another page.
 DIRECTIVES = (
     "default-src 'none'",
     "script-src 'self'",
@@ -33,7 +33,7 @@ ONE_YEAR = 31_536_000
 
 
 def init_app(app: Flask) -> None:
-    """Set the headers on every answer; pages are never kept by a cache (they show what stands now)."""
+    """Set the headers on every answer. Caches must not store pages, because pages show the current state."""
 
     @app.after_request
     def tell(response: Response) -> Response:

@@ -1,4 +1,4 @@
-"""A page of another site cannot make a browser act here: a token in every form, and where the request came from."""
+"""Prevent pages of other sites from acting here: a token in every form, and a check of the request's origin."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from webapp.security.permissions import SAFE_METHODS
 
 
 def init_app(app: Flask, config: NeuroCoreConfig) -> CSRFProtect:
-    """Check origin first, then the token. `app.extensions["csrf"]` is where the JSON-only API exempts itself."""
-    # An open form keeps the token it was sent with for as long as the session lasts.
+    """Check the origin first, then the token. The JSON-only API exempts itself with `app.extensions["csrf"]`."""
+    # The token of an open form is valid as long as the session.
     app.config["WTF_CSRF_TIME_LIMIT"] = None
     app.config["WTF_CSRF_FIELD_NAME"] = "csrf_token"
-    app.config["WTF_CSRF_SSL_STRICT"] = False  # `same_origin` looks at the referrer, and knows the public address
+    app.config["WTF_CSRF_SSL_STRICT"] = False  # `same_origin` checks the referrer, and knows the public address
 
     public = origin_of(config.web.public_url)
 
@@ -31,10 +31,11 @@ def init_app(app: Flask, config: NeuroCoreConfig) -> CSRFProtect:
 
 
 def same_origin(public: str | None = None) -> bool:
-    """Whether the request comes from our own pages. Programs, which say nothing of it, pass: they hold no cookie.
+    """Return whether the request comes from our own pages. Programs do not say where they come from, and pass.
 
-    A browser that compares by itself (it says so by `Sec-Fetch-Site`, which no page can set) is believed: it knows the
-    address that it shows, and proxies may not pass it on. Else the origin must be that of the request, or `public`.
+    If the browser itself compares the origins (it sends `Sec-Fetch-Site`, which no page can set), its answer counts: it
+    knows the address that it shows, and proxies may not pass that on. Otherwise the origin must be that of the request,
+    or `public`.
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
@@ -44,12 +45,12 @@ def same_origin(public: str | None = None) -> bool:
 
 
 def _start_of(page: str | None) -> str | None:
-    """The origin of the page that asks, where a browser says no more than its address."""
+    """Return the origin of a page's address."""
     return "/".join(page.split("/", 3)[:3]) if page else None
 
 
 def origin_of(url: str | None) -> str | None:
-    """The origin of an address as browsers say it: without the port that the scheme has anyway."""
+    """Return the origin of an address as browsers send it, without the default port of the scheme."""
     if not url:
         return None
     parts = urlsplit(url)
@@ -61,6 +62,6 @@ def origin_of(url: str | None) -> str | None:
 def _refusal(public: str | None) -> str:
     here = f"{request.scheme}://{request.host}" + (f" and {public}" if public else "")
     return (
-        f"This request came from another site than {here[:300]}, and nothing was done; open the page here and try "
+        f"Nothing was done, because this request came from another site than {here[:300]}; open the page here and try "
         "again. Behind a proxy, set web.public_url to the address that people open, and web.proxies."
     )

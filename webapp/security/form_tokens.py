@@ -1,7 +1,7 @@
-"""A form that makes a run is good for one: its token, signed by the server, stands for the run that it makes.
+"""A form that starts a run can start only one: its token, signed by the server, contains the id of the run.
 
-The server makes the run's id and signs it. A browser can send the token again, which leads to the same run, and it
-cannot choose an id.
+The server generates the id and signs it. If a browser sends the token again, the result is the same run; it cannot
+choose an id.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ FIELD = "once"
 
 
 def issue(purpose: str) -> str:
-    """A new token for one purpose, such as `start payouts`."""
+    """Return a new token for one purpose, such as `start payouts`."""
     return _serializer(purpose).dumps(uuid.uuid4().hex)
 
 
 def run_id_of(token: str, purpose: str) -> str:
-    """The id of the run that a form with this token makes; a new one where a program sends no token.
+    """Return the id of the run that a form with this token starts, or a new id if a program sends no token.
 
     Raises InputError for a token that was not issued here for this purpose.
     """
@@ -31,7 +31,7 @@ def run_id_of(token: str, purpose: str) -> str:
     try:
         return str(_serializer(purpose).loads(token))
     except BadSignature as error:
-        sentence = "This form was not made by this dashboard; open its page again, then send it."
+        sentence = "This form does not come from this dashboard; open its page again, and send it from there."
         raise InputError(sentence, {FIELD: sentence}) from error
 
 

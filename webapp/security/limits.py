@@ -1,4 +1,4 @@
-"""How much a request may carry. What is larger is refused with a sentence before anything reads it."""
+"""The size limits of a request. A larger request is refused with a sentence before anything reads it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ MAX_JSON_DEPTH = 100
 
 
 class WholeNumber(IntegerConverter):
-    """A number in an address: a few ASCII digits, where the router's own takes any script's and thousands of them."""
+    """A number in an address: a few ASCII digits. The router's own converter accepts all scripts and any length."""
 
     regex = "[0-9]{1,10}"
 
 
 def init_app(app: Flask) -> None:
-    """Set the limits; the server in front (`neurocore serve`) limits headers and slow clients."""
+    """Set the limits. The server (`neurocore serve`) limits headers and slow clients."""
     app.url_map.converters["int"] = WholeNumber
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_FORM_FIELD
@@ -34,17 +34,17 @@ def init_app(app: Flask) -> None:
     def check_size() -> None:
         query = request.query_string
         if len(query) > MAX_QUERY or query.count(b"&") >= MAX_QUERY_FIELDS or len(request.path) > MAX_PATH:
-            abort(414, "This address is too long; take some of its filters away.")
+            abort(414, "This address is too long; remove some of its filters.")
         length = request.content_length
         if length is not None and length > MAX_BODY:
             abort(
                 413,
-                f"A request may carry at most {MAX_BODY // 2**20} MiB; put large data into a file and give its path.",
+                f"A request may have at most {MAX_BODY // 2**20} MiB; put large data into a file and give its path.",
             )
 
 
 def too_deep(value: Any, limit: int = MAX_JSON_DEPTH) -> bool:
-    """Whether lists and mappings are nested deeper than `limit`, found without recursion."""
+    """Return whether lists and mappings are nested deeper than `limit`, without recursion."""
     level = [value]
     for _ in range(limit):
         level = [

@@ -1,4 +1,4 @@
-"""Rights are asked in one place, before every view; the factory refuses to start over a route that names no action.
+"""Permissions are checked in one place, before every view; the factory refuses to start if a route names no action.
 
 A view declares its action (`@action(Action.ANSWER)`). One that declares none may only be read, and its action is to
 view. What belongs to nobody (static files, the health check) is declared `public`. Until people sign in, everybody who
@@ -21,7 +21,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def action(name: Action) -> Callable[[View], View]:
-    """Declare which action a view carries out."""
+    """Declare which action a view performs."""
 
     def declare(view: View) -> View:
         view.__dict__["neurocore_action"] = name
@@ -48,7 +48,7 @@ def is_public(view: Callable[..., Any]) -> bool:
 
 
 def init_app(app: Flask) -> None:
-    """Ask before every view, the reading ones included."""
+    """Check the permission before every view, including views that only read."""
 
     @app.before_request
     def ask() -> None:
@@ -61,19 +61,19 @@ def init_app(app: Flask) -> None:
 
 
 def _resource() -> Resource:
-    """What the request is about, as its address says."""
+    """Return the resource in the address of the request."""
     given = request.view_args or {}
     return Resource(blueprint=given.get("name"), run_id=given.get("run_id"))
 
 
 def action_of(view: Callable[..., Any]) -> Action | None:
-    """The action that a view declares, or None."""
+    """Return the action that a view declares, or None."""
     found = getattr(view, "neurocore_action", None)
     return found if isinstance(found, Action) else None
 
 
 def check(app: Flask) -> None:
-    """Raise RuntimeError naming every route that takes another method than GET or HEAD and declares no such action."""
+    """Raise RuntimeError, which names every route that changes something and declares no action."""
     nameless = sorted(
         f"{' '.join(sorted((rule.methods or set()) - SAFE_METHODS))} {rule.rule}"
         for rule in app.url_map.iter_rules()
@@ -83,7 +83,7 @@ def check(app: Flask) -> None:
     )
     if nameless:
         raise RuntimeError(
-            f"These routes change something and declare no action for the permission function: {', '.join(nameless)}; "
+            f"These routes change something, but declare no action for the permission function: {', '.join(nameless)}; "
             "decorate their views with @action(…), one of "
             f"{', '.join(sorted(one.value for one in Action if one is not Action.VIEW))}."
         )

@@ -1,7 +1,7 @@
-"""Proxies in front: who asks, under which address, and below which path the dashboard is seen.
+"""Proxies in front of the dashboard: the client's address, the public address, and the path of the dashboard.
 
-What proxies say is trusted only as far as `web.proxies` says how many there are. The path (`web.root_path`, or
-`X-Forwarded-Prefix`) may have been taken off the request or not: both are answered.
+`web.proxies` is the number of proxies whose headers are trusted. A proxy may remove the path (`web.root_path`, or
+`X-Forwarded-Prefix`) from the request or keep it: both work.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from neurocore.config import NeuroCoreConfig
 
-#: A path that links can begin with: nothing that leads to another host, and no dots that lead up.
+#: A path with which links can begin: it must not lead to another host, or upwards by dots.
 _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+", re.ASCII)
 _STANDARD = {"http": "80", "https": "443"}
 
@@ -24,7 +24,7 @@ Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 def init_app(app: Flask, config: NeuroCoreConfig) -> None:
-    """Let every request be seen as the browser sent it."""
+    """Let the app see every request as the browser sent it."""
     below = Below(app.wsgi_app, root_path(config), config.web.proxies)
     app.wsgi_app = below  # type: ignore[method-assign]
     if count := config.web.proxies:
@@ -32,7 +32,7 @@ def init_app(app: Flask, config: NeuroCoreConfig) -> None:
 
 
 def root_path(config: NeuroCoreConfig) -> str:
-    """The path below which the dashboard is seen: `web.root_path`, else the one in `web.public_url`; "" for none."""
+    """Return the path of the dashboard: `web.root_path`, or the path in `web.public_url`, or ""."""
     if config.web.root_path is not None:
         return config.web.root_path.rstrip("/")
     found = urlsplit(config.web.public_url or "").path.rstrip("/")
@@ -40,7 +40,7 @@ def root_path(config: NeuroCoreConfig) -> str:
 
 
 class Below:
-    """Moves the path below which the app is seen out of each request's path, and completes its port."""
+    """Removes the path of the dashboard from each request's path, and adds a missing port."""
 
     def __init__(self, app: Wsgi, root: str, proxies: int) -> None:
         self._app = app
@@ -60,7 +60,7 @@ class Below:
         return self._app(environ, start_response)
 
     def _complete_port(self, environ: dict[str, Any]) -> None:
-        """Add the port that a proxy says beside a host that names none (nginx's `$host`)."""
+        """Add the port that a proxy sends to a host without a port (nginx's `$host`)."""
         host, port = environ.get("HTTP_HOST", ""), self._said(environ, "HTTP_X_FORWARDED_PORT")
         names_port = re.search(r":\d*\Z", host) is not None and not host.endswith("]")
         is_port = re.fullmatch(r"[0-9]{1,5}", port) is not None
@@ -68,6 +68,6 @@ class Below:
             environ["HTTP_HOST"] = f"{host}:{port}"
 
     def _said(self, environ: dict[str, Any], name: str) -> str:
-        """What the outermost of our own proxies says; "" where none of them says it."""
+        """Return the value from the outermost of our own proxies, or ""."""
         values = [one.strip() for one in environ.get(name, "").split(",")] if self._proxies else []
         return values[-min(self._proxies, len(values))] if values else ""

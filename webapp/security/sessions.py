@@ -1,4 +1,4 @@
-"""The browser's session: a signed cookie that holds the form token and the name a person typed last, nothing else."""
+"""The browser's session: a signed cookie with the form token and the last typed name of the person, nothing else."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ from neurocore.errors import ConfigError
 
 KEY_FILE = "web-secret.key"
 NAME = "approver"
-#: How many bytes a key has at least.
+#: The minimum length of a key in bytes.
 _LEAST = 32
 
 
 class Sessions(SecureCookieSessionInterface):
-    """Behind TLS the cookie is Secure, and bound to this host by its prefix; on plain loopback it cannot be.
+    """With TLS, the cookie is Secure, and its prefix binds it to this host; without TLS that is not possible.
 
-    A browser sends a host's cookies to all of its ports. The cookie is therefore named for the project (`of`), so that
-    the dashboards of two projects on one machine do not end each other's sessions, and with them each other's forms.
+    A browser sends the cookies of a host to all its ports. Therefore the name of the cookie contains the project
+    (`of`), so that the dashboards of two projects on one machine do not end each other's sessions and forms.
     """
 
     def __init__(self, of: str) -> None:
         self._name = f"neurocore-{of}"
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """The session in the cookie; without a cookie, as programs come, a new one at once."""
+        """Return the session in the cookie, or immediately a new one if there is no cookie, as for programs."""
         if self.get_cookie_name(app) not in request.cookies:
             return SecureCookieSession()
         return super().open_session(app, request)
 
     def get_cookie_name(self, app: Flask) -> str:
-        """Browsers refuse both prefixes without TLS, and `__Host-` below a path."""
+        """Return the name with a prefix; browsers refuse prefixes without TLS, and `__Host-` below a path."""
         if not request.is_secure:
             return self._name
         return f"__Secure-{self._name}" if request.script_root else f"__Host-{self._name}"
 
     def get_cookie_secure(self, app: Flask) -> bool:
-        """Only over TLS where there is TLS."""
+        """Return whether the cookie is sent only over TLS: yes if the request used TLS."""
         return request.is_secure
 
     def get_cookie_path(self, app: Flask) -> str:
-        """The path below which the dashboard is seen; `__Host-` asks for the root."""
+        """Return the path of the dashboard; `__Host-` requires the root."""
         return request.script_root or "/"
 
 
 def init_app(app: Flask, config: NeuroCoreConfig) -> None:
-    """Sign with the project's own key. Raises ConfigError when it can neither be read nor made."""
+    """Sign with the key of the project. Raises ConfigError if it can be neither read nor made."""
     app.secret_key = key = secret_key(config.data_dir, config.file_mode)
     app.session_interface = Sessions(hashlib.sha256(key).hexdigest()[:8])
     app.config.update(
@@ -66,7 +66,7 @@ def init_app(app: Flask, config: NeuroCoreConfig) -> None:
 
 
 def secret_key(data_dir: Path, mode: int = files.PRIVATE) -> bytes:
-    """The key under the data folder, made at the first start, readable by its owner only."""
+    """Return the key from the data folder. It is made at the first start, and only its owner can read it."""
     path = data_dir / KEY_FILE
     try:
         key = _made(path, mode) if not path.exists() or path.stat().st_size < _LEAST else path.read_bytes().strip()
@@ -79,16 +79,16 @@ def secret_key(data_dir: Path, mode: int = files.PRIVATE) -> bytes:
         ) from error
     if len(key) < _LEAST:
         raise ConfigError(
-            f"The dashboard's key {path} is damaged; remove it and start again (open forms must be reloaded)."
+            f"The dashboard's key {path} is damaged; remove it and start again (people must reload open forms)."
         )
     return key
 
 
 def _made(path: Path, mode: int) -> bytes:
-    """Write a key into the file if it is new or empty; return what it has.
+    """Write a key into the file if it is new or empty; return the content.
 
-    The file is locked meanwhile, so that two first starts get the same key, and none reads half of it. This needs no
-    hard links, which some file systems refuse.
+    The file is locked during this time, so that two first starts get the same key, and none reads half a key. This
+    needs no hard links, which some file systems refuse.
     """
     files.make_folder(path.parent, mode)
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -104,12 +104,12 @@ def _made(path: Path, mode: int) -> bytes:
 
 
 def remember(name: str) -> None:
-    """Fill this name in next time. It is what was typed, not who it is."""
+    """Remember this name for the next form. It is a typed name, not an identity."""
     session.permanent = True
     session[NAME] = name
 
 
 def remembered() -> str:
-    """The name typed last in this browser, or nothing."""
+    """Return the name that was last typed in this browser, or ""."""
     name = session.get(NAME, "")
     return name if isinstance(name, str) else ""

@@ -1,4 +1,4 @@
-// What htmx and HTML cannot: the theme switch, copied links, forms sent once, lazily filled details.
+// What htmx and HTML cannot do: the theme switch, copied links, forms that are sent once, details that are filled later.
 import { startKeys } from "./keys.js";
 import { isDown, startLive, whenUp } from "./live.js";
 import { startNotes, wasSent } from "./notes.js";
@@ -84,7 +84,7 @@ document.addEventListener("htmx:after:swap", () => {
   for (const details of document.querySelectorAll("details.step[open]")) fill(details);
 });
 
-// What follows the # is whatever somebody put there; what cannot be decoded (`#%`) is taken as it is.
+// Anybody can write the text after the #; what cannot be decoded (`#%`) is used unchanged.
 function named() {
   const written = location.hash.slice(1);
   try {
@@ -103,7 +103,7 @@ function openTarget() {
 
 window.addEventListener("hashchange", openTarget);
 
-// A picture that is wider than its place begins where the run stands.
+// A picture that is wider than its place is scrolled to where the run is.
 function showWhereItStands() {
   const picture = document.querySelector(".picture");
   const node = picture?.querySelector(".node.suspended, .node.running, .node.failed");
@@ -112,7 +112,7 @@ function showWhereItStands() {
   picture.scrollLeft += part.left + part.width / 2 - whole.left - whole.width / 2;
 }
 
-// A menu closes when something else is pressed, or Escape.
+// A menu closes when Escape or something else is pressed.
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) {
     if (!menu.contains(event.target)) menu.open = false;
@@ -129,7 +129,7 @@ document.addEventListener("keydown", (event) => {
 
 // ---------------------------------------------------------------- start
 
-// What fails in one of these is told in the console, and stops none of the others.
+// An error in one of these goes to the console, and does not stop the others.
 for (const start of [startNotes, openTarget, showWhereItStands, startKeys, () => startLive(say), nameZone, tick]) {
   try {
     start();

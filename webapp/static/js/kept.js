@@ -1,4 +1,4 @@
-// What the browser keeps for this page. One that keeps nothing (it blocks cookies, or is full) stops no script by that.
+// What the browser stores for this page. A browser that stores nothing (it blocks cookies, or is full) causes no errors.
 
 function safely(act) {
   try {

@@ -1,5 +1,5 @@
-// Keys: / searches, j and k walk, Enter opens (it is the focused link), g and a letter goes, ? shows them. Who speaks to
-// the computer, or hits keys by accident, can switch them off (WCAG 2.1.4).
+// Keys: / searches, j and k move, Enter opens the focused link, g and a letter go to a page, ? shows the keys. People who
+// control the computer by voice, or press keys by accident, can switch them off (WCAG 2.1.4).
 import { browser } from "./kept.js";
 
 const PLACES = { h: "/", r: "/runs", a: "/approvals", b: "/blueprints" };

@@ -1,4 +1,4 @@
-// Around htmx's refresh: rest in a hidden tab, say when the line is down, keep a typed note, tell a new status once.
+// Additions to htmx's refresh: pause in a hidden tab, report a lost connection, keep a typed note, announce a new status.
 import { keepNotes } from "./notes.js";
 
 let status = null;

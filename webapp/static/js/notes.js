@@ -1,11 +1,11 @@
-// Notes being typed are kept: over a reload, a server that is away, and a decision that somebody else makes first.
+// Keep notes that people type: over a reload, while the server is down, and if somebody else decides first.
 import { tab } from "./kept.js";
 
 const field = (form) => form.querySelector("[data-keep]");
 const draft = (form) => `draft:${form.dataset.draft}`;
 const forms = () => [...document.querySelectorAll("#gates form[data-draft]")];
 
-// A form that was sent says so beside its draft: what becomes of the note is then told by the page that comes next.
+// A form that was sent is marked beside its draft: the next page then shows what happened to the note.
 const sent = (key) => key.replace("draft:", "sent:");
 
 function forget(key) {
@@ -17,7 +17,7 @@ export function wasSent(form) {
   if (tab.get(draft(form)) !== null) tab.put(sent(draft(form)), "1");
 }
 
-// Show the notes whose forms are gone, once; those of a form that was sent from here need no telling.
+// Show the notes whose forms no longer exist, once; not the note of a form that was sent from here.
 export function keepNotes() {
   const gates = document.getElementById("gates");
   const run = gates?.dataset.run;

@@ -1,4 +1,4 @@
-// Times on the page: ages and durations that go on, and clock times in the reader's own zone.
+// Times on the page: ages and durations that count up, and clock times in the reader's time zone.
 
 const UNITS = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [14 * 86400, 86400, "d"]];
 
