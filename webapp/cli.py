@@ -59,7 +59,7 @@ LOOK_EVERY = 2.0
 )
 @click.option(
     "--insecure-open", is_flag=True,
-    help="Let other machines connect without a sign-in: everybody who can connect can decide under any name.",
+    help="Let other machines connect although nobody signs in, or passwords are sent without TLS.",
 )  # fmt: skip
 def serve(
     host: str | None,
