@@ -58,7 +58,7 @@ class BlueprintsDocument(Struct, kw_only=True):
 
 
 class BlueprintsQuery(Struct, kw_only=True):
-    """Where the list begins."""
+    """The start of the list."""
 
     start: Annotated[str, Meta(description="The name to begin with: the `next` of a page.")] = ""
 

@@ -227,7 +227,7 @@ class Label(Struct, frozen=True):
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """What it covers: left, top, right, bottom."""
+        """Return the area that it covers: left, top, right, bottom."""
         wide = edge_label_width(self.text)
         left = self.x - {"start": 0.0, "mid": wide / 2, "end": wide}[self.anchor]
         return left, self.y - 10, left + wide, self.y + 3

@@ -1,1 +1,1 @@
-"""What stands between a request and what it asks for."""
+"""The checks of every request before a view handles it."""
