@@ -1,6 +1,6 @@
-"""`make demo`: a few months of payments, run for real, one batch left at its gate, and the dashboard over all of it.
+"""`make demo`: run a few months of payments, leave one batch at its gate, and start the dashboard.
 
-Kill it wherever you like and start it again: what was done stays done, and the rest goes on.
+Kill it at any point and start it again: what is done is not repeated, and the rest continues.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PROJECT = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch of the inbox and what its reviewer says; without an answer it waits."""
+    """One batch of the inbox and the answer of its reviewer; without an answer it waits."""
 
     name: str
     started_by: str
@@ -48,7 +48,7 @@ HISTORY = [
 
 
 def main() -> None:
-    """Make what of the history is not there yet, then serve the dashboard."""
+    """Make the missing part of the history, then serve the dashboard."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--port", type=int, default=8321)
     options.add_argument("--no-serve", action="store_true", help="make the history only")
@@ -56,7 +56,7 @@ def main() -> None:
     config = load_config(PROJECT)
     store = build_run_store(config)
     if store is None:
-        sys.exit("The demo keeps its runs, and persistence is switched off: set persistence.enabled to true.")
+        sys.exit("The demo needs to store its runs, but persistence is disabled; set persistence.enabled: true.")
     waiting = Demo(config, store).make_history()
     store.close()
     if given.no_serve:
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 class Demo:
-    """The payouts project with its store, and a voice that tells the first run in full."""
+    """The payouts project with its store; it prints what the runs do."""
 
     def __init__(self, config: NeuroCoreConfig, store: RunStore) -> None:
         self.store = store
@@ -78,10 +78,10 @@ class Demo:
         self.dispatch = InlineDispatcher(self.registry, config, store, on_event=tell)
 
     def make_history(self) -> RunRecord | None:
-        """Every batch that has no run yet; returns the run that waits."""
+        """Run every batch that has no run yet; return the run that waits."""
         report = sweep_once(self.config, run_store=self.store, dispatch=self.dispatch)
         for run_id in report.lost:
-            say(f"run {run_id[:8]} had been cut off, and went on where it was")
+            say(f"run {run_id[:8]} was interrupted, and continued where it was")
         there = self._runs()
         for batch in HISTORY:
             run = there.get(_title(batch))
@@ -124,7 +124,7 @@ class Demo:
 
 
 def tell(event: RunEvent) -> None:
-    """One line for each step that ends."""
+    """Print one line for each step that ends."""
     if event.kind == "step_finished" and event.status == "completed" and event.duration_ms is not None:
         say(f"  ✓ {event.node_id:<11}{event.duration_ms:7.1f} ms")
     elif event.kind == "step_finished" and event.status == "failed":

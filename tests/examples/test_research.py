@@ -21,7 +21,7 @@ def values(research, run_id: str) -> dict:
 
 
 def test_the_blueprint_is_sound(research):
-    assert "sound" in research.neurocore("validate", "blueprints/cars.yaml")
+    assert "no problems" in research.neurocore("validate", "blueprints/cars.yaml")
 
 
 def test_the_set_is_cleaned_and_says_what_was_done(research):
