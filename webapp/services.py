@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from flask import current_app, g, has_request_context
 
@@ -25,6 +25,7 @@ from neurocore.persistence.records import RunRecord, RunStatus
 from neurocore.skills.loader import discover_skills
 from neurocore.skills.registry import SkillRegistry
 from webapp.kept_files import KeptFiles
+from webapp.visible import VisibleRuns
 
 SUFFIXES = (".flow.yaml", ".flow.yml", ".yaml", ".yml")
 
@@ -73,8 +74,8 @@ class Services:
     @property
     def store(self) -> RunStore:
         """The runs that the sender of this request may see; outside of a request, every run."""
-        seen = g.get("visible_runs") if has_request_context() else None
-        return self.all_runs if seen is None else seen
+        seen = _seen()
+        return self.all_runs if seen is None else cast("RunStore", seen)
 
     def later(self, work: Callable[..., object], *given: object) -> None:
         """Do something small outside of this request; that it fails is logged."""
@@ -129,7 +130,8 @@ class Services:
             found.setdefault(name, (path, loaded))
         self._blueprints.forget_all_but(paths)
         self.files_left_out = max(0, len(paths) - MOST_BLUEPRINTS)
-        return found
+        seen = _seen()
+        return found if seen is None else {name: one for name, one in found.items() if seen.sees(name)}
 
     @property
     def left_out(self) -> str:
@@ -156,6 +158,8 @@ class Services:
 
     def open_gates(self) -> int:
         """Return how many gates wait for people. Every live page needs it, so a slow store is asked less often."""
+        if _seen() is not None:
+            return self.store.count_open_gates()
         until, count = self._open_gates
         began = time.monotonic()
         if began >= until:
@@ -183,6 +187,12 @@ class Services:
             self._alive.clear()
         self._alive[key] = (now + LIVENESS_HOLDS, state)
         return state
+
+
+def _seen() -> VisibleRuns | None:
+    """The runs that the sender of this request may see, where these are not all."""
+    found: VisibleRuns | None = g.get("visible_runs") if has_request_context() else None
+    return found
 
 
 def _quietly(work: Callable[..., object], *given: object) -> None:

@@ -26,7 +26,7 @@ class VisibleRuns:
 
     def __init__(self, store: RunStore, sees: Callable[[str], bool]) -> None:
         self._store = store
-        self._sees = sees
+        self.sees = sees
         self._known: dict[str, bool] = {}
         self._names: list[str] | None = None
 
@@ -43,12 +43,12 @@ class VisibleRuns:
     def _is_seen(self, run_id: str) -> bool:
         if run_id not in self._known:
             run = self._store.load_summary(run_id)
-            self._known[run_id] = run is not None and self._sees(run.blueprint_name)
+            self._known[run_id] = run is not None and self.sees(run.blueprint_name)
         return self._known[run_id]
 
     def _blueprints(self) -> list[str]:
         if self._names is None:
-            self._names = [name for name in self._store.blueprint_counts() if self._sees(name)]
+            self._names = [name for name in self._store.blueprint_counts() if self.sees(name)]
         return self._names
 
     # ---------------------------------------------------------------- lists and counts
@@ -66,7 +66,7 @@ class VisibleRuns:
         """The newest visible runs."""
         names = [blueprint] if blueprint is not None else self._blueprints()
         found = [
-            run for name in names if self._sees(name)
+            run for name in names if self.sees(name)
             for run in self._store.list_runs(status=status, blueprint=name, limit=limit)
         ]  # fmt: skip
         return sorted(found, key=lambda run: run.created_at, reverse=True)[:limit]
@@ -81,7 +81,7 @@ class VisibleRuns:
         blueprint = options.pop("blueprint", None)
         names = [blueprint] if blueprint is not None else self._blueprints()
         found = [
-            entry for name in names if self._sees(name)
+            entry for name in names if self.sees(name)
             for entry in self._store.list_gates(blueprint=name, limit=limit, **options)
         ]  # fmt: skip
         is_open = any(entry.gate.closed_at is None for entry in found)
@@ -97,33 +97,33 @@ class VisibleRuns:
     def failed_runs(self, *, since: str, limit: int = 50) -> list[RunRecord]:
         """The visible runs that failed lately."""
         found = self._store.failed_runs(since=since, limit=10_000)
-        return [run for run in found if self._sees(run.blueprint_name)][:limit]
+        return [run for run in found if self.sees(run.blueprint_name)][:limit]
 
     def active_runs(self) -> list[RunRecord]:
         """The visible runs that are running or owed."""
-        return [run for run in self._store.active_runs() if self._sees(run.blueprint_name)]
+        return [run for run in self._store.active_runs() if self.sees(run.blueprint_name)]
 
     def status_counts(self, *, blueprint: str | None = None) -> dict[RunStatus, int]:
         """How many visible runs are in each status."""
         counts: dict[RunStatus, int] = {}
         for name in [blueprint] if blueprint is not None else self._blueprints():
-            for status, count in self._store.status_counts(blueprint=name).items() if self._sees(name) else ():
+            for status, count in self._store.status_counts(blueprint=name).items() if self.sees(name) else ():
                 counts[status] = counts.get(status, 0) + count
         return counts
 
     def blueprint_counts(self, *, status: RunStatus | None = None) -> dict[str, int]:
         """How many runs each visible blueprint has."""
-        return {name: n for name, n in self._store.blueprint_counts(status=status).items() if self._sees(name)}
+        return {name: n for name, n in self._store.blueprint_counts(status=status).items() if self.sees(name)}
 
     def day_counts(self, *, since: str, blueprint: str | None = None) -> list[DayCount]:
         """Visible runs by day and status."""
         counts: dict[tuple[str, RunStatus], int] = {}
         for name in [blueprint] if blueprint is not None else self._blueprints():
-            for one in self._store.day_counts(since=since, blueprint=name) if self._sees(name) else ():
+            for one in self._store.day_counts(since=since, blueprint=name) if self.sees(name) else ():
                 counts[one.day, one.status] = counts.get((one.day, one.status), 0) + one.count
         return [DayCount(day=day, status=status, count=count) for (day, status), count in sorted(counts.items())]
 
     def load_tombstone(self, run_id: str) -> Tombstone | None:
         """The tombstone of a run whose blueprint is visible."""
         found = self._store.load_tombstone(run_id)
-        return found if found is not None and self._sees(found.blueprint_name) else None
+        return found if found is not None and self.sees(found.blueprint_name) else None

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import Flask, request
+from flask import Flask, abort, request
 
-from neurocore.access.permission import Action, Resource, Verdict, require
+from neurocore.access.permission import Action, Resource, Verdict, may, require
 from webapp.security.actors import sender
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -57,7 +57,10 @@ def init_app(app: Flask) -> None:
         view = app.view_functions[request.endpoint]
         if is_public(view):
             return
-        require(sender(), action_of(view) or Action.VIEW, _resource())
+        wanted, resource = action_of(view) or Action.VIEW, _resource()
+        if wanted is Action.VIEW and resource.blueprint and not may(sender(), wanted, resource).allowed:
+            abort(404, f"There is no blueprint {resource.blueprint[:200]!r}.")  # nor does it say that there is one
+        require(sender(), wanted, resource)
 
 
 def _resource() -> Resource:
