@@ -15,13 +15,16 @@ MEASURED := tests/blueprint tests/gates tests/persistence tests/runtime
 
 export PYTHON
 
-.PHONY: help demo research test test-matrix check format bench torture screenshots constraints clean
+.PHONY: help demo demo-team research test test-matrix check format bench torture screenshots constraints clean
 
 help:            ## Say what there is
 	@sed -n 's/^\([a-z][a-z0-9-]*\): *.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(DEMO)/.ready    ## The payouts example with its dashboard: approve a payment file in the browser
 	@$(DEMO)/bin/python examples/payouts/demo.py --port $(PORT)
+
+demo-team: $(DEMO)/.ready    ## The payouts example where people sign in: four accounts of different roles
+	@$(DEMO)/bin/python examples/payouts/demo.py --team --port $(PORT)
 
 research: $(VENV)/.ready    ## The research example with its dashboard: a page, published after somebody has read it
 	@$(BIN)/neurocore -C examples/research run cars
@@ -82,5 +85,5 @@ $(DEMO)/.ready: $(MADE_FROM)
 	@tools/need.sh venv
 	@echo "Making $(DEMO), which takes half a minute …"
 	@test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)
-	@$(DEMO)/bin/python -m pip install $(PIP) --constraint $(CONSTRAINTS) --editable '.[web,payouts]'
+	@$(DEMO)/bin/python -m pip install $(PIP) --constraint $(CONSTRAINTS) --editable '.[web,team,payouts]'
 	@touch $@

@@ -11,6 +11,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from neurocore.access.actor import this_user
+from neurocore.access.roles import Grant, Role
+from neurocore.accounts.people import add_person
 from neurocore.config import NeuroCoreConfig, load_config
 from neurocore.drivers.dispatch import InlineDispatcher
 from neurocore.drivers.sweep import sweep_once
@@ -47,24 +50,53 @@ HISTORY = [
 ]  # fmt: skip
 
 
+#: People of `make demo-team`: each with a role, and what they do.
+TEAM = {
+    "ann": ("approver", "releases payment files"),
+    "jonas": ("operator", "starts and cancels runs"),
+    "carla": ("viewer", "looks at runs"),
+    "root": ("admin", "manages accounts, and releases nothing"),
+}
+PASSWORD = "thirteen bicycles on the harbour"  # noqa: S105 - of a demo on this machine
+
+
 def main() -> None:
     """Make the missing part of the history, then serve the dashboard."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--port", type=int, default=8321)
     options.add_argument("--no-serve", action="store_true", help="make the history only")
+    options.add_argument("--team", action="store_true", help="let people sign in, with four accounts")
     given = options.parse_args()
     config = load_config(PROJECT)
     store = build_run_store(config)
     if store is None:
         sys.exit("The demo needs to store its runs, but persistence is disabled; set persistence.enabled: true.")
     waiting = Demo(config, store).make_history()
+    if given.team:
+        add_team(store)
     store.close()
     if given.no_serve:
         return
     if waiting is not None:
         say(f"\nIt waits for you: http://127.0.0.1:{given.port}/runs/{waiting.run_id}\n")
+    if given.team:
+        os.environ["NEUROCORE_AUTH__MODE"] = "local"
+        for username, (role, what) in TEAM.items():
+            say(f"  {username:6} {role:9} {what}")
+        say(f"Sign in as one of them; the password of each is: {PASSWORD}\n")
     command = [sys.executable, "-m", "neurocore", "-C", str(PROJECT), "serve", "--port", str(given.port)]
     os.execv(sys.executable, command)  # noqa: S606 - this process becomes the server
+
+
+def add_team(store: RunStore) -> None:
+    """Add the people who are not there yet."""
+    there = {one.username for one in store.list_people()}
+    for username, (role, _) in TEAM.items():
+        if username not in there:
+            add_person(
+                username, store=store, actor=this_user(), grants=[Grant(Role(role))], password=PASSWORD,
+                label=username.capitalize(),
+            )  # fmt: skip
 
 
 class Demo:

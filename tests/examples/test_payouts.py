@@ -14,6 +14,9 @@ import sepaxml
 import xmlschema
 from schwifty import IBAN
 
+from neurocore.config import load_config
+from neurocore.persistence import build_run_store
+
 PAIN = {"p": "urn:iso:std:iso:20022:tech:xsd:pain.001.001.03"}
 
 
@@ -165,6 +168,15 @@ def test_the_demo_started_again_adds_nothing(payouts):
     before = payouts.runs()
     assert payouts.python("demo.py", "--no-serve") == ""
     assert payouts.runs() == before
+
+
+def test_the_demo_of_a_team_adds_four_people_of_different_roles_once(payouts):
+    payouts.python("demo.py", "--no-serve", "--team")
+    payouts.python("demo.py", "--no-serve", "--team")
+    store = build_run_store(load_config(payouts.folder))
+    roles = {one.username: [grant.role for grant in one.grants] for one in store.list_people()}
+    store.close()
+    assert roles == {"ann": ["approver"], "carla": ["viewer"], "jonas": ["operator"], "root": ["admin"]}
 
 
 @pytest.mark.parametrize(
