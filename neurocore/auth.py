@@ -38,16 +38,25 @@ class TokenSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_age: Duration = "90d"
 
 
+class ProxySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The headers by which a proxy says who sends a request, and the addresses of the proxies that are believed."""
+
+    user: str = "X-Forwarded-User"
+    groups: str = "X-Forwarded-Groups"
+    trusted: list[str] = field(default_factory=lambda: ["127.0.0.1"])
+
+
 class Auth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How people are known. `open`: by what they type; `local`: by a password, with accounts in the run database.
+    """How people are known. `open`: by what they type; `local`: by a password; `proxy`: by a proxy that signs them in.
 
     `grants` give roles beside those that the accounts have.
     """
 
-    mode: Literal["open", "local"] = "open"
+    mode: Literal["open", "local", "proxy"] = "open"
     grants: list[GrantSettings] = field(default_factory=list)
     session: SessionSettings = SessionSettings()
     tokens: TokenSettings = TokenSettings()
+    proxy: ProxySettings = ProxySettings()
 
 
 def seconds(duration: str) -> int:

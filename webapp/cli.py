@@ -158,7 +158,7 @@ def refuse_unless_safe(host: str, insecure_open: bool, config: NeuroCoreConfig |
 
 def _offer_first_admin(address: str, config: NeuroCoreConfig, store: RunStore) -> None:
     """Print the one-time link of the first admin, where people sign in and nobody can manage accounts yet."""
-    if config.auth.mode == "open" or store.count_admins() > 0:
+    if config.auth.mode != "local" or store.count_admins() > 0:
         return
     from neurocore.access.actor import Face, this_user
     from neurocore.accounts.people import make_link

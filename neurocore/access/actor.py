@@ -47,6 +47,7 @@ class KnownBy(StrEnum):
     CLAIMED = "claimed"  # named on a command line, in a request or by a caller
     TYPED = "typed"  # typed into a form without sign-in
     OS = "os"  # the user of the operating system who owns the files
+    PROXY = "proxy"  # a proxy says so that signs people in
     SESSION = "session"  # signed in by a password
     TOKEN = "token"  # noqa: S105 - a token of the API
     APPLICATION = "application"  # authenticated by the application that embeds the library

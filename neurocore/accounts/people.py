@@ -17,7 +17,7 @@ from neurocore.errors import InputError, NotFoundError, RefusedError
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.people import Entry, Person, SessionRecord, TokenRecord, key_of
 
-_USERNAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,99}")
+USERNAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,99}")
 #: How long a one-time link is valid, in seconds.
 LINK_HOLDS = 3600
 
@@ -48,7 +48,7 @@ def add_person(
 ) -> Person:
     """Add an account. Raises InputError for what is no username or no good password, UsageError when it is taken."""
     require(actor, Action.ADMINISTER)
-    if not _USERNAME.fullmatch(username):
+    if not USERNAME.fullmatch(username):
         sentence = "A username has 1 to 100 of a-z, 0-9 and . _ @ + -, and begins with a letter or a digit."
         raise InputError(sentence, {"username": sentence})
     if password is not None:

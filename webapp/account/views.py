@@ -32,7 +32,7 @@ def login() -> AnyResponse:
 @public
 def signing_in() -> AnyResponse:
     """Sign in by password, and go to the page that was asked for."""
-    here, form = _needs_accounts(), request.form
+    here, form = _needs_passwords(), request.form
     username, target = form.get("username", ""), form.get("next", "/")
     try:
         found = sign_in(
@@ -62,8 +62,8 @@ def signing_out() -> AnyResponse:
 def _login_page(
     here: Services, target: str, username: str = "", problem: str | None = None, status: int = 200
 ) -> AnyResponse:
-    if here.config.auth.mode == "open":
-        abort(404, "Nobody signs in here: auth.mode is open.")
+    if here.config.auth.mode != "local":
+        abort(404, f"Nobody signs in by a password here: auth.mode is {here.config.auth.mode}.")
     page = render_template("account/login.html", next=target, username=username, problem=problem)
     return make_response(page, status)
 
@@ -75,14 +75,14 @@ def _login_page(
 @public
 def link(secret: str) -> AnyResponse:
     """The form of a one-time link. Looking at it uses nothing up."""
-    return _link_page(_needs_accounts(), secret)
+    return _link_page(_needs_passwords(), secret)
 
 
 @area.post("/link/<secret>")
 @public
 def link_used(secret: str) -> AnyResponse:
     """Set a password (and, for the first admin, make the account), and sign in. The link is used up."""
-    here, form = _needs_accounts(), request.form
+    here, form = _needs_passwords(), request.form
     store = here.all_runs
     found = store.find_link(key_of(secret), now=store.clock.now())
     if found is None:
@@ -145,7 +145,7 @@ def account() -> AnyResponse:
 @action(Action.OWN)
 def password() -> AnyResponse:
     """Change one's own password; all other sessions end."""
-    here, form = _needs_accounts(), request.form
+    here, form = _needs_passwords(), request.form
     person, actor = _own(here), identity.signed_in()
     assert actor is not None
     signed = sign_in(
@@ -235,4 +235,11 @@ def _needs_accounts() -> Services:
     here = services()
     if here.config.auth.mode == "open":
         abort(404, "Nobody signs in here: auth.mode is open.")
+    return here
+
+
+def _needs_passwords() -> Services:
+    here = _needs_accounts()
+    if here.config.auth.mode != "local":
+        abort(404, f"Nobody signs in by a password here: auth.mode is {here.config.auth.mode}.")
     return here

@@ -13,11 +13,12 @@ from msgspec import structs
 from neurocore.access.actor import Actor, Face, KnownBy
 from neurocore.access.permission import Action
 from neurocore.accounts.people import actor_of, is_over, token_is_over
+from neurocore.accounts.proxied import is_trusted, keep, person_of
 from neurocore.auth import seconds
 from neurocore.errors import UsageError
 from neurocore.persistence.people import Person, SessionRecord, key_of
 from webapp.security.permissions import SAFE_METHODS, is_public
-from webapp.services import Services
+from webapp.services import Services, services
 from webapp.visible import VisibleRuns
 
 #: The session's secret, in the signed cookie.
@@ -45,6 +46,12 @@ def init_app(app: Flask, here: Services) -> None:
             if session.get(SECRET):
                 abort(400, "Send either a token or the cookie of a session, not both.")
             g.actor = _by_token(bearer, here)
+            other = _by_proxy(here) if here.config.auth.mode == "proxy" else None
+            if other is not None and other.person != g.actor.person:
+                abort(400, "The token and the proxy's header name two people; send one of them.")
+        elif here.config.auth.mode == "proxy":
+            is_page = request.method in SAFE_METHODS or not request.path.startswith("/api/")
+            g.actor = _by_proxy(here) if is_page else None
         elif request.method in SAFE_METHODS or not request.path.startswith("/api/"):
             g.actor = _by_session(here)
         if g.actor is None and not (view is not None and is_public(view)):
@@ -80,6 +87,24 @@ def _by_session(here: Services) -> Actor | None:
     return actor_of(person, here.config, here.all_runs, known_by=KnownBy.SESSION, face=Face.WEB)
 
 
+def _by_proxy(here: Services) -> Actor | None:
+    """Return whom the proxy names. A header from anybody else is refused, not ignored: it may be a lie."""
+    settings = here.config.auth.proxy
+    subject = request.headers.get(settings.user, "").strip()
+    if not subject:
+        return None
+    original = request.environ.get("werkzeug.proxy_fix.orig", {})
+    if not is_trusted(original.get("REMOTE_ADDR", request.environ.get("REMOTE_ADDR")), settings):
+        abort(403, f"{settings.user} is believed only from the proxies in auth.proxy.trusted; this is none of them.")
+    groups = tuple(one.strip() for one in request.headers.get(settings.groups, "").split(",") if one.strip())
+    person, is_new = person_of(subject, groups, here.all_runs)
+    if person.disabled_at is not None:
+        abort(403, "This account is disabled; ask an admin.")
+    if is_new:
+        here.later(keep, person, subject, here.all_runs)
+    return actor_of(person, here.config, here.all_runs, known_by=KnownBy.PROXY, face=Face.WEB)
+
+
 def _by_token(bearer: str, here: Services) -> Actor:
     scheme, _, secret = bearer.partition(" ")
     found = here.all_runs.load_token(key_of(secret.strip())) if scheme.lower() == "bearer" else None
@@ -99,6 +124,8 @@ def _ask_to_sign_in() -> Response:
         )
     if request.headers.get("HX-Request") or request.method not in SAFE_METHODS:
         abort(401, "You are signed out; sign in in another tab, then try again. What you typed is still here.")
+    if services().config.auth.mode == "proxy":
+        abort(401, f"Nobody is signed in: the proxy in front sends no {services().config.auth.proxy.user}.")
     target = request.full_path if request.query_string else request.path
     return redirect(f"{request.script_root}/login?next={quote(target, safe='/')}", 303)  # type: ignore[return-value]
 

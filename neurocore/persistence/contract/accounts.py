@@ -15,12 +15,26 @@ class Accounts:
     #: True when the store keeps accounts, so that `auth.mode` may be another than `open`.
     keeps_accounts: ClassVar[bool] = False
 
-    def save_person(self, person: Person, *, entry: Entry, ends_sessions: bool = False) -> None:
-        """Add or replace a person by id, with groups and grants. Raises UsageError when the username is taken."""
+    def save_person(
+        self,
+        person: Person,
+        *,
+        entry: Entry,
+        ends_sessions: bool = False,
+        identity: tuple[str, str] | None = None,
+    ) -> None:
+        """Add or replace a person by id, with groups and grants. Raises UsageError when the username is taken.
+
+        `identity` is a mode and a subject by which the person is known from then on.
+        """
         _refuse()
 
     def load_person(self, *, id: str | None = None, username: str | None = None) -> Person | None:
         """The person with this id or username, or None."""
+        _refuse()
+
+    def find_identity(self, mode: str, subject: str) -> Person | None:
+        """Return the person who is known so in this mode, or None."""
         _refuse()
 
     def list_people(self) -> list[Person]:

@@ -13,6 +13,14 @@ CREATE TABLE people (
     disabled_by   TEXT
 ) STRICT;
 
+-- By whom a person is known to those that sign people in: compared byte for byte.
+CREATE TABLE identities (
+    mode     TEXT NOT NULL,
+    subject  TEXT NOT NULL,
+    person   INTEGER NOT NULL REFERENCES people (person) ON DELETE CASCADE,
+    PRIMARY KEY (mode, subject)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE grants (
     person   INTEGER NOT NULL REFERENCES people (person) ON DELETE CASCADE,
     role     TEXT NOT NULL,

@@ -22,7 +22,14 @@ class SQLiteAccounts(SQLiteBase, Accounts):
 
     keeps_accounts: ClassVar[bool] = True
 
-    def save_person(self, person: Person, *, entry: Entry, ends_sessions: bool = False) -> None:
+    def save_person(
+        self,
+        person: Person,
+        *,
+        entry: Entry,
+        ends_sessions: bool = False,
+        identity: tuple[str, str] | None = None,
+    ) -> None:
         """Add or replace a person with groups and grants, in one transaction with the entry."""
         with self._db.write(sync=True) as connection:
             taken = execute(connection, "load_person", id="", username=person.username).fetchone()
@@ -41,6 +48,8 @@ class SQLiteAccounts(SQLiteBase, Accounts):
                 execute(connection, "insert_grant", person=place, role=grant.role.value, pattern=grant.pattern)
             for name in person.groups:
                 execute(connection, "insert_membership", person=place, name=name)
+            if identity is not None:
+                execute(connection, "insert_identity", mode=identity[0], subject=identity[1], person=place)
             if ends_sessions:
                 execute(connection, "end_sessions", person_id=person.id, but=None)
             _enter(connection, entry)
@@ -49,6 +58,11 @@ class SQLiteAccounts(SQLiteBase, Accounts):
         """One row with its grants and groups."""
         row = self._row("load_person", id=id, username=username)
         return None if row is None else self._made(_person, row)
+
+    def find_identity(self, mode: str, subject: str) -> Person | None:
+        """Return the person by two keys."""
+        row = self._row("find_identity", mode=mode, subject=subject)
+        return None if row is None else self.load_person(id=row["id"])
 
     def list_people(self) -> list[Person]:
         """Everybody, in one query."""

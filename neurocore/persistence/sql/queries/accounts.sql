@@ -26,6 +26,14 @@ SELECT p.*,
     (SELECT json_group_array(m.name) FROM memberships AS m WHERE m.person = p.person) AS groups
 FROM people AS p WHERE p.id = :id OR p.username = :username
 
+-- find_identity: The person who is known so.
+SELECT p.id FROM identities AS i JOIN people AS p ON p.person = i.person
+WHERE i.mode = :mode AND i.subject = :subject
+
+-- insert_identity: By whom a person is known.
+INSERT INTO identities (mode, subject, person) VALUES (:mode, :subject, :person)
+ON CONFLICT (mode, subject) DO NOTHING
+
 -- list_people: Everybody.
 SELECT p.*,
     (SELECT json_group_array(json_array(g.role, g.pattern)) FROM grants AS g WHERE g.person = p.person) AS grants,
