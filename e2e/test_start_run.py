@@ -86,8 +86,8 @@ def test_what_is_required_is_held_by_the_browser_and_told_by_the_server(site: Si
     expect(page.get_by_label("text", exact=True)).to_be_focused()
     page.evaluate("document.querySelector('form[method=post]').noValidate = true")
     page.get_by_role("button", name="Start").click()
-    expect(page.locator("#input-text-problem")).to_contain_text("It is needed")
-    expect(page.locator("#input-whole-problem")).to_contain_text("It is needed")
+    expect(page.locator("#input-text-problem")).to_contain_text("It is required")
+    expect(page.locator("#input-whole-problem")).to_contain_text("It is required")
 
 
 def test_a_secret_takes_a_reference_only_and_is_not_echoed(site: Site, page: Page) -> None:
