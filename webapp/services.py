@@ -22,10 +22,10 @@ from neurocore.errors import BlueprintError, NotFoundError
 from neurocore.forms import folded, found
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.records import RunRecord, RunStatus
+from neurocore.persistence.visible import VisibleRuns
 from neurocore.skills.loader import discover_skills
 from neurocore.skills.registry import SkillRegistry
 from webapp.kept_files import KeptFiles
-from webapp.visible import VisibleRuns
 
 SUFFIXES = (".flow.yaml", ".flow.yml", ".yaml", ".yml")
 

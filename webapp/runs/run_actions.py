@@ -44,7 +44,7 @@ from webapp.security.permissions import action
 from webapp.security.sessions import remember, remembered
 from webapp.services import Services, services
 
-area = Area("changing", __name__)
+area = Area("run_actions", __name__)
 
 MAX_DATA = 100_000
 

@@ -17,9 +17,9 @@ from neurocore.accounts.proxied import is_trusted, keep, person_of
 from neurocore.auth import seconds
 from neurocore.errors import UsageError
 from neurocore.persistence.people import Person, SessionRecord, key_of
+from neurocore.persistence.visible import VisibleRuns
 from webapp.security.permissions import SAFE_METHODS, is_public
 from webapp.services import Services, services
-from webapp.visible import VisibleRuns
 
 #: The session's secret, in the signed cookie.
 SECRET = "sid"  # noqa: S105 - a key of the cookie
