@@ -74,10 +74,10 @@ class NullDispatcher:
     """The dispatcher of `--no-dispatch`: runs stay owed until a sweep elsewhere drives them."""
 
     def submit(self, run_id: str) -> None:
-        """Leave it."""
+        """Do nothing: the run stays owed."""
 
     def state(self, run_id: str) -> str | None:
-        """Always None."""
+        """Return None: no run is driven here."""
         return None
 
     def close(self, grace: float = 0.0) -> list[str]:

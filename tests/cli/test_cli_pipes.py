@@ -236,7 +236,7 @@ def test_a_run_is_left_alone_by_every_command_while_nobody_can_tell_whether_its_
     assert refused.exit_code == 4
     assert "neurocore runs resume hidden --take-over" in refused.stderr
     asked = project.call("runs", "cancel", "hidden")
-    assert "cannot be told" in asked.stderr
+    assert "cannot tell" in asked.stderr
     assert project.json("runs", "resume", "hidden", "--take-over", code=1)["status"] == "cancelled"
 
 

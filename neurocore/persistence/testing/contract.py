@@ -103,7 +103,7 @@ def gate(run_id: str, node_id: str = "review", *, visit: int = 1, minute: float 
 
 
 def answer(node_id: str = "review", *, visit: int = 1, by: str = "ada", minute: float = 5, **fields: Any) -> Answer:
-    """An approval."""
+    """Return an approval."""
     given = {"approved": True, "known_by": "claimed", "at": at(minute), **fields}
     return Answer(node_id=node_id, visit=visit, by=by, **given)
 

@@ -29,12 +29,12 @@ class DelaySkill(AsyncSkill):
 
     @classmethod
     def keys_read(cls, config: dict[str, Any]) -> Iterable[str]:
-        """None."""
+        """Return no keys."""
         return ()
 
     @classmethod
     def keys_set(cls, config: dict[str, Any], name: str) -> Iterable[str]:
-        """None."""
+        """Return no keys."""
         return ()
 
     async def process(self, context: FlowContext) -> FlowContext:

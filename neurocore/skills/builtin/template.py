@@ -52,7 +52,7 @@ class TemplateSkill(Skill):
         yield from found
 
     def process(self, context: FlowContext) -> FlowContext:
-        """Render."""
+        """Render the template into the key or the file."""
         text = self._render(self.config["template"], context, "template")
         output = self.config.get("output", self.name)
         if "file" not in self.config:

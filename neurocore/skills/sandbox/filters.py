@@ -75,7 +75,7 @@ def _weighed(most: int = MAX_OUTPUT) -> Guard:
 
 
 def _truncated(budget: Budget, s: Any, *_: Any, **__: Any) -> Any:
-    """Little of the text is left, however long it is."""
+    """Return the text; copying it is not counted, because little of it is left."""
     return s if isinstance(s, str) else written(budget, s)
 
 
