@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from neurocore import FlowContext, Skill, SkillMeta, codec
 from neurocore.config import NeuroCoreConfig
 from neurocore.persistence import InMemoryRunStore, SQLiteRunStore
-from neurocore.persistence.records import LogLine, RunFilter, RunStatus
+from neurocore.persistence.records import Changes, LogLine, RunFilter, RunStatus
 from neurocore.persistence.testing.contract import answer, event, found, gate, give, run, step, turn
 from neurocore.runtime.blueprint import parse_blueprint
 from neurocore.runtime.executor import execute_blueprint_tracked, resume_blueprint
@@ -53,6 +53,30 @@ def test_every_value_comes_back_from_every_store(store, data, changed):
     assert same(context, {**data, **changed})
     assert back.final_context is not None
     assert same(back.final_context["data"], context)
+
+
+keys = st.sampled_from(["a", "ab", "b", "ü", "\ud800"])
+changes = st.builds(
+    lambda new, gone: Changes(set={key: codec.encode(value) for key, value in new.items()}, deleted=tuple(gone)),
+    st.dictionaries(keys, st.sampled_from([0, "a", "ab", "other"]), max_size=3),
+    st.lists(keys, max_size=2),
+)
+
+
+@given(data=st.dictionaries(keys, st.integers(), max_size=3), made=st.lists(changes, max_size=5), order=st.randoms())
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_some_values_of_a_context_are_those_of_the_whole_context(store, data, made, order):
+    commits = list(range(1, len(made) + 1))
+    order.shuffle(commits)  # branches commit in another order than they begin in
+    store.delete_run("r1")
+    store.create_run(run("r1", initial_data=data))
+    steps = [step("r1", index, commit_index=commit) for index, commit in enumerate(commits)]
+    for one, changed in zip(steps, made, strict=True):
+        one.changes = changed
+    store.commit(turn(found(store, "r1"), owner=None, steps=steps))
+    whole = store.load_context("r1")
+    for wanted in ([], ["a"], ["ab", "ü", "none"], ["a", "ab", "b", "\ud800"]):
+        assert store.load_values("r1", wanted) == {key: whole[key] for key in wanted if key in whole}
 
 
 def nested(depth: int) -> object:

@@ -10,7 +10,7 @@ from msgspec import structs
 from neurocore.errors import RunNotFound
 from neurocore.persistence import rows
 from neurocore.persistence.contract.runs import A_DAY, Runs
-from neurocore.persistence.folding import changes
+from neurocore.persistence.folding import changes, values
 from neurocore.persistence.inserts import blueprint_of, execute, insert_belongings, insert_run, write_step
 from neurocore.persistence.projections import complete, goes_on, is_there, was_deleted
 from neurocore.persistence.records import Event, LogLine, RunRecord, StepRecord, Tombstone
@@ -145,16 +145,8 @@ class SQLiteRuns(SQLiteBase, Runs):
         return self._made(rows.fold_changes, changes(self._db, run_id))
 
     def load_values(self, run_id: str, keys: Collection[str]) -> dict[str, bytes]:
-        """Return some values of the committed context; changes without a key's name are not even unpacked."""
-        wanted = frozenset(keys)
-        if not wanted:
-            return {}
-        names = [key.encode("utf-8", "surrogatepass") for key in wanted]
-        touching = (
-            (commit, changed) for commit, changed in changes(self._db, run_id) if any(name in changed for name in names)
-        )
-        context = self._made(rows.fold_changes, touching)
-        return {key: data for key, data in context.items() if key in wanted}
+        """Return some values of the committed context."""
+        return self._made(values, self._db, run_id, frozenset(keys)) if keys else {}
 
     def load_inputs(self, run_id: str) -> dict[str, bytes]:
         """Return a run's inputs, encoded values by key."""
