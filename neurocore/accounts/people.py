@@ -13,7 +13,7 @@ from neurocore.access.roles import Grant, Holder, Rights, Role, merged
 from neurocore.accounts.passwords import check_password, hashed
 from neurocore.auth import seconds
 from neurocore.config import NeuroCoreConfig
-from neurocore.errors import InputError, NotFoundError, RefusedError
+from neurocore.errors import InputError, NotFoundError, UsageError
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.people import Entry, Person, SessionRecord, TokenRecord, key_of
 
@@ -48,11 +48,7 @@ def add_person(
 ) -> Person:
     """Add an account. Raises InputError for what is no username or no good password, UsageError when it is taken."""
     require(actor, Action.ADMINISTER)
-    if not USERNAME.fullmatch(username):
-        sentence = "A username has 1 to 100 of a-z, 0-9 and . _ @ + -, and begins with a letter or a digit."
-        raise InputError(sentence, {"username": sentence})
-    if password is not None:
-        check_password(password, about=(username, label or ""))
+    check_account(username, password, label=label, store=store)
     person = Person(
         id=store.ids.new(), username=username, label=(label or username).strip()[:200], service=service,
         password=None if password is None else hashed(password), created_at=store.clock.now(), groups=tuple(groups),
@@ -61,6 +57,17 @@ def add_person(
     told = {"user": person.id, "username": username, "roles": _told(person.grants), "groups": list(groups)}
     store.save_person(person, entry=entry_of(store, actor, "user-added", **told))
     return person
+
+
+def check_account(username: str, password: str | None, *, store: RunStore, label: str | None = None) -> None:
+    """Raise InputError for what is no username or no good password, UsageError for a name that is taken."""
+    if not USERNAME.fullmatch(username):
+        sentence = "A username has 1 to 100 of a-z, 0-9 and . _ @ + -, and begins with a letter or a digit."
+        raise InputError(sentence, {"username": sentence})
+    if password is not None:
+        check_password(password, about=(username, label or ""))
+    if store.load_person(username=username) is not None:
+        raise UsageError(f"The username {username} is taken; choose another.")
 
 
 def grant(username: str, grants: Iterable[Grant], *, store: RunStore, actor: Actor) -> Person:
@@ -78,10 +85,9 @@ def revoke(username: str, grants: Iterable[Grant], *, store: RunStore, actor: Ac
 
 def _regrant(person: Person, grants: tuple[Grant, ...], store: RunStore, actor: Actor) -> Person:
     require(actor, Action.ADMINISTER)
-    _refuse_without_admin(person, store, stays=Grant(Role.ADMIN) in grants)
     changed = structs.replace(person, grants=grants)
     told = {"user": person.id, "from": _told(person.grants), "to": _told(grants)}
-    store.save_person(changed, entry=entry_of(store, actor, "roles-changed", **told))
+    store.save_person(changed, was=person, entry=entry_of(store, actor, "roles-changed", **told))
     return changed
 
 
@@ -91,7 +97,7 @@ def set_groups(username: str, groups: Sequence[str], *, store: RunStore, actor: 
     person = find_person(username, store)
     changed = structs.replace(person, groups=tuple(sorted(set(groups))))
     told = {"user": person.id, "from": list(person.groups), "to": list(changed.groups)}
-    store.save_person(changed, entry=entry_of(store, actor, "groups-changed", **told))
+    store.save_person(changed, was=person, entry=entry_of(store, actor, "groups-changed", **told))
     return changed
 
 
@@ -99,26 +105,28 @@ def disable(username: str, *, store: RunStore, actor: Actor) -> Person:
     """Let somebody sign in no more; their sessions end at once. Raises RefusedError for the last admin."""
     require(actor, Action.ADMINISTER)
     person = find_person(username, store)
-    _refuse_without_admin(person, store, stays=False)
     changed = structs.replace(person, disabled_at=store.clock.now(), disabled_by=actor.label)
     entry = entry_of(store, actor, "user-disabled", user=person.id)
-    store.save_person(changed, entry=entry, ends_sessions=True)
+    store.save_person(changed, was=person, entry=entry, ends_sessions=True)
     return changed
 
 
 def enable(username: str, *, store: RunStore, actor: Actor) -> Person:
     """Let somebody sign in again."""
     require(actor, Action.ADMINISTER)
-    person = structs.replace(find_person(username, store), disabled_at=None, disabled_by=None)
-    store.save_person(person, entry=entry_of(store, actor, "user-enabled", user=person.id))
-    return person
+    person = find_person(username, store)
+    changed = structs.replace(person, disabled_at=None, disabled_by=None)
+    store.save_person(changed, was=person, entry=entry_of(store, actor, "user-enabled", user=person.id))
+    return changed
 
 
-def set_password(person: Person, password: str, *, store: RunStore, actor: Actor) -> None:
+def set_password(person: Person, password: str, *, store: RunStore, actor: Actor) -> Person:
     """Set somebody's password; all their sessions end. Raises InputError for one that is not good enough."""
     check_password(password, about=(person.username, person.label))
     changed = structs.replace(person, password=hashed(password))
-    store.save_person(changed, entry=entry_of(store, actor, "password-set", user=person.id), ends_sessions=True)
+    entry = entry_of(store, actor, "password-set", user=person.id)
+    store.save_person(changed, was=person, entry=entry, ends_sessions=True)
+    return changed
 
 
 def make_link(person: Person | None, *, store: RunStore, actor: Actor) -> str:
@@ -129,12 +137,6 @@ def make_link(person: Person | None, *, store: RunStore, actor: Actor) -> str:
     whose = None if person is None else person.id
     store.add_link(key_of(secret), person=whose, now=clock.now(), expires_at=clock.after(LINK_HOLDS))
     return secret
-
-
-def _refuse_without_admin(person: Person, store: RunStore, *, stays: bool) -> None:
-    is_admin = Grant(Role.ADMIN) in person.grants and person.disabled_at is None
-    if is_admin and not stays and store.count_admins() <= 1:
-        raise RefusedError(f"{person.username} is the last admin; make somebody else an admin first.")
 
 
 def _told(grants: Iterable[Grant]) -> list[str]:

@@ -52,10 +52,11 @@ def sign_in(username: str, password: str, *, store: RunStore, address: str, know
 
 
 def open_session(person: Person, *, store: RunStore, agent: str) -> SignedIn:
-    """Open a session for somebody who has shown who they are."""
+    """Open a session for somebody who has shown who they are. Raises RefusedError if the account changed meanwhile."""
     secret, now = f"{store.ids.new()}{store.ids.new()}", store.clock.now()
     session = SessionRecord(
         key=key_of(secret), id=store.ids.new()[:16], person=person.id, signed_in_at=now, seen_at=now, agent=agent[:200]
     )  # fmt: skip
-    store.open_session(session)
+    if not store.open_session(session, password=person.password):
+        raise RefusedError("This account was changed at the same moment; sign in again.")
     return SignedIn(secret, session, person)

@@ -10,7 +10,8 @@ from neurocore.access.actor import Actor, Face, KnownBy
 from neurocore.access.permission import Action
 from neurocore.access.roles import Grant, Role
 from neurocore.accounts import tokens
-from neurocore.accounts.people import add_person, entry_of, set_password
+from neurocore.accounts.passwords import check_password
+from neurocore.accounts.people import add_person, check_account, entry_of, set_password
 from neurocore.accounts.signin import WRONG, TooMany, open_session, sign_in
 from neurocore.errors import InputError, RefusedError, UsageError
 from neurocore.persistence.people import Person, key_of
@@ -92,31 +93,42 @@ def link_used(secret: str) -> AnyResponse:
         if password != again:
             sentence = "The two passwords differ."
             raise InputError(sentence, {"again": sentence})
-        person = _person_of(found[0], form.get("username", ""), password, here)
+        _check(found[0], form.get("username", ""), password, here)
     except (InputError, UsageError) as error:
         problems = error.problems if isinstance(error, InputError) else {}
         return _link_page(here, secret, problems or {"username": str(error)}, form.get("username", ""), 422)
     if not store.take_link(key_of(secret), now=store.clock.now()):
         return _link_page(here, secret)
+    person = _person_of(found[0], form.get("username", ""), password, here)
     signed = open_session(person, store=store, agent=request.user_agent.string)
     identity.remember_session(signed.secret, person)
     return redirect(f"{request.script_root}/", 303)
 
 
-def _person_of(whose: str | None, username: str, password: str, here: Services) -> Person:
-    """The person of a link, with the new password."""
+def _check(whose: str | None, username: str, password: str, here: Services) -> None:
+    """Refuse what a link cannot set, before it is used up."""
     store = here.all_runs
     if whose is None:
-        first = Actor(id="link", label="the first sign-in link", known_by=KnownBy.SYSTEM, face=Face.WEB)
         if store.count_admins() > 0:
             raise UsageError("There is an admin already; ask them for a link.")
-        return add_person(username, store=store, actor=first, grants=[Grant(Role.ADMIN)], password=password)
+        check_account(username, password, store=store)
+        return
     person = store.load_person(id=whose)
     if person is None or person.disabled_at is not None:
         raise UsageError("This account is disabled; ask an admin.")
+    check_password(password, about=(person.username, person.label))
+
+
+def _person_of(whose: str | None, username: str, password: str, here: Services) -> Person:
+    """The person of a link that is used up, with the new password."""
+    store = here.all_runs
+    if whose is None:
+        first = Actor(id="link", label="the first sign-in link", known_by=KnownBy.SYSTEM, face=Face.WEB)
+        return add_person(username, store=store, actor=first, grants=[Grant(Role.ADMIN)], password=password)
+    person = store.load_person(id=whose)
+    assert person is not None
     own = Actor(id=person.id, label=person.username, known_by=KnownBy.SESSION, face=Face.WEB)
-    set_password(person, password, store=store, actor=own)
-    return person
+    return set_password(person, password, store=store, actor=own)
 
 
 def _link_page(
@@ -155,7 +167,7 @@ def password() -> AnyResponse:
     if signed is None:
         return _account_page(here, {"current": "This is not your password."}, 422)
     try:
-        set_password(person, form.get("password", ""), store=here.all_runs, actor=actor)
+        person = set_password(person, form.get("password", ""), store=here.all_runs, actor=actor)
     except InputError as error:
         return _account_page(here, error.problems, 422)
     fresh = open_session(person, store=here.all_runs, agent=request.user_agent.string)

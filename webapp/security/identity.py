@@ -5,7 +5,8 @@ What an account loses (its role, its password, itself) it loses with the next re
 
 from __future__ import annotations
 
-from urllib.parse import quote, urlsplit
+import re
+from urllib.parse import quote, unquote, urlsplit
 
 from flask import Flask, Response, abort, g, redirect, request, session
 from msgspec import structs
@@ -27,7 +28,8 @@ SECRET = "sid"  # noqa: S105 - a key of the cookie
 KNOWN = "known"
 #: "Last seen" is written at most so often, in seconds.
 SEEN_EVERY = 60
-PREFIX = "nrc_"
+#: A token in an address, encoded or not.
+IN_ADDRESS = re.compile(r"nrc_[\w-]{20,}")
 
 
 def init_app(app: Flask, here: Services) -> None:
@@ -39,6 +41,8 @@ def init_app(app: Flask, here: Services) -> None:
 
     @app.before_request
     def identify() -> Response | None:
+        if IN_ADDRESS.search(unquote(f"{request.path}?{request.query_string.decode('latin-1')}")):
+            abort(400, "A token stands in this address, where logs keep it: revoke it, and send another as a header.")
         view = app.view_functions.get(request.endpoint or "")
         g.actor = None
         bearer = request.headers.get("Authorization", "")

@@ -19,13 +19,16 @@ class Accounts:
         self,
         person: Person,
         *,
+        was: Person | None = None,
         entry: Entry,
         ends_sessions: bool = False,
         identity: tuple[str, str] | None = None,
     ) -> None:
-        """Add or replace a person by id, with groups and grants. Raises UsageError when the username is taken.
+        """Add a person, or replace `was`, with groups and grants. Adding somebody who is there changes nothing.
 
-        `identity` is a mode and a subject by which the person is known from then on.
+        Raises UsageError when the username is taken, and RefusedError when the account is no longer `was`, or when
+        nobody could manage accounts afterwards: a change never undoes one that it did not see. `identity` is a mode
+        and a subject by which the person is known from then on.
         """
         _refuse()
 
@@ -45,8 +48,11 @@ class Accounts:
         """How many people who are not disabled have the role admin for everything."""
         _refuse()
 
-    def open_session(self, session: SessionRecord) -> None:
-        """Keep a new session, and when its person signed in."""
+    def open_session(self, session: SessionRecord, *, password: str | None) -> bool:
+        """Keep a new session, and when its person signed in.
+
+        Returns False when the account is disabled, or has another password than this hash by now.
+        """
         _refuse()
 
     def load_session(self, key: str) -> tuple[SessionRecord, Person] | None:

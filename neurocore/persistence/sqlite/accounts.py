@@ -7,9 +7,11 @@ import sqlite3
 from collections.abc import Collection
 from typing import ClassVar
 
+from msgspec import structs
+
 from neurocore.access.roles import Grant, Role
 from neurocore.clock import iso
-from neurocore.errors import UsageError
+from neurocore.errors import RefusedError, UsageError
 from neurocore.persistence import rows
 from neurocore.persistence.contract.accounts import Accounts
 from neurocore.persistence.inserts import execute
@@ -26,6 +28,7 @@ class SQLiteAccounts(SQLiteBase, Accounts):
         self,
         person: Person,
         *,
+        was: Person | None = None,
         entry: Entry,
         ends_sessions: bool = False,
         identity: tuple[str, str] | None = None,
@@ -35,6 +38,13 @@ class SQLiteAccounts(SQLiteBase, Accounts):
             taken = execute(connection, "load_person", id="", username=person.username).fetchone()
             if taken is not None and taken["id"] != person.id:
                 raise UsageError(f"The username {person.username} is taken; choose another.")
+            now = execute(connection, "load_person", id=person.id, username=None).fetchone()
+            if was is None and now is not None:
+                return
+            if was is not None and (now is None or not _same(_person(now), was)):
+                raise RefusedError(
+                    f"The account {person.username} was changed at the same moment; look at it again, then repeat this."
+                )
             saved = execute(
                 connection, "save_person", id=person.id, username=person.username, label=person.label,
                 service=person.service, password=person.password, created_at=rows.micros(person.created_at),
@@ -52,6 +62,8 @@ class SQLiteAccounts(SQLiteBase, Accounts):
                 execute(connection, "insert_identity", mode=identity[0], subject=identity[1], person=place)
             if ends_sessions:
                 execute(connection, "end_sessions", person_id=person.id, but=None)
+            if was is not None and _manages(was) and execute(connection, "count_admins").fetchone()["count"] == 0:
+                raise RefusedError(f"{person.username} is the last admin; make somebody else an admin first.")
             _enter(connection, entry)
 
     def load_person(self, *, id: str | None = None, username: str | None = None) -> Person | None:
@@ -73,15 +85,18 @@ class SQLiteAccounts(SQLiteBase, Accounts):
         row = self._row("count_admins")
         return 0 if row is None else int(row["count"])
 
-    def open_session(self, session: SessionRecord) -> None:
-        """Keep a session, and that its person signed in."""
+    def open_session(self, session: SessionRecord, *, password: str | None) -> bool:
+        """Keep a session, and that its person signed in, if the account is still the one that was checked."""
         at = rows.micros(session.signed_in_at)
         with self._db.write(sync=True) as connection:
-            execute(
+            opened = execute(
                 connection, "insert_session", key=session.key, id=session.id, signed_in_at=at, agent=session.agent,
-                person_id=session.person,
+                person_id=session.person, password=password,
             )  # fmt: skip
+            if opened.rowcount != 1:
+                return False
             execute(connection, "note_sign_in", at=at, id=session.person)
+            return True
 
     def load_session(self, key: str) -> tuple[SessionRecord, Person] | None:
         """The session and its person."""
@@ -179,6 +194,15 @@ def _enter(connection: sqlite3.Connection, entry: Entry) -> None:
         connection, "insert_entry", number=sealed.number, at=rows.micros(sealed.at), kind=sealed.kind,
         actor=sealed.actor, data=json.dumps(sealed.data, sort_keys=True), prev_hash=sealed.prev_hash, hash=sealed.hash,
     )  # fmt: skip
+
+
+def _same(one: Person, other: Person) -> bool:
+    """Return whether an account is unchanged; when somebody signed in last is no change."""
+    return structs.replace(one, signed_in_at=None) == structs.replace(other, signed_in_at=None)
+
+
+def _manages(person: Person) -> bool:
+    return Grant(Role.ADMIN) in person.grants and person.disabled_at is None
 
 
 def _micros(at: str | None) -> int | None:

@@ -44,9 +44,10 @@ FROM people AS p ORDER BY p.username
 SELECT count(*) AS count FROM people AS p JOIN grants AS g ON g.person = p.person
 WHERE g.role = 'admin' AND g.pattern = '*' AND p.disabled_at IS NULL
 
--- insert_session: A browser that signed in.
+-- insert_session: A browser that signed in, if the account is as it was when its password was checked.
 INSERT INTO sessions (key, id, person, signed_in_at, seen_at, agent)
-SELECT :key, :id, p.person, :signed_in_at, :signed_in_at, :agent FROM people AS p WHERE p.id = :person_id
+SELECT :key, :id, p.person, :signed_in_at, :signed_in_at, :agent FROM people AS p
+WHERE p.id = :person_id AND p.disabled_at IS NULL AND p.password IS :password
 
 -- note_sign_in: When a person signed in last.
 UPDATE people SET signed_in_at = :at WHERE id = :id
