@@ -12,6 +12,7 @@ from neurocore.access.roles import Grant, Role
 from neurocore.accounts import passwords, people
 from neurocore.accounts.signin import open_session
 from neurocore.errors import RefusedError
+from neurocore.persistence.people import key_of
 from tests.webapp.test_signin import PASSWORD, ROOT, quick_hashes, team
 
 __all__ = ["quick_hashes", "team"]
@@ -172,6 +173,17 @@ def test_of_two_who_use_a_link_at_once_one_sets_the_password(team):
     assert sorted(statuses.values()) == [303, 410]
     winner = next(word for word, status in statuses.items() if status == 303)
     assert [team.sign_in("vera", word).status_code == 303 for word in words] == [word == winner for word in words]
+
+
+def test_a_link_that_is_used_ends_the_others_of_the_same_person_and_no_more(team):
+    now = team.store.clock.now()
+    whose = [people.find_person(name, team.store) for name in ("vera", "vera", "anna")]
+    used, other, of_anna, *first = (
+        key_of(people.make_link(person, store=team.store, actor=ROOT)) for person in [*whose, None, None]
+    )
+    assert team.store.take_link(used, now=now)
+    assert [team.store.take_link(one, now=now) for one in (used, other, of_anna)] == [False, False, True]
+    assert [team.store.take_link(one, now=now) for one in first] == [True, False], "there is one first admin"
 
 
 def test_a_link_that_is_used_by_somebody_else_meanwhile_sets_nothing(team, monkeypatch):

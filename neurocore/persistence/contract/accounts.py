@@ -96,7 +96,7 @@ class Accounts:
         _refuse()
 
     def take_link(self, key: str, *, now: str) -> bool:
-        """Use a link up; False when it was used, or is over."""
+        """Use a link up, and all others of its person, or for the first admin; False when it was used, or is over."""
         _refuse()
 
     def count_attempt(self, place: str, *, now: str, since: str) -> int:

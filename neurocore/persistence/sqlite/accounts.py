@@ -163,7 +163,7 @@ class SQLiteAccounts(SQLiteBase, Accounts):
     def take_link(self, key: str, *, now: str) -> bool:
         """Use a link up: of two who do, one does."""
         with self._db.write(sync=True) as connection:
-            return execute(connection, "take_link", key=key, now=rows.micros(now)).rowcount == 1
+            return execute(connection, "take_link", key=key, now=rows.micros(now)).rowcount > 0
 
     def count_attempt(self, place: str, *, now: str, since: str) -> int:
         """Count a failed attempt."""

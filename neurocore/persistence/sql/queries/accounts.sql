@@ -95,8 +95,11 @@ DELETE FROM links WHERE expires_at <= :now
 SELECT p.id AS person_id FROM links AS l LEFT JOIN people AS p ON p.person = l.person
 WHERE l.key = :key AND l.expires_at > :now
 
--- take_link: Use a link up.
-DELETE FROM links WHERE key = :key AND expires_at > :now
+-- take_link: Use a link up, with all others of the same person, or all for the first admin.
+DELETE FROM links
+WHERE person IS (SELECT person FROM links WHERE key = :key) AND EXISTS (
+    SELECT 1 FROM links WHERE key = :key AND expires_at > :now
+)
 
 -- count_attempt: A failed attempt to sign in; the count begins anew when the first is older than the window.
 INSERT INTO attempts (place, count, since) VALUES (:place, 1, :now)
