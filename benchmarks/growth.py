@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import tempfile
 import time
@@ -69,6 +70,7 @@ def _approvals(steps: int, rounds: int) -> list[Row]:
                 if forget:
                     stored.stored_plan.cache_clear()
                     stored.stored_blueprint.cache_clear()
+                gc.collect()  # what the run before has left is not this answer's work, wherever it would fall
                 began = time.perf_counter()
                 decide_gate(run_id, approved=True, by="ann", run_store=store)
                 decided = time.perf_counter()
