@@ -74,22 +74,22 @@ class Rights(Struct, frozen=True):
         return any(grant.allows(action, blueprint) for grant in self.grants)
 
     def who_can(self, action: Action, blueprint: str | None, most: int = 5) -> tuple[str, ...]:
-        """The usernames of at most so many people who may do this."""
+        """Return the usernames of at most so many people who may do this."""
         found = (one.username for one in self.holders if any(g.allows(action, blueprint) for g in one.grants))
         return tuple(sorted(found)[:most])
 
 
 def roles_for(action: Action) -> list[str]:
-    """The roles that allow an action."""
+    """Return the roles that allow an action."""
     return [role.value for role in Role if action is Action.VIEW or action in ALLOWS[role]]
 
 
 def read_grant(text: str) -> Grant:
-    """The grant that `ROLE` or `ROLE@PATTERN` names. Raises ValueError for a role that does not exist."""
+    """Return the grant that `ROLE` or `ROLE@PATTERN` names. Raises ValueError for a role that does not exist."""
     role, _, pattern = text.partition("@")
     return Grant(Role(role), pattern or "*")
 
 
 def merged(grants: Iterable[Grant]) -> tuple[Grant, ...]:
-    """The grants in order, each once."""
+    """Return the grants in order, each once."""
     return tuple(sorted(set(grants)))

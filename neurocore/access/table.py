@@ -15,7 +15,7 @@ everything except `answer`.
 
 
 def table() -> str:
-    """The page, in Markdown."""
+    """Return the page, in Markdown."""
     roles = list(Role)
     lines = [
         _HEAD,

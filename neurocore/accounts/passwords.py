@@ -25,7 +25,7 @@ def check_password(password: str, *, about: tuple[str, ...] = ()) -> None:
 
 
 def hashed(password: str) -> str:
-    """The hash under which a password is kept."""
+    """Return the hash under which a password is kept."""
     return str(_hasher().hash(password))
 
 

@@ -23,12 +23,12 @@ LINK_HOLDS = 3600
 
 
 def entry_of(store: RunStore, actor: Actor, kind: str, **data: object) -> Entry:
-    """An entry of what somebody did about accounts."""
+    """Return an entry of what somebody did about accounts."""
     return Entry(at=store.clock.now(), kind=kind, actor=actor.id, data={"by": actor.label, **data})
 
 
 def find_person(username: str, store: RunStore) -> Person:
-    """The person of this username. Raises NotFoundError."""
+    """Return the person of this username. Raises NotFoundError."""
     person = store.load_person(username=username)
     if person is None:
         raise NotFoundError(f"There is no user {username[:100]!r}; `neurocore users list` shows who there is.")
@@ -130,7 +130,7 @@ def set_password(person: Person, password: str, *, store: RunStore, actor: Actor
 
 
 def make_link(person: Person | None, *, store: RunStore, actor: Actor) -> str:
-    """The secret of a one-time link, valid for an hour: for a person, or None for the first admin."""
+    """Make a one-time link, valid for an hour, for a person or (None) for the first admin; return its secret."""
     if person is not None:
         require(actor, Action.ADMINISTER)
     secret, clock = f"{store.ids.new()}{store.ids.new()}", store.clock
@@ -147,7 +147,7 @@ def _told(grants: Iterable[Grant]) -> list[str]:
 
 
 def grants_of(person: Person, config: NeuroCoreConfig) -> tuple[Grant, ...]:
-    """What somebody may do: the account's own grants, and those of the configuration for them and their groups."""
+    """Return what somebody may do: their own grants, and those that the configuration gives them or their groups."""
     names = {person.username, *(f"group:{name}" for name in person.groups)}
     fitting = [one for one in config.auth.grants if names & set(one.to)]
     configured = [Grant(Role(one.role), pattern) for one in fitting for pattern in one.blueprints]
@@ -155,13 +155,13 @@ def grants_of(person: Person, config: NeuroCoreConfig) -> tuple[Grant, ...]:
 
 
 def rights_of(person: Person, config: NeuroCoreConfig, store: RunStore) -> Rights:
-    """The rights of a person, with everybody else's for the sentence that says who can."""
+    """Return the rights of a person, with everybody else's for the sentence that says who can."""
     holders = tuple(Holder(one.username, grants_of(one, config)) for one in store.list_people() if not one.disabled_at)
     return Rights(grants_of(person, config), holders)
 
 
 def actor_of(person: Person, config: NeuroCoreConfig, store: RunStore, *, known_by: KnownBy, face: Face) -> Actor:
-    """The actor for somebody who signed in."""
+    """Return the actor for somebody who signed in."""
     return Actor(
         id=person.id, label=person.username, known_by=known_by, face=face, person=person.id, groups=person.groups,
         rights=rights_of(person, config, store),

@@ -28,7 +28,7 @@ def is_trusted(peer: str | None, settings: ProxySettings) -> bool:
 
 
 def person_of(subject: str, groups: tuple[str, ...], store: RunStore) -> tuple[Person, bool]:
-    """The account of whom a proxy names, and whether it is new and is still to be kept.
+    """Return the account of whom a proxy names, and whether it is new and is still to be kept.
 
     Its groups are those that the proxy sends now. Raises RefusedError where the username belongs to somebody who is
     known otherwise: an admin must link the two.

@@ -65,7 +65,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     hash: str = ""
 
     def sealed(self, number: int, prev_hash: str) -> Entry:
-        """The entry at its place in the chain."""
+        """Return the entry at its place in the chain."""
         body = codec.canonical(["entry", 1, number, self.at, self.kind, self.actor, self.data, prev_hash])
         return Entry(
             at=self.at, kind=self.kind, actor=self.actor, data=self.data, number=number, prev_hash=prev_hash,
@@ -74,5 +74,5 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 def key_of(secret: str) -> str:
-    """The key under which a secret (of a session, a token or a link) is kept."""
+    """Return the key under which a secret (of a session, a token or a link) is kept."""
     return hashlib.sha256(secret.encode()).hexdigest()

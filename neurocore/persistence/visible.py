@@ -56,14 +56,14 @@ class VisibleRuns:
     def page_runs(
         self, filter: RunFilter | None = None, *, before: str | None = None, after: str | None = None, limit: int = 50
     ) -> RunPage:
-        """One page of the runs that are visible."""
+        """Return one page of the runs that are visible."""
         wanted = structs.replace(filter or RunFilter(), blueprints=tuple(self._blueprints()))
         return self._store.page_runs(wanted, before=before, after=after, limit=limit)
 
     def list_runs(
         self, *, status: RunStatus | None = None, blueprint: str | None = None, limit: int = 50
     ) -> list[RunRecord]:
-        """The newest visible runs."""
+        """Return the newest visible runs."""
         names = [blueprint] if blueprint is not None else self._blueprints()
         found = [
             run for name in names if self.sees(name)
@@ -72,12 +72,12 @@ class VisibleRuns:
         return sorted(found, key=lambda run: run.created_at, reverse=True)[:limit]
 
     def find_runs(self, prefix: str, *, limit: int = 10) -> list[str]:
-        """The visible ids that begin with `prefix`: a prefix need be unique among these only."""
+        """Return the visible ids that begin with `prefix`: a prefix need be unique among these only."""
         found = (run_id for run_id in self._store.find_runs(prefix, limit=10_000) if self._is_seen(run_id))
         return [run_id for run_id, _ in zip(found, range(limit), strict=False)]
 
     def list_gates(self, *, limit: int = 50, **options: Any) -> list[GateEntry]:
-        """The visible gate occurrences."""
+        """Return the visible gate occurrences."""
         blueprint = options.pop("blueprint", None)
         names = [blueprint] if blueprint is not None else self._blueprints()
         found = [
@@ -91,20 +91,20 @@ class VisibleRuns:
         return found[:limit]
 
     def count_open_gates(self) -> int:
-        """How many visible gates wait."""
+        """Return how many visible gates wait."""
         return len(self.list_gates(limit=10_000, narrow=True))
 
     def failed_runs(self, *, since: str, limit: int = 50) -> list[RunRecord]:
-        """The visible runs that failed lately."""
+        """Return the visible runs that failed lately."""
         found = self._store.failed_runs(since=since, limit=10_000)
         return [run for run in found if self.sees(run.blueprint_name)][:limit]
 
     def active_runs(self) -> list[RunRecord]:
-        """The visible runs that are running or owed."""
+        """Return the visible runs that are running or owed."""
         return [run for run in self._store.active_runs() if self.sees(run.blueprint_name)]
 
     def status_counts(self, *, blueprint: str | None = None) -> dict[RunStatus, int]:
-        """How many visible runs are in each status."""
+        """Return how many visible runs are in each status."""
         counts: dict[RunStatus, int] = {}
         for name in [blueprint] if blueprint is not None else self._blueprints():
             for status, count in self._store.status_counts(blueprint=name).items() if self.sees(name) else ():
@@ -112,11 +112,11 @@ class VisibleRuns:
         return counts
 
     def blueprint_counts(self, *, status: RunStatus | None = None) -> dict[str, int]:
-        """How many runs each visible blueprint has."""
+        """Return how many runs each visible blueprint has."""
         return {name: n for name, n in self._store.blueprint_counts(status=status).items() if self.sees(name)}
 
     def day_counts(self, *, since: str, blueprint: str | None = None) -> list[DayCount]:
-        """Visible runs by day and status."""
+        """Return visible runs by day and status."""
         counts: dict[tuple[str, RunStatus], int] = {}
         for name in [blueprint] if blueprint is not None else self._blueprints():
             for one in self._store.day_counts(since=since, blueprint=name) if self.sees(name) else ():
@@ -124,6 +124,6 @@ class VisibleRuns:
         return [DayCount(day=day, status=status, count=count) for (day, status), count in sorted(counts.items())]
 
     def load_tombstone(self, run_id: str) -> Tombstone | None:
-        """The tombstone of a run whose blueprint is visible."""
+        """Return the tombstone of a run whose blueprint is visible."""
         found = self._store.load_tombstone(run_id)
         return found if found is not None and self.sees(found.blueprint_name) else None

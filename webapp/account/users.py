@@ -23,7 +23,7 @@ area = Area("users", __name__)
 @area.get("/users")
 @action(Action.ADMINISTER)
 def show() -> AnyResponse:
-    """Everybody."""
+    """Show everybody."""
     return _page(_here())
 
 
@@ -62,7 +62,7 @@ def enable(username: str) -> AnyResponse:
 @area.post("/users/<username>/link")
 @action(Action.ADMINISTER)
 def reset(username: str) -> AnyResponse:
-    """A one-time link with which somebody sets a new password."""
+    """Make a one-time link with which somebody sets a new password."""
     here = _here()
     person = people.find_person(username, here.all_runs)
     return _page(here, link=people.make_link(person, store=here.all_runs, actor=_actor()), whose=username)

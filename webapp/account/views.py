@@ -25,7 +25,7 @@ area = Area("account", __name__)
 @area.get("/login")
 @public
 def login() -> AnyResponse:
-    """The form to sign in."""
+    """Show the form to sign in."""
     return _login_page(services(), request.args.get("next", "/"))
 
 
@@ -75,7 +75,7 @@ def _login_page(
 @area.get("/link/<secret>")
 @public
 def link(secret: str) -> AnyResponse:
-    """The form of a one-time link. Looking at it uses nothing up."""
+    """Show the form of a one-time link. Looking at it uses nothing up."""
     return _link_page(_needs_passwords(), secret)
 
 
@@ -120,7 +120,7 @@ def _check(whose: str | None, username: str, password: str, here: Services) -> N
 
 
 def _person_of(whose: str | None, username: str, password: str, here: Services) -> Person:
-    """The person of a link that is used up, with the new password."""
+    """Return the person of a link that is used up, with the new password."""
     store = here.all_runs
     if whose is None:
         first = Actor(id="link", label="the first sign-in link", known_by=KnownBy.SYSTEM, face=Face.WEB)
@@ -149,7 +149,7 @@ def _link_page(
 @area.get("/account")
 @action(Action.OWN)
 def account() -> AnyResponse:
-    """One's own account."""
+    """Show one's own account."""
     return _account_page(_needs_accounts())
 
 
@@ -235,7 +235,7 @@ def _account_page(
 
 
 def _own(here: Services) -> Person:
-    """The account of who is signed in."""
+    """Return the account of who is signed in."""
     actor = identity.signed_in()
     person = here.all_runs.load_person(id=actor.person) if actor is not None and actor.person else None
     if person is None:

@@ -11,21 +11,21 @@ from webapp.security.sessions import remembered
 
 
 def typed(name: object) -> Actor:
-    """Who signed in; without sign-in, who typed this name into a form, which the verb that is called checks."""
+    """Return who signed in; without sign-in, who typed this name into a form, which the verb that is called checks."""
     if (actor := g.get("actor")) is not None:
         return cast("Actor", actor)
     return called(name, face=Face.WEB, known_by=KnownBy.TYPED)
 
 
 def claimed(name: object) -> Actor:
-    """Whose token it is; without sign-in, who claims this name in a request to the API."""
+    """Return whose token it is; without sign-in, who claims this name in a request to the API."""
     if (actor := g.get("actor")) is not None:
         return cast("Actor", actor)
     return called(name, face=Face.API)
 
 
 def sender() -> Actor:
-    """Who sends this request, as far as it is known before its form or body is read."""
+    """Return who sends this request, as far as it is known before its form or body is read."""
     if (actor := g.get("actor")) is not None:
         return cast("Actor", actor)
     if request.path.startswith("/api/"):

@@ -66,13 +66,13 @@ def init_app(app: Flask, here: Services) -> None:
 
 
 def signed_in() -> Actor | None:
-    """Who sends this request, where people sign in; else None."""
+    """Return who sends this request, where people sign in; else None."""
     found: Actor | None = g.get("actor")
     return found
 
 
 def current_session() -> SessionRecord | None:
-    """The session that this request came with."""
+    """Return the session that this request came with."""
     found: SessionRecord | None = g.get("session_record")
     return found
 
@@ -156,7 +156,7 @@ def is_known(username: str) -> bool:
 
 
 def inside(target: str) -> str:
-    """Where to go after signing in: a path of this site, whatever was asked for."""
+    """Return where to go after signing in: a path of this site, whatever was asked for."""
     parts = urlsplit(target)
     is_path = target.startswith("/") and not target.startswith("//") and "\\" not in target and not parts.netloc
     clean = is_path and not parts.scheme and all(ord(letter) > 31 for letter in target) and len(target) < 2000
@@ -164,5 +164,5 @@ def inside(target: str) -> str:
 
 
 def most_days(here: Services) -> int:
-    """How many days a token may be valid at most."""
+    """Return how many days a token may be valid at most."""
     return max(1, seconds(here.config.auth.tokens.max_age) // 86_400)

@@ -33,7 +33,7 @@ class Accounts:
         _refuse()
 
     def load_person(self, *, id: str | None = None, username: str | None = None) -> Person | None:
-        """The person with this id or username, or None."""
+        """Return the person with this id or username, or None."""
         _refuse()
 
     def find_identity(self, mode: str, subject: str) -> Person | None:
@@ -41,11 +41,11 @@ class Accounts:
         _refuse()
 
     def list_people(self) -> list[Person]:
-        """Everybody, by username."""
+        """Return everybody, by username."""
         _refuse()
 
     def count_admins(self) -> int:
-        """How many people who are not disabled have the role admin for everything."""
+        """Return how many people who are not disabled have the role admin for everything."""
         _refuse()
 
     def open_session(self, session: SessionRecord, *, password: str | None) -> bool:
@@ -56,11 +56,11 @@ class Accounts:
         _refuse()
 
     def load_session(self, key: str) -> tuple[SessionRecord, Person] | None:
-        """The session under this key with its person, or None."""
+        """Return the session under this key with its person, or None."""
         _refuse()
 
     def list_sessions(self, person: str) -> list[SessionRecord]:
-        """The sessions of a person, newest first."""
+        """Return the sessions of a person, newest first."""
         _refuse()
 
     def touch_session(self, key: str, at: str) -> None:
@@ -76,11 +76,11 @@ class Accounts:
         _refuse()
 
     def load_token(self, key: str) -> tuple[TokenRecord, Person] | None:
-        """The token under this key with its person, or None."""
+        """Return the token under this key with its person, or None."""
         _refuse()
 
     def list_tokens(self, person: str | None = None) -> list[TokenRecord]:
-        """The tokens of a person, or of everybody, newest first."""
+        """Return the tokens of a person, or of everybody, newest first."""
         _refuse()
 
     def revoke_token(self, id: str, *, at: str, entry: Entry) -> bool:
@@ -92,7 +92,7 @@ class Accounts:
         _refuse()
 
     def find_link(self, key: str, *, now: str) -> tuple[str | None] | None:
-        """The person of a link that is valid at this time, in a tuple; None when there is no such link."""
+        """Return the person of a link that is valid at this time, in a tuple; None when there is no such link."""
         _refuse()
 
     def take_link(self, key: str, *, now: str) -> bool:
@@ -104,7 +104,7 @@ class Accounts:
         _refuse()
 
     def attempts(self, place: str, *, since: str) -> int:
-        """How many failed attempts there were at a place since then."""
+        """Return how many failed attempts there were at a place since then."""
         _refuse()
 
     def clear_attempts(self, place: str) -> None:
@@ -112,7 +112,7 @@ class Accounts:
         _refuse()
 
     def list_entries(self) -> list[Entry]:
-        """The entries of who changed what about accounts, oldest first."""
+        """Return the entries of who changed what about accounts, oldest first."""
         _refuse()
 
 

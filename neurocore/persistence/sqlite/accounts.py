@@ -67,7 +67,7 @@ class SQLiteAccounts(SQLiteBase, Accounts):
             _enter(connection, entry)
 
     def load_person(self, *, id: str | None = None, username: str | None = None) -> Person | None:
-        """One row with its grants and groups."""
+        """Return one row with its grants and groups."""
         row = self._row("load_person", id=id, username=username)
         return None if row is None else self._made(_person, row)
 
@@ -77,11 +77,11 @@ class SQLiteAccounts(SQLiteBase, Accounts):
         return None if row is None else self.load_person(id=row["id"])
 
     def list_people(self) -> list[Person]:
-        """Everybody, in one query."""
+        """Return everybody, in one query."""
         return [self._made(_person, row) for row in self._rows("list_people")]
 
     def count_admins(self) -> int:
-        """Those who may manage accounts."""
+        """Return how many may manage accounts."""
         row = self._row("count_admins")
         return 0 if row is None else int(row["count"])
 
@@ -99,13 +99,13 @@ class SQLiteAccounts(SQLiteBase, Accounts):
             return True
 
     def load_session(self, key: str) -> tuple[SessionRecord, Person] | None:
-        """The session and its person."""
+        """Return the session and its person."""
         row = self._row("load_session", key=key)
         person = None if row is None else self.load_person(id=row["person_id"])
         return None if row is None or person is None else (self._made(_session, row), person)
 
     def list_sessions(self, person: str) -> list[SessionRecord]:
-        """The sessions of a person."""
+        """Return the sessions of a person."""
         return [self._made(_session, row) for row in self._rows("list_sessions", person_id=person)]
 
     def touch_session(self, key: str, at: str) -> None:
@@ -132,13 +132,13 @@ class SQLiteAccounts(SQLiteBase, Accounts):
             _enter(connection, entry)
 
     def load_token(self, key: str) -> tuple[TokenRecord, Person] | None:
-        """The token and its person."""
+        """Return the token and its person."""
         row = self._row("load_token", key=key)
         person = None if row is None else self.load_person(id=row["person_id"])
         return None if row is None or person is None else (self._made(_token, row), person)
 
     def list_tokens(self, person: str | None = None) -> list[TokenRecord]:
-        """The tokens of a person, or of everybody."""
+        """Return the tokens of a person, or of everybody."""
         return [self._made(_token, row) for row in self._rows("list_tokens", person_id=person)]
 
     def revoke_token(self, id: str, *, at: str, entry: Entry) -> bool:
@@ -156,7 +156,7 @@ class SQLiteAccounts(SQLiteBase, Accounts):
             execute(connection, "insert_link", key=key, person_id=person, expires_at=rows.micros(expires_at))
 
     def find_link(self, key: str, *, now: str) -> tuple[str | None] | None:
-        """Whose link it is, without using it up."""
+        """Return whose link it is, without using it up."""
         row = self._row("find_link", key=key, now=rows.micros(now))
         return None if row is None else (row["person_id"],)
 
@@ -172,7 +172,7 @@ class SQLiteAccounts(SQLiteBase, Accounts):
             return int(execute(connection, "count_attempt", **values).fetchone()["count"])
 
     def attempts(self, place: str, *, since: str) -> int:
-        """The failed attempts at a place."""
+        """Return how many attempts failed at a place."""
         row = self._row("attempts", **{"place": place, "from": rows.micros(since)})
         return 0 if row is None else int(row["count"])
 
@@ -182,7 +182,7 @@ class SQLiteAccounts(SQLiteBase, Accounts):
             execute(connection, "clear_attempts", place=place)
 
     def list_entries(self) -> list[Entry]:
-        """The chain of entries."""
+        """Return the chain of entries."""
         return [self._made(_entry, row) for row in self._rows("list_entries")]
 
 
