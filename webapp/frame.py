@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Flask, request
 
-from neurocore.access.permission import Action, Resource, may
+from neurocore.access.permission import Action, Resource, allows, may
 from neurocore.runs.actions import STOPS
 from webapp.html import live
 from webapp.previews import Preview, of_run
@@ -51,5 +51,5 @@ def init_app(app: Flask) -> None:
             "me": remembered() if actor is None else actor.label,
             "signed_in": actor,
             "refused": refused,
-            "may_administer": actor is not None and may(actor, Action.ADMINISTER).allowed,
+            "may_administer": actor is not None and allows(actor, Action.ADMINISTER),
         }

@@ -12,7 +12,7 @@ from neurocore.access.permission_names import Action
 from neurocore.access.roles import roles_for
 from neurocore.errors import Forbidden
 
-__all__ = ["ANYTHING", "Action", "Resource", "Verdict", "may", "require"]
+__all__ = ["ANYTHING", "Action", "Resource", "Verdict", "allows", "may", "require"]
 
 
 class Resource(Struct, frozen=True, kw_only=True):
@@ -34,14 +34,19 @@ class Verdict(Struct, frozen=True, kw_only=True):
 ANYTHING = Resource()
 
 
-def may(actor: Actor, action: Action, resource: Resource = ANYTHING) -> Verdict:
-    """Return whether the actor may do this. Pure: it reads nothing but what it is given.
+def allows(actor: Actor, action: Action, resource: Resource = ANYTHING) -> bool:
+    """Return whether the actor may do this, for those who need no sentence.
 
     An actor without `rights` may do everything: nobody signs in, so whoever reaches NeuroCore may do everything, or it
     is the user who owns the files.
     """
+    return actor.rights is None or actor.rights.allow(action, resource.blueprint)
+
+
+def may(actor: Actor, action: Action, resource: Resource = ANYTHING) -> Verdict:
+    """Return whether the actor may do this, and if not, why. Only who may instead is read, by the actor's rights."""
     rights = actor.rights
-    if rights is None or rights.allow(action, resource.blueprint):
+    if rights is None or allows(actor, action, resource):
         return Verdict(allowed=True)
     who_can = rights.who_can(action, resource.blueprint)
     roles = " or ".join(roles_for(action)[:2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -58,7 +58,8 @@ class Rights(Struct, frozen=True):
     """What somebody may do: their own grants, and those of everybody else for the sentence that says who can."""
 
     grants: tuple[Grant, ...]
-    holders: tuple[Holder, ...] = ()
+    #: Asked only for a sentence of refusal: most requests are allowed.
+    holders: Callable[[], Iterable[Holder]] = tuple
     #: A token is for these actions alone, and for blueprints that fit one of these patterns.
     scopes: tuple[Action, ...] | None = None
     only: tuple[str, ...] = ("*",)
@@ -75,7 +76,7 @@ class Rights(Struct, frozen=True):
 
     def who_can(self, action: Action, blueprint: str | None, most: int = 5) -> tuple[str, ...]:
         """Return the usernames of at most so many people who may do this."""
-        found = (one.username for one in self.holders if any(g.allows(action, blueprint) for g in one.grants))
+        found = (one.username for one in self.holders() if any(g.allows(action, blueprint) for g in one.grants))
         return tuple(sorted(found)[:most])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 from msgspec import structs
 
@@ -156,7 +157,11 @@ def grants_of(person: Person, config: NeuroCoreConfig) -> tuple[Grant, ...]:
 
 def rights_of(person: Person, config: NeuroCoreConfig, store: RunStore) -> Rights:
     """Return the rights of a person, with everybody else's for the sentence that says who can."""
-    holders = tuple(Holder(one.username, grants_of(one, config)) for one in store.list_people() if not one.disabled_at)
+
+    @cache
+    def holders() -> list[Holder]:
+        return [Holder(one.username, grants_of(one, config)) for one in store.list_people() if not one.disabled_at]
+
     return Rights(grants_of(person, config), holders)
 
 

@@ -15,7 +15,7 @@ from neurocore.access.actor import Actor, Face, KnownBy
 from neurocore.access.permission import Action
 from neurocore.accounts.people import actor_of, is_over, token_is_over
 from neurocore.accounts.proxied import is_trusted, keep, person_of
-from neurocore.auth import seconds
+from neurocore.accounts.tokens import PREFIX
 from neurocore.errors import UsageError
 from neurocore.persistence.people import Person, SessionRecord, key_of
 from neurocore.persistence.visible import VisibleRuns
@@ -29,7 +29,7 @@ KNOWN = "known"
 #: "Last seen" is written at most so often, in seconds.
 SEEN_EVERY = 60
 #: A token in an address, encoded or not.
-IN_ADDRESS = re.compile(r"nrc_[\w-]{20,}")
+IN_ADDRESS = re.compile(rf"{PREFIX}[\w-]{{20,}}")
 
 
 def init_app(app: Flask, here: Services) -> None:
@@ -161,8 +161,3 @@ def inside(target: str) -> str:
     is_path = target.startswith("/") and not target.startswith("//") and "\\" not in target and not parts.netloc
     clean = is_path and not parts.scheme and all(ord(letter) > 31 for letter in target) and len(target) < 2000
     return f"{request.script_root}{target}" if clean else f"{request.script_root}/"
-
-
-def most_days(here: Services) -> int:
-    """Return how many days a token may be valid at most."""
-    return max(1, seconds(here.config.auth.tokens.max_age) // 86_400)
