@@ -1,8 +1,6 @@
-"""Sign in and out by password, with limits that survive a restart and lock nobody out who has signed in before."""
+"""Sign in by password, with limits that survive a restart and lock nobody out who has signed in before."""
 
 from __future__ import annotations
-
-from msgspec import Struct
 
 from neurocore.accounts.passwords import LONGEST, fits
 from neurocore.errors import RefusedError
@@ -19,16 +17,8 @@ class TooMany(RefusedError):
     """Too many failed attempts to sign in."""
 
 
-class SignedIn(Struct, frozen=True):
-    """A new session: its secret, for the browser alone, and the person."""
-
-    secret: str
-    session: SessionRecord
-    person: Person
-
-
-def sign_in(username: str, password: str, *, store: RunStore, address: str, known: bool, agent: str) -> SignedIn | None:
-    """Sign somebody in, or return None: which of the two was wrong is not said, nor told by the time it takes.
+def authenticate(username: str, password: str, *, store: RunStore, address: str, known: bool) -> Person | None:
+    """Return whose name and password these are, or None: neither the answer nor its time tells which was wrong.
 
     `known` says that this browser has signed in before as this user, and passes the limit that strangers reach. Raises
     TooMany.
@@ -48,15 +38,18 @@ def sign_in(username: str, password: str, *, store: RunStore, address: str, know
         store.count_attempt(everywhere, now=store.clock.now(), since=since)
         return None
     store.clear_attempts(place)
-    return open_session(person, store=store, agent=agent)
+    return person
 
 
-def open_session(person: Person, *, store: RunStore, agent: str) -> SignedIn:
-    """Open a session for somebody who has shown who they are. Raises RefusedError if the account changed meanwhile."""
+def open_session(person: Person, *, store: RunStore, agent: str) -> str:
+    """Open a session for somebody who has shown who they are, and return its secret, for the browser alone.
+
+    Raises RefusedError if the account changed meanwhile.
+    """
     secret, now = f"{store.ids.new()}{store.ids.new()}", store.clock.now()
     session = SessionRecord(
         key=key_of(secret), id=store.ids.new()[:16], person=person.id, signed_in_at=now, seen_at=now, agent=agent[:200]
     )  # fmt: skip
     if not store.open_session(session, password=person.password):
         raise RefusedError("This account was changed at the same moment; sign in again.")
-    return SignedIn(secret, session, person)
+    return secret

@@ -121,6 +121,29 @@ def test_a_session_that_is_made_up_or_older_than_a_change_is_none(team):
     assert not team.store.list_sessions(vera.id)
 
 
+def test_a_new_password_that_is_refused_leaves_no_session_behind(team):
+    team.sign_in("vera")
+    vera = people.find_person("vera", team.store)
+    before = team.store.list_sessions(vera.id)
+    assert team.send("/account/password", {"current": PASSWORD, "password": "password1234"}).status_code == 422
+    assert team.store.list_sessions(vera.id) == before
+    good = {"current": PASSWORD, "password": "another staple of horses"}
+    assert team.send("/account/password", good).status_code == 303
+    assert len(team.store.list_sessions(vera.id)) == 1
+    assert team.client.get("/account").status_code == 200
+
+
+def test_everybody_s_rights_are_read_only_for_a_sentence_of_refusal(team, monkeypatch):
+    run_id, read, list_people = team.run(), [], team.store.list_people
+    monkeypatch.setattr(team.store, "list_people", lambda: read.append(1) or list_people())
+    team.sign_in("anna")
+    assert team.client.get("/approvals").status_code == 200
+    assert team.client.get(f"/api/v1/runs/{run_id}").status_code == 200
+    assert not read
+    assert "adam" in team.client.get("/users").text, "the refusal says who can"
+    assert read
+
+
 def test_a_change_of_an_account_never_undoes_one_that_it_did_not_see(team):
     before = people.find_person("anna", team.store)
     people.disable("anna", store=team.store, actor=ROOT)

@@ -12,7 +12,7 @@ from neurocore.access.roles import Grant, Role
 from neurocore.accounts import tokens
 from neurocore.accounts.passwords import check_password
 from neurocore.accounts.people import add_person, check_account, entry_of, set_password
-from neurocore.accounts.signin import WRONG, TooMany, open_session, sign_in
+from neurocore.accounts.signin import WRONG, TooMany, authenticate, open_session
 from neurocore.errors import InputError, RefusedError, UsageError
 from neurocore.persistence.people import Person, key_of
 from webapp.security import identity
@@ -36,15 +36,15 @@ def signing_in() -> AnyResponse:
     here, form = _needs_passwords(), request.form
     username, target = form.get("username", ""), form.get("next", "/")
     try:
-        found = sign_in(
+        person = authenticate(
             username, form.get("password", ""), store=here.all_runs, address=request.remote_addr or "?",
-            known=identity.is_known(username), agent=request.user_agent.string,
+            known=identity.is_known(username),
         )  # fmt: skip
     except TooMany as error:
         return _login_page(here, target, username, str(error), 429)
-    if found is None:
+    if person is None:
         return _login_page(here, target, username, WRONG, 422)
-    identity.remember_session(found.secret, found.person)
+    _enter(person, here)
     return redirect(identity.inside(target), 303)
 
 
@@ -58,6 +58,12 @@ def signing_out() -> AnyResponse:
         here.all_runs.end_sessions(record.person, only=[record.id])
     identity.forget_session()
     return redirect(f"{request.script_root}/login", 303)
+
+
+def _enter(person: Person, here: Services) -> None:
+    """Open a session in this browser for somebody who has shown who they are."""
+    secret = open_session(person, store=here.all_runs, agent=request.user_agent.string)
+    identity.remember_session(secret, person)
 
 
 def _login_page(
@@ -100,8 +106,7 @@ def link_used(secret: str) -> AnyResponse:
     if not store.take_link(key_of(secret), now=store.clock.now()):
         return _link_page(here, secret)
     person = _person_of(found[0], form.get("username", ""), password, here)
-    signed = open_session(person, store=store, agent=request.user_agent.string)
-    identity.remember_session(signed.secret, person)
+    _enter(person, here)
     return redirect(f"{request.script_root}/", 303)
 
 
@@ -160,18 +165,15 @@ def password() -> AnyResponse:
     here, form = _needs_passwords(), request.form
     person, actor = _own(here), identity.signed_in()
     assert actor is not None
-    signed = sign_in(
-        person.username, form.get("current", ""), store=here.all_runs, address=request.remote_addr or "?", known=True,
-        agent=request.user_agent.string,
-    )  # fmt: skip
-    if signed is None:
+    current = form.get("current", "")
+    address = request.remote_addr or "?"
+    if authenticate(person.username, current, store=here.all_runs, address=address, known=True) is None:
         return _account_page(here, {"current": "This is not your password."}, 422)
     try:
         person = set_password(person, form.get("password", ""), store=here.all_runs, actor=actor)
     except InputError as error:
         return _account_page(here, error.problems, 422)
-    fresh = open_session(person, store=here.all_runs, agent=request.user_agent.string)
-    identity.remember_session(fresh.secret, person)
+    _enter(person, here)
     flash("Your password is changed, and your other sessions have ended.", "ok")
     return redirect(f"{request.script_root}/account", 303)
 
