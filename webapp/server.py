@@ -49,6 +49,9 @@ LEAST_CONNECTIONS = 10
 #: Seconds without a request after which a connection is closed.
 IDLE = 60
 
+#: How many of the newest connections stay open even if there are too many, so that they can ask.
+SPARED = 4
+
 #: A client must read so many bytes (or the rest) in so many seconds.
 LEAST_TAKEN, STALLED = 32 * 1024, 30.0
 
@@ -214,7 +217,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.beat = time.monotonic()
         while self._to_leave:
             self._to_leave.popleft().leave()
-        self._make_room(len(self.active_channels) - self.most)
+        self._make_room()
         return bool(super().readable()) and self.beat >= self.accept_again_at
 
     def maintenance(self, now: float) -> None:
@@ -266,11 +269,16 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         with self._held_lock:
             return any(one is channel for one, _, _ in self._held)
 
-    def _make_room(self, count: int) -> None:
-        """Close `count` connections, those that have been idle longest."""
-        if count > 0:
-            idle = [channel for channel in self.active_channels.values() if channel.idle]
-            for channel in sorted(idle, key=lambda channel: channel.idle_since)[:count]:
+    def _make_room(self) -> None:
+        """Close as many connections as there are too many, those that have been idle longest.
+
+        If all others are at work, who has just come is the only idle one, and would be closed before the request
+        arrives. So the newest are spared.
+        """
+        if len(self.active_channels) > self.most:
+            stay = [channel for channel in self.active_channels.values() if not channel.will_close]
+            idle = sorted((channel for channel in stay if channel.idle), key=lambda channel: channel.idle_since)
+            for channel in idle[: max(0, min(len(stay) - self.most, len(idle) - SPARED))]:
                 channel.will_close = True
 
     def _keep_fewer(self) -> None:

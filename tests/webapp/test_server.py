@@ -191,10 +191,29 @@ def test_who_waits_for_an_answer_is_not_sent_away(front, wires):
     waiting.sendall(ASK.replace(b"/healthz", b"/waits"))
     while not any(channel.asked_at for channel in list(server.active_channels.values())):
         pass  # bounded by the test's time limit
+    first = wires(front.port)
+    assert ask(first) == 200
     for _ in range(10):
         assert ask(wires(front.port)) == 200
+    assert is_closed(first)
     front.app.go.set()
     assert answered(waiting) == (200, b"fine")
+
+
+def test_who_has_just_come_is_not_closed_before_he_could_ask(front, wires):
+    (server,) = front.servers
+    server.most = 3
+    for _ in range(3):
+        wires(front.port).sendall(ASK.replace(b"/healthz", b"/waits"))
+    while sum(channel.asked_at is not None for channel in list(server.active_channels.values())) < 3:
+        pass  # bounded by the test's time limit
+    late = wires(front.port)
+    while len(server.active_channels) < 4:
+        pass  # bounded by the test's time limit
+    server.pull_trigger()
+    before = server.beat
+    until(lambda: server.beat > before, "that the loop comes by")
+    assert ask(late) == 200
 
 
 # -------------------------------------------------------------------- readers who do not read
