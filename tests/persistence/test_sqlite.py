@@ -142,7 +142,7 @@ def created(store, run_id: str = "r1"):
 
 
 def test_three_small_steps_take_less_than_two_kilobytes_a_run(store):
-    count = 400
+    count = 1000
     snapshot = {"name": "payouts", "components": [{"name": f"c{n}", "type": "command"} for n in range(5)]}
     for number in range(count):
         mine = run(
