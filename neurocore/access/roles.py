@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import Any
 
 from msgspec import Struct
 
@@ -63,6 +64,8 @@ class Rights(Struct, frozen=True):
     #: A token is for these actions alone, and for blueprints that fit one of these patterns.
     scopes: tuple[Action, ...] | None = None
     only: tuple[str, ...] = ("*",)
+    #: The grants of a person as they are now, for a check within a transaction.
+    now: Callable[[Any], tuple[Grant, ...]] | None = None
 
     def allow(self, action: Action, blueprint: str | None) -> bool:
         """Return whether any grant allows this, and the token, if it is one, is for it."""

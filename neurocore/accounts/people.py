@@ -162,7 +162,11 @@ def rights_of(person: Person, config: NeuroCoreConfig, store: RunStore) -> Right
     def holders() -> list[Holder]:
         return [Holder(one.username, grants_of(one, config)) for one in store.list_people() if not one.disabled_at]
 
-    return Rights(grants_of(person, config), holders)
+    def now(stored: Person) -> tuple[Grant, ...]:
+        known = structs.replace(stored, groups=person.groups) if config.auth.mode == "proxy" else stored
+        return grants_of(known, config)
+
+    return Rights(grants_of(person, config), holders, now=now)
 
 
 def actor_of(person: Person, config: NeuroCoreConfig, store: RunStore, *, known_by: KnownBy, face: Face) -> Actor:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from neurocore.access.actor import Actor, name_problem
+from neurocore.access.actor import Actor, identity_of, name_problem
 from neurocore.blueprint.stored import stored_plan
 from neurocore.errors import AlreadyDecided, GateAmbiguous, GateChanged, InputError, NoOpenGate, said
 from neurocore.forms import same
 from neurocore.gates import occurrence
 from neurocore.persistence.base import RunStore
-from neurocore.persistence.records import GateRecord, GateStatus, RunRecord, own_event
+from neurocore.persistence.records import Answer, GateRecord, GateStatus, RunRecord, own_event
 from neurocore.readable import visible
 
 MAX_NOTE = 10_000
@@ -53,13 +53,20 @@ def late_answer(
     answer = last.decision
     if answer is None or last.status is GateStatus.VOIDED:
         raise NoOpenGate(f"Gate {last.node_id} of run {run.run_id} was voided: {last.void_reason or 'it is closed'}.")
-    if same(answer.by, actor.label) and (answer.known_by, answer.approved) == (actor.known_by, approved):
+    if is_by(answer, actor) and answer.approved == approved:
         return last
     word = "approved" if answer.approved else "rejected"
     raise AlreadyDecided(
         f"Gate {last.node_id} of run {run.run_id} was {word} by {answer.by} at {answer.at}; "
         "this answer changes nothing."
     )
+
+
+def is_by(answer: Answer, actor: Actor) -> bool:
+    """Return whether the actor gave this answer: the same person, or, where nobody signs in, the same name."""
+    if answer.person is not None or actor.person is not None:
+        return answer.person == actor.person
+    return identity_of(answer.by) == identity_of(actor.label)
 
 
 def note_problem(note: object) -> str | None:

@@ -17,7 +17,7 @@ from neurocore.errors import StoreError
 from neurocore.persistence import migrate
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.database import refuse_stale
-from neurocore.persistence.records import GateRecord
+from neurocore.persistence.records import Event, GateRecord
 from neurocore.persistence.sidecars import address
 from neurocore.persistence.troubles import translate
 
@@ -60,7 +60,32 @@ def check(store: RunStore, *, repair: bool = False) -> Check:
     found.problems += [f"Run {run_id}: its steps have gaps." for run_id in store.runs_with_gaps()]
     for run_id in store.runs_with_answers():
         found.problems += _check_chain(run_id, store.load_gates(run_id))
+    for run_id, events in store.all_events():
+        found.problems += _check_events(run_id, events, store)
     return found
+
+
+def _check_events(run_id: str, events: list[Event], store: RunStore) -> Iterator[str]:
+    """Check the chain of a run's events. Those of older versions come first, and have no hash.
+
+    The first event with a hash names the run's last answer of that time, if there was one.
+    """
+    first = next((place for place, event in enumerate(events) if event.hash), len(events))
+    last: str | None = None
+    for number, event in enumerate(events[first:], first + 1):
+        whole = _begins(event, run_id, store) if last is None else event.hash == event.sealed(run_id, last).hash
+        if not whole:
+            yield f"Run {run_id}: entry {number} of its activity ({event.kind}) was changed after it was recorded."
+            return
+        last = event.hash
+
+
+def _begins(event: Event, run_id: str, store: RunStore) -> bool:
+    """Return whether an event is whole as the first of its chain."""
+    if event.hash == event.sealed(run_id, "").hash:
+        return True
+    answers = [answer.hash for gate in store.load_gates(run_id) for answer in gate.answers]
+    return any(event.hash == event.sealed(run_id, one).hash for one in answers)
 
 
 def _check_chain(run_id: str, gates: list[GateRecord]) -> Iterator[str]:

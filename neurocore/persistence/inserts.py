@@ -64,8 +64,18 @@ def write_rows(
         execute(connection, "upsert_gate", **rows.gate_row(run_pk, gate))
     for answer in answers:
         execute(connection, "insert_answer", **rows.answer_row(run_pk, answer))
+    if events:
+        _write_events(connection, run_pk, events)
+
+
+def _write_events(connection: sqlite3.Connection, run_pk: int, events: Sequence[Event]) -> None:
+    """Add events to the chain of the run. Those that have a hash already, because they were moved, keep it."""
+    run_id, last_event, last_answer = execute(connection, "chain_end", run=run_pk).fetchone()
+    last = last_event.hex() if last_event is not None else last_answer or ""
     for event in events:
-        execute(connection, "insert_event", **rows.event_row(run_pk, event))
+        sealed = event if event.hash else event.sealed(run_id, last)
+        execute(connection, "insert_event", **rows.event_row(run_pk, sealed))
+        last = sealed.hash
 
 
 def write_step(connection: sqlite3.Connection, run_pk: int, step: StepRecord) -> None:

@@ -46,7 +46,7 @@ def merged(stored: RunRecord | None, transition: Transition) -> RunRecord | None
         stored,
         **written,
         gates=merge_gates(stored.gates, transition.gates),
-        events=[*stored.events, *transition.events],
+        events=with_events(stored, *transition.events),
         version=stored.version + 1,
     )
     if not run.status.ended and any(gate.status == GateStatus.DECIDED for gate in run.gates):
@@ -163,6 +163,15 @@ def last_hash(gates: Iterable[GateRecord]) -> str:
     answers = [answer for gate in gates for answer in gate.answers]
     named = {answer.prev_hash for answer in answers}
     return next((answer.hash for answer in answers if answer.hash not in named), "")
+
+
+def with_events(run: RunRecord, *events: Event) -> list[Event]:
+    """Return the activity of a run with further events, each at its place in the run's chain."""
+    known = list(run.events)
+    for event in events:
+        last = known[-1].hash if known and known[-1].hash else last_hash(run.gates)
+        known.append(event if event.hash else event.sealed(run.run_id, last))
+    return known
 
 
 def single_filters(wanted: RunFilter) -> list[RunFilter]:

@@ -127,7 +127,9 @@ class Event(Struct, frozen=True, kw_only=True):
     """One entry of a run's activity, of a kind such as `started`, `resumed`, `answered`, `cancelled` or `taken_over`.
 
     `known_by` is how the person is known: `claimed` (named on a command line or by a caller), `typed` (in a form
-    without sign-in), `system` (NeuroCore itself).
+    without sign-in), `system` (NeuroCore itself), and so on. `person` and `token` are ids, where people sign in; `face`
+    is where they acted. `hash` covers all of this and the hash of the run's event before it; events of older versions
+    have none.
     """
 
     at: str
@@ -135,6 +137,15 @@ class Event(Struct, frozen=True, kw_only=True):
     who: str | None = None
     known_by: str | None = None
     data: dict[str, Any] = {}
+    person: str | None = None
+    face: str | None = None
+    token: str | None = None
+    hash: str = ""
+
+    def sealed(self, run_id: str, prev_hash: str) -> Event:
+        """Return this event at its place in the run's chain, after the event (or the answer) with `prev_hash`."""
+        event = msgspec.structs.replace(self, who=None if self.who is None else storable(self.who))
+        return msgspec.structs.replace(event, hash=seals.event_seal(event, run_id, prev_hash))
 
     @property
     def definition(self) -> str | None:
@@ -151,13 +162,14 @@ class Event(Struct, frozen=True, kw_only=True):
 def event_of(actor: Actor, kind: str, data: dict[str, Any] | None = None, *, at: str) -> Event:
     """Return an event for something that a person did."""
     return Event(
-        at=at, kind=kind, who=actor.label, known_by=actor.known_by.value, data=data or {}
+        at=at, kind=kind, who=actor.label, known_by=actor.known_by.value, data=data or {}, person=actor.person,
+        face=actor.face.value, token=actor.token,
     )  # fmt: skip
 
 
 def own_event(kind: str, data: dict[str, Any], *, at: str) -> Event:
     """Return an event for something that NeuroCore itself did."""
-    return Event(at=at, kind=kind, who="NeuroCore", known_by="system", data=data)
+    return Event(at=at, kind=kind, who="NeuroCore", known_by="system", data=data, face="system")
 
 
 class GatePolicy(Struct, frozen=True, kw_only=True):
@@ -173,7 +185,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     """One person's approval or rejection at a gate occurrence, chained by hash to the run's previous answer.
 
     `digest` is the one that the answer was given on, or None if the caller left it out (the occurrence as it was).
-    `data` holds other input (form fields, or `resume_data` at an input).
+    `data` holds other input (form fields, or `resume_data` at an input). `person`, `token` and `groups` are those of
+    the moment, where people sign in; then `by` is only a label. `face` is where the answer was given.
     """
 
     node_id: str
@@ -185,6 +198,10 @@ class Answer(Struct, frozen=True, kw_only=True):
     note: str | None = None
     digest: str | None = None
     data: dict[str, Any] = {}
+    person: str | None = None
+    face: str | None = None
+    token: str | None = None
+    groups: tuple[str, ...] = ()
     prev_hash: str = ""
     hash: str = ""
 
@@ -228,6 +245,8 @@ class GateRecord(Struct, kw_only=True):
     closed_at: str | None = None
     void_reason: str | None = None
     answers: list[Answer] = []
+    #: How people were known when it opened.
+    auth_mode: str = "open"
 
     @property
     def values(self) -> dict[str, Any]:
@@ -417,6 +436,8 @@ class Tombstone(Struct, frozen=True, kw_only=True):
     deleted_at: str
     deleted_by: str
     last_hash: str = ""
+    #: The end of the chain of its events.
+    last_event: str = ""
 
 
 class Signals(Struct, frozen=True, kw_only=True, gc=False):

@@ -424,6 +424,10 @@ def event_row(run: int, event: Event) -> dict[str, Any]:
         "who": event.who,
         "known_by": event.known_by,
         "data": codec.encode(event.data) if event.data else None,
+        "person": event.person,
+        "face": event.face,
+        "token": event.token,
+        "hash": bytes.fromhex(event.hash) if event.hash else None,
     }
 
 
@@ -431,7 +435,8 @@ def event_of(row: sqlite3.Row) -> Event:
     """Return an event of the activity."""
     return Event(
         at=iso(row["at"]), kind=row["kind"], who=row["who"], known_by=row["known_by"],
-        data=codec.restore(row["data"]) if row["data"] is not None else {},
+        data=codec.restore(row["data"]) if row["data"] is not None else {}, person=row["person"], face=row["face"],
+        token=row["token"], hash=row["hash"].hex() if row["hash"] is not None else "",
     )  # fmt: skip
 
 
@@ -466,6 +471,7 @@ def gate_row(run: int, gate: GateRecord) -> dict[str, Any]:
         "closed_at": _maybe(micros, gate.closed_at),
         "void_reason": gate.void_reason,
         "decided_by": None if gate.decision is None else gate.decision.by,
+        "auth_mode": gate.auth_mode,
     }
 
 
@@ -488,6 +494,7 @@ def gate_of(row: sqlite3.Row) -> GateRecord:
         digest=row["digest"], policy=typed.convert(json_value(row["policy"]), GatePolicy),
         deadline=_maybe(iso, row["deadline"]), status=GateStatus(row["status"]),
         closed_at=_maybe(iso, row["closed_at"]), void_reason=row["void_reason"], answers=[],
+        auth_mode=row["auth_mode"],
     )  # fmt: skip
 
 
@@ -504,6 +511,10 @@ def answer_row(run: int, answer: Answer) -> dict[str, Any]:
         "note": answer.note,
         "digest": answer.digest,
         "data": codec.encode(answer.data) if answer.data else None,
+        "person": answer.person,
+        "face": answer.face,
+        "token": answer.token,
+        "groups": json_text(answer.groups) if answer.groups else None,
         "prev_hash": answer.prev_hash,
         "hash": answer.hash,
     }
@@ -514,5 +525,7 @@ def answer_of(row: sqlite3.Row) -> Answer:
     return Answer(
         node_id=row["answer_node"], visit=row["answer_visit"], approved=_maybe(bool, row["approved"]), by=row["by"],
         known_by=row["known_by"], at=row["at"], note=row["note"], digest=row["answer_digest"],
-        data=_maybe(codec.restore, row["data"]) or {}, prev_hash=row["prev_hash"], hash=row["hash"],
+        data=_maybe(codec.restore, row["data"]) or {}, person=row["answer_person"], face=row["face"],
+        token=row["token"], groups=tuple(_maybe(json_value, row["groups"]) or ()), prev_hash=row["prev_hash"],
+        hash=row["hash"],
     )  # fmt: skip

@@ -1,8 +1,8 @@
 """What the hashes in a history cover: gate digests and the seals of answers, each by the rules of its own version.
 
 The version is a prefix of the stored text, `2:<hex>`; a text without a prefix has version 1. So each hash determines
-how it is verified, in every store, export and form. New hashes have version `CURRENT`. The rules of older versions
-never change, and a chain never returns to an older one.
+how it is verified, in every store, export and form. New hashes have version `CURRENT` (`GATE` for those of gates). The
+rules of older versions never change, and a chain never returns to an older one.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from neurocore import codec
 from neurocore.errors import StoreError
 
 if TYPE_CHECKING:
-    from neurocore.persistence.records import Answer, GateRecord
+    from neurocore.persistence.records import Answer, Event, GateRecord
 
-CURRENT = 2
+CURRENT, GATE = 3, 2
 _PREFIXES = {str(version): version for version in range(2, CURRENT + 1)}
 
 #: A gate's inputs, by name: the value in a list of one, or an empty list if the context has none.
@@ -66,13 +66,34 @@ def _answer_2(answer: Answer, run_id: str, prev_hash: str) -> list[Any]:
     return ["answer", 2, *body[:-1], codec.encode(answer.data)]
 
 
-_ANSWERS: dict[int, Callable[[Answer, str, str], list[Any]]] = {1: _answer_1, 2: _answer_2}
+def _answer_3(answer: Answer, run_id: str, prev_hash: str) -> list[Any]:
+    """List the sealed fields. Of a person who signed in, the id counts, and not the label, which may be forgotten."""
+    body = _answer_2(answer, run_id, prev_hash)
+    who = answer.by if answer.person is None else None
+    added = [who, answer.person, answer.face, answer.token, list(answer.groups)]
+    return ["answer", 3, *body[2:7], *body[8:], *added]
+
+
+_ANSWERS: dict[int, Callable[[Answer, str, str], list[Any]]] = {1: _answer_1, 2: _answer_2, 3: _answer_3}
+
+
+# -------------------------------------------------------------------- events
+
+
+def event_seal(event: Event, run_id: str, prev_hash: str) -> str:
+    """Return the seal of an event after the one with `prev_hash`, in hexadecimal. It covers no label of a person."""
+    who = event.who if event.person is None else None
+    body = [
+        "event", 1, run_id, prev_hash, event.at, event.kind, who, event.known_by, event.person, event.face, event.token,
+        codec.encode(event.data),
+    ]  # fmt: skip
+    return hashlib.sha256(codec.canonical(body)).hexdigest()
 
 
 # -------------------------------------------------------------------- gates
 
 
-def gate_digest(gate: GateRecord, inputs: Inputs | None = None, version: int = CURRENT) -> str:
+def gate_digest(gate: GateRecord, inputs: Inputs | None = None, version: int = GATE) -> str:
     """Return the digest of what a gate shows (promise 6): over run, node, visit, message, policy, and their inputs.
 
     Version 1 covers the values shown. Version 2 covers the stored message, which is never rendered again, and the

@@ -15,7 +15,7 @@ from neurocore.clock import utcnow_iso
 from neurocore.errors import CodecError, UsageError
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.contract.maintenance import Importer
-from neurocore.persistence.projections import unfinished
+from neurocore.persistence.projections import unfinished, with_events
 from neurocore.persistence.records import RunRecord, StepRecord, Tombstone, own_event
 
 FORMAT = "neurocore-history"
@@ -105,7 +105,7 @@ def _brought_in(run: RunRecord) -> RunRecord:
     if run.held is None and unfinished(run):
         now = utcnow_iso()
         run.held = f"it was imported on {now[:10]}"
-        run.events = [*run.events, own_event("held", {"because": run.held}, at=now)]
+        run.events = with_events(run, own_event("held", {"because": run.held}, at=now))
     return run
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from msgspec import Struct, structs
@@ -12,6 +13,7 @@ from neurocore.errors import Forbidden, NoOpenGate
 from neurocore.failpoints import failpoint
 from neurocore.gates.answer import check_form, choose, late_answer, refuse_if_changed
 from neurocore.persistence.base import RunStore
+from neurocore.persistence.contract.accounts import Accounts
 from neurocore.persistence.ownership import owner_label
 from neurocore.persistence.projections import refuse_if_held
 from neurocore.persistence.records import Answer, GateRecord, GateStatus, RunRecord, RunStatus, event_of
@@ -67,11 +69,12 @@ def decide_gate(
     while True:
         run = load_summary(run_id, run_store)
         refuse_if_held(run_id, run.held)
-        refuse_unless_signed_in(actor, run_store)
+        refuse_unless_signed_in(actor, run_store.auth_mode)
         require(actor, Action.ANSWER, Resource(blueprint=run.blueprint_name, run_id=run_id, gate=gate))
         gates = run_store.load_gates(run_id)
         found = choose(run, gates, gate, visit)
         if found is not None:
+            refuse_unless_signed_in(actor, found.auth_mode, since="since this gate opened")
             decision = _answer(run, found, approved, actor, note, digest, data or {}, run_store)
         else:
             late = late_answer(run, gates, gate, visit, approved=approved, actor=actor)
@@ -81,13 +84,49 @@ def decide_gate(
     return _hand_on(decision, run, run_store, dispatch)
 
 
-def refuse_unless_signed_in(actor: Actor, store: RunStore) -> None:
-    """Raise Forbidden for an answer in a name that nobody verified, where people sign in."""
-    if store.auth_mode != "open" and actor.known_by in (KnownBy.CLAIMED, KnownBy.TYPED, KnownBy.OS):
+def refuse_unless_signed_in(actor: Actor, mode: str, *, since: str = "") -> None:
+    """Raise Forbidden for an answer in a name that nobody verified, where people sign in.
+
+    A gate keeps the mode in which it opened: whoever changes the configuration later makes it no easier.
+    """
+    if mode != "open" and actor.known_by in (KnownBy.CLAIMED, KnownBy.TYPED, KnownBy.OS):
         raise Forbidden(
-            "Only somebody who signed in can answer a gate here (auth.mode: "
-            f"{store.auth_mode}); open the run's page in the dashboard, or send a token to the API."
+            f"Only somebody who signed in can answer a gate here (auth.mode: {f'{mode}, {since}' if since else mode}); "
+            "open the run's page in the dashboard, or send a token to the API."
         )
+
+
+def still_allowed(actor: Actor, run: RunRecord, gate: GateRecord) -> Callable[[Accounts], None] | None:
+    """Return what the store asks within the transaction of an answer: whether the actor may still give it.
+
+    Between the request and its transaction an account may be disabled, a role taken away, a token revoked. The check
+    raises Forbidden then. None stands for those who need no account.
+    """
+    rights, who = actor.rights, actor.person
+    if rights is None or who is None:
+        return None
+    resource = Resource(blueprint=run.blueprint_name, run_id=run.run_id, gate=gate.node_id)
+
+    def check(accounts: Accounts) -> None:
+        person = accounts.load_person(id=who)
+        if person is None or person.disabled_at is not None:
+            raise Forbidden(f"The account {actor.label} is disabled; ask an admin.")
+        if actor.token is not None:
+            token = next((one for one in accounts.list_tokens(who) if one.id == actor.token), None)
+            if token is None or token.revoked_at is not None:
+                raise Forbidden("This token is revoked; make a new one.")
+        now = structs.replace(rights, grants=rights.now(person)) if rights.now is not None else rights
+        require(structs.replace(actor, rights=now), Action.ANSWER, resource)
+
+    return check
+
+
+def answer_of(gate: GateRecord, actor: Actor, *, approved: bool | None, at: str, **given: Any) -> Answer:
+    """Return somebody's answer at an occurrence, with who they are at this moment."""
+    return Answer(
+        node_id=gate.node_id, visit=gate.visit, approved=approved, by=actor.label, known_by=actor.known_by.value, at=at,
+        person=actor.person, face=actor.face.value, token=actor.token, groups=actor.groups, **given,
+    )  # fmt: skip
 
 
 def _answer(
@@ -104,10 +143,7 @@ def _answer(
     note = check_form(gate, approved=approved, actor=actor, note=note)
     refuse_if_changed(run, gate, digest, store)
     given = {"approved": approved, "by": actor.label, "note": note, **data} if gate.kind == "input" else data
-    answer = Answer(
-        node_id=gate.node_id, visit=gate.visit, approved=approved, by=actor.label, known_by=actor.known_by.value,
-        at=store.clock.now(), note=note, digest=digest, data=given,
-    )  # fmt: skip
+    answer = answer_of(gate, actor, approved=approved, at=store.clock.now(), note=note, digest=digest, data=given)
     return _record(run, gate, answer, actor, store)
 
 
@@ -116,13 +152,12 @@ def answer_input(
 ) -> Decision:  # fmt: skip
     """Record the data for a waiting step. Raises NoOpenGate when somebody else gave it data first."""
     actor = acting(None, actor)
-    refuse_unless_signed_in(actor, store)
+    refuse_unless_signed_in(actor, store.auth_mode)
+    refuse_unless_signed_in(actor, gate.auth_mode, since="since it opened")
     require(actor, Action.ANSWER, Resource(blueprint=run.blueprint_name, run_id=run.run_id, gate=gate.node_id))
     approved = data.get("approved")
-    answer = Answer(
-        node_id=gate.node_id, visit=gate.visit, approved=approved if isinstance(approved, bool) else None,
-        by=actor.label, known_by=actor.known_by.value, at=store.clock.now(), data=data,
-    )  # fmt: skip
+    given = approved if isinstance(approved, bool) else None
+    answer = answer_of(gate, actor, approved=given, at=store.clock.now(), data=data)
     decision = _record(run, gate, answer, actor, store)
     if decision is None:
         raise NoOpenGate(f"Run {run.run_id} has just received its data at {gate.node_id} from somebody else.")
@@ -136,7 +171,9 @@ def _record(run: RunRecord, gate: GateRecord, answer: Answer, actor: Actor, stor
     }  # fmt: skip
     event = event_of(actor, "answered", facts, at=answer.at)
     failpoint("answer.before_commit")
-    recorded = store.answer_gate(run.run_id, answer, event=event, digest=gate.digest)
+    allowed = still_allowed(actor, run, gate)
+    more = {} if allowed is None else {"allowed": allowed}  # a store from before knows no accounts
+    recorded = store.answer_gate(run.run_id, answer, event=event, digest=gate.digest, **more)
     failpoint("answer.after_commit")
     if recorded is None:
         return None

@@ -38,7 +38,7 @@ def open_gate(transition: TransitionBuilder, node: PlanNode, number: int) -> Non
         return
     attempt.duration_ms = 0.0
     row = transition.step(attempt, StepStatus.SUSPENDED, reason=gate.message)
-    gate.step_index = row.step_index
+    gate.step_index, gate.auth_mode = row.step_index, transition.resources.store.auth_mode
     transition.gates[node.id, number] = gate
     state.open_gate(gate)
     transition.resources.listener.step("gate_opened", attempt, transition.now)

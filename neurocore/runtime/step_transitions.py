@@ -71,7 +71,7 @@ def suspended(transition: TransitionBuilder, attempt: Attempt) -> None:
     row = transition.step(attempt, StepStatus.SUSPENDED)
     reason = attempt.reason or ""
     gate = occurrence.open_input(attempt.run_id, attempt.node, attempt.visit, reason, at=transition.now)
-    gate.step_index = row.step_index
+    gate.step_index, gate.auth_mode = row.step_index, transition.resources.store.auth_mode
     transition.gates[attempt.node.id, attempt.visit] = gate
     state.open_gate(gate)
     transition.resources.listener.step("gate_opened", attempt, transition.now)

@@ -135,10 +135,14 @@ def test_the_same_answer_again_is_a_success_that_changes_nothing(world: World) -
     assert len(gate.answers) == 1
 
 
-@pytest.mark.parametrize(
-    "late",
-    [{"approved": False, "note": "no"}, {"by": "bob"}, {"actor": called("ann", face=Face.WEB, known_by=KnownBy.TYPED)}],
-)
+def test_the_same_name_on_another_face_is_the_same_person(world: World) -> None:
+    run_id = at_gate(world)
+    decide(world, run_id)
+    again = decide(world, run_id, actor=called("Ann", face=Face.WEB, known_by=KnownBy.TYPED))
+    assert again.effect == "repeated"
+
+
+@pytest.mark.parametrize("late", [{"approved": False, "note": "no"}, {"by": "bob"}])
 def test_any_other_late_answer_is_refused_naming_who_decided(world: World, late: dict[str, Any]) -> None:
     run_id = at_gate(world)
     decide(world, run_id)

@@ -11,7 +11,7 @@ from neurocore import codec
 from neurocore.errors import StoreError
 from neurocore.persistence import InMemoryRunStore, SQLiteRunStore, seals
 from neurocore.persistence.admin import check
-from neurocore.persistence.records import Answer, GatePolicy, GateRecord
+from neurocore.persistence.records import Answer, Event, GatePolicy, GateRecord
 from neurocore.persistence.testing.contract import answer, event, found, give, waiting
 
 ANSWER = Answer(
@@ -26,6 +26,7 @@ GATE = GateRecord(
 SEALS = {
     1: "233d724dd11b02a89bc66989d0c118d1c918db2b3d1de7ad46d1b01e8d737c9f",
     2: "2:ced884925ba2cc710cbbfcc2eabe670457fda63576f92c8a467a890b18bf5542",
+    3: "3:1cb2ce9c076123c9d2089fdea49c3db67d096a727b627e063177a8542aa5dbc4",
 }
 DIGESTS = {
     1: "82281de4d6580d7c31208be068356fee9348aaef0c779e3767859f4aba3569f5",
@@ -38,13 +39,55 @@ FIELDS = {"node_id": "no", "visit": 3, "approved": False, "by": "bob", "known_by
 @pytest.mark.parametrize("version", SEALS)
 def test_the_rules_of_a_version_never_change(version):
     assert seals.answer_seal(ANSWER, "r1", "p", version) == SEALS[version]
-    assert seals.gate_digest(GATE, version=version) == DIGESTS[version]
+    assert version not in DIGESTS or seals.gate_digest(GATE, version=version) == DIGESTS[version]
+
+
+EVENT = Event(
+    at="2026-01-01T00:05:00.000000+00:00", kind="answered", who="ann", known_by="session", data={"gate": "ok"},
+    person="p1", face="web", token="t1",
+)  # fmt: skip
+
+
+def test_the_seal_of_an_event_never_changes_and_covers_everything_but_a_label():
+    sealed = EVENT.sealed("r1", "p")
+    assert sealed.hash == "4ba179a5a963668f64c8566c1da0833f6489004706b223a9935364e46da9f572"
+    other = {"at": "2026", "kind": "cancelled", "known_by": "token", "data": {}, "person": "p2", "face": "api",
+             "token": None}  # fmt: skip
+    for name, value in other.items():
+        assert structs.replace(EVENT, **{name: value}).sealed("r1", "p").hash != sealed.hash, name
+    assert EVENT.sealed("r2", "p").hash != sealed.hash != EVENT.sealed("r1", "").hash
+    assert structs.replace(EVENT, who="Ann (left)").sealed("r1", "p").hash == sealed.hash
+    typed = structs.replace(EVENT, person=None)
+    assert structs.replace(typed, who="bob").sealed("r1", "p").hash != typed.sealed("r1", "p").hash
+
+
+def test_the_label_of_a_person_may_be_forgotten_and_their_answer_stays_whole():
+    sealed = structs.replace(ANSWER, person="p1", groups=("board",)).sealed("r1", "")
+    assert structs.replace(sealed, by="somebody").is_sealed("r1", "")
+    for name, value in {"person": "p2", "face": "api", "token": "t", "groups": ()}.items():
+        assert not structs.replace(sealed, **{name: value}).is_sealed("r1", ""), name
+
+
+def test_an_event_that_was_changed_is_found(tmp_path):
+    store = SQLiteRunStore(tmp_path / "runs.db")
+    store.create_run(waiting("r1", "one"))
+    assert give(store, "r1", answer("one"), event=event())
+    store.request_cancel("r1", event=event("cancelled"))
+    assert [bool(one.hash) for one in store.load_events("r1")] == [True, True]
+    assert check(store).problems == []
+    with store.database.write() as connection:
+        connection.execute("UPDATE events SET who = 'eve' WHERE kind = 'answered'")
+    assert check(store).problems == ["Run r1: entry 1 of its activity (answered) was changed after it was recorded."]
+    with store.database.write() as connection:
+        connection.execute("DELETE FROM events WHERE kind = 'answered'")
+    assert check(store).problems == ["Run r1: entry 1 of its activity (cancelled) was changed after it was recorded."]
+    store.close()
 
 
 def test_what_is_written_has_the_current_version():
-    assert max(SEALS) == max(DIGESTS) == seals.CURRENT
+    assert (max(SEALS), max(DIGESTS)) == (seals.CURRENT, seals.GATE)
     assert ANSWER.sealed("r1", "p").hash == SEALS[seals.CURRENT]
-    assert seals.gate_digest(GATE) == DIGESTS[seals.CURRENT]
+    assert seals.gate_digest(GATE) == DIGESTS[seals.GATE]
 
 
 @pytest.mark.parametrize("version", SEALS)
@@ -70,7 +113,7 @@ def test_a_chain_never_goes_back_to_an_older_version():
     assert newer.is_sealed("r1", SEALS[1])
 
 
-@pytest.mark.parametrize("text", ["3:abc", "1:abc", "0:abc", "02:abc", "٢:abc", "-2:abc", ":abc", "x:abc"])
+@pytest.mark.parametrize("text", ["4:abc", "1:abc", "0:abc", "02:abc", "٢:abc", "-2:abc", ":abc", "x:abc"])
 def test_a_version_that_is_not_known_says_what_to_install(text):
     with pytest.raises(StoreError, match="was written by a newer NeuroCore; install that version"):
         seals.version_of(text)

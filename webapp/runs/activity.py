@@ -16,6 +16,12 @@ KNOWN = {
     "typed": "typed, not verified",
     "claimed": "as claimed",
     "system": "",
+    "os": "the user of this machine",
+    "session": "signed in",
+    "passkey": "signed in by passkey",
+    "proxy": "named by the proxy",
+    "token": "by token",
+    "application": "named by the application",
 }
 
 

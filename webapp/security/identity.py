@@ -38,6 +38,7 @@ def init_app(app: Flask, here: Services) -> None:
         return
     if not here.store.keeps_accounts:
         raise UsageError("This store keeps no accounts; set auth.mode: open, or use the sqlite backend.")
+    here.all_runs.auth_mode = here.config.auth.mode  # a store that somebody else opened may not know it
 
     @app.before_request
     def identify() -> Response | None:

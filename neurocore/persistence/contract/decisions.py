@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
+from neurocore.persistence.contract.accounts import Accounts
 from neurocore.persistence.contract.runs import Runs, defaults_lock
-from neurocore.persistence.projections import last_hash, merge_gates, refuse_if_held, without_shown
+from neurocore.persistence.projections import last_hash, merge_gates, refuse_if_held, with_events, without_shown
 from neurocore.persistence.records import Answer, Event, GateRecord, GateStatus, Owed, RunStatus, StepRecord
 
 
 class Decisions(Runs):
     """Let one answer to a gate take effect, and read the gates of a run."""
 
-    def answer_gate(self, run_id: str, answer: Answer, *, event: Event, digest: str) -> Answer | None:
+    def answer_gate(
+        self,
+        run_id: str,
+        answer: Answer,
+        *,
+        event: Event,
+        digest: str,
+        allowed: Callable[[Accounts], None] | None = None,
+    ) -> Answer | None:
         """Let one answer take effect: compare-and-set of its occurrence from open to decided (promise 4).
 
         `digest` is that of the occurrence that was checked; `answer.digest` only records what the person named. One
         synced transaction seals the answer into the run's chain, decides the gate, marks the run as owed and adds the
         event. Returns the recorded answer, or None, and changes nothing, when the occurrence is no longer open or has
-        another digest.
+        another digest. `allowed` is asked within the transaction, with the accounts as they are there; what it raises
+        leaves everything as it was. Only a store that keeps accounts is given it.
         """
         with defaults_lock:
             run = self.load_run(run_id)
             if run is None:
                 return None
             refuse_if_held(run_id, run.held)
+            if allowed is not None:
+                allowed(Accounts())
             for place, gate in enumerate(run.gates):
                 if (gate.node_id, gate.visit) == (answer.node_id, answer.visit) and gate.status == GateStatus.OPEN:
                     if digest != gate.digest:
@@ -35,7 +49,7 @@ class Decisions(Runs):
                         gate, status=GateStatus.DECIDED, closed_at=answer.at, answers=[*gate.answers, sealed]
                     )
                     run.owed = run.owed or Owed.DECISION
-                    run.events = [*run.events, event]
+                    run.events = with_events(run, event)
                     run.version += 1
                     run.updated_at = answer.at
                     self.save_run(run)
@@ -61,7 +75,7 @@ class Decisions(Runs):
             for step in steps:
                 self.save_step(step)
             run.gates = merge_gates(run.gates, [old, new])
-            run.events = [*run.events, event]
+            run.events = with_events(run, event)
             run.version += 1
             self.save_run(run)
             return True

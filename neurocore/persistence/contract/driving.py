@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neurocore.persistence.contract.runs import MANY, Runs, defaults_lock
-from neurocore.persistence.projections import complete, fold, merged, progress_of, refuse_if_held
+from neurocore.persistence.projections import complete, fold, merged, progress_of, refuse_if_held, with_events
 from neurocore.persistence.records import (
     Ended,
     Event,
@@ -86,7 +86,7 @@ class Driving(Runs):
                 return False
             refuse_if_held(run_id, run.held)
             run.cancel_requested = event.who or "?"
-            run.events = [*run.events, event]
+            run.events = with_events(run, event)
             run.version += 1
             self.save_run(run)
             return True
@@ -107,7 +107,7 @@ class Driving(Runs):
             redefines = run.status is RunStatus.SUSPENDED and event.definition is not None
             if run.status is RunStatus.FAILED or run.owed == Owed.START or redefines:
                 run.owed = Owed.RESUME
-            run.events = [*run.events, event]
+            run.events = with_events(run, event)
             run.version += 1
             self.save_run(run)
             return True
@@ -133,7 +133,7 @@ class Driving(Runs):
             ):
                 refuse_if_held(run_id, run.held)
                 run.owed = owed
-                run.events = [*run.events, event] if event else run.events
+                run.events = with_events(run, event) if event else run.events
                 run.version += 1
                 self.save_run(run)
 

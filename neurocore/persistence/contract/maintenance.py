@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ from msgspec import Struct
 from neurocore.errors import UsageError
 from neurocore.persistence.contract.lists import Lists
 from neurocore.persistence.contract.runs import MANY, Runs, defaults_lock
-from neurocore.persistence.projections import last_hash
+from neurocore.persistence.projections import last_hash, with_events
 from neurocore.persistence.records import Event, RunRecord, StepRecord, Tombstone
 
 #: How long `vacuum` waits for others that write or read at the moment, in seconds.
@@ -95,6 +95,11 @@ class Maintenance(Lists):
     def runs_with_answers(self) -> list[str]:
         """List the runs that may have answers."""
         return self.all_run_ids()
+
+    def all_events(self) -> Iterator[tuple[str, list[Event]]]:
+        """Return each run's id with its events."""
+        for run_id in self.all_run_ids():
+            yield run_id, self.load_events(run_id)
 
     # ---------------------------------------------------------------- measuring and copying
 
@@ -184,7 +189,7 @@ class Maintenance(Lists):
                 run = self.load_run(run_id)
                 if run is not None and run.held is not None:
                     run.held = run.owner = None
-                    run.events = [*run.events, event]
+                    run.events = with_events(run, event)
                     run.version += 1
                     self.save_run(run)
                     adopted += 1

@@ -28,12 +28,12 @@ CREATE TABLE challenges (
     expires_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Who acted, beside the name that people see. `hash` covers an event and the hash of the run's event before it.
+-- Who acted, beside the name that people see. `hash` covers an event and the hash of the run's event before it; events of
+-- older versions have none.
 ALTER TABLE events ADD COLUMN person TEXT;
 ALTER TABLE events ADD COLUMN face TEXT;
 ALTER TABLE events ADD COLUMN token TEXT;
-ALTER TABLE events ADD COLUMN prev_hash TEXT;
-ALTER TABLE events ADD COLUMN hash TEXT;
+ALTER TABLE events ADD COLUMN hash BLOB;
 
 ALTER TABLE answers ADD COLUMN person TEXT;
 ALTER TABLE answers ADD COLUMN face TEXT;
@@ -44,4 +44,4 @@ ALTER TABLE answers ADD COLUMN groups TEXT;
 ALTER TABLE gates ADD COLUMN auth_mode TEXT NOT NULL DEFAULT 'open';
 
 -- The last hash of the run's events.
-ALTER TABLE tombstones ADD COLUMN last_event TEXT;
+ALTER TABLE tombstones ADD COLUMN last_event TEXT NOT NULL DEFAULT '';

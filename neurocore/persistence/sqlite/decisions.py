@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from typing import cast
 
 from neurocore.persistence import rows
+from neurocore.persistence.contract.accounts import Accounts
 from neurocore.persistence.contract.decisions import Decisions
 from neurocore.persistence.inserts import execute, write_rows
 from neurocore.persistence.projections import refuse_if_held
@@ -15,7 +18,15 @@ from neurocore.persistence.sqlite.base import SQLiteBase
 class SQLiteDecisions(SQLiteBase, Decisions):
     """Decide gates, each in one transaction."""
 
-    def answer_gate(self, run_id: str, answer: Answer, *, event: Event, digest: str) -> Answer | None:
+    def answer_gate(
+        self,
+        run_id: str,
+        answer: Answer,
+        *,
+        event: Event,
+        digest: str,
+        allowed: Callable[[Accounts], None] | None = None,
+    ) -> Answer | None:
         """Let one answer take effect (promise 4); return None, and change nothing, if the occurrence is not open so."""
         at = rows.micros(answer.at)
         with self._db.write(sync=True) as connection:
@@ -23,6 +34,8 @@ class SQLiteDecisions(SQLiteBase, Decisions):
             if found is None:
                 return None
             refuse_if_held(run_id, found["held"])
+            if allowed is not None:  # accounts change under the write lock only, which this transaction holds
+                allowed(cast("Accounts", self))
             run_pk = found["run"]
             decided = execute(
                 connection, "decide_gate", closed_at=at, decided_by=answer.by, run=run_pk, node_id=answer.node_id,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,6 +21,8 @@ from neurocore.persistence.records import Event, RunRecord, StepRecord, Tombston
 from neurocore.persistence.sidecars import address, beside
 from neurocore.persistence.sqlite.runs import SQLiteRuns
 
+#: So many runs are read at a time.
+_MANY_RUNS = 2000
 _COUNTS = ("wrong_counts", "missing_counts", "wrong_day_counts", "missing_day_counts", "wrong_open_gates")
 _RECOUNT = ("clear_counts", "clear_day_counts", "fill_counts", "fill_day_counts", "recount_open_gates")
 
@@ -54,6 +58,16 @@ class SQLiteMaintenance(SQLiteRuns, Maintenance):
     def runs_with_answers(self) -> list[str]:
         """List the runs that have answers."""
         return [row["run_id"] for row in self._rows("runs_with_answers")]
+
+    def all_events(self) -> Iterator[tuple[str, list[Event]]]:
+        """Return each run's id with its events, read for many runs at a time."""
+        after: int | None = -1
+        while after is not None:
+            found = self._rows("events_of_many", after=after, many=_MANY_RUNS)
+            for run_id, group in itertools.groupby(found, key=itemgetter("run_id")):
+                yield run_id, self._made(list, map(rows.event_of, group))
+            row = self._row("run_after", after=after + _MANY_RUNS)
+            after = None if row is None or row["run"] is None else row["run"] - 1
 
     # ---------------------------------------------------------------- measuring and copying
 

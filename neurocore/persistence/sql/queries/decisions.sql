@@ -7,9 +7,9 @@ SELECT run FROM runs WHERE run_id = :run_id AND epoch = :epoch AND status = 'sus
 -- upsert_gate: A gate occurrence in its current state.
 INSERT INTO gates (
     run, node_id, visit, kind, name, step_index, opened_at, message, shown, digest, policy, deadline, status, closed_at,
-    void_reason, decided_by, blueprint_name
+    void_reason, decided_by, auth_mode, blueprint_name
 ) VALUES (:run, :node_id, :visit, :kind, :name, :step_index, :opened_at, :message, :shown, :digest, :policy,
-    :deadline, :status, :closed_at, :void_reason, :decided_by, (SELECT blueprint_name FROM runs WHERE run = :run))
+    :deadline, :status, :closed_at, :void_reason, :decided_by, :auth_mode, (SELECT blueprint_name FROM runs WHERE run = :run))
 ON CONFLICT (run, node_id, visit) DO UPDATE SET
     kind = excluded.kind, name = excluded.name, step_index = excluded.step_index, opened_at = excluded.opened_at,
     message = excluded.message, shown = excluded.shown, digest = excluded.digest, policy = excluded.policy,
@@ -28,8 +28,10 @@ WHERE run = :run AND node_id = :node_id AND visit = :visit AND status = 'open'
 SELECT hash FROM answers WHERE run = :run ORDER BY id DESC LIMIT 1
 
 -- insert_answer: An answer; answers are only ever added (promise 8).
-INSERT INTO answers (run, node_id, visit, approved, by, known_by, at, note, digest, data, prev_hash, hash)
-VALUES (:run, :node_id, :visit, :approved, :by, :known_by, :at, :note, :digest, :data, :prev_hash, :hash)
+INSERT INTO answers (
+    run, node_id, visit, approved, by, known_by, at, note, digest, data, person, face, token, groups, prev_hash, hash
+) VALUES (:run, :node_id, :visit, :approved, :by, :known_by, :at, :note, :digest, :data, :person, :face, :token,
+    :groups, :prev_hash, :hash)
 
 -- owe_decision: A decided run must continue (promise 5); one that is owed already stays so.
 UPDATE runs SET owed = coalesce(owed, 'decision'), updated_at = :updated_at, version = version + 1 WHERE run = :run

@@ -45,6 +45,14 @@ GROUP BY s.run HAVING min(s.step_index) <> 0 OR max(s.step_index) <> count(*) - 
 -- runs_with_answers: Runs whose chain of answers can be checked.
 SELECT DISTINCT r.run_id FROM answers AS a JOIN runs AS r ON r.run = a.run
 
+-- events_of_many: The activity of the runs after a row number, as many as that.
+SELECT r.run_id, e.at, e.kind, e.who, e.known_by, e.data, e.person, e.face, e.token, e.hash
+FROM events AS e JOIN runs AS r ON r.run = e.run
+WHERE e.run > :after AND e.run <= :after + :many ORDER BY e.run, e.id
+
+-- run_after: The next run after a row number.
+SELECT min(run) AS run FROM runs WHERE run > :after
+
 -- ended_before: Ended runs that may be pruned, oldest first, without the newest.
 SELECT run_id, created_at FROM runs
 WHERE created_at < :before AND status IN ('completed', 'failed', 'cancelled') AND owed IS NULL
@@ -87,4 +95,4 @@ SELECT (SELECT count(*) FROM steps) AS steps, (SELECT min(created_at) FROM runs)
 SELECT run_id FROM runs ORDER BY run
 
 -- all_tombstones: Every tombstone.
-SELECT run_id, blueprint_name, deleted_at, deleted_by, last_hash FROM tombstones ORDER BY run_id
+SELECT run_id, blueprint_name, deleted_at, deleted_by, last_hash, last_event FROM tombstones ORDER BY run_id

@@ -65,7 +65,14 @@ ON CONFLICT (run, step_index) DO UPDATE SET
 INSERT INTO logs (run, step_index, line, at, level, message) VALUES (:run, :step_index, :line, :at, :level, :message)
 
 -- insert_event: One entry of a run's activity.
-INSERT INTO events (run, at, kind, who, known_by, data) VALUES (:run, :at, :kind, :who, :known_by, :data)
+INSERT INTO events (run, at, kind, who, known_by, data, person, face, token, hash)
+VALUES (:run, :at, :kind, :who, :known_by, :data, :person, :face, :token, :hash)
+
+-- chain_end: The end of a run's chain of events: its last event, or its last answer where events have no hash yet.
+SELECT r.run_id,
+    (SELECT e.hash FROM events AS e WHERE e.run = r.run ORDER BY e.id DESC LIMIT 1) AS event,
+    (SELECT a.hash FROM answers AS a WHERE a.run = r.run ORDER BY a.id DESC LIMIT 1) AS answer
+FROM runs AS r WHERE r.run = :run
 
 -- delete_events: Before a run's activity is rewritten.
 DELETE FROM events WHERE run = :run
@@ -77,12 +84,16 @@ DELETE FROM runs WHERE run_id = :run_id
 SELECT blueprint_name, owed FROM runs WHERE run_id = :run_id AND status IN ('completed', 'failed', 'cancelled')
 
 -- insert_tombstone: What remains of a deleted run.
-INSERT INTO tombstones (run_id, blueprint_name, deleted_at, deleted_by, last_hash)
-VALUES (:run_id, :blueprint_name, :deleted_at, :deleted_by, :last_hash)
+INSERT INTO tombstones (run_id, blueprint_name, deleted_at, deleted_by, last_hash, last_event)
+SELECT :run_id, :blueprint_name, :deleted_at, :deleted_by, :last_hash, coalesce((
+    SELECT lower(hex(e.hash)) FROM events AS e JOIN runs AS r ON r.run = e.run WHERE r.run_id = :run_id
+    ORDER BY e.id DESC LIMIT 1
+), :last_event)
+WHERE true
 ON CONFLICT (run_id) DO NOTHING
 
 -- load_tombstone: What remains of a deleted run.
-SELECT run_id, blueprint_name, deleted_at, deleted_by, last_hash FROM tombstones WHERE run_id = :run_id
+SELECT run_id, blueprint_name, deleted_at, deleted_by, last_hash, last_event FROM tombstones WHERE run_id = :run_id
 
 -- load_run: The whole row of a run with its definition.
 SELECT {narrow}, i.initial_data, b.definition
@@ -132,7 +143,7 @@ SELECT l.step_index, l.at, l.level, l.message FROM logs AS l JOIN runs AS r ON r
 WHERE r.run_id = :run_id AND l.step_index = :step_index ORDER BY l.line
 
 -- load_events: A run's activity.
-SELECT e.at, e.kind, e.who, e.known_by, e.data FROM events AS e JOIN runs AS r ON r.run = e.run
+SELECT e.at, e.kind, e.who, e.known_by, e.data, e.person, e.face, e.token, e.hash FROM events AS e JOIN runs AS r ON r.run = e.run
 WHERE r.run_id = :run_id ORDER BY e.id
 
 -- load_request: The response to an idempotency key.
