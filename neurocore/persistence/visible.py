@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import structs
 
+from neurocore.forms import spellings
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.records import DayCount, GateEntry, RunFilter, RunPage, RunRecord, RunStatus, Tombstone
 
@@ -17,9 +18,6 @@ _OF_A_RUN: dict[str, Callable[[], Any]] = {
     "load_definition": str, "load_gates": list, "load_gate": lambda: None, "load_ended": list,
 }  # fmt: skip
 
-#: Lists are read in pages of so many, until enough of what is visible is found.
-_PAGE = 200
-
 
 class VisibleRuns:
     """A store seen by somebody who may not see every blueprint. Whatever is not about reading goes to the store."""
@@ -28,7 +26,7 @@ class VisibleRuns:
         self._store = store
         self.sees = sees
         self._known: dict[str, bool] = {}
-        self._names: list[str] | None = None
+        self._names: tuple[str, ...] | None = None
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)
@@ -46,9 +44,12 @@ class VisibleRuns:
             self._known[run_id] = run is not None and self.sees(run.blueprint_name)
         return self._known[run_id]
 
-    def _blueprints(self) -> list[str]:
+    def _blueprints(self, blueprint: str | None = None) -> tuple[str, ...] | None:
+        """Return the visible names; None where one visible blueprint is asked for, which needs no further filter."""
+        if blueprint is not None and all(self.sees(one or "") for one in spellings(blueprint)):
+            return None
         if self._names is None:
-            self._names = [name for name in self._store.blueprint_counts() if self.sees(name)]
+            self._names = tuple(name for name in self._store.blueprint_counts() if self.sees(name))
         return self._names
 
     # ---------------------------------------------------------------- lists and counts
@@ -57,47 +58,33 @@ class VisibleRuns:
         self, filter: RunFilter | None = None, *, before: str | None = None, after: str | None = None, limit: int = 50
     ) -> RunPage:
         """Return one page of the runs that are visible."""
-        wanted = structs.replace(filter or RunFilter(), blueprints=tuple(self._blueprints()))
+        wanted = structs.replace(
+            filter or RunFilter(), blueprints=self._blueprints(filter.blueprint if filter else None)
+        )
         return self._store.page_runs(wanted, before=before, after=after, limit=limit)
 
     def list_runs(
         self, *, status: RunStatus | None = None, blueprint: str | None = None, limit: int = 50
     ) -> list[RunRecord]:
         """Return the newest visible runs."""
-        names = [blueprint] if blueprint is not None else self._blueprints()
-        found = [
-            run for name in names if self.sees(name)
-            for run in self._store.list_runs(status=status, blueprint=name, limit=limit)
-        ]  # fmt: skip
-        return sorted(found, key=lambda run: run.created_at, reverse=True)[:limit]
+        wanted = RunFilter(status=(status,) if status else (), blueprint=blueprint)
+        return self.page_runs(wanted, limit=limit).runs
 
     def find_runs(self, prefix: str, *, limit: int = 10) -> list[str]:
         """Return the visible ids that begin with `prefix`: a prefix need be unique among these only."""
-        found = (run_id for run_id in self._store.find_runs(prefix, limit=10_000) if self._is_seen(run_id))
-        return [run_id for run_id, _ in zip(found, range(limit), strict=False)]
+        return self._store.find_runs(prefix, limit=limit, blueprints=self._blueprints())
 
-    def list_gates(self, *, limit: int = 50, **options: Any) -> list[GateEntry]:
+    def list_gates(self, *, blueprint: str | None = None, **options: Any) -> list[GateEntry]:
         """Return the visible gate occurrences."""
-        blueprint = options.pop("blueprint", None)
-        names = [blueprint] if blueprint is not None else self._blueprints()
-        found = [
-            entry for name in names if self.sees(name)
-            for entry in self._store.list_gates(blueprint=name, limit=limit, **options)
-        ]  # fmt: skip
-        is_open = any(entry.gate.closed_at is None for entry in found)
-        found.sort(
-            key=lambda entry: entry.gate.opened_at if is_open else entry.gate.closed_at or "", reverse=not is_open
-        )
-        return found[:limit]
+        return self._store.list_gates(blueprint=blueprint, blueprints=self._blueprints(blueprint), **options)
 
     def count_open_gates(self) -> int:
         """Return how many visible gates wait."""
-        return len(self.list_gates(limit=10_000, narrow=True))
+        return self._store.count_open_gates(blueprints=self._blueprints())
 
     def failed_runs(self, *, since: str, limit: int = 50) -> list[RunRecord]:
         """Return the visible runs that failed lately."""
-        found = self._store.failed_runs(since=since, limit=10_000)
-        return [run for run in found if self.sees(run.blueprint_name)][:limit]
+        return self._store.failed_runs(since=since, limit=limit, blueprints=self._blueprints())
 
     def active_runs(self) -> list[RunRecord]:
         """Return the visible runs that are running or owed."""
@@ -105,11 +92,7 @@ class VisibleRuns:
 
     def status_counts(self, *, blueprint: str | None = None) -> dict[RunStatus, int]:
         """Return how many visible runs are in each status."""
-        counts: dict[RunStatus, int] = {}
-        for name in [blueprint] if blueprint is not None else self._blueprints():
-            for status, count in self._store.status_counts(blueprint=name).items() if self.sees(name) else ():
-                counts[status] = counts.get(status, 0) + count
-        return counts
+        return self._store.status_counts(blueprint=blueprint, blueprints=self._blueprints(blueprint))
 
     def blueprint_counts(self, *, status: RunStatus | None = None) -> dict[str, int]:
         """Return how many runs each visible blueprint has."""
@@ -117,11 +100,7 @@ class VisibleRuns:
 
     def day_counts(self, *, since: str, blueprint: str | None = None) -> list[DayCount]:
         """Return visible runs by day and status."""
-        counts: dict[tuple[str, RunStatus], int] = {}
-        for name in [blueprint] if blueprint is not None else self._blueprints():
-            for one in self._store.day_counts(since=since, blueprint=name) if self.sees(name) else ():
-                counts[one.day, one.status] = counts.get((one.day, one.status), 0) + one.count
-        return [DayCount(day=day, status=status, count=count) for (day, status), count in sorted(counts.items())]
+        return self._store.day_counts(since=since, blueprint=blueprint, blueprints=self._blueprints(blueprint))
 
     def load_tombstone(self, run_id: str) -> Tombstone | None:
         """Return the tombstone of a run whose blueprint is visible."""

@@ -40,6 +40,9 @@ ALTER TABLE answers ADD COLUMN face TEXT;
 ALTER TABLE answers ADD COLUMN token TEXT;
 ALTER TABLE answers ADD COLUMN groups TEXT;
 
+-- What waits in the blueprints that somebody may see.
+CREATE INDEX gates_open_of_blueprint ON gates (blueprint_name) WHERE status = 'open';
+
 -- How people were known when the gate opened.
 ALTER TABLE gates ADD COLUMN auth_mode TEXT NOT NULL DEFAULT 'open';
 

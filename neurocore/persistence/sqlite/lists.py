@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -34,6 +34,11 @@ _END = "\U0010ffff"
 #: these find and sort as quickly; first if other filters need the whole rows, then if the indexes contain everything.
 _WINDOW, _WIDE_WINDOW = 1_500, 8_000
 _FEW, _MANY = 500, 4_000
+#: For somebody who may see some blueprints: how many runs of a list are read before each blueprint is read by its own
+#: index, and up to how many blueprints that comes first.
+_SEEN_WINDOW, _FEW_NAMES = 1_000, 20
+#: Filters that the index of one blueprint, or of one status of it, is in the order of.
+_INDEXED = {"status", "since", "until", "before", "after"}
 
 #: What a filter is in SQL; a WHERE consists only of these pieces.
 _FILTERS: dict[str, str] = {
@@ -53,6 +58,7 @@ _FILTERS: dict[str, str] = {
 }
 _GATE_FILTERS: dict[str, str] = {
     "open": "g.status = 'open' AND r.held IS NULL",
+    "blueprints": "g.blueprint_name IN (SELECT value FROM json_each(:blueprints))",
     "closed": "g.closed_at IS NOT NULL AND g.status = :status",
     "blueprint": "g.blueprint_name = :blueprint",
     "by": "g.decided_by = :by",
@@ -118,12 +124,24 @@ class SQLiteLists(SQLiteDecisions, Lists):
             values |= key(name, cursor)
             asked[name] = None
             order = "ASC" if after is not None else "DESC"
+        if wanted.blueprints is not None and not wanted.text and asked.keys() - {"blueprints"} <= _INDEXED:
+            return self._visible(len(wanted.blueprints), asked, values, order)
         if wanted.text:
             return self._search(wanted.text, asked, values, order)
         if wanted.tag is not None:
             names = [f"{name}_tagged" if name in ("before", "after") else name for name in asked]
             return self._filled("page_tagged", [_FILTERS[name] for name in names], order, values)
         return self._filled("page_runs", [_FILTERS[name] for name in asked], order, values)
+
+    def _visible(self, names: int, asked: dict[str, Any], values: dict[str, Any], order: str) -> list[sqlite3.Row]:
+        """Return the next runs of some blueprints: soon found if there are many, else by the index of each."""
+        clauses = [_FILTERS[name] for name in asked if name != "blueprints"]
+        values = {**values, "window": _SEEN_WINDOW}
+        if names > _FEW_NAMES:
+            found = self._filled("page_near", clauses, order, values)
+            if len(found) == values["limit"]:
+                return found
+        return self._filled("page_by_names", clauses or ["TRUE"], order, values)
 
     def _search(self, text: str, asked: dict[str, Any], values: dict[str, Any], order: str) -> list[sqlite3.Row]:
         """Find titles and ids that begin with `text`. A common beginning is found soon, a rare one has few matches."""
@@ -148,13 +166,18 @@ class SQLiteLists(SQLiteDecisions, Lists):
     def _filled(self, name: str, clauses: Sequence[str], order: str, values: dict[str, Any]) -> list[sqlite3.Row]:
         return self._db.rows(*_filled(name, tuple(clauses), order).bind_some(values))
 
-    def find_runs(self, prefix: str, *, limit: int = 10) -> list[str]:
+    def find_runs(self, prefix: str, *, limit: int = 10, blueprints: Collection[str] | None = None) -> list[str]:
         """Return ids that begin with `prefix`, by the index over ids."""
-        return [row["run_id"] for row in self._rows("find_runs", first=prefix, end=prefix + _END, limit=limit)]
+        given: dict[str, Any] = {"first": prefix, "end": prefix + _END, "limit": limit}
+        name = "find_runs"
+        if blueprints is not None:
+            name, given["blueprints"] = "find_visible_runs", _names(blueprints)
+        return [row["run_id"] for row in self._rows(name, **given)]
 
-    def failed_runs(self, *, since: str, limit: int = 50) -> list[RunRecord]:
+    def failed_runs(self, *, since: str, limit: int = 50, blueprints: Collection[str] | None = None) -> list[RunRecord]:
         """Return the runs that failed last, by the index of their end."""
-        return self._runs(self._rows("failed_runs", since=rows.micros(since), limit=limit))
+        seen = _names(blueprints)
+        return self._runs(self._rows("failed_runs", since=rows.micros(since), limit=limit, blueprints=seen))
 
     def list_gates(
         self,
@@ -166,13 +189,19 @@ class SQLiteLists(SQLiteDecisions, Lists):
         after: str | None = None,
         limit: int = 50,
         narrow: bool = False,
+        blueprints: Collection[str] | None = None,
     ) -> list[GateEntry]:
         """Return gate occurrences of all runs, by the index of their order."""
+        few = blueprints is not None and blueprint is None and len(blueprints) <= _FEW_NAMES
         order = "open" if GateStatus.OPEN in status else "closed"
         values: dict[str, Any] = {
             "blueprint": blueprint, "by": by, "before": None if before is None else rows.micros(before), "limit": limit,
+            "blueprints": None if few else _names(blueprints),
         }  # fmt: skip
-        asked = [_GATE_FILTERS[name] for name in ("blueprint", "by", "before") if values[name] is not None]
+        asked = [_GATE_FILTERS[name] for name in ("by", "before", "blueprints") if values[name] is not None]
+        if few or blueprint is not None:
+            asked.append(_GATE_FILTERS["blueprint"])
+        names = list(blueprints or ()) if few else spellings(blueprint)
         if after is not None:
             values |= gate_key(after)
             asked.append(_GATE_FILTERS[f"after_{order}"])
@@ -182,7 +211,7 @@ class SQLiteLists(SQLiteDecisions, Lists):
                 continue
             kind = _GATE_FILTERS["open" if one is GateStatus.OPEN else "closed"]
             name = "list_gates_narrow" if narrow else "list_gates"
-            for written, who in product(spellings(blueprint), spellings(by)):
+            for written, who in product(names, spellings(by)):
                 given = {**values, "status": one.value, "blueprint": written, "by": who}
                 found += self._filled(name, [kind, *asked], _GATE_ORDERS[order], given)
         found.sort(key=lambda row: gate_place(row, order), reverse=order == "closed")
@@ -194,9 +223,15 @@ class SQLiteLists(SQLiteDecisions, Lists):
         cursor = f"{at:x}-{row['run']:x}-{row['visit']:x}-{row['node_id']}"
         return None if run is None else GateEntry(run=run, gate=gate, cursor=cursor)
 
-    def count_open_gates(self) -> int:
+    def count_open_gates(self, *, blueprints: Collection[str] | None = None) -> int:
         """Return how many gates and inputs wait for a person."""
-        row = self._row("count_open_gates") if self._db.copy is None else None
+        if self._db.copy is not None:
+            return 0
+        row = (
+            self._row("count_open_gates")
+            if blueprints is None
+            else self._row("count_visible_open_gates", blueprints=_names(blueprints))
+        )
         return int(row["n"]) if row is not None else 0
 
     def count_held_runs(self) -> int:
@@ -204,12 +239,16 @@ class SQLiteLists(SQLiteDecisions, Lists):
         row = self._row("count_held_runs", is_copy=self._db.copy is not None)
         return int(row["n"]) if row is not None else 0
 
-    def status_counts(self, *, blueprint: str | None = None) -> dict[RunStatus, int]:
+    def status_counts(
+        self, *, blueprint: str | None = None, blueprints: Collection[str] | None = None
+    ) -> dict[RunStatus, int]:
         """Return how many runs have each status."""
-        if blueprint is None:
+        if blueprint is None and blueprints is not None:
+            found = self._rows("visible_status_counts", blueprints=_names(blueprints))
+        elif blueprint is None:
             found = self._rows("status_counts")
         else:
-            names = spellings(blueprint)
+            names = [one for one in spellings(blueprint) if blueprints is None or one in blueprints]
             found = [row for one in names for row in self._rows("status_counts_of_blueprint", blueprint=one)]
         counts = Counter[RunStatus]()
         for row in found:
@@ -220,11 +259,15 @@ class SQLiteLists(SQLiteDecisions, Lists):
         """Return how many runs each blueprint has."""
         return {row["blueprint_name"]: row["n"] for row in self._rows("blueprint_counts", status=status)}
 
-    def day_counts(self, *, since: str, blueprint: str | None = None) -> list[DayCount]:
+    def day_counts(
+        self, *, since: str, blueprint: str | None = None, blueprints: Collection[str] | None = None
+    ) -> list[DayCount]:
         """Count runs by the day they started and by status."""
         first = rows.micros(f"{since[:10]}T00:00:00+00:00") // _DAY
-        names = spellings(blueprint)
-        found = [row for one in names for row in self._rows("day_counts", first_day=first, blueprint=one)]
+        names, seen = spellings(blueprint), _names(blueprints)
+        found = [
+            row for one in names for row in self._rows("day_counts", first_day=first, blueprint=one, blueprints=seen)
+        ]
         return summed(self._made(lambda: list(map(rows.day_of, found))))
 
 
@@ -241,6 +284,11 @@ def _asked(wanted: RunFilter) -> dict[str, Any]:
         "waiting": wanted.waiting or None,
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _names(blueprints: Collection[str] | None) -> str | None:
+    """Return names as the parameter of a query."""
+    return None if blueprints is None else json.dumps(list(blueprints))
 
 
 @lru_cache(maxsize=256)
