@@ -15,8 +15,8 @@ _RUNS = """
 WITH RECURSIVE n (i) AS (SELECT :first UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :end)
 INSERT INTO runs (run_id, blueprint, blueprint_name, title, title_key, status, created_at, updated_at, finished_at,
     duration_ms, nodes_done, nodes_total, started_by, known_by, epoch, deaths, version)
-SELECT printf('%08x%024x', (i * 2654435761) % 4294967296, i), 1, 'blueprint' || (i % 20), 'Payments of batch ' || i,
-    'payments of batch ' || i,
+SELECT printf('%08x%024x', (i * 2654435761) % 4294967296, i), 1, 'blueprint' || (i % :blueprints),
+    'Payments of batch ' || i, 'payments of batch ' || i,
     CASE WHEN i % 1000 = 0 THEN 'cancelled' WHEN i % 10 = 0 THEN 'failed' ELSE 'completed' END,
     1700000000000000 + i * 1000000, 1700000000000000 + i * 1000000, 1700000000000000 + i * 1000000,
     12.5, 3, 3, 'ann', 'claimed', 1, 0, 1
@@ -58,7 +58,7 @@ def steps_of(run: RunRecord) -> list[StepRecord]:
     ]  # fmt: skip
 
 
-def fill(path: Path, count: int, *, steps: bool = True) -> None:
+def fill(path: Path, count: int, *, steps: bool = True, blueprints: int = BLUEPRINTS) -> None:
     """Make a history of so many runs, of three steps each."""
     store = SQLiteRunStore(path)
     first = example(0)
@@ -66,7 +66,7 @@ def fill(path: Path, count: int, *, steps: bool = True) -> None:
     for step in steps_of(first):
         store.save_step(step)
     with store.database.write() as connection:
-        connection.execute(_RUNS, {"first": 1, "end": count})
+        connection.execute(_RUNS, {"first": 1, "end": count, "blueprints": blueprints})
         connection.execute(_INPUTS)
         if steps:
             connection.execute(_STEPS)

@@ -104,11 +104,12 @@ def _against(
 ) -> Row:
     floor()
     page()
-    cost, least, ratio = side_by_side(lambda: _median(page, times), lambda: _median(floor, times), rounds=rounds)
+    cost, least, ratio = side_by_side(lambda: median(page, times), lambda: median(floor, times), rounds=rounds)
     return Row(name, f"{cost:.2f} ms", f"{least:.2f} ms", f"{ratio:.1f}", aim)
 
 
-def _median(work: Callable[[], bytes], times: int) -> float:
+def median(work: Callable[[], bytes], times: int) -> float:
+    """The median cost of so many calls, in milliseconds of the processor."""
     return statistics.median(processor_milliseconds(work) for _ in range(times))
 
 
@@ -123,7 +124,7 @@ def _never_seen(app: Flask, floor: Callable[[], bytes], headers: Mapping[str, st
         link = re.search(r'href="(\?[^"]*)" rel="next"', page.decode())
         assert link is not None
         path = f"/runs{html.unescape(link.group(1))}"
-    cost, least = statistics.median(costs[1:]), _median(floor, times)
+    cost, least = statistics.median(costs[1:]), median(floor, times)
     name = "pages of the list that nobody asked for before"
     return Row(name, f"{cost:.2f} ms", f"{least:.2f} ms", f"{cost / least:.1f}")
 

@@ -49,7 +49,8 @@ _FILTERS: dict[str, str] = {
     "tag": "t.tag = :tag",
     "tag_of_run": "EXISTS (SELECT 1 FROM run_tags AS t WHERE t.run = r.run AND t.tag = :tag)",
     "started_by": "r.started_by = :started_by",
-    "blueprints": "r.blueprint_name IN (SELECT value FROM json_each(:blueprints))",
+    # The plus keeps SQLite from reading all runs of these blueprints, to sort them.
+    "blueprints": "+r.blueprint_name IN (SELECT value FROM json_each(:blueprints))",
     "waiting": "r.open_gates > 0 AND r.held IS NULL",
     "before": "(r.created_at, r.run) < (:created_at, :run)",
     "after": "(r.created_at, r.run) > (:created_at, :run)",
@@ -58,7 +59,7 @@ _FILTERS: dict[str, str] = {
 }
 _GATE_FILTERS: dict[str, str] = {
     "open": "g.status = 'open' AND r.held IS NULL",
-    "blueprints": "g.blueprint_name IN (SELECT value FROM json_each(:blueprints))",
+    "blueprints": "+g.blueprint_name IN (SELECT value FROM json_each(:blueprints))",
     "closed": "g.closed_at IS NOT NULL AND g.status = :status",
     "blueprint": "g.blueprint_name = :blueprint",
     "by": "g.decided_by = :by",

@@ -58,7 +58,7 @@ SELECT run_id FROM runs WHERE run_id >= :first AND run_id < :end ORDER BY run_id
 
 -- find_visible_runs: The same, of some blueprints.
 SELECT run_id FROM runs WHERE run_id >= :first AND run_id < :end
-    AND blueprint_name IN (SELECT value FROM json_each(:blueprints)) ORDER BY run_id LIMIT :limit
+    AND +blueprint_name IN (SELECT value FROM json_each(:blueprints)) ORDER BY run_id LIMIT :limit
 
 -- failed_runs: The runs that failed last, by their end.
 SELECT {narrow} FROM runs AS r INDEXED BY runs_failed CROSS JOIN blueprints AS b ON b.id = r.blueprint
@@ -81,7 +81,7 @@ SELECT (SELECT count(*) FROM gates WHERE status = 'open')
 SELECT (SELECT count(*) FROM json_each(:blueprints) AS n CROSS JOIN gates AS g INDEXED BY gates_open_of_blueprint
         WHERE g.status = 'open' AND g.blueprint_name = n.value)
     - (SELECT coalesce(sum(open_gates), 0) FROM runs
-       WHERE held IS NOT NULL AND blueprint_name IN (SELECT value FROM json_each(:blueprints))) AS n
+       WHERE held IS NOT NULL AND +blueprint_name IN (SELECT value FROM json_each(:blueprints))) AS n
 
 -- count_held_runs: How many runs are held; in a read-only copy, all unfinished runs are.
 SELECT (SELECT count(*) FROM runs WHERE held IS NOT NULL)
