@@ -9,9 +9,10 @@ from typing import Any
 from flask import Blueprint, make_response, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from neurocore.persistence.records import RunFilter, RunStatus
+from neurocore.persistence.records import GateEntry, RunFilter, RunStatus
 from webapp.html import chart, live
 from webapp.runs import listing
+from webapp.security import for_me
 from webapp.services import Services, services
 
 area = Blueprint("home", __name__)
@@ -38,17 +39,26 @@ def index() -> AnyResponse:
 def _shown(here: Services) -> dict[str, Any]:
     store = here.store
     return {
-        "gates": store.list_gates(limit=WAITING + 1, narrow=True),
+        "gates": _waiting(here),
+        "for_others": here.all_runs.count_open_gates(blueprints=for_me.of_others()) if for_me.of_others() else 0,
         "running": store.page_runs(RunFilter(status=(RunStatus.RUNNING,)), limit=RUNNING).runs,
         "failed": store.failed_runs(since=(datetime.now(UTC) - timedelta(days=JUST)).isoformat(), limit=FAILED),
         "days": store.day_counts(since=chart.first_day()),
     }
 
 
+def _waiting(here: Services) -> list[GateEntry]:
+    """Return the gates that whoever looks may answer, or all where nobody signs in."""
+    names = for_me.answerable()
+    if names is None:
+        return here.store.list_gates(limit=WAITING + 1, narrow=True)
+    return here.all_runs.list_gates(blueprints=names, limit=WAITING + 1, narrow=True)
+
+
 def _token(shown: dict[str, Any], here: Services) -> str:
     runs = [*shown["running"], *shown["failed"], *(entry.run for entry in shown["gates"])]
     days = "|".join(f"{day.day}{day.status}{day.count}" for day in shown["days"])
-    shows = f"{listing.Listing(runs, here).token}{days}"
+    shows = f"{listing.Listing(runs, here).token}{days}{shown['for_others']}"
     return live.version(hashlib.blake2b(shows.encode(), digest_size=9).hexdigest())
 
 
@@ -59,6 +69,7 @@ def _told(shown: dict[str, Any], token: str, here: Services) -> dict[str, Any]:
     return {
         "token": token,
         "gates": shown["gates"][:WAITING],
+        "for_others": shown["for_others"],
         "more_gates": len(shown["gates"]) > WAITING,
         "running": listing.rows(shown["running"], here),
         "failed": listing.rows(shown["failed"], here),

@@ -159,15 +159,16 @@ def read_query(kind: type[Struct]) -> Any:
 
     Raises InputError for a parameter that is unknown or not valid.
     """
-    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    fields = {field.encode_name: field.name for field in msgspec.structs.fields(kind)}
     if set(request.args) - set(fields):
         _refuse_query(set(fields), ", ".join(fields))
     types = get_type_hints(kind)
     given: dict[str, Any] = {}
     for name in request.args:
-        values = [value for value in request.args.getlist(name) if value or types[name] not in (str, list[str])]
+        wanted = types[fields[name]]
+        values = [value for value in request.args.getlist(name) if value or wanted not in (str, list[str])]
         if values:
-            given[name] = values if types[name] == list[str] else values[-1]
+            given[name] = values if wanted == list[str] else values[-1]
     return _converted(given, kind, strict=False)
 
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from enum import StrEnum
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, make_response, render_template, request
-from msgspec import Struct
+from msgspec import Struct, structs
 from werkzeug.wrappers import Response as AnyResponse
 
 from neurocore.errors import InputError
-from neurocore.forms import folded
+from neurocore.forms import folded, spellings
 from neurocore.moments import TAKEN, Clock
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.records import GateEntry, GateStatus
 from webapp.html import live
-from webapp.services import services
+from webapp.security import for_me
+from webapp.services import Services, services
 
 area = Blueprint("approvals", __name__)
 
@@ -25,37 +27,73 @@ WAITING = 200
 DECIDED = 50
 
 
+class Whose(StrEnum):
+    """Which gates a list has; without one it has all."""
+
+    ME = "me"
+    OTHERS = "others"
+    DECIDED = "decided"
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What somebody asks a list of gates for."""
+
+    whose: Whose | None = None
+    blueprint: str | None = None
+    by: str | None = None
+    before: str | None = None
+    after: str | None = None
+
+    def query(self, **other: str | None) -> str:
+        """Return the query of the same list with other values; a cursor is given anew each time."""
+        fields = {"for": self.whose, "blueprint": self.blueprint, "by": self.by, **other}
+        return urlencode({name: text for name, text in fields.items() if text}, errors="replace")
+
+
 class Approvals(Struct, frozen=True, kw_only=True):
     """One page of gates, for people and programs, without the values that the gates show.
 
-    `later` is the `after` of the next page of waiting gates, `older` the `before` of the next page of decided gates;
-    each is None on the last page. A later page contains only the kind of gates that was asked for.
+    `waiting` are those that whoever asks may answer, `others` those that somebody else may. `later` is the `after` of
+    the next page of waiting gates (of `others`, where only these are asked for), `older` the `before` of the next page
+    of decided gates; each is None on the last page. A later page contains only the kind of gates that was asked for.
     """
 
     waiting: list[GateEntry]
+    others: list[GateEntry]
     later: str | None
     decided: list[GateEntry]
     older: str | None
 
     @classmethod
-    def of(
-        cls, store: RunStore, blueprint: str | None, by: str | None, before: str | None, after: str | None, clock: Clock
-    ) -> Approvals:
-        """Read the open gates, and those that `by` decided; `clock` parses a time. Raises InputError."""
-        if before is not None and after is not None:
+    def of(cls, here: Services, asked: Asked) -> Approvals:
+        """Read the gates that are asked for. Raises InputError."""
+        if asked.before is not None and asked.after is not None:
             sentence = "Give either before or after, not both."
             raise InputError(sentence, {"before": sentence})
-        waiting, decided = [], []
-        if before is None:
-            waiting = store.list_gates(blueprint=blueprint, after=after, limit=WAITING + 1, narrow=True)
-        if after is None:
-            decided = _decided(store, blueprint, by, before, clock)
+        waiting, others, decided = [], [], []
+        if asked.before is None and asked.whose in (None, Whose.ME):
+            waiting = _open(here, asked, for_me.answerable(), asked.after)
+        if asked.before is None and (asked.whose is Whose.OTHERS or (asked.whose is None and asked.after is None)):
+            others = _open(here, asked, for_me.of_others(), asked.after)
+        if asked.whose is Whose.DECIDED or (asked.whose is None and asked.after is None):
+            decided = _decided(here.store, asked.blueprint, asked.by, asked.before, here.config.clock)
+        paged = others if asked.whose is Whose.OTHERS else waiting
         return cls(
             waiting=waiting[:WAITING],
-            later=waiting[WAITING - 1].cursor if len(waiting) > WAITING else None,
+            others=others[:WAITING],
+            later=paged[WAITING - 1].cursor if len(paged) > WAITING else None,
             decided=decided[:DECIDED],
             older=decided[DECIDED - 1].cursor if len(decided) > DECIDED else None,
         )
+
+
+def _open(here: Services, asked: Asked, names: tuple[str, ...] | None, after: str | None) -> list[GateEntry]:
+    """Read the open gates of these blueprints, or of all that are visible."""
+    if names is None:
+        return here.store.list_gates(blueprint=asked.blueprint, after=after, limit=WAITING + 1, narrow=True)
+    if asked.blueprint is not None:
+        names = tuple(name for name in spellings(asked.blueprint) if name in names)
+    return here.all_runs.list_gates(blueprints=names, after=after, limit=WAITING + 1, narrow=True)
 
 
 def _decided(
@@ -78,36 +116,29 @@ def _decided(
 @area.get("/approvals")
 def index() -> AnyResponse:
     """List waiting gates, longest first, and decided gates, newest first; filter by person and blueprint."""
-    here, asked = services(), request.args
-    blueprint, by = (asked.get(name, "").strip()[:500] or None for name in ("blueprint", "by"))
-    before, after = (asked.get(name, "").strip()[:1000] or None for name in ("before", "after"))
-    found = Approvals.of(here.store, blueprint, by, before, after, here.config.clock)
-    token = _token([*found.waiting, *found.decided])
-    if live.wants_block() and asked.get("v") == token:
+    here, given = services(), request.args
+    blueprint, by = (given.get(name, "").strip()[:500] or None for name in ("blueprint", "by"))
+    before, after = (given.get(name, "").strip()[:1000] or None for name in ("before", "after"))
+    whose = next((one for one in Whose if one.value == given.get("for", "").strip()), None)
+    asked = Asked(whose=whose, blueprint=blueprint, by=by, before=before, after=after)
+    found = Approvals.of(here, asked)
+    token = _token([*found.waiting, *found.others, *found.decided])
+    if live.wants_block() and given.get("v") == token:
         return live.unchanged()
     context: dict[str, Any] = {
-        "waiting": found.waiting,
-        "later": found.later and _query(blueprint, by, after=found.later),
-        "decided": found.decided,
-        "older": found.older and _query(blueprint, by, found.older),
-        "blueprint": blueprint,
-        "by": by,
-        "before": before,
-        "after": after,
-        "first": _query(blueprint, by),
-        "by_query": lambda name: _query(blueprint, name),
+        "asked": asked,
+        "found": found,
+        "later": found.later and asked.query(after=found.later),
+        "older": found.older and asked.query(before=found.older),
+        "first": asked.query(),
         "token": token,
-        "query": _query(blueprint, by, before, after),
+        "query": asked.query(before=before, after=after),
         "blueprints": sorted(folded(here.store.blueprint_counts(), [blueprint] if blueprint else [])),
+        "tabs": [(one.value, structs.replace(asked, whose=one).query()) for one in Whose],
     }
     if live.wants_block():
         return live.blocks("approvals/index.html", [], "lists", context)
     return live.varying(make_response(render_template("approvals/index.html", **context)))
-
-
-def _query(blueprint: str | None, by: str | None, before: str | None = None, after: str | None = None) -> str:
-    fields = {"blueprint": blueprint, "by": by, "before": before, "after": after}
-    return urlencode({name: text for name, text in fields.items() if text}, errors="replace")
 
 
 def _token(entries: list[GateEntry]) -> str:
