@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 from msgspec import structs
@@ -353,3 +354,12 @@ def test_a_restart_between_options_and_answer_is_not_noticed(team):
     assert answer.status_code == 303
     assert client.get("/runs").status_code == 200
     again.extensions["neurocore"].all_runs.close()
+
+
+def test_without_the_package_a_sentence_says_what_to_install_before_the_browser_asks(team, monkeypatch):
+    team.sign_in("vera")
+    monkeypatch.setitem(sys.modules, "webauthn", None)
+    for path in ("/login/passkey/options", "/account/passkeys/options"):
+        answer = team.send(path, {"passkey": "laptop"})
+        assert answer.status_code == 422
+        assert "pip install 'neurocore-ai[team]'" in answer.json["detail"]
