@@ -144,6 +144,10 @@ class Forbidden(RefusedError):
         self.who_can = tuple(who_can)
 
 
+class NeedsSignIn(Forbidden):
+    """The actor must sign in again first: what they want needs a sign-in of a moment ago."""
+
+
 class NotResumable(RefusedError):
     """The run cannot continue from this state (or it waits for a decision that was not given)."""
 

@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from neurocore.errors import (
     BlueprintError,
     Forbidden,
+    NeedsSignIn,
     NeuroCoreError,
     NotFoundError,
     RefusedError,
@@ -126,6 +127,8 @@ def _more(error: NeuroCoreError) -> dict[str, Any]:
         return {"candidates": rows(runs, services())}
     if isinstance(error, RunNotFound):
         return {"tombstone": error.tombstone}
+    if isinstance(error, NeedsSignIn):
+        return {"sign_in": f"{request.script_root}/login?next=/account"}
     if isinstance(error, Forbidden):
         return {"who_can": error.who_can}
     if isinstance(error, BlueprintError):

@@ -49,6 +49,7 @@ class KnownBy(StrEnum):
     OS = "os"  # the user of the operating system who owns the files
     PROXY = "proxy"  # a proxy says so that signs people in
     SESSION = "session"  # signed in by a password
+    PASSKEY = "passkey"  # signed in by a passkey
     TOKEN = "token"  # noqa: S105 - a token of the API
     APPLICATION = "application"  # authenticated by the application that embeds the library
     SYSTEM = "system"  # NeuroCore itself

@@ -130,6 +130,15 @@ def set_password(person: Person, password: str, *, store: RunStore, actor: Actor
     return changed
 
 
+def reset(username: str, *, store: RunStore, actor: Actor) -> str:
+    """End somebody's sessions, remove their passkeys, and return the secret of a link that sets a new password."""
+    require(actor, Action.ADMINISTER)
+    person = find_person(username, store)
+    removed = [one.id for one in store.list_passkeys(person.id)]
+    store.reset_person(person.id, entry=entry_of(store, actor, "user-reset", user=person.id, passkeys=removed))
+    return make_link(person, store=store, actor=actor)
+
+
 def make_link(person: Person | None, *, store: RunStore, actor: Actor) -> str:
     """Make a one-time link, valid for an hour, for a person or (None) for the first admin; return its secret."""
     if person is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from neurocore.access.actor import KnownBy
 from neurocore.accounts.passwords import LONGEST, fits
 from neurocore.errors import RefusedError
 from neurocore.persistence.base import RunStore
-from neurocore.persistence.people import Person, SessionRecord, key_of
+from neurocore.persistence.people import Passkey, Person, SessionRecord, key_of
 
 #: Failed attempts within a quarter of an hour: for an account from one address, and from one address in all.
 WINDOW, PER_ACCOUNT, PER_ADDRESS = 15 * 60, 10, 100
@@ -41,15 +42,18 @@ def authenticate(username: str, password: str, *, store: RunStore, address: str,
     return person
 
 
-def open_session(person: Person, *, store: RunStore, agent: str) -> str:
+def open_session(person: Person, *, store: RunStore, agent: str, passkey: Passkey | None = None) -> str:
     """Open a session for somebody who has shown who they are, and return its secret, for the browser alone.
 
-    Raises RefusedError if the account changed meanwhile.
+    `passkey` is the one by which they did, else it was their password. Raises RefusedError if the account changed
+    meanwhile.
     """
     secret, now = f"{store.ids.new()}{store.ids.new()}", store.clock.now()
     session = SessionRecord(
-        key=key_of(secret), id=store.ids.new()[:16], person=person.id, signed_in_at=now, seen_at=now, agent=agent[:200]
+        key=key_of(secret), id=store.ids.new()[:16], person=person.id, signed_in_at=now, seen_at=now, agent=agent[:200],
+        known_by=(KnownBy.SESSION if passkey is None else KnownBy.PASSKEY).value,
     )  # fmt: skip
-    if not store.open_session(session, password=person.password):
+    by = None if passkey is None else passkey.id
+    if not store.open_session(session, password=person.password, passkey=by):
         raise RefusedError("This account was changed at the same moment; sign in again.")
     return secret

@@ -85,18 +85,20 @@ def link(project: Project, name: str) -> None:
 @click.argument("name")
 @pass_project
 def reset(project: Project, name: str) -> None:
-    """End all sessions of NAME, and print a link with which NAME sets a new password."""
+    """End all sessions of NAME, remove all passkeys, and print a link with which NAME sets a new password."""
     from neurocore.accounts import people
 
-    person = people.find_person(name, project.make_store())
-    project.make_store().end_sessions(person.id)
-    _print_link(project, person)
+    _print(project, people.reset(name, store=project.make_store(), actor=project.actor(None)))
 
 
 def _print_link(project: Project, person: Person) -> None:
     from neurocore.accounts import people
 
-    secret = people.make_link(person, store=project.make_store(), actor=project.actor(None))
+    _print(project, people.make_link(person, store=project.make_store(), actor=project.actor(None)))
+
+
+def _print(project: Project, secret: str) -> None:
+    """Print the address of a one-time link."""
     web = project.config.web
     out(f"{(web.public_url or f'http://{web.host}:{web.port}').rstrip('/')}/link/{secret}")
 

@@ -16,13 +16,14 @@ from neurocore.persistence.contract.decisions import Decisions
 from neurocore.persistence.contract.driving import Driving
 from neurocore.persistence.contract.lists import Lists
 from neurocore.persistence.contract.maintenance import Maintenance
+from neurocore.persistence.contract.passkeys import Passkeys
 from neurocore.persistence.contract.runs import Runs
 
 #: The roles of a store, each with its own methods.
-ROLES: tuple[type, ...] = (Runs, Driving, Decisions, Lists, Maintenance, Accounts)
+ROLES: tuple[type, ...] = (Runs, Driving, Decisions, Lists, Maintenance, Accounts, Passkeys)
 
 
-class RunStore(Driving, Maintenance, Lists, Decisions, Accounts, Runs):
+class RunStore(Driving, Maintenance, Lists, Decisions, Accounts, Passkeys, Runs):
     """A durable store of runs. A backend implements six abstract methods, and may override others to do them better.
 
     Every method may be called from several threads. Raises `StoreError` when something cannot be read or written.

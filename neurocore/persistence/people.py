@@ -1,4 +1,4 @@
-"""Records of people who sign in: accounts, sessions, tokens, and the entries of who changed what about them."""
+"""Records of people who sign in: accounts, sessions, tokens, passkeys, and the entries of what changed about them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ class Person(Struct, kw_only=True):
 
 
 class SessionRecord(Struct, frozen=True, kw_only=True):
-    """A browser that is signed in. `key` is the SHA-256 of its secret; `agent` says which browser it is."""
+    """A browser that is signed in. `key` is the SHA-256 of its secret; `agent` says which browser it is.
+
+    `known_by` says how its person signed in.
+    """
 
     key: str
     id: str
@@ -36,6 +39,7 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     signed_in_at: str
     seen_at: str
     agent: str = ""
+    known_by: str = "session"
 
 
 class TokenRecord(Struct, frozen=True, kw_only=True):
@@ -51,6 +55,22 @@ class TokenRecord(Struct, frozen=True, kw_only=True):
     expires_at: str
     used_at: str | None = None
     revoked_at: str | None = None
+
+
+class Passkey(Struct, frozen=True, kw_only=True):
+    """A passkey of a person. `id` is the credential's in base64url, `rp_id` the host for which it was made.
+
+    `public_key` is in COSE; `sign_count` is the counter that the passkey sent last, 0 for one that does not count.
+    """
+
+    id: str
+    person: str
+    name: str
+    rp_id: str
+    public_key: bytes
+    sign_count: int
+    created_at: str
+    used_at: str | None = None
 
 
 class Entry(Struct, frozen=True, kw_only=True):

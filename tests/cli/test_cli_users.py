@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
+
+from neurocore.persistence import SQLiteRunStore
+from neurocore.persistence.people import Entry, Passkey
 
 PASSWORD = "correct horse battery staple"
 
@@ -89,3 +93,19 @@ def test_where_people_sign_in_the_command_line_answers_no_gate_and_takes_no_name
     assert team.call("runs", "cancel", "r1", "--by", "eve").exit_code == 2
     assert "runs approve" not in team.ok("runs", "inspect", "r1")
     team.ok("runs", "cancel", "r1")
+
+
+def test_a_reset_removes_passkeys_with_an_entry_and_prints_a_link(team):
+    team.ok("users", "add", "ann")
+    with contextlib.closing(SQLiteRunStore(team.root / "data" / "runs.db")) as store:
+        now = store.clock.now()
+        key = Passkey(
+            id="AAAA", person=store.load_person(username="ann").id, name="laptop", rp_id="localhost", public_key=b"k",
+            sign_count=0, created_at=now,
+        )  # fmt: skip
+        assert store.add_passkey(key, most=9, entry=Entry(at=now, kind="passkey-added", actor="ann", data={}))
+    assert team.ok("users", "reset", "ann").startswith("http://127.0.0.1:8321/link/")
+    with contextlib.closing(SQLiteRunStore(team.root / "data" / "runs.db")) as store:
+        assert store.find_passkey("AAAA") is None
+        entry = store.list_entries()[-1]
+    assert (entry.kind, entry.data["passkeys"]) == ("user-reset", ["AAAA"])

@@ -62,10 +62,9 @@ def enable(username: str) -> AnyResponse:
 @area.post("/users/<username>/link")
 @action(Action.ADMINISTER)
 def reset(username: str) -> AnyResponse:
-    """Make a one-time link with which somebody sets a new password."""
+    """End somebody's sessions, remove their passkeys, and make a link with which they set a new password."""
     here = _here()
-    person = people.find_person(username, here.all_runs)
-    return _page(here, link=people.make_link(person, store=here.all_runs, actor=_actor()), whose=username)
+    return _page(here, link=people.reset(username, store=here.all_runs, actor=_actor()), whose=username)
 
 
 @area.post("/users/<username>/roles")

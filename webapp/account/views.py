@@ -15,6 +15,7 @@ from neurocore.accounts.people import add_person, check_account, entry_of, set_p
 from neurocore.accounts.signin import WRONG, TooMany, authenticate, open_session
 from neurocore.errors import InputError, RefusedError, UsageError
 from neurocore.persistence.people import Person, key_of
+from webapp.account.offers import offer, offer_to_strangers
 from webapp.security import identity
 from webapp.security.permissions import action, public
 from webapp.services import Services, services
@@ -26,14 +27,14 @@ area = Area("account", __name__)
 @public
 def login() -> AnyResponse:
     """Show the form to sign in."""
-    return _login_page(services(), request.args.get("next", "/"))
+    return login_page(services(), request.args.get("next", "/"))
 
 
 @area.post("/login")
 @public
 def signing_in() -> AnyResponse:
     """Sign in by password, and go to the page that was asked for."""
-    here, form = _needs_passwords(), request.form
+    here, form = needs_passwords(), request.form
     username, target = form.get("username", ""), form.get("next", "/")
     try:
         person = authenticate(
@@ -41,9 +42,9 @@ def signing_in() -> AnyResponse:
             known=identity.is_known(username),
         )  # fmt: skip
     except TooMany as error:
-        return _login_page(here, target, username, str(error), 429)
+        return login_page(here, target, username, str(error), 429)
     if person is None:
-        return _login_page(here, target, username, WRONG, 422)
+        return login_page(here, target, username, WRONG, 422)
     _enter(person, here)
     return redirect(identity.inside(target), 303)
 
@@ -52,7 +53,7 @@ def signing_in() -> AnyResponse:
 @public
 def signing_out() -> AnyResponse:
     """End this session."""
-    here = _needs_accounts()
+    here = needs_accounts()
     record = identity.current_session()
     if record is not None:
         here.all_runs.end_sessions(record.person, only=[record.id])
@@ -66,12 +67,22 @@ def _enter(person: Person, here: Services) -> None:
     identity.remember_session(secret, person)
 
 
-def _login_page(
-    here: Services, target: str, username: str = "", problem: str | None = None, status: int = 200
+def login_page(
+    here: Services,
+    target: str,
+    username: str = "",
+    problem: str | None = None,
+    status: int = 200,
+    *,
+    refused: str | None = None,
 ) -> AnyResponse:
+    """Return the page to sign in; `refused` says why a passkey did not."""
     if here.config.auth.mode != "local":
         abort(404, f"Nobody signs in by a password here: auth.mode is {here.config.auth.mode}.")
-    page = render_template("account/login.html", next=target, username=username, problem=problem)
+    page = render_template(
+        "account/login.html", next=target, username=username, problem=problem, refused=refused,
+        passkeys=offer_to_strangers(here),
+    )  # fmt: skip
     return make_response(page, status)
 
 
@@ -82,14 +93,14 @@ def _login_page(
 @public
 def link(secret: str) -> AnyResponse:
     """Show the form of a one-time link. Looking at it uses nothing up."""
-    return _link_page(_needs_passwords(), secret)
+    return _link_page(needs_passwords(), secret)
 
 
 @area.post("/link/<secret>")
 @public
 def link_used(secret: str) -> AnyResponse:
     """Set a password (and, for the first admin, make the account), and sign in. The link is used up."""
-    here, form = _needs_passwords(), request.form
+    here, form = needs_passwords(), request.form
     store = here.all_runs
     found = store.find_link(key_of(secret), now=store.clock.now())
     if found is None:
@@ -155,24 +166,24 @@ def _link_page(
 @action(Action.OWN)
 def account() -> AnyResponse:
     """Show one's own account."""
-    return _account_page(_needs_accounts())
+    return account_page(needs_accounts())
 
 
 @area.post("/account/password")
 @action(Action.OWN)
 def password() -> AnyResponse:
     """Change one's own password; all other sessions end."""
-    here, form = _needs_passwords(), request.form
-    person, actor = _own(here), identity.signed_in()
+    here, form = needs_passwords(), request.form
+    person, actor = own(here), identity.signed_in()
     assert actor is not None
     current = form.get("current", "")
     address = request.remote_addr or "?"
     if authenticate(person.username, current, store=here.all_runs, address=address, known=True) is None:
-        return _account_page(here, {"current": "This is not your password."}, 422)
+        return account_page(here, {"current": "This is not your password."}, 422)
     try:
         person = set_password(person, form.get("password", ""), store=here.all_runs, actor=actor)
     except InputError as error:
-        return _account_page(here, error.problems, 422)
+        return account_page(here, error.problems, 422)
     _enter(person, here)
     flash("Your password is changed, and your other sessions have ended.", "ok")
     return redirect(f"{request.script_root}/account", 303)
@@ -182,8 +193,8 @@ def password() -> AnyResponse:
 @action(Action.OWN)
 def end_session(session_id: str) -> AnyResponse:
     """End one of one's own sessions."""
-    here = _needs_accounts()
-    if here.all_runs.end_sessions(_own(here).id, only=[session_id]):
+    here = needs_accounts()
+    if here.all_runs.end_sessions(own(here).id, only=[session_id]):
         flash("The session has ended.", "ok")
     return redirect(f"{request.script_root}/account", 303)
 
@@ -192,27 +203,27 @@ def end_session(session_id: str) -> AnyResponse:
 @action(Action.OWN)
 def create_token() -> AnyResponse:
     """Make a token; it is shown this once."""
-    here, form = _needs_accounts(), request.form
+    here, form = needs_accounts(), request.form
     actor = identity.signed_in()
     assert actor is not None
     try:
         made = tokens.create(
-            _own(here), name=form.get("name", ""), scopes=form.getlist("scope"),
+            own(here), name=form.get("name", ""), scopes=form.getlist("scope"),
             blueprints=[one.strip() for one in form.get("blueprints", "").split(",") if one.strip()],
             days=form.get("days", ""), store=here.all_runs, config=here.config, actor=actor,
         )  # fmt: skip
     except InputError as error:
-        return _account_page(here, error.problems, 422)
-    return _account_page(here, made=made.secret)
+        return account_page(here, error.problems, 422)
+    return account_page(here, made=made.secret)
 
 
 @area.post("/account/tokens/<token_id>/revocation")
 @action(Action.OWN)
 def revoke_token(token_id: str) -> AnyResponse:
     """End one of one's own tokens."""
-    here, actor = _needs_accounts(), identity.signed_in()
+    here, actor = needs_accounts(), identity.signed_in()
     assert actor is not None
-    if token_id not in {one.id for one in here.all_runs.list_tokens(_own(here).id)}:
+    if token_id not in {one.id for one in here.all_runs.list_tokens(own(here).id)}:
         abort(404, "You have no such token.")
     store = here.all_runs
     entry = entry_of(store, actor, "token-revoked", token=token_id)
@@ -222,22 +233,23 @@ def revoke_token(token_id: str) -> AnyResponse:
     return redirect(f"{request.script_root}/account", 303)
 
 
-def _account_page(
+def account_page(
     here: Services, problems: dict[str, str] | None = None, status: int = 200, *, made: str | None = None
 ) -> AnyResponse:
-    person = _own(here)
+    """Return the page of one's own account; `made` is a new token, shown this once."""
+    person = own(here)
     page = render_template(
         "account/account.html", person=person, problems=problems or {}, made=made,
         sessions=here.all_runs.list_sessions(person.id), this=identity.current_session(),
         tokens=here.all_runs.list_tokens(person.id), now=here.all_runs.clock.now(),
         scopes=[one for one in Action if one not in tokens.NEVER], typed=request.form,
-        grants=[f"{one.role.value} {one.pattern}" for one in g.actor.rights.grants],
+        grants=[f"{one.role.value} {one.pattern}" for one in g.actor.rights.grants], passkeys=offer(here, person),
     )  # fmt: skip
     return make_response(page, status)
 
 
-def _own(here: Services) -> Person:
-    """Return the account of who is signed in."""
+def own(here: Services) -> Person:
+    """Return the account of who is signed in; answer 401 where it is not there."""
     actor = identity.signed_in()
     person = here.all_runs.load_person(id=actor.person) if actor is not None and actor.person else None
     if person is None:
@@ -245,15 +257,17 @@ def _own(here: Services) -> Person:
     return person
 
 
-def _needs_accounts() -> Services:
+def needs_accounts() -> Services:
+    """Return the services where people sign in; where nobody does, answer 404."""
     here = services()
     if here.config.auth.mode == "open":
         abort(404, "Nobody signs in here: auth.mode is open.")
     return here
 
 
-def _needs_passwords() -> Services:
-    here = _needs_accounts()
+def needs_passwords() -> Services:
+    """Return the services where people sign in here, and not elsewhere; else answer 404."""
+    here = needs_accounts()
     if here.config.auth.mode != "local":
         abort(404, f"Nobody signs in by a password here: auth.mode is {here.config.auth.mode}.")
     return here

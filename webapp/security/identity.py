@@ -89,7 +89,7 @@ def _by_session(here: Services) -> Actor | None:
     g.session_record = record
     if record.seen_at < here.all_runs.clock.after(-SEEN_EVERY):
         here.later(here.all_runs.touch_session, record.key, here.all_runs.clock.now())
-    return actor_of(person, here.config, here.all_runs, known_by=KnownBy.SESSION, face=Face.WEB)
+    return actor_of(person, here.config, here.all_runs, known_by=KnownBy(record.known_by), face=Face.WEB)
 
 
 def _by_proxy(here: Services) -> Actor | None:
@@ -149,6 +149,12 @@ def forget_session() -> None:
     known = session.get(KNOWN, [])
     session.clear()
     session[KNOWN] = known
+
+
+def known_user() -> str | None:
+    """Return who signed in by this browser last, or None."""
+    known = session.get(KNOWN) or [None]
+    return known[0] if isinstance(known[0], str) else None
 
 
 def is_known(username: str) -> bool:

@@ -30,91 +30,93 @@ class Accounts:
         nobody could manage accounts afterwards: a change never undoes one that it did not see. `identity` is a mode
         and a subject by which the person is known from then on.
         """
-        _refuse()
+        refuse()
 
     def load_person(self, *, id: str | None = None, username: str | None = None) -> Person | None:
         """Return the person with this id or username, or None."""
-        _refuse()
+        refuse()
 
     def find_identity(self, mode: str, subject: str) -> Person | None:
         """Return the person who is known so in this mode, or None."""
-        _refuse()
+        refuse()
 
     def list_people(self) -> list[Person]:
         """Return everybody, by username."""
-        _refuse()
+        refuse()
 
     def count_admins(self) -> int:
         """Return how many people who are not disabled have the role admin for everything."""
-        _refuse()
+        refuse()
 
-    def open_session(self, session: SessionRecord, *, password: str | None) -> bool:
+    def open_session(self, session: SessionRecord, *, password: str | None, passkey: str | None = None) -> bool:
         """Keep a new session, and when its person signed in.
 
-        Returns False when the account is disabled, or has another password than this hash by now.
+        Returns False when the account is disabled, or has another password than this hash by now, or no longer has the
+        passkey with this id.
         """
-        _refuse()
+        refuse()
 
     def load_session(self, key: str) -> tuple[SessionRecord, Person] | None:
         """Return the session under this key with its person, or None."""
-        _refuse()
+        refuse()
 
     def list_sessions(self, person: str) -> list[SessionRecord]:
         """Return the sessions of a person, newest first."""
-        _refuse()
+        refuse()
 
     def touch_session(self, key: str, at: str) -> None:
         """Note when a session was used last."""
-        _refuse()
+        refuse()
 
     def end_sessions(self, person: str, *, only: Collection[str] | None = None, but: str | None = None) -> int:
         """End the sessions of a person: those with these ids, or all but one; returns how many."""
-        _refuse()
+        refuse()
 
     def add_token(self, token: TokenRecord, *, entry: Entry) -> None:
         """Keep a new token."""
-        _refuse()
+        refuse()
 
     def load_token(self, key: str) -> tuple[TokenRecord, Person] | None:
         """Return the token under this key with its person, or None."""
-        _refuse()
+        refuse()
 
     def list_tokens(self, person: str | None = None) -> list[TokenRecord]:
         """Return the tokens of a person, or of everybody, newest first."""
-        _refuse()
+        refuse()
 
     def revoke_token(self, id: str, *, at: str, entry: Entry) -> bool:
         """End a token; False when there is no such token, or it has ended."""
-        _refuse()
+        refuse()
 
     def add_link(self, key: str, *, person: str | None, now: str, expires_at: str) -> None:
         """Keep a one-time link; without a person it is for the first admin."""
-        _refuse()
+        refuse()
 
     def find_link(self, key: str, *, now: str) -> tuple[str | None] | None:
         """Return the person of a link that is valid at this time, in a tuple; None when there is no such link."""
-        _refuse()
+        refuse()
 
     def take_link(self, key: str, *, now: str) -> bool:
         """Use a link up, and all others of its person, or for the first admin; False when it was used, or is over."""
-        _refuse()
+        refuse()
 
     def count_attempt(self, place: str, *, now: str, since: str) -> int:
         """Count a failed attempt to sign in at a place; returns how many there were since then."""
-        _refuse()
+        refuse()
 
     def attempts(self, place: str, *, since: str) -> int:
         """Return how many failed attempts there were at a place since then."""
-        _refuse()
+        refuse()
 
     def clear_attempts(self, place: str) -> None:
         """Forget the failed attempts at a place."""
-        _refuse()
+        refuse()
 
     def list_entries(self) -> list[Entry]:
         """Return the entries of who changed what about accounts, oldest first."""
-        _refuse()
+        refuse()
 
 
-def _refuse() -> NoReturn:
+def refuse() -> NoReturn:
+    """Raise UsageError: this store keeps no accounts."""
     raise UsageError("This store keeps no accounts; set auth.mode: open, or use the sqlite backend.")

@@ -10,11 +10,12 @@ from neurocore.persistence.sqlite.decisions import SQLiteDecisions
 from neurocore.persistence.sqlite.driving import SQLiteDriving
 from neurocore.persistence.sqlite.lists import SQLiteLists
 from neurocore.persistence.sqlite.maintenance import SQLiteMaintenance
+from neurocore.persistence.sqlite.passkeys import SQLitePasskeys
 from neurocore.persistence.sqlite.runs import SQLiteRuns
 
 
 class SQLiteRunStore(
-    SQLiteDriving, SQLiteMaintenance, SQLiteLists, SQLiteDecisions, SQLiteAccounts, SQLiteRuns, RunStore
+    SQLiteDriving, SQLiteMaintenance, SQLiteLists, SQLiteDecisions, SQLiteAccounts, SQLitePasskeys, SQLiteRuns, RunStore
 ):
     """A durable store in the file `path`, safe for threads and processes on one machine.
 

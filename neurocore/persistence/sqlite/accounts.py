@@ -64,7 +64,7 @@ class SQLiteAccounts(SQLiteBase, Accounts):
                 execute(connection, "end_sessions", person_id=person.id, but=None)
             if was is not None and _manages(was) and execute(connection, "count_admins").fetchone()["count"] == 0:
                 raise RefusedError(f"{person.username} is the last admin; make somebody else an admin first.")
-            _enter(connection, entry)
+            enter(connection, entry)
 
     def load_person(self, *, id: str | None = None, username: str | None = None) -> Person | None:
         """Return one row with its grants and groups."""
@@ -85,13 +85,13 @@ class SQLiteAccounts(SQLiteBase, Accounts):
         row = self._row("count_admins")
         return 0 if row is None else int(row["count"])
 
-    def open_session(self, session: SessionRecord, *, password: str | None) -> bool:
+    def open_session(self, session: SessionRecord, *, password: str | None, passkey: str | None = None) -> bool:
         """Keep a session, and that its person signed in, if the account is still the one that was checked."""
         at = rows.micros(session.signed_in_at)
         with self._db.write(sync=True) as connection:
             opened = execute(
                 connection, "insert_session", key=session.key, id=session.id, signed_in_at=at, agent=session.agent,
-                person_id=session.person, password=password,
+                known_by=session.known_by, person_id=session.person, password=password, passkey=passkey,
             )  # fmt: skip
             if opened.rowcount != 1:
                 return False
@@ -129,7 +129,7 @@ class SQLiteAccounts(SQLiteBase, Accounts):
                 created_at=rows.micros(token.created_at), expires_at=rows.micros(token.expires_at),
                 person_id=token.person,
             )  # fmt: skip
-            _enter(connection, entry)
+            enter(connection, entry)
 
     def load_token(self, key: str) -> tuple[TokenRecord, Person] | None:
         """Return the token and its person."""
@@ -146,7 +146,7 @@ class SQLiteAccounts(SQLiteBase, Accounts):
         with self._db.write(sync=True) as connection:
             if execute(connection, "revoke_token", at=rows.micros(at), id=id).rowcount != 1:
                 return False
-            _enter(connection, entry)
+            enter(connection, entry)
             return True
 
     def add_link(self, key: str, *, person: str | None, now: str, expires_at: str) -> None:
@@ -186,7 +186,7 @@ class SQLiteAccounts(SQLiteBase, Accounts):
         return [self._made(_entry, row) for row in self._rows("list_entries")]
 
 
-def _enter(connection: sqlite3.Connection, entry: Entry) -> None:
+def enter(connection: sqlite3.Connection, entry: Entry) -> None:
     """Add an entry to the chain, within the transaction of what it tells."""
     last = execute(connection, "last_entry").fetchone()
     sealed = entry.sealed((last["number"] if last else 0) + 1, last["hash"] if last else "")
@@ -226,7 +226,7 @@ def _person(row: sqlite3.Row) -> Person:
 def _session(row: sqlite3.Row) -> SessionRecord:
     return SessionRecord(
         key=row["key"], id=row["id"], person=row["person_id"], signed_in_at=iso(row["signed_in_at"]),
-        seen_at=iso(row["seen_at"]), agent=row["agent"],
+        seen_at=iso(row["seen_at"]), agent=row["agent"], known_by=row["known_by"],
     )  # fmt: skip
 
 

@@ -44,20 +44,21 @@ FROM people AS p ORDER BY p.username
 SELECT count(*) AS count FROM people AS p JOIN grants AS g ON g.person = p.person
 WHERE g.role = 'admin' AND g.pattern = '*' AND p.disabled_at IS NULL
 
--- insert_session: A browser that signed in, if the account is as it was when its password was checked.
-INSERT INTO sessions (key, id, person, signed_in_at, seen_at, agent)
-SELECT :key, :id, p.person, :signed_in_at, :signed_in_at, :agent FROM people AS p
+-- insert_session: A browser that signed in, if the account is as it was when its password or passkey was checked.
+INSERT INTO sessions (key, id, person, signed_in_at, seen_at, agent, known_by)
+SELECT :key, :id, p.person, :signed_in_at, :signed_in_at, :agent, :known_by FROM people AS p
 WHERE p.id = :person_id AND p.disabled_at IS NULL AND p.password IS :password
+    AND (:passkey IS NULL OR EXISTS (SELECT 1 FROM passkeys AS k WHERE k.id = :passkey AND k.person = p.person))
 
 -- note_sign_in: When a person signed in last.
 UPDATE people SET signed_in_at = :at WHERE id = :id
 
 -- load_session: A session.
-SELECT s.key, s.id, s.signed_in_at, s.seen_at, s.agent, p.id AS person_id
+SELECT s.key, s.id, s.signed_in_at, s.seen_at, s.agent, s.known_by, p.id AS person_id
 FROM sessions AS s JOIN people AS p ON p.person = s.person WHERE s.key = :key
 
 -- list_sessions: The sessions of a person.
-SELECT s.key, s.id, s.signed_in_at, s.seen_at, s.agent, p.id AS person_id
+SELECT s.key, s.id, s.signed_in_at, s.seen_at, s.agent, s.known_by, p.id AS person_id
 FROM sessions AS s JOIN people AS p ON p.person = s.person WHERE p.id = :person_id ORDER BY s.signed_in_at DESC
 
 -- touch_session: When a session was used last.
