@@ -63,6 +63,11 @@ def test_nothing_waits_for_somebody_who_only_looks(waiting):
     assert 'class="badge"' not in page
 
 
+def test_a_stranger_is_not_told_how_many_gates_wait(waiting):
+    team, *_ = waiting
+    assert 'class="badge"' not in team.browser().get("/login").text
+
+
 def test_what_is_not_seen_waits_for_nobody_else_either(waiting):
     team, mine, _ = waiting
     team.sign_in("paul")
