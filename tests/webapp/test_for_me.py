@@ -99,3 +99,18 @@ def test_the_page_changes_when_something_begins_to_wait_for_others(waiting):
         assert team.client.get(f"{path}?v={version}", headers=live).status_code == 204
         team.run("two")
         assert team.client.get(f"{path}?v={version}", headers=live).status_code == 200
+
+
+def test_the_account_shows_what_i_have_decided(waiting):
+    team, mine, _ = waiting
+    team.sign_in("pia")
+    assert "You have decided nothing yet." in team.client.get("/account").text
+    gate = team.gate(mine)
+    form = {"decision": "reject", "gate": "review", "visit": "1", "digest": gate.digest, "note": "too much"}
+    team.send(f"/runs/{mine}/decision", form)
+    page = team.client.get("/account").text.partition('id="h-decisions"')[2]
+    assert f'href="/runs/{mine}"' in page
+    assert "rejected" in page
+    team.client.post("/logout", data={"csrf_token": team.token()})
+    team.sign_in("anna")
+    assert "You have decided nothing yet." in team.client.get("/account").text

@@ -15,12 +15,16 @@ from neurocore.accounts.people import add_person, check_account, entry_of, set_p
 from neurocore.accounts.signin import WRONG, TooMany, authenticate, open_session
 from neurocore.errors import InputError, RefusedError, UsageError
 from neurocore.persistence.people import Person, key_of
+from neurocore.persistence.records import GateEntry, GateStatus
 from webapp.account.offers import offer, offer_to_strangers
 from webapp.security import identity
 from webapp.security.permissions import action, public
 from webapp.services import Services, services
 
 area = Area("account", __name__)
+
+#: How many of one's own decisions the account shows.
+DECISIONS = 10
 
 
 @area.get("/login")
@@ -243,9 +247,16 @@ def account_page(
         sessions=here.all_runs.list_sessions(person.id), this=identity.current_session(),
         tokens=here.all_runs.list_tokens(person.id), now=here.all_runs.clock.now(),
         scopes=[one for one in Action if one not in tokens.NEVER], typed=request.form,
+        decisions=_decisions(person, here),
         grants=[f"{one.role.value} {one.pattern}" for one in g.actor.rights.grants], passkeys=offer(here, person),
     )  # fmt: skip
     return make_response(page, status)
+
+
+def _decisions(person: Person, here: Services) -> list[GateEntry]:
+    """Return the gates that somebody decided last."""
+    decided = (GateStatus.DECIDED, GateStatus.DONE)
+    return here.store.list_gates(status=decided, by=person.username, limit=DECISIONS, narrow=True)
 
 
 def own(here: Services) -> Person:
