@@ -41,14 +41,16 @@ def authenticate(username: str, password: str, *, store: RunStore, address: str,
     return person
 
 
-def open_session(person: Person, *, store: RunStore, agent: str) -> str:
+def open_session(person: Person, *, store: RunStore, agent: str, id_token: str | None = None) -> str:
     """Open a session for somebody who has shown who they are, and return its secret, for the browser alone.
 
-    Raises RefusedError if the account changed meanwhile.
+    `id_token` is the provider's, with which the person signs out there. Raises RefusedError if the account changed
+    meanwhile.
     """
     secret, now = f"{store.ids.new()}{store.ids.new()}", store.clock.now()
     session = SessionRecord(
-        key=key_of(secret), id=store.ids.new()[:16], person=person.id, signed_in_at=now, seen_at=now, agent=agent[:200]
+        key=key_of(secret), id=store.ids.new()[:16], person=person.id, signed_in_at=now, seen_at=now, agent=agent[:200],
+        id_token=id_token,
     )  # fmt: skip
     if not store.open_session(session, password=person.password):
         raise RefusedError("This account was changed at the same moment; sign in again.")

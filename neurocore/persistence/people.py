@@ -24,11 +24,16 @@ class Person(Struct, kw_only=True):
     disabled_at: str | None = None
     disabled_by: str | None = None
     groups: tuple[str, ...] = ()
+    #: When a provider or a proxy named the groups last; None where an admin gave them.
+    groups_at: str | None = None
     grants: tuple[Grant, ...] = ()
 
 
 class SessionRecord(Struct, frozen=True, kw_only=True):
-    """A browser that is signed in. `key` is the SHA-256 of its secret; `agent` says which browser it is."""
+    """A browser that is signed in. `key` is the SHA-256 of its secret; `agent` says which browser it is.
+
+    `id_token` is the provider's, to sign out there.
+    """
 
     key: str
     id: str
@@ -36,6 +41,7 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     signed_in_at: str
     seen_at: str
     agent: str = ""
+    id_token: str | None = None
 
 
 class TokenRecord(Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from neurocore.accounts.people import add_person, check_account, entry_of, set_p
 from neurocore.accounts.signin import WRONG, TooMany, authenticate, open_session
 from neurocore.errors import InputError, RefusedError, UsageError
 from neurocore.persistence.people import Person, key_of
+from webapp.account import oidc
 from webapp.security import identity
 from webapp.security.permissions import action, public
 from webapp.services import Services, services
@@ -25,7 +26,9 @@ area = Area("account", __name__)
 @area.get("/login")
 @public
 def login() -> AnyResponse:
-    """Show the form to sign in."""
+    """Show the form to sign in, or the button that leads to the provider."""
+    if services().config.auth.mode == "oidc":
+        return oidc.login_page(services(), request.args.get("next", "/"))
     return _login_page(services(), request.args.get("next", "/"))
 
 
@@ -51,12 +54,16 @@ def signing_in() -> AnyResponse:
 @area.post("/logout")
 @public
 def signing_out() -> AnyResponse:
-    """End this session."""
+    """End this session; where a provider signs people in, lead to its own sign-out."""
     here = _needs_accounts()
     record = identity.current_session()
     if record is not None:
         here.all_runs.end_sessions(record.person, only=[record.id])
     identity.forget_session()
+    if record is not None and here.config.auth.mode == "oidc":
+        leading = oidc.sign_out(here, record.id_token)
+        if leading is not None:
+            return leading
     return redirect(f"{request.script_root}/login", 303)
 
 
@@ -82,18 +89,23 @@ def _login_page(
 @public
 def link(secret: str) -> AnyResponse:
     """Show the form of a one-time link. Looking at it uses nothing up."""
-    return _link_page(_needs_passwords(), secret)
+    return _link_page(_needs_links(), secret)
 
 
 @area.post("/link/<secret>")
 @public
 def link_used(secret: str) -> AnyResponse:
-    """Set a password (and, for the first admin, make the account), and sign in. The link is used up."""
-    here, form = _needs_passwords(), request.form
+    """Set a password (and, for the first admin, make the account), and sign in. The link is used up.
+
+    Where a provider signs people in, there is no password to set.
+    """
+    here, form = _needs_links(), request.form
     store = here.all_runs
     found = store.find_link(key_of(secret), now=store.clock.now())
     if found is None:
         return _link_page(here, secret)
+    if here.config.auth.mode == "oidc":
+        return oidc.enter_by_link(secret, found[0], here)
     password, again = form.get("password", ""), form.get("again", "")
     try:
         if password != again:
@@ -144,6 +156,8 @@ def _link_page(
     if found is None:
         abort(410, "This link was used, or its hour is over; ask an admin for a new one.")
     person = store.load_person(id=found[0]) if found[0] is not None else None
+    if here.config.auth.mode == "oidc":
+        return oidc.link_page(person)
     page = render_template("account/link.html", person=person, problems=problems or {}, username=username)
     return make_response(page, status)
 
@@ -230,6 +244,7 @@ def _account_page(
         "account/account.html", person=person, problems=problems or {}, made=made,
         sessions=here.all_runs.list_sessions(person.id), this=identity.current_session(),
         tokens=here.all_runs.list_tokens(person.id), now=here.all_runs.clock.now(),
+        by_password=here.config.auth.mode == "local",
         scopes=[one for one in Action if one not in tokens.NEVER], typed=request.form,
         grants=[f"{one.role.value} {one.pattern}" for one in g.actor.rights.grants],
     )  # fmt: skip
@@ -250,6 +265,11 @@ def _needs_accounts() -> Services:
     if here.config.auth.mode == "open":
         abort(404, "Nobody signs in here: auth.mode is open.")
     return here
+
+
+def _needs_links() -> Services:
+    here = services()
+    return here if here.config.auth.mode == "oidc" else _needs_passwords()
 
 
 def _needs_passwords() -> Services:
