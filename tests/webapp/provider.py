@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
+import re
 import threading
 import time
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, quote, unquote_plus, urlsplit
 
-from joserfc import jwt
+from joserfc import jws
 from joserfc.jwk import RSAKey
 from joserfc.jws import JWSRegistry
 
+from neurocore.auth import Auth, GrantSettings, OidcSettings, SessionSettings
+from neurocore.clock import Clock
+from tests.webapp.conftest import Site
+
 CLIENT, SECRET = "neurocore", "the secret of the client"
-_MADE = {}
+_MADE: dict[str, RSAKey] = {}
 
 
 def key(kid):
@@ -39,6 +46,7 @@ class Provider:
         self.keys = [key("one")]
         #: What a test changes: claims of the token, the whole token, what discovery says, whole answers by path.
         self.claims, self.forge, self.discovery, self.answers, self.user_info = {}, None, {}, {}, None
+        self.secret = SECRET
         self.asked, self.refused, self._codes = [], [], {}
         self._server = None
         self.start()
@@ -119,11 +127,14 @@ class Provider:
         return 200, self.user_info
 
     def at_token(self, request, form):
-        name, _, secret = base64.b64decode(request.headers["Authorization"].split()[1]).decode().partition(":")
+        if "Authorization" in request.headers:
+            name, _, secret = base64.b64decode(request.headers["Authorization"].split()[1]).decode().partition(":")
+        else:
+            name, secret = form["client_id"], form.get("client_secret", "")
         found = self._codes.pop(form.get("code"), None)
         challenge = encoded(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
         wrong = (
-            (unquote_plus(name), unquote_plus(secret)) != (CLIENT, SECRET)
+            (unquote_plus(name), unquote_plus(secret)) != (CLIENT, self.secret)
             or form.get("grant_type") != "authorization_code" or found is None
             or found[1]["redirect_uri"] != form.get("redirect_uri") or found[1]["code_challenge"] != challenge
         )  # fmt: skip
@@ -142,8 +153,10 @@ class Provider:
     def sign(self, claims, by=None, header=None):
         """A token as it must be."""
         by = by or self.keys[-1]
-        head = {"alg": "RS256", "kid": by.kid, **(header or {})}
-        return jwt.encode(head, claims, by, registry=JWSRegistry(algorithms=[head["alg"]]))
+        head = {"alg": "RS256", "kid": by.kid} if header is None else {"alg": "RS256", **header}
+        return jws.serialize_compact(
+            head, json.dumps(claims).encode(), by, registry=JWSRegistry(algorithms=[head["alg"]])
+        )
 
 
 def send(request, status, body, headers=()):
@@ -155,3 +168,59 @@ def send(request, status, body, headers=()):
         request.send_header(name, value)
     request.end_headers()
     request.wfile.write(body)
+
+
+class Later(Clock):
+    """The computer's clock, moved on."""
+
+    def __init__(self, **by):
+        self._by = timedelta(**by) // timedelta(microseconds=1)
+
+    def micros(self):
+        return super().micros() + self._by
+
+
+class Oidc(Site):
+    """A site where this provider signs people in; the group finance approves, and everybody of the group all looks."""
+
+    def __init__(self, root, provider, store=None, web=None, **settings):
+        self.provider = provider
+        grants = [GrantSettings(role="approver", to=["group:finance"]), GrantSettings(role="viewer", to=["group:all"])]
+        given = {"issuer": provider.issuer, "client_id": CLIENT, "client_secret": SECRET, "name": "Acme", **settings}
+        auth = Auth(
+            mode="oidc", grants=grants, oidc=OidcSettings(**given), session=SessionSettings(idle="30d", max="30d")
+        )
+        super().__init__(root, store=store, auth=auth, **(web or {}))
+
+    def leave(self, target="/", client=None, status=200):
+        """Begin a sign-in; the address of the provider, or the page that says why not."""
+        client = client or self.client
+        page = client.post("/login/oidc", data={"csrf_token": self.token(client), "next": target})
+        assert page.status_code == status, page.text
+        return leads_to(page) if status == 200 else page.text
+
+    def come(self, sub="248", target="/", client=None, **more):
+        """Sign in; the last answer of the server."""
+        client = client or self.client
+        return client.get(self.provider.back(self.leave(target, client), sub, **more))
+
+    def token(self, client=None):
+        """The token of the forms in this browser."""
+        return re.search(r'name="csrf_token" value="([^"]+)"', (client or self.client).get("/login").text)[1]
+
+    def send(self, path, form=None, client=None):
+        """Send a form."""
+        return (client or self.client).post(path, data={"csrf_token": self.token(client), **(form or {})})
+
+    def is_in(self, client=None):
+        """Whether this browser is signed in."""
+        return (client or self.client).get("/account").status_code == 200
+
+
+def leads_to(page):
+    """Where a page leads on."""
+    found = re.search(r'<a href="([^"]+)">Continue to', page.text)
+    assert found, page.text
+    place = html.unescape(found[1])
+    assert f'content="0; url={html.unescape(place)}"' in html.unescape(page.text)
+    return place
