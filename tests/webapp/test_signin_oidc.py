@@ -287,8 +287,10 @@ def test_groups_seen_too_long_ago_count_for_nothing_for_tokens_too(team):
 
     team.store.clock = Later(hours=23)
     assert may_answer(team, run_id)
+    assert "too long ago" not in team.page("/account")
     team.store.clock = Later(hours=25)
     assert not may_answer(team, run_id)
+    assert "Groups: finance (named too long ago to count; sign in again)" in team.page("/account")
     assert answers() == 403
     ann = team.store.load_person(username="ann")
     assert people.actor_of(ann, team.config, team.store, known_by=ROOT.known_by, face=ROOT.face).groups == ()

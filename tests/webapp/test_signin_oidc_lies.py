@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import secrets
 import threading
 import time
 from urllib.parse import parse_qs, urlsplit
@@ -165,6 +166,20 @@ def test_a_second_tab_does_not_end_the_sign_in_of_the_first(team):
     assert team.client.get(first).headers["Location"] == "/runs"
     team.send("/logout")
     assert team.client.get(second).status_code == 400, "what the cookie had is gone with the first sign-in"
+
+
+def test_a_browser_remembers_the_newest_sign_ins_that_it_has_begun(team):
+    backs = [team.provider.back(team.leave(f"/runs?q={number}")) for number in range(5)]
+    answer = team.client.get(backs[0])
+    assert answer.status_code == 400
+    assert 'name="next" value="/runs?q=4"' in answer.text, "a new attempt leads where the last one was to lead"
+    assert team.client.get(backs[1]).status_code == 400
+    assert team.client.get(backs[2]).headers["Location"] == "/runs?q=2"
+    other = team.app.test_client()
+    for number in range(5):
+        team.leave(f"/runs?q={number}{secrets.token_hex(290)}", client=other)
+    (cookie,) = other._cookies.values()
+    assert len(cookie.value) < 3500, "browsers keep no cookie of more than 4 KB"
 
 
 @pytest.mark.parametrize("code", [None, "", "guessed"])

@@ -95,7 +95,8 @@ def come_back() -> AnyResponse:
     """Take the provider's answer: it works once, in the browser that began the sign-in, for ten minutes."""
     here, begun = _here(), _begun()
     state = request.args.get("state", "")
-    since, target = begun.pop(state, ("", "/"))
+    newest = [target for _, target in begun.values()][-1:] or ["/"]  # where to go if the person tries again
+    since, target = begun.pop(state, ("", newest[0]))
     session[BEGUN] = begun
     try:
         _use_up(state, since, here)
@@ -207,9 +208,9 @@ def _leading_to(place: str, here: Services) -> AnyResponse:
 
 
 def _begun() -> dict[str, tuple[str, str]]:
-    """Return the sign-ins that this browser has begun."""
-    kept = session.get(BEGUN)
-    return {state: (since, target) for state, (since, target) in kept.items()} if isinstance(kept, dict) else {}
+    """Return the sign-ins that this browser has begun, the newest last (a cookie has them in another order)."""
+    kept = session.get(BEGUN, {})
+    return {state: (since, target) for state, (since, target) in sorted(kept.items(), key=lambda one: one[1][0])}
 
 
 def _secrets(state: str) -> Secrets:

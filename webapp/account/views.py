@@ -244,7 +244,7 @@ def _account_page(
         "account/account.html", person=person, problems=problems or {}, made=made,
         sessions=here.all_runs.list_sessions(person.id), this=identity.current_session(),
         tokens=here.all_runs.list_tokens(person.id), now=here.all_runs.clock.now(),
-        by_password=here.config.auth.mode == "local",
+        by_password=here.config.auth.mode == "local", old_groups=not g.actor.groups,
         scopes=[one for one in Action if one not in tokens.NEVER], typed=request.form,
         grants=[f"{one.role.value} {one.pattern}" for one in g.actor.rights.grants],
     )  # fmt: skip
