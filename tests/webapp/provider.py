@@ -224,3 +224,13 @@ def leads_to(page):
     place = html.unescape(found[1])
     assert f'content="0; url={html.unescape(place)}"' in html.unescape(page.text)
     return place
+
+
+def refused(team, answer, status=403):
+    """Nobody is signed in or known, and the page offers to sign in again."""
+    assert answer.status_code == status, answer.text
+    assert "Sign in with Acme" in answer.text
+    assert 'role="alert"' in answer.text
+    assert not team.is_in()
+    assert team.store.list_people() == []
+    return True

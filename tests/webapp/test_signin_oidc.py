@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -12,9 +13,9 @@ import pytest
 from neurocore.access.actor import Face, this_user
 from neurocore.access.roles import Grant, Role
 from neurocore.accounts import people, tokens
-from neurocore.accounts.provided import MODE, subject_of
-from neurocore.errors import ConfigError, RefusedError
-from tests.webapp.provider import SECRET, Later, Oidc, Provider, leads_to
+from neurocore.accounts.provided import MODE, arrive, subject_of
+from neurocore.errors import RefusedError
+from tests.webapp.provider import Later, Oidc, Provider, leads_to
 from webapp import create_app
 
 ROOT = this_user(Face.CLI)
@@ -114,32 +115,6 @@ def test_behind_a_proxy_the_public_address_is_the_one_to_come_back_to(tmp_path, 
     site.store.close()
 
 
-# -------------------------------------------------------------------- settings
-
-
-def test_the_secret_comes_from_the_environment_and_is_never_shown(tmp_path, provider, monkeypatch):
-    with pytest.raises(ConfigError, match=r"The environment has no ACME_SECRET \(auth.oidc.client_secret\)"):
-        Oidc(tmp_path, provider, client_secret="${ACME_SECRET}")
-    monkeypatch.setenv("ACME_SECRET", SECRET)
-    (tmp_path / "other").mkdir()
-    site = Oidc(tmp_path / "other", provider, client_secret="${ACME_SECRET}")
-    assert site.come().status_code == 303
-    assert SECRET not in repr(Oidc.__mro__) + repr(site.config) + repr(site.config.auth)
-    site.store.close()
-
-
-def test_a_public_client_has_no_secret(tmp_path, provider):
-    site = Oidc(tmp_path, provider, client_secret="")
-    provider.secret = ""
-    assert site.come().status_code == 303
-    site.store.close()
-
-
-def test_a_provider_that_wants_the_secret_in_the_form_gets_it_there(team):
-    team.provider.discovery = {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
-    assert team.come().status_code == 303
-
-
 # -------------------------------------------------------------------- accounts
 
 
@@ -194,6 +169,23 @@ def test_a_subject_is_the_same_person_whatever_it_is_called_later(team):
     other = team.app.test_client()
     assert team.come("249", client=other).status_code == 409, "the name is taken, though the provider gave it to them"
     assert not team.is_in(other)
+
+
+def test_who_comes_in_several_windows_at_once_is_one_person(team):
+    claims = {"sub": "248", "preferred_username": "ann", "groups": ["finance"]}
+    together, came = threading.Barrier(6), []
+
+    def come():
+        together.wait(30)
+        came.append(arrive(claims, settings=team.config.auth.oidc, store=team.store).id)
+
+    windows = [threading.Thread(target=come) for _ in range(6)]
+    for one in windows:
+        one.start()
+    for one in windows:
+        one.join(30)
+    assert len(came) == 6
+    assert {*came} == {team.store.load_person(username="ann").id}
 
 
 def test_subjects_are_compared_byte_for_byte(team):
