@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field
 
@@ -46,20 +48,83 @@ class ProxySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     trusted: list[str] = field(default_factory=lambda: ["127.0.0.1"])
 
 
-class Auth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How people are known. `open`: by what they type; `local`: by a password; `proxy`: by a proxy that signs them in.
+class OidcSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The provider (OpenID Connect) that signs people in, this client of it, and the claims that are used.
 
-    `grants` give roles beside those that the accounts have.
+    `client_secret` may be a reference, `${NAME}`; `name` is what the button on the sign-in page says.
     """
 
-    mode: Literal["open", "local", "proxy"] = "open"
+    issuer: str = ""
+    client_id: str = ""
+    client_secret: str = ""
+    scopes: list[Annotated[str, Meta(pattern=r"^[!#-\[\]-~]{1,100}$")]] = field(
+        default_factory=lambda: ["openid", "profile", "email"]
+    )
+    groups_claim: str = "groups"
+    username_claim: str = "preferred_username"
+    name: Annotated[str, Meta(min_length=1, max_length=60)] = "OpenID Connect"
+
+    def __repr__(self) -> str:
+        return f"OidcSettings(issuer={self.issuer!r}, client_id={self.client_id!r})"
+
+
+class Auth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How people are known: by what they type, or by who signs them in.
+
+    `open`: nobody does; `local`: a password; `proxy`: a proxy in front; `oidc`: a provider (OpenID Connect). `grants`
+    give roles beside those that the accounts have. Groups that a provider or a proxy named longer ago than
+    `groups_max_age` give no rights.
+    """
+
+    mode: Literal["open", "local", "proxy", "oidc"] = "open"
     grants: list[GrantSettings] = field(default_factory=list)
     session: SessionSettings = SessionSettings()
     tokens: TokenSettings = TokenSettings()
     proxy: ProxySettings = ProxySettings()
+    groups_max_age: Duration = "24h"
+    oidc: OidcSettings = OidcSettings()
 
 
 def seconds(duration: str) -> int:
-    """The length of a duration such as `12h`, in seconds."""
+    """Return the length of a duration such as `12h`, in seconds."""
     number = duration.rstrip("smindhw")
     return int(number) * _SECONDS[duration.removeprefix(number)]
+
+
+def problem(auth: Auth, *, host: str, public_url: str | None) -> str | None:
+    """Return why people cannot sign in with these settings, in one sentence, or None."""
+    if auth.mode != "oidc":
+        return None
+    missing = [f"auth.oidc.{one}" for one in ("issuer", "client_id") if not getattr(auth.oidc, one)]
+    if missing:
+        return f"auth.mode: oidc needs {' and '.join(missing)}."
+    if not is_safe_address(auth.oidc.issuer):
+        return (
+            f"auth.oidc.issuer must be an https:// address (http:// only on localhost) without ? and #, not "
+            f"{auth.oidc.issuer[:200]!r}."
+        )
+    if public_url is None and host not in _LOCAL:
+        return (
+            "auth.mode: oidc needs web.public_url, the address that people open: the provider sends them back to "
+            "/login/callback below it."
+        )
+    return None
+
+
+_LOCAL = ("localhost", "127.0.0.1", "::1")
+
+
+def is_safe_address(url: str) -> bool:
+    """Return whether an address is one of https, or of http on this machine, and plain: no blanks, quotes, ? or #."""
+    if not re.fullmatch(r"[!$%&(-;=@-\[\]_a-z~]{1,2000}", url):
+        return False
+    try:
+        parts = urlsplit(url)
+        return (
+            bool(parts.hostname)
+            and parts.username is None
+            and parts.port != 0
+            and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOCAL))
+        )
+    except ValueError:  # an invalid port, an unclosed bracket
+        return False

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from neurocore import typed
-from neurocore.auth import Auth
+from neurocore.auth import Auth, problem
 from neurocore.errors import ConfigError
 from neurocore.moments import Clock, zone_problem
 
@@ -212,6 +212,8 @@ class NeuroCoreConfig(_File, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 SECTIONS = ("project", "paths", "persistence", "runtime", "web", "logging", "llm", "secrets", "auth", "skills")
+#: Where references are resolved.
+_RESOLVED = "skills, llm and auth.oidc.client_secret"
 #: Where text is used literally: a reference there would name a folder `${HOME}`.
 _NO_REFERENCES = ("paths", "persistence", "web", "logging", "secrets", "auth")
 
@@ -290,7 +292,11 @@ class _Reading:
                 self._override(data, name, real.get(name, dotenv.get(name, "")), overrides[name])
         if self.problems:
             raise ConfigError("\n".join(map(str, self.problems)))
-        return typed.convert(data, _File)
+        parts = typed.convert(data, _File)
+        wrong = problem(parts.auth, host=parts.web.host, public_url=parts.web.public_url)
+        if wrong:
+            raise ConfigError(f"{self.origins.get('auth.mode', self.file.name)}: {wrong}")
+        return parts
 
     def _of_file(self) -> dict[str, Any]:
         from neurocore.yamlcheck import check
@@ -307,7 +313,7 @@ class _Reading:
                 check(document, data, _File)
                 references = list(_references(data)) if "${" in (text or "") else []
                 for place, found in references:
-                    document.add(place, f"{found} is not resolved here, only in skills and llm; {_instead(place)}")
+                    document.add(place, f"{found} is not resolved here, only in {_RESOLVED}; {_instead(place)}")
                 for (section, key), problem_of in _CHECKED.items():
                     wrong = problem_of(dict(_pairs(data.get(section))).get(key))
                     if wrong and (section, key) not in dict(references):
@@ -422,6 +428,8 @@ def _references(data: dict[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:
         if section == "persistence" and dict(pairs).get("backend", "sqlite") not in ("sqlite", "memory"):
             continue  # a backend of another package resolves its own
         for key, value in pairs:
+            if (section, key) == ("auth", "oidc"):
+                value = {one: text for one, text in _pairs(value) if one != "client_secret"}  # noqa: PLW2901
             for name in sorted(find_references(value)):
                 yield (section, key), f"${{{name}}}"
 

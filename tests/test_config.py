@@ -264,7 +264,7 @@ def test_printing_a_config_shows_no_value_of_dotenv(tmp_path: Path) -> None:
 def test_a_reference_where_nothing_resolves_it_is_refused(tmp_path: Path) -> None:
     project(tmp_path, "paths: {data: '${HOME}/runs'}\nweb: {allowed_hosts: ['${HOST}']}\n")
     told = problems(tmp_path)
-    why = "is not resolved here, only in skills and llm; set"
+    why = "is not resolved here, only in skills, llm and auth.oidc.client_secret; set"
     assert told[0] == f"neurocore.yaml:1:15 paths.data: ${{HOME}} {why} NEUROCORE_PATHS__DATA instead."
     assert told[1] == f"neurocore.yaml:2:22 web.allowed_hosts: ${{HOST}} {why} NEUROCORE_WEB__ALLOWED_HOSTS instead."
     project(tmp_path, "persistence: {backend: postgres, path: 'postgres://u:${PW}@h/db'}\n")

@@ -21,7 +21,7 @@ __all__ = ["create_app"]
 #: One module for each area; its `area` is the Flask blueprint.
 AREAS = (
     "home", "runs.views", "runs.downloads", "runs.run_actions", "approvals.views", "blueprints.views", "account.views",
-    "account.users", "account.passkeys", "ops",
+    "account.oidc", "account.users", "account.passkeys", "ops",
 )  # fmt: skip
 
 

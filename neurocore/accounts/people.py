@@ -13,8 +13,9 @@ from neurocore.access.permission import Action, require
 from neurocore.access.roles import Grant, Holder, Rights, Role, merged
 from neurocore.accounts.passwords import check_password, hashed
 from neurocore.auth import seconds
+from neurocore.clock import SYSTEM_CLOCK, Clock
 from neurocore.config import NeuroCoreConfig
-from neurocore.errors import InputError, NotFoundError, UsageError
+from neurocore.errors import InputError, NotFoundError, RefusedError, UsageError
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.people import Entry, Person, SessionRecord, TokenRecord, key_of
 
@@ -96,7 +97,7 @@ def set_groups(username: str, groups: Sequence[str], *, store: RunStore, actor: 
     """Give somebody these groups, and no others."""
     require(actor, Action.ADMINISTER)
     person = find_person(username, store)
-    changed = structs.replace(person, groups=tuple(sorted(set(groups))))
+    changed = structs.replace(person, groups=tuple(sorted(set(groups))), groups_at=None)
     told = {"user": person.id, "from": list(person.groups), "to": list(changed.groups)}
     store.save_person(changed, was=person, entry=entry_of(store, actor, "groups-changed", **told))
     return changed
@@ -145,8 +146,23 @@ def make_link(person: Person | None, *, store: RunStore, actor: Actor) -> str:
         require(actor, Action.ADMINISTER)
     secret, clock = f"{store.ids.new()}{store.ids.new()}", store.clock
     whose = None if person is None else person.id
-    store.add_link(key_of(secret), person=whose, now=clock.now(), expires_at=clock.after(LINK_HOLDS))
+    entry = entry_of(store, actor, "link-made", user=whose)
+    store.add_link(key_of(secret), person=whose, now=clock.now(), expires_at=clock.after(LINK_HOLDS), entry=entry)
     return secret
+
+
+def link_identity(username: str, mode: str, subject: str, *, store: RunStore, actor: Actor) -> Person:
+    """Let whom a proxy or a provider knows by this subject be this person from now on.
+
+    Raises RefusedError when the subject is somebody else's.
+    """
+    require(actor, Action.ADMINISTER)
+    person, found = find_person(username, store), store.find_identity(mode, subject)
+    if found is not None and found.id != person.id:
+        raise RefusedError(f"This subject belongs to {found.username} already; it cannot be two people.")
+    entry = entry_of(store, actor, "identity-linked", user=person.id, mode=mode)
+    store.save_person(person, was=person, entry=entry, identity=(mode, subject))
+    return person
 
 
 def _told(grants: Iterable[Grant]) -> list[str]:
@@ -156,9 +172,15 @@ def _told(grants: Iterable[Grant]) -> list[str]:
 # -------------------------------------------------------------------- who acts
 
 
-def grants_of(person: Person, config: NeuroCoreConfig) -> tuple[Grant, ...]:
+def groups_of(person: Person, config: NeuroCoreConfig, clock: Clock = SYSTEM_CLOCK) -> tuple[str, ...]:
+    """Return the groups of somebody that count: none that a provider or a proxy named too long ago."""
+    is_old = person.groups_at is not None and person.groups_at < clock.after(-seconds(config.auth.groups_max_age))
+    return () if is_old else person.groups
+
+
+def grants_of(person: Person, config: NeuroCoreConfig, clock: Clock = SYSTEM_CLOCK) -> tuple[Grant, ...]:
     """Return what somebody may do: their own grants, and those that the configuration gives them or their groups."""
-    names = {person.username, *(f"group:{name}" for name in person.groups)}
+    names = {person.username, *(f"group:{name}" for name in groups_of(person, config, clock))}
     fitting = [one for one in config.auth.grants if names & set(one.to)]
     configured = [Grant(Role(one.role), pattern) for one in fitting for pattern in one.blueprints]
     return merged([*person.grants, *configured])
@@ -169,20 +191,21 @@ def rights_of(person: Person, config: NeuroCoreConfig, store: RunStore) -> Right
 
     @cache
     def holders() -> list[Holder]:
-        return [Holder(one.username, grants_of(one, config)) for one in store.list_people() if not one.disabled_at]
+        people = [one for one in store.list_people() if not one.disabled_at]
+        return [Holder(one.username, grants_of(one, config, store.clock)) for one in people]
 
     def now(stored: Person) -> tuple[Grant, ...]:
         known = structs.replace(stored, groups=person.groups) if config.auth.mode == "proxy" else stored
-        return grants_of(known, config)
+        return grants_of(known, config, store.clock)
 
-    return Rights(grants_of(person, config), holders, now=now)
+    return Rights(grants_of(person, config, store.clock), holders, now=now)
 
 
 def actor_of(person: Person, config: NeuroCoreConfig, store: RunStore, *, known_by: KnownBy, face: Face) -> Actor:
     """Return the actor for somebody who signed in."""
     return Actor(
-        id=person.id, label=person.username, known_by=known_by, face=face, person=person.id, groups=person.groups,
-        rights=rights_of(person, config, store),
+        id=person.id, label=person.username, known_by=known_by, face=face, person=person.id,
+        groups=groups_of(person, config, store.clock), rights=rights_of(person, config, store),
     )  # fmt: skip
 
 

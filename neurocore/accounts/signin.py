@@ -42,16 +42,19 @@ def authenticate(username: str, password: str, *, store: RunStore, address: str,
     return person
 
 
-def open_session(person: Person, *, store: RunStore, agent: str, passkey: Passkey | None = None) -> str:
+def open_session(
+    person: Person, *, store: RunStore, agent: str, passkey: Passkey | None = None, id_token: str | None = None
+) -> str:
     """Open a session for somebody who has shown who they are, and return its secret, for the browser alone.
 
-    `passkey` is the one by which they did, else it was their password. Raises RefusedError if the account changed
+    `passkey` is the one by which they did, else it was their password, or a provider; `id_token` is the provider's,
+    with which the person signs out there. Raises RefusedError if the account changed
     meanwhile.
     """
     secret, now = f"{store.ids.new()}{store.ids.new()}", store.clock.now()
     session = SessionRecord(
         key=key_of(secret), id=store.ids.new()[:16], person=person.id, signed_in_at=now, seen_at=now, agent=agent[:200],
-        known_by=(KnownBy.SESSION if passkey is None else KnownBy.PASSKEY).value,
+        known_by=(KnownBy.SESSION if passkey is None else KnownBy.PASSKEY).value, id_token=id_token,
     )  # fmt: skip
     by = None if passkey is None else passkey.id
     if not store.open_session(session, password=person.password, passkey=by):

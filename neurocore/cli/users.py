@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -42,7 +43,7 @@ def users() -> None:
     """Add people who sign in, and give them roles.
 
     Roles are viewer, operator (start, resume, replay, cancel), approver (answer gates) and admin (accounts, deletion).
-    Each includes viewer and nothing else. Accounts count where neurocore.yaml says auth.mode: local.
+    Each includes viewer and nothing else. Accounts count where people sign in (auth.mode in neurocore.yaml).
     """
 
 
@@ -58,7 +59,10 @@ def add(
     project: Project, name: str, label: str | None, grants: tuple[Grant, ...], groups: tuple[str, ...], service: bool,
     password_stdin: bool,
 ) -> None:  # fmt: skip
-    """Add an account. Without a password it prints a link with which the person sets one; it is valid for an hour."""
+    """Add an account. Without a password it prints a link with which the person sets one; it is valid for an hour.
+
+    Where a proxy or a provider signs people in, say next who it is: `neurocore users identity`.
+    """
     from neurocore.accounts import people
 
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
@@ -67,7 +71,7 @@ def add(
         service=service, password=password,
     )  # fmt: skip
     say(f"Added {line(person.username)}.")
-    if password is None and not service:
+    if password is None and not service and project.config.auth.mode in ("open", "local"):
         _print_link(project, person)
 
 
@@ -75,7 +79,11 @@ def add(
 @click.argument("name")
 @pass_project
 def link(project: Project, name: str) -> None:
-    """Print a link with which NAME sets a new password and signs in. It works once, for an hour."""
+    """Print a link with which NAME signs in once, within an hour.
+
+    With auth.mode: local NAME also sets a new password. With auth.mode: oidc the link does without the provider, for
+    when that is down. With auth.mode: proxy there are no links: the proxy says who sends each request.
+    """
     from neurocore.accounts import people
 
     _print_link(project, people.find_person(name, project.make_store()))
@@ -85,15 +93,48 @@ def link(project: Project, name: str) -> None:
 @click.argument("name")
 @pass_project
 def reset(project: Project, name: str) -> None:
-    """End all sessions of NAME, remove all passkeys, and print a link with which NAME sets a new password."""
+    """End all sessions of NAME, remove all passkeys, and print a link with which NAME signs in again."""
     from neurocore.accounts import people
 
+    _refuse_links(project)
     _print(project, people.reset(name, store=project.make_store(), actor=project.actor(None)))
+
+
+@users.command(short_help="Say who somebody is at the provider or the proxy.")
+@click.argument("name")
+@click.option("--oidc", metavar="SUBJECT", help="The claim `sub` of the provider in auth.oidc.issuer.")
+@click.option("--proxy", metavar="USER", help="The name that the proxy sends.")
+@pass_project
+def identity(project: Project, name: str, oidc: str | None, proxy: str | None) -> None:
+    """Let whom the provider or the proxy signs in be NAME from now on.
+
+    This is needed where the user name that they bring belongs to an account already.
+    """
+    from neurocore.accounts import people, provided, proxied
+
+    if (oidc is None) == (proxy is None) or not (oidc or proxy):
+        raise UsageError("Give either --oidc SUBJECT or --proxy USER.")
+    settings = project.config.auth.oidc
+    if oidc and not settings.issuer:
+        raise UsageError("A subject belongs to a provider; set auth.oidc.issuer first.")
+    mode, subject = (provided.MODE, provided.subject_of(settings, oidc)) if oidc else (proxied.MODE, proxy or "")
+    people.link_identity(name, mode, subject, store=project.make_store(), actor=project.actor(None))
+    out(f"{line(oidc or proxy or '')} is {line(name)}.")
+
+
+def _refuse_links(project: Project) -> None:
+    """Refuse a link where nobody could sign in by one. Raises UsageError."""
+    if project.config.auth.mode == "proxy":
+        raise UsageError(
+            "auth.mode is proxy: the proxy says who sends each request, so that no link can sign anybody in; when it "
+            "is down, use the command line, which may do everything except answer gates."
+        )
 
 
 def _print_link(project: Project, person: Person) -> None:
     from neurocore.accounts import people
 
+    _refuse_links(project)
     _print(project, people.make_link(person, store=project.make_store(), actor=project.actor(None)))
 
 
@@ -111,14 +152,19 @@ def list_(project: Project, as_json: bool) -> None:
     from neurocore.accounts.people import grants_of
     from neurocore.cli.reports import UserDocument, UsersDocument
 
-    found = project.make_store().list_people()
+    store = project.make_store()
+    found = store.list_people()
+
+    def granted(one: Person) -> Iterator[Grant]:
+        yield from grants_of(one, project.config, store.clock)
+
     if as_json:
         emit(
             UsersDocument(
                 users=[
                     UserDocument(
                         username=one.username, label=one.label, service=one.service, groups=list(one.groups),
-                        grants=[f"{grant.role.value}@{grant.pattern}" for grant in grants_of(one, project.config)],
+                        grants=[f"{grant.role.value}@{grant.pattern}" for grant in granted(one)],
                         created_at=one.created_at, signed_in_at=one.signed_in_at, disabled_at=one.disabled_at,
                         disabled_by=one.disabled_by,
                     )
@@ -133,7 +179,7 @@ def list_(project: Project, as_json: bool) -> None:
     rows = [
         [
             line(one.username), line(one.label),
-            " ".join(f"{grant.role.value}@{line(grant.pattern)}" for grant in grants_of(one, project.config)) or "none",
+            " ".join(f"{grant.role.value}@{line(grant.pattern)}" for grant in granted(one)) or "none",
             "disabled" if one.disabled_at else ago(one.signed_in_at) if one.signed_in_at else "never signed in",
         ]
         for one in found

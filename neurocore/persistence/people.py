@@ -24,13 +24,15 @@ class Person(Struct, kw_only=True):
     disabled_at: str | None = None
     disabled_by: str | None = None
     groups: tuple[str, ...] = ()
+    #: When a provider or a proxy named the groups last; None where an admin gave them.
+    groups_at: str | None = None
     grants: tuple[Grant, ...] = ()
 
 
 class SessionRecord(Struct, frozen=True, kw_only=True):
     """A browser that is signed in. `key` is the SHA-256 of its secret; `agent` says which browser it is.
 
-    `known_by` says how its person signed in.
+    `known_by` says how its person signed in; `id_token` is the provider's, to sign out there.
     """
 
     key: str
@@ -40,6 +42,7 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     seen_at: str
     agent: str = ""
     known_by: str = "session"
+    id_token: str | None = None
 
 
 class TokenRecord(Struct, frozen=True, kw_only=True):

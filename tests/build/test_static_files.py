@@ -118,6 +118,22 @@ def test_nothing_built_yet_means_the_sources(static):
     assert Assets(static).url_name("style.css") == "style.css"
 
 
+def test_who_comes_while_another_looks_for_the_first_time_finds_every_file(static, monkeypatch):
+    monkeypatch.setattr(module, "LOOK_AGAIN", 60)
+    found = Assets(static)
+    sources = found._find_sources
+    met = []
+
+    def slowly():
+        if not met:
+            met.append("another comes")
+            met.append(found.url_name("style.css"))
+        return sources()
+
+    monkeypatch.setattr(found, "_find_sources", slowly)
+    assert found.url_name("style.css") == met[1] == "style.css"
+
+
 def test_an_installed_package_needs_no_sources(hook, static, tmp_path):
     hook.build_static(static)
     shutil.copytree(static / "dist", tmp_path / "installed" / "dist")

@@ -107,5 +107,63 @@ def test_a_reset_removes_passkeys_with_an_entry_and_prints_a_link(team):
     assert team.ok("users", "reset", "ann").startswith("http://127.0.0.1:8321/link/")
     with contextlib.closing(SQLiteRunStore(team.root / "data" / "runs.db")) as store:
         assert store.find_passkey("AAAA") is None
-        entry = store.list_entries()[-1]
+        entry = store.list_entries()[-2]
     assert (entry.kind, entry.data["passkeys"]) == ("user-reset", ["AAAA"])
+
+
+OIDC = """
+auth:
+  mode: oidc
+  grants: [{role: approver, to: ["group:fin"]}]
+  oidc: {issuer: "https://id.example", client_id: nc, client_secret: "%s"}
+"""
+
+
+@pytest.fixture
+def oidc(project):
+    """A project in which a provider signs people in."""
+    file = project.root / "neurocore.yaml"
+    file.write_text(f"{file.read_text()}{OIDC % '${ACME_SECRET}'}")
+    return project
+
+
+def test_where_a_provider_signs_people_in_an_admin_says_who_is_who(oidc):
+    assert "/link/" not in oidc.ok("users", "add", "ann", "--role", "viewer")
+    assert oidc.ok("users", "identity", "ann", "--oidc", "248").strip() == "248 is ann."
+    oidc.ok("users", "identity", "ann", "--oidc", "248")
+    oidc.ok("users", "identity", "ann", "--proxy", "Ann")
+    oidc.ok("users", "add", "eve")
+    assert oidc.ok("users", "link", "ann").startswith("http://127.0.0.1:8321/link/")
+    for args, code, said in [
+        (("eve", "--oidc", "248"), 4, "belongs to ann already"),
+        (("nobody", "--oidc", "249"), 3, "There is no user 'nobody'"),
+        (("eve",), 2, "either --oidc SUBJECT or --proxy USER"),
+        (("eve", "--oidc", ""), 2, "either --oidc SUBJECT or --proxy USER"),
+        (("eve", "--oidc", "1", "--proxy", "x"), 2, "either --oidc SUBJECT or --proxy USER"),
+    ]:
+        answer = oidc.call("users", "identity", *args)
+        assert (answer.exit_code, said in answer.stderr) == (code, True), answer.stderr
+
+
+def test_a_subject_needs_a_provider(team):
+    team.ok("users", "add", "ann")
+    answer = team.call("users", "identity", "ann", "--oidc", "248")
+    assert (answer.exit_code, "set auth.oidc.issuer" in answer.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["link", "reset"])
+def test_where_a_proxy_signs_people_in_there_are_no_links(project, command):
+    file = project.root / "neurocore.yaml"
+    file.write_text(f"{file.read_text()}\nauth: {{mode: proxy}}\n")
+    assert "/link/" not in project.ok("users", "add", "ann")
+    answer = project.call("users", command, "ann")
+    assert answer.exit_code == 2
+    assert "no link can sign anybody in" in answer.stderr
+
+
+def test_the_secret_of_the_client_is_not_shown(oidc, project):
+    assert "${ACME_SECRET}" in oidc.ok("config", "show", "auth", "--json")
+    file = project.root / "neurocore.yaml"
+    file.write_text(file.read_text().replace("${ACME_SECRET}", "hunter2-hunter2"))
+    for options in ((), ("--json",)):
+        assert "hunter2" not in project.ok("config", "show", *options)

@@ -57,6 +57,7 @@ CALLS = {
     "users grant": ["pat", "viewer"],
     "users revoke": ["pat", "viewer"],
     "users group": ["pat", "+fin"],
+    "users identity": ["pat", "--proxy", "Pat"],
     "users sessions": ["pat"],
     "tokens create": ["--user", "pat", "--name", "t", "--scope", "view"],
     "tokens list": [],
@@ -66,7 +67,8 @@ CALLS = {
 #: Those that take no --json.
 PLAIN = {
     "completion", "schema", "skill new", "serve", "users add", "users link", "users reset", "users disable",
-    "users enable", "users grant", "users revoke", "users group", "users sessions", "tokens create", "tokens revoke",
+    "users enable", "users grant", "users revoke", "users group", "users identity", "users sessions",
+    "tokens create", "tokens revoke",
 }  # fmt: skip
 
 #: Calls one command after the other, each in a process of its own that is quicker than a new one.

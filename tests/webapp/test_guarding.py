@@ -146,7 +146,7 @@ def test_every_route_that_changes_something_names_its_action(site):
     assert len(changing) >= 6
     views = {rule.endpoint: site.app.view_functions[rule.endpoint] for rule in changing}
     public = {endpoint for endpoint, view in views.items() if permissions.is_public(view)}
-    signing_in = {"account.signing_in", "account.signing_out", "account.link_used"}
+    signing_in = {"account.signing_in", "account.signing_out", "account.link_used", "oidc.leave"}
     assert public == {*signing_in, "passkeys.sign_in_options", "passkeys.sign_in"}
     named = set(permission.Action) - {permission.Action.VIEW}
     assert {endpoint for endpoint, view in views.items() if permissions.action_of(view) not in named} == public

@@ -8,8 +8,9 @@ import pytest
 
 from neurocore.access.actor import this_user
 from neurocore.access.roles import Grant, Role
-from neurocore.accounts import people
+from neurocore.accounts import people, tokens
 from neurocore.auth import Auth, GrantSettings, ProxySettings
+from neurocore.clock import Clock
 from tests.webapp.conftest import Site
 
 ROOT = this_user()
@@ -95,3 +96,42 @@ def test_a_disabled_person_is_refused_whatever_the_proxy_says(behind):
     until_there(behind, "ann.smith@example.com")
     people.disable("ann.smith@example.com", store=behind.store, actor=ROOT)
     assert behind.client.get("/runs", **ann()).status_code == 403
+
+
+class Later(Clock):
+    """The computer's clock, some hours later."""
+
+    def __init__(self, hours):
+        self._hours = hours
+
+    def micros(self):
+        return super().micros() + self._hours * 3_600_000_000
+
+
+def test_groups_that_the_proxy_named_are_kept_for_tokens_and_age(behind):
+    run_id = behind.run()
+    behind.client.get("/runs", **ann())
+    person = until_there(behind, "ann.smith@example.com")
+    assert person.groups == ("all", "finance")
+    made = tokens.create(
+        person, name="bot", scopes=["view"], blueprints=[], days="30", store=behind.store, config=behind.config,
+        actor=ROOT,
+    )  # fmt: skip
+
+    def status():
+        bearer = {"Authorization": f"Bearer {made.secret}"}
+        return behind.client.get(f"/api/v1/runs/{run_id}", headers=bearer).status_code
+
+    assert status() == 200
+    behind.store.clock = Later(25)
+    assert status() == 403, "what is too old gives no right"
+    assert behind.client.get(f"/runs/{run_id}", **ann()).status_code == 200
+    until_there(behind, "ann.smith@example.com")
+    assert status() == 200, "the proxy has named the groups again"
+    behind.client.get("/runs", **ann(groups="all, all, board"))
+    person = until_there(behind, "ann.smith@example.com")
+    assert person.groups == ("all", "board")
+    behind.client.get("/runs", **ann(groups="board, all"))
+    until_there(behind, "ann.smith@example.com")
+    kinds = [one.kind for one in behind.store.list_entries()]
+    assert kinds == ["user-came", "token-created", "groups-seen"], "the same groups again are no entry"

@@ -12,7 +12,7 @@ from neurocore.access.actor import Actor
 from neurocore.access.permission import Action
 from neurocore.access.roles import Grant, Role, read_grant
 from neurocore.accounts import people
-from neurocore.errors import InputError, UsageError
+from neurocore.errors import InputError, RefusedError, UsageError
 from webapp.security import identity
 from webapp.security.permissions import action
 from webapp.services import Services, services
@@ -30,7 +30,7 @@ def show() -> AnyResponse:
 @area.post("/users")
 @action(Action.ADMINISTER)
 def add() -> AnyResponse:
-    """Add an account; its one-time link is shown this once."""
+    """Add an account; its one-time link is shown this once, where people sign in by a password."""
     here, form = _here(), request.form
     try:
         person = people.add_person(
@@ -40,6 +40,8 @@ def add() -> AnyResponse:
     except (InputError, UsageError) as error:
         problems = error.problems if isinstance(error, InputError) and error.problems else {"username": str(error)}
         return _page(here, problems, 422)
+    if here.config.auth.mode != "local":
+        return _back(f"{person.username} is added.")
     return _page(here, link=people.make_link(person, store=here.all_runs, actor=_actor()), whose=person.username)
 
 
@@ -64,6 +66,11 @@ def enable(username: str) -> AnyResponse:
 def reset(username: str) -> AnyResponse:
     """End somebody's sessions, remove their passkeys, and make a link with which they set a new password."""
     here = _here()
+    if here.config.auth.mode != "local":
+        raise RefusedError(
+            "People here sign in elsewhere, not by a password; when that is impossible, whoever owns the files runs "
+            "`neurocore users link NAME`."
+        )
     return _page(here, link=people.reset(username, store=here.all_runs, actor=_actor()), whose=username)
 
 
@@ -90,7 +97,9 @@ def _page(
 ) -> AnyResponse:
     page = render_template(
         "account/users.html", people=here.all_runs.list_people(), roles=list(Role), problems=problems or {},
-        link=link, whose=whose, typed=request.form, base=(here.config.web.public_url or request.url_root).rstrip("/"),
+        link=link, whose=whose, typed=request.form,
+        by_password=here.config.auth.mode == "local",
+        base=(here.config.web.public_url or request.url_root).rstrip("/"),
     )  # fmt: skip
     return make_response(page, status)
 

@@ -16,6 +16,7 @@ from neurocore.accounts.signin import WRONG, TooMany, authenticate, open_session
 from neurocore.errors import InputError, RefusedError, UsageError
 from neurocore.persistence.people import Person, key_of
 from neurocore.persistence.records import GateEntry, GateStatus
+from webapp.account import oidc
 from webapp.account.offers import offer, offer_to_strangers
 from webapp.security import identity
 from webapp.security.permissions import action, public
@@ -30,7 +31,9 @@ DECISIONS = 10
 @area.get("/login")
 @public
 def login() -> AnyResponse:
-    """Show the form to sign in."""
+    """Show the form to sign in, or the button that leads to the provider."""
+    if services().config.auth.mode == "oidc":
+        return oidc.login_page(services(), request.args.get("next", "/"))
     return login_page(services(), request.args.get("next", "/"))
 
 
@@ -56,12 +59,16 @@ def signing_in() -> AnyResponse:
 @area.post("/logout")
 @public
 def signing_out() -> AnyResponse:
-    """End this session."""
+    """End this session; where a provider signs people in, lead to its own sign-out."""
     here = needs_accounts()
     record = identity.current_session()
     if record is not None:
         here.all_runs.end_sessions(record.person, only=[record.id])
     identity.forget_session()
+    if record is not None and here.config.auth.mode == "oidc":
+        leading = oidc.sign_out(here, record.id_token)
+        if leading is not None:
+            return leading
     return redirect(f"{request.script_root}/login", 303)
 
 
@@ -97,18 +104,23 @@ def login_page(
 @public
 def link(secret: str) -> AnyResponse:
     """Show the form of a one-time link. Looking at it uses nothing up."""
-    return _link_page(needs_passwords(), secret)
+    return _link_page(_needs_links(), secret)
 
 
 @area.post("/link/<secret>")
 @public
 def link_used(secret: str) -> AnyResponse:
-    """Set a password (and, for the first admin, make the account), and sign in. The link is used up."""
-    here, form = needs_passwords(), request.form
+    """Set a password (and, for the first admin, make the account), and sign in. The link is used up.
+
+    Where a provider signs people in, there is no password to set.
+    """
+    here, form = _needs_links(), request.form
     store = here.all_runs
     found = store.find_link(key_of(secret), now=store.clock.now())
     if found is None:
         return _link_page(here, secret)
+    if here.config.auth.mode == "oidc":
+        return oidc.enter_by_link(secret, found[0], here)
     password, again = form.get("password", ""), form.get("again", "")
     try:
         if password != again:
@@ -159,6 +171,8 @@ def _link_page(
     if found is None:
         abort(410, "This link was used, or its hour is over; ask an admin for a new one.")
     person = store.load_person(id=found[0]) if found[0] is not None else None
+    if here.config.auth.mode == "oidc":
+        return oidc.link_page(person)
     page = render_template("account/link.html", person=person, problems=problems or {}, username=username)
     return make_response(page, status)
 
@@ -246,6 +260,7 @@ def account_page(
         "account/account.html", person=person, problems=problems or {}, made=made,
         sessions=here.all_runs.list_sessions(person.id), this=identity.current_session(),
         tokens=here.all_runs.list_tokens(person.id), now=here.all_runs.clock.now(),
+        by_password=here.config.auth.mode == "local", old_groups=not g.actor.groups,
         scopes=[one for one in Action if one not in tokens.NEVER], typed=request.form,
         decisions=_decisions(person, here),
         grants=[f"{one.role.value} {one.pattern}" for one in g.actor.rights.grants], passkeys=offer(here, person),
@@ -274,6 +289,11 @@ def needs_accounts() -> Services:
     if here.config.auth.mode == "open":
         abort(404, "Nobody signs in here: auth.mode is open.")
     return here
+
+
+def _needs_links() -> Services:
+    here = services()
+    return here if here.config.auth.mode == "oidc" else needs_passwords()
 
 
 def needs_passwords() -> Services:

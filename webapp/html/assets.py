@@ -136,7 +136,6 @@ class Assets:
         now = time.monotonic()
         if now - self._looked_at < LOOK_AGAIN:
             return
-        self._looked_at = now
         try:
             self._manifest = self._manifests.get(self._dist / "manifest.json")
         except FileNotFoundError:
@@ -144,6 +143,7 @@ class Assets:
         self._by_file = {entry["file"]: name for name, entry in self._manifest.items()}
         self._sources = self._find_sources()
         self._from_sources = any(self._differs(name, path) for name, path in self._sources.items())
+        self._looked_at = now  # at the end: whoever comes meanwhile looks too, and never finds nothing
 
     def _differs(self, name: str, path: Path) -> bool:
         return name not in self._manifest or bool(self._manifest[name]["source"] != self._integrities.get(path))

@@ -102,11 +102,11 @@ def _by_proxy(here: Services) -> Actor | None:
     if not is_trusted(original.get("REMOTE_ADDR", request.environ.get("REMOTE_ADDR")), settings):
         abort(403, f"{settings.user} is believed only from the proxies in auth.proxy.trusted; this is none of them.")
     groups = tuple(one.strip() for one in request.headers.get(settings.groups, "").split(",") if one.strip())
-    person, is_new = person_of(subject, groups, here.all_runs)
+    person, is_new, is_due = person_of(subject, groups, here.all_runs)
     if person.disabled_at is not None:
         abort(403, "This account is disabled; ask an admin.")
-    if is_new:
-        here.later(keep, person, subject, here.all_runs)
+    if is_due:
+        here.later(keep, person, subject, is_new, here.all_runs)
     return actor_of(person, here.config, here.all_runs, known_by=KnownBy.PROXY, face=Face.WEB)
 
 

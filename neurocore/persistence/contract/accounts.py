@@ -40,6 +40,10 @@ class Accounts:
         """Return the person who is known so in this mode, or None."""
         refuse()
 
+    def see_groups(self, person: str, groups: Collection[str], *, at: str, entry: Entry) -> None:
+        """Note in which groups a provider or a proxy says somebody is; the entry is kept when they have changed."""
+        refuse()
+
     def list_people(self) -> list[Person]:
         """Return everybody, by username."""
         refuse()
@@ -88,7 +92,7 @@ class Accounts:
         """End a token; False when there is no such token, or it has ended."""
         refuse()
 
-    def add_link(self, key: str, *, person: str | None, now: str, expires_at: str) -> None:
+    def add_link(self, key: str, *, person: str | None, now: str, expires_at: str, entry: Entry | None = None) -> None:
         """Keep a one-time link; without a person it is for the first admin."""
         refuse()
 
@@ -96,8 +100,12 @@ class Accounts:
         """Return the person of a link that is valid at this time, in a tuple; None when there is no such link."""
         refuse()
 
-    def take_link(self, key: str, *, now: str) -> bool:
+    def take_link(self, key: str, *, now: str, entry: Entry | None = None) -> bool:
         """Use a link up, and all others of its person, or for the first admin; False when it was used, or is over."""
+        refuse()
+
+    def use_once(self, key: str, *, kind: str, now: str, expires_at: str) -> bool:
+        """Note that something is used that works once, until it expires; False when it was used before."""
         refuse()
 
     def count_attempt(self, place: str, *, now: str, since: str) -> int:

@@ -49,7 +49,7 @@ class SQLiteAccounts(SQLiteBase, Accounts):
                 connection, "save_person", id=person.id, username=person.username, label=person.label,
                 service=person.service, password=person.password, created_at=rows.micros(person.created_at),
                 signed_in_at=_micros(person.signed_in_at), disabled_at=_micros(person.disabled_at),
-                disabled_by=person.disabled_by,
+                disabled_by=person.disabled_by, groups_at=_micros(person.groups_at),
             ).fetchone()  # fmt: skip
             place = saved["person"]
             execute(connection, "clear_grants", person=place)
@@ -76,6 +76,19 @@ class SQLiteAccounts(SQLiteBase, Accounts):
         row = self._row("find_identity", mode=mode, subject=subject)
         return None if row is None else self.load_person(id=row["id"])
 
+    def see_groups(self, person: str, groups: Collection[str], *, at: str, entry: Entry) -> None:
+        """Replace the groups if they are others, with the entry, and note when they were seen."""
+        with self._db.write(sync=True) as connection:
+            row = execute(connection, "load_person", id=person, username=None).fetchone()
+            if row is None:
+                return
+            if set(json.loads(row["groups"])) != set(groups):
+                execute(connection, "clear_memberships", person=row["person"])
+                for name in sorted(set(groups)):
+                    execute(connection, "insert_membership", person=row["person"], name=name)
+                enter(connection, entry)
+            execute(connection, "note_groups", at=rows.micros(at), id=person)
+
     def list_people(self) -> list[Person]:
         """Return everybody, in one query."""
         return [self._made(_person, row) for row in self._rows("list_people")]
@@ -92,6 +105,7 @@ class SQLiteAccounts(SQLiteBase, Accounts):
             opened = execute(
                 connection, "insert_session", key=session.key, id=session.id, signed_in_at=at, agent=session.agent,
                 known_by=session.known_by, person_id=session.person, password=password, passkey=passkey,
+                id_token=session.id_token,
             )  # fmt: skip
             if opened.rowcount != 1:
                 return False
@@ -149,21 +163,33 @@ class SQLiteAccounts(SQLiteBase, Accounts):
             enter(connection, entry)
             return True
 
-    def add_link(self, key: str, *, person: str | None, now: str, expires_at: str) -> None:
+    def add_link(self, key: str, *, person: str | None, now: str, expires_at: str, entry: Entry | None = None) -> None:
         """Keep a one-time link."""
         with self._db.write(sync=True) as connection:
             execute(connection, "forget_links", now=rows.micros(now))
             execute(connection, "insert_link", key=key, person_id=person, expires_at=rows.micros(expires_at))
+            if entry is not None:
+                enter(connection, entry)
 
     def find_link(self, key: str, *, now: str) -> tuple[str | None] | None:
         """Return whose link it is, without using it up."""
         row = self._row("find_link", key=key, now=rows.micros(now))
         return None if row is None else (row["person_id"],)
 
-    def take_link(self, key: str, *, now: str) -> bool:
+    def take_link(self, key: str, *, now: str, entry: Entry | None = None) -> bool:
         """Use a link up: of two who do, one does."""
         with self._db.write(sync=True) as connection:
-            return execute(connection, "take_link", key=key, now=rows.micros(now)).rowcount > 0
+            taken = execute(connection, "take_link", key=key, now=rows.micros(now)).rowcount > 0
+            if taken and entry is not None:
+                enter(connection, entry)
+            return taken
+
+    def use_once(self, key: str, *, kind: str, now: str, expires_at: str) -> bool:
+        """Keep a row for what is used: of two who use it, one does."""
+        with self._db.write(sync=True) as connection:
+            execute(connection, "forget_used", now=rows.micros(now))
+            used = execute(connection, "use_once", key=key, kind=kind, expires_at=rows.micros(expires_at))
+            return used.rowcount == 1
 
     def count_attempt(self, place: str, *, now: str, since: str) -> int:
         """Count a failed attempt."""
@@ -197,8 +223,9 @@ def enter(connection: sqlite3.Connection, entry: Entry) -> None:
 
 
 def _same(one: Person, other: Person) -> bool:
-    """Return whether an account is unchanged; when somebody signed in last is no change."""
-    return structs.replace(one, signed_in_at=None) == structs.replace(other, signed_in_at=None)
+    """Return whether an account is unchanged; when somebody was seen last is no change."""
+    first, second = (structs.replace(person, signed_in_at=None, groups_at=None) for person in (one, other))
+    return first == second
 
 
 def _manages(person: Person) -> bool:
@@ -218,7 +245,7 @@ def _person(row: sqlite3.Row) -> Person:
         id=row["id"], username=row["username"], label=row["label"], service=bool(row["service"]),
         password=row["password"], created_at=iso(row["created_at"]), signed_in_at=_iso(row["signed_in_at"]),
         disabled_at=_iso(row["disabled_at"]), disabled_by=row["disabled_by"],
-        groups=tuple(sorted(json.loads(row["groups"]))),
+        groups=tuple(sorted(json.loads(row["groups"]))), groups_at=_iso(row["groups_at"]),
         grants=tuple(sorted(Grant(Role(role), pattern) for role, pattern in json.loads(row["grants"]))),
     )  # fmt: skip
 
@@ -226,7 +253,7 @@ def _person(row: sqlite3.Row) -> Person:
 def _session(row: sqlite3.Row) -> SessionRecord:
     return SessionRecord(
         key=row["key"], id=row["id"], person=row["person_id"], signed_in_at=iso(row["signed_in_at"]),
-        seen_at=iso(row["seen_at"]), agent=row["agent"], known_by=row["known_by"],
+        seen_at=iso(row["seen_at"]), agent=row["agent"], known_by=row["known_by"], id_token=row["id_token"],
     )  # fmt: skip
 
 

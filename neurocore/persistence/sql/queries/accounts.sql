@@ -2,10 +2,15 @@
 -- A line `-- name: sentence` begins a query.
 
 -- save_person: Add a person, or replace one by id.
-INSERT INTO people (id, username, label, service, password, created_at, signed_in_at, disabled_at, disabled_by)
-VALUES (:id, :username, :label, :service, :password, :created_at, :signed_in_at, :disabled_at, :disabled_by)
+INSERT INTO people (
+    id, username, label, service, password, created_at, signed_in_at, disabled_at, disabled_by, groups_at
+)
+VALUES (
+    :id, :username, :label, :service, :password, :created_at, :signed_in_at, :disabled_at, :disabled_by, :groups_at
+)
 ON CONFLICT (id) DO UPDATE SET username = excluded.username, label = excluded.label, service = excluded.service,
-    password = excluded.password, disabled_at = excluded.disabled_at, disabled_by = excluded.disabled_by
+    password = excluded.password, disabled_at = excluded.disabled_at, disabled_by = excluded.disabled_by,
+    groups_at = excluded.groups_at
 RETURNING person
 
 -- clear_grants: Before a person's grants are written again.
@@ -34,6 +39,9 @@ WHERE i.mode = :mode AND i.subject = :subject
 INSERT INTO identities (mode, subject, person) VALUES (:mode, :subject, :person)
 ON CONFLICT (mode, subject) DO NOTHING
 
+-- note_groups: When a provider or a proxy named somebody's groups last.
+UPDATE people SET groups_at = :at WHERE id = :id
+
 -- list_people: Everybody.
 SELECT p.*,
     (SELECT json_group_array(json_array(g.role, g.pattern)) FROM grants AS g WHERE g.person = p.person) AS grants,
@@ -45,8 +53,8 @@ SELECT count(*) AS count FROM people AS p JOIN grants AS g ON g.person = p.perso
 WHERE g.role = 'admin' AND g.pattern = '*' AND p.disabled_at IS NULL
 
 -- insert_session: A browser that signed in, if the account is as it was when its password or passkey was checked.
-INSERT INTO sessions (key, id, person, signed_in_at, seen_at, agent, known_by)
-SELECT :key, :id, p.person, :signed_in_at, :signed_in_at, :agent, :known_by FROM people AS p
+INSERT INTO sessions (key, id, person, signed_in_at, seen_at, agent, known_by, id_token)
+SELECT :key, :id, p.person, :signed_in_at, :signed_in_at, :agent, :known_by, :id_token FROM people AS p
 WHERE p.id = :person_id AND p.disabled_at IS NULL AND p.password IS :password
     AND (:passkey IS NULL OR EXISTS (SELECT 1 FROM passkeys AS k WHERE k.id = :passkey AND k.person = p.person))
 
@@ -54,11 +62,11 @@ WHERE p.id = :person_id AND p.disabled_at IS NULL AND p.password IS :password
 UPDATE people SET signed_in_at = :at WHERE id = :id
 
 -- load_session: A session.
-SELECT s.key, s.id, s.signed_in_at, s.seen_at, s.agent, s.known_by, p.id AS person_id
+SELECT s.key, s.id, s.signed_in_at, s.seen_at, s.agent, s.known_by, s.id_token, p.id AS person_id
 FROM sessions AS s JOIN people AS p ON p.person = s.person WHERE s.key = :key
 
 -- list_sessions: The sessions of a person.
-SELECT s.key, s.id, s.signed_in_at, s.seen_at, s.agent, s.known_by, p.id AS person_id
+SELECT s.key, s.id, s.signed_in_at, s.seen_at, s.agent, s.known_by, NULL AS id_token, p.id AS person_id
 FROM sessions AS s JOIN people AS p ON p.person = s.person WHERE p.id = :person_id ORDER BY s.signed_in_at DESC
 
 -- touch_session: When a session was used last.
@@ -101,6 +109,12 @@ DELETE FROM links
 WHERE person IS (SELECT person FROM links WHERE key = :key) AND EXISTS (
     SELECT 1 FROM links WHERE key = :key AND expires_at > :now
 )
+
+-- forget_used: What need not be remembered any more.
+DELETE FROM challenges WHERE expires_at <= :now
+
+-- use_once: What works once is used.
+INSERT INTO challenges (key, kind, expires_at) VALUES (:key, :kind, :expires_at) ON CONFLICT (key) DO NOTHING
 
 -- count_attempt: A failed attempt to sign in; the count begins anew when the first is older than the window.
 INSERT INTO attempts (place, count, since) VALUES (:place, 1, :now)
