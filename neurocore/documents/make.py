@@ -10,6 +10,7 @@ from neurocore.documents.masking import masked, masked_under
 from neurocore.documents.run_state import state
 from neurocore.documents.runs import (
     AnswerDocument,
+    CurrentNodeDocument,
     DecisionDocument,
     DeletedDocument,
     DifferenceDocument,
@@ -63,6 +64,15 @@ def _summary(run: RunRecord, store: RunStore, config: NeuroCoreConfig) -> dict[s
         "nodes_done": run.nodes_done,
         "nodes_total": run.nodes_total,
         "running_nodes": [node.node_id for node in run.working_nodes] if run.status is RunStatus.RUNNING else [],
+        "current_nodes": [
+            CurrentNodeDocument(
+                node=node.node_id, visit=node.visit, attempt=node.attempt, started_at=node.started_at,
+                not_before=node.not_before,
+            )
+            for node in (run.current_nodes if run.status is RunStatus.RUNNING else [])
+        ],
+        "owed": run.owed,
+        "cancel_requested": run.cancel_requested,
         "suspended_at_node": run.suspended_at_node,
         "suspension_reason": run.suspension_reason,
         "error": run.error,
@@ -87,6 +97,9 @@ def details(run: RunRecord, store: RunStore, config: NeuroCoreConfig, *, later: 
         blueprint_path=run.blueprint_path,
         blueprint_hash=run.blueprint_hash,
         flow_type=run.flow_type,
+        description=run.blueprint_snapshot.get("description"),
+        outputs=list(run.blueprint_snapshot.get("outputs") or {}),
+        replay_only=run.replay_only,
         completed_nodes=list(run.completed_nodes),
         driven_by=owner_label(run.owner) if base["state"] == "driven" else None,
         legacy=run.legacy,
@@ -209,6 +222,7 @@ def step(record: StepRecord, *, full: bool = False, schema: Any = None, later: b
         duration_ms=record.duration_ms,
         error=record.error,
         error_type=record.error_type,
+        output_keys=list(record.output_keys),
         changes=_decoded(record.changes.set, later),
         deleted=list(record.changes.deleted),
         config=masked(record.config, schema) if full else None,
