@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Action(StrEnum):
-    """An action on a blueprint's runs; `ADMINISTER` is about accounts, `OWN` about one's own, `IDENTIFY` about who one is."""
+    """An action on a blueprint's runs; `ADMINISTER` is about accounts, `OWN` one's own account, `IDENTIFY` its name."""
 
     VIEW = "view"
     START = "start"

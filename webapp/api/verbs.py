@@ -165,9 +165,7 @@ def _made_before(here: Services, begun: Begun) -> bool:
     return run is not None
 
 
-def _make(
-    here: Services, begun: Begun, create: Callable[[], object], *, is_named: bool = False
-) -> StandingDocument:
+def _make(here: Services, begun: Begun, create: Callable[[], object], *, is_named: bool = False) -> StandingDocument:
     try:
         create()
     except RunExists:  # a generated id exists: another process got the same request at the same moment

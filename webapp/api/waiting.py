@@ -77,18 +77,14 @@ def wait(
         places.release()
 
 
-def _watch(
-    run_id: str, wanted: tuple[RunStatus, ...], end: float, here: Services, changed: Changed | None
-) -> None:
+def _watch(run_id: str, wanted: tuple[RunStatus, ...], end: float, here: Services, changed: Changed | None) -> None:
     while not _is_over(here.store.load_summary(run_id), wanted, here, changed):
         left = end - time.monotonic()
         if left <= 0 or here.closing.wait(min(left, LOOK_EVERY)):
             return
 
 
-def _is_over(
-    run: RunRecord | None, wanted: tuple[RunStatus, ...], here: Services, changed: Changed | None
-) -> bool:
+def _is_over(run: RunRecord | None, wanted: tuple[RunStatus, ...], here: Services, changed: Changed | None) -> bool:
     if changed is None or run is None:
         return reached(run, wanted, here)
     return changed(run)
