@@ -72,7 +72,7 @@ def sign_in_again(url: str, said: str = "") -> SignInAgain:
         return SignInAgain(f"{url} wants a token; sign in with `neurocore login --server {url}`.")
     if os.environ.get(VARIABLE, "").strip():
         return SignInAgain(
-            f"The token in {VARIABLE} is not valid for {url}: it is wrong, revoked or expired; replace it."
+            f"{url} does not accept the token in {VARIABLE}: it is wrong, revoked or expired; replace it."
         )
     return SignInAgain(
         f"The token for {url} is not valid any more: it is revoked or has expired; sign in again with "

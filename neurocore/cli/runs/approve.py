@@ -76,9 +76,9 @@ def _sign_in(project: Project, run_id: str) -> Forbidden:
     web = project.config.web
     server = (web.public_url or f"http://{web.host}:{web.port}").rstrip("/")
     return Forbidden(
-        f"People sign in here (auth.mode: {project.store.auth_mode}), so a gate is not answered in the name of who "
-        f"owns the files: answer at {server}/runs/{run_id}, or sign in with `neurocore login --server {server}` and "
-        f"repeat this command with --server {server}."
+        f"Only somebody who signed in can answer a gate here (auth.mode: {project.store.auth_mode}): answer at "
+        f"{server}/runs/{run_id}, or sign in with `neurocore login --server {server}` and repeat this command with "
+        f"--server {server}."
     )
 
 

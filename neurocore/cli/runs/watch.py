@@ -60,7 +60,7 @@ def follow_run(
     With `to_end`, a run that waits for somebody is watched too. With `is_continued`, somebody drives a run that is
     pending, so its former end does not count. `told` are the steps that are not shown again, with their status.
     """
-    seen = _Seen(run_id, shown, told or {})
+    seen = _Seen(run_id, shown, told)
     version, waited, now = -1, False, ""
     while True:
         run = project.store.load_summary(run_id)
@@ -91,10 +91,10 @@ def follow_run(
 class _Seen:
     """Turns new records into the events that the driving process would have sent."""
 
-    def __init__(self, run_id: str, shown: View, told: Mapping[int, str]) -> None:
+    def __init__(self, run_id: str, shown: View, told: Mapping[int, str] | None = None) -> None:
         self.run_id = run_id
         self.shown = shown
-        self.told = dict(told)
+        self.told = dict(told or {})
         self.started: set[tuple[str, int, int]] = set()
         self.settled = -1
         self.heard = 0
