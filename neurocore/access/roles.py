@@ -76,6 +76,14 @@ class Rights(Struct, frozen=True):
             return False
         return any(grant.allows(action, blueprint) for grant in self.grants)
 
+    def sees(self, blueprint: str) -> bool:
+        """Return whether runs of this blueprint are there for its holder at all, whatever a token is for.
+
+        A token that is only for starting runs must reach the run that it starts.
+        """
+        is_for = any(fnmatchcase(blueprint, one) for one in self.only)
+        return is_for and any(grant.allows(Action.VIEW, blueprint) for grant in self.grants)
+
     def who_can(self, action: Action, blueprint: str | None, most: int = 5) -> tuple[str, ...]:
         """Return the usernames of at most so many people who may do this."""
         found = (one.username for one in self.holders() if any(g.allows(action, blueprint) for g in one.grants))

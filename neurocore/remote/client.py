@@ -158,10 +158,12 @@ class Client:
                 "the address, and the proxy in front of it."
             )
             raise self._later(response, failed) if status in (429, 502, 503, 504) else failed
+        if self._token:  # nobody shows it, not even a server that repeats it
+            content = content.replace(self._token.encode(), MASK.encode())
         data = _parsed(content, url)
         if status < 300:
             return Answer(status, data, response.headers.get("ETag"))
-        refused = errors.refusal(status, self._told_all(data) if isinstance(data, dict) else {}, url)
+        refused = errors.refusal(status, data if isinstance(data, dict) else {}, url)
         is_in_flight = isinstance(data, dict) and str(data.get("type", "")).endswith("#in-flight")
         if status in (429, 502, 503, 504) or is_in_flight:
             raise self._later(response, refused)
@@ -179,14 +181,6 @@ class Client:
     def _told(self, text: str) -> str:
         """Return a text of the server without our token and without control characters."""
         return safe(text.replace(self._token, MASK) if self._token else text).replace("\n", " ")
-
-    def _told_all(self, facts: dict[str, Any]) -> dict[str, Any]:
-        """Return a problem whose texts do not repeat our token."""
-        if not self._token:
-            return facts
-        return {
-            key: one.replace(self._token, MASK) if isinstance(one, str) else one for key, one in facts.items()
-        }  # fmt: skip
 
 
 def _http(address: Address, token: str | None) -> httpx.Client:

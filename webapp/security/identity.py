@@ -62,7 +62,7 @@ def init_app(app: Flask, here: Services) -> None:
         if g.actor is None and not (view is not None and is_public(view)):
             return _ask_to_sign_in()
         if g.actor is not None and not _sees_everything(g.actor.rights):
-            g.visible_runs = VisibleRuns(here.all_runs, lambda name: g.actor.rights.allow(Action.VIEW, name))
+            g.visible_runs = VisibleRuns(here.all_runs, g.actor.rights.sees)
         return None
 
 
