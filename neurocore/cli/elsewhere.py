@@ -312,6 +312,7 @@ class Elsewhere(Project):
 
         `is_continued` and `told` are as in `follow_run`.
         """
+        from neurocore.cli.brief import short_id
         from neurocore.cli.live import view
         from neurocore.cli.runs.watch import follow_run
 
@@ -326,7 +327,7 @@ class Elsewhere(Project):
                 raise errors.Interrupted("Stopped before the server answered; it may do this or not.") from error
             raise errors.Interrupted(
                 f"Stopped watching; the run continues on {self.client.address.url}. To watch it again:\n"
-                f"  {self.called} runs watch {run_id[:8]}{self._suffix}"
+                f"  {self.called} runs watch {short_id(run_id)}{self._suffix}"
             ) from error
         return run_id
 

@@ -68,7 +68,10 @@ class Client:
     def get(
         self, path: str, query: dict[str, Any] | None = None, *, etag: str | None = None, wait: float = 0.0
     ) -> Answer:
-        """Read. With `etag`, the data is None if nothing has changed; `wait` is how long the server may take longer."""
+        """Read. With `etag`, the data is None if nothing has changed.
+
+        `wait` is how many seconds the server may take longer; such a request is not tried again.
+        """
         headers = {"If-None-Match": etag} if etag else {}
         return self._ask("GET", path, wait, params=query or {}, headers=headers)
 
@@ -98,7 +101,7 @@ class Client:
     # ------------------------------------------------------------ one request
 
     def _ask(self, method: str, path: str, wait: float, **request: Any) -> Answer:
-        for pause in (*PAUSES, None):
+        for pause in (*(PAUSES if not wait else ()), None):
             try:
                 return self._once(method, path, wait, request)
             except _Again as again:

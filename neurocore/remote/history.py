@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote
@@ -17,15 +18,17 @@ from neurocore.documents.runs import (
     OutcomeDocument,
     StepDocument,
 )
-from neurocore.errors import NotFoundError, RunAmbiguous, RunNotFound, UsageError
+from neurocore.errors import NotFoundError, RunAmbiguous, RunNotFound, StoreError, UsageError
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.records import Event, GateRecord, RunRecord, RunStatus, StepRecord
 from neurocore.remote import errors, records
-from neurocore.remote.client import Client
+from neurocore.remote.client import Answer, Client
 
 _ID = re.compile(r"=?[A-Za-z0-9_-]{1,200}")
 #: Seconds that the server may wait for a change.
 WAIT = 20
+#: Seconds before the next look if the server cannot let a request wait.
+PAUSE = 2.0
 #: A page of steps.
 STEPS = 200
 
@@ -99,15 +102,23 @@ class RemoteHistory(RunStore):
         """Read the state of a run. With `wait`, return when it has changed, or after some time."""
         self.forget(run_id)
         before = self._known.get(run_id)
-        query: dict[str, Any] = {"context": "false"}
-        if wait and before is not None and before.etag is not None:
-            query |= {"wait": WAIT, "change": "true"}
         etag = before.etag if before is not None else None
-        found = self.client.get(path_of(run_id), query, etag=etag, wait=WAIT if wait else 0)
+        found = self._waited(run_id, etag) if wait and etag is not None else None
+        if found is None:
+            found = self.client.get(path_of(run_id), {"context": "false"}, etag=etag)
         if found.data is None and before is not None:
             return
         document = self.client.convert(found.data, OutcomeDocument)
         self._known[run_id] = _Known(document, found.etag, before.version + 1 if before is not None else 0)
+
+    def _waited(self, run_id: str, etag: str) -> Answer | None:
+        """Return the state of a run after a change; None if the server cannot let this request wait."""
+        query = {"context": "false", "wait": WAIT, "change": "true"}
+        try:
+            return self.client.get(path_of(run_id), query, etag=etag, wait=WAIT)
+        except (errors.RemoteError, StoreError):  # too many wait, or the connection broke in the long silence
+            time.sleep(PAUSE)
+            return None
 
     # ---------------------------------------------------------------- as a store
 

@@ -22,7 +22,8 @@ def serving(root: Path, *args: str) -> Iterator[str]:
     with (root / "serve.log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "neurocore", "--debug", "serve", "--port", "0", *args],
-            cwd=root, stdout=subprocess.PIPE, stderr=log, text=True, env=environment(),
+            cwd=root, stdout=subprocess.PIPE, stderr=log, text=True,
+            env={name: value for name, value in environment().items() if not name.startswith("NEUROCORE_")},
         )  # fmt: skip
         try:
             assert process.stdout is not None

@@ -350,3 +350,18 @@ def test_a_local_command_imports_nothing_of_it(open_server):
     )  # fmt: skip
     loaded = set(done.stderr.split())
     assert not {"httpx", "keyring", "neurocore.remote", "neurocore.cli.elsewhere"} & loaded
+
+
+def test_completion_asks_no_server(tmp_path):
+    def completed(words: str) -> str:
+        env = {"_NEUROCORE_COMPLETE": "bash_complete", "COMP_WORDS": f"neurocore {words}"}
+        env |= {"COMP_CWORD": str(len(words.split())), "NEUROCORE_SERVER": "https://nowhere.example"}
+        done = subprocess.run(
+            command(), cwd=tmp_path, env=environment(**env), capture_output=True, text=True, check=False, timeout=60
+        )  # fmt: skip
+        assert done.stderr == ""
+        return done.stdout
+
+    assert "--server" in completed("runs list --se")
+    assert completed("runs inspect w").strip() == ""
+    assert "login" in completed("log")

@@ -223,3 +223,20 @@ def test_a_refused_post_is_not_repeated(tmp_path, quick, kind):
 def test_a_file_in_place_of_a_blueprints_name_is_refused(tmp_path):
     done, asked = listed(tmp_path, Said(200), "run", "../other/blueprint")
     assert (done.exit_code, asked) == (2, [])
+
+
+def test_watching_goes_on_where_no_request_may_wait(tmp_path, quick):
+    project = make_project(tmp_path / "work")
+    project.ok("run", "gated", "--run-id", "r1", "-q")
+
+    def answers(one: Asked) -> Said:
+        if "wait=" in one.path:
+            assert "change=true" in one.path
+            project.ok("runs", "cancel", "r1")
+            return problem(503, detail="Too many wait.", after="2")
+        return passed_on(real, one)
+
+    with serving(project.root) as real, lying(answers) as (url, asked):
+        done = call(tmp_path, url, "runs", "watch", "r1", "--follow")
+    assert (done.exit_code, "cancelled" in done.stdout) == (1, True), done.output
+    assert len([one for one in asked if "wait=" in one.path]) == 1
