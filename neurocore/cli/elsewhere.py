@@ -14,7 +14,7 @@ from urllib.parse import quote
 from msgspec import Struct, structs
 
 from neurocore.cli import errors
-from neurocore.cli.project import Project
+from neurocore.cli.project import Listed, Project
 from neurocore.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,9 +29,8 @@ if TYPE_CHECKING:
         RunSummary,
         StandingDocument,
     )
-    from neurocore.moments import Clock
     from neurocore.persistence.base import RunStore
-    from neurocore.persistence.records import GateRecord, RunFilter, RunPage, RunRecord
+    from neurocore.persistence.records import GateRecord, RunFilter, RunRecord
     from neurocore.remote.client import Client
     from neurocore.remote.history import RemoteHistory
     from neurocore.runs.decide import Decision
@@ -132,11 +131,8 @@ class Elsewhere(Project):
         commands = make.next_commands(run, gates, state, name, self.called)
         return [one for one in commands if " db adopt " not in one and not one.endswith(" --take-over")]
 
-    def page_runs(
-        self, wanted: RunFilter, *, before: str | None, limit: int
-    ) -> tuple[RunPage, str | None, str | None, Clock]:
+    def page_runs(self, wanted: RunFilter, *, before: str | None, limit: int) -> Listed:
         """Return a page of runs; the server reads the times of the filter, in its own zone."""
-        from neurocore.moments import Clock
         from neurocore.persistence.records import RunPage
         from neurocore.remote.records import run_of
 
@@ -147,7 +143,8 @@ class Elsewhere(Project):
             found += page.runs
         self._summaries = {one.run_id: one for one in found}
         runs = [self.history.made(run_of, one) for one in found]
-        return RunPage(runs=runs, older=page.older, newer=first.newer), first.since, first.until, Clock(first.timezone)
+        found_page = RunPage(runs=runs, older=page.older, newer=first.newer)
+        return Listed(found_page, first.since, first.until, first.timezone, self.history.made(_period, first))
 
     def _page(self, wanted: RunFilter, before: str | None, limit: int) -> RunsDocument:
         from neurocore.documents.runs import RunsDocument
@@ -330,6 +327,18 @@ class Elsewhere(Project):
                 f"  {self.called} runs watch {short_id(run_id)}{self._suffix}"
             ) from error
         return run_id
+
+
+def _period(page: RunsDocument) -> str:
+    """Return the times of a list for people: in the zone of the server, or of this machine if that has no name."""
+    from neurocore.moments import Clock
+
+    if not page.since and not page.until:
+        return ""
+    try:
+        return Clock(page.timezone).range(page.since, page.until)
+    except (LookupError, ValueError, OSError):  # of ZoneInfo
+        return Clock().range(page.since, page.until)
 
 
 def _decision(given: DecisionDocument, gate: GateRecord | None, run: RunRecord) -> Decision:

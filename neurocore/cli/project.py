@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         PreviewDocument,
         RunSummary,
     )
-    from neurocore.moments import Clock
     from neurocore.persistence.base import RunStore
     from neurocore.persistence.records import GateRecord, RunFilter, RunPage, RunRecord
     from neurocore.runs.decide import Decision
@@ -38,6 +37,16 @@ if TYPE_CHECKING:
 LOOK_EVERY = 0.25
 
 SUFFIXES = ("", ".yaml", ".yml", ".flow.yaml", ".flow.yml")
+
+
+class Listed(NamedTuple):
+    """A page of runs, the times that its filter means, in a zone, and these times for people ("" without any)."""
+
+    page: RunPage
+    since: str | None
+    until: str | None
+    timezone: str
+    period: str
 
 
 class Project:
@@ -201,12 +210,12 @@ class Project:
         signs_in = self.config.auth.mode != "open"
         return make.next_commands(run, gates, state, self.named(run), self.called, signs_in=signs_in)
 
-    def page_runs(
-        self, wanted: RunFilter, *, before: str | None, limit: int
-    ) -> tuple[RunPage, str | None, str | None, Clock]:
-        """Return a page of runs, the times that the filter means, and the clock on which people read them."""
-        found = self.store.page_runs(wanted, before=before, limit=limit)
-        return found, wanted.since, wanted.until, self.config.clock
+    def page_runs(self, wanted: RunFilter, *, before: str | None, limit: int) -> Listed:
+        """Return a page of runs."""
+        clock = self.config.clock
+        period = clock.range(wanted.since, wanted.until) if wanted.since or wanted.until else ""
+        page = self.store.page_runs(wanted, before=before, limit=limit)
+        return Listed(page, wanted.since, wanted.until, clock.name, period)
 
     def summary(self, run: RunRecord) -> RunSummary:
         """Return a run of a list for `--json`."""

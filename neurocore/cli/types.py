@@ -146,11 +146,13 @@ def _is_unicode(text: str) -> bool:
 
 def _use_server(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     """Let the command work on a server instead of the project around the current folder."""
+    is_given = param.name is not None and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
     if value is None or not value.strip():
+        if is_given:  # of a variable that is not set: the command must not work here instead
+            raise click.BadParameter("it is empty; give the address of a server.", ctx, param)
         return
     from neurocore.cli.elsewhere import Elsewhere
 
-    is_given = param.name is not None and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
     ctx.obj = there = Elsewhere(value, is_given=is_given)
     ctx.call_on_close(there.close)
 

@@ -7,6 +7,7 @@ import os
 import pty
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -298,6 +299,12 @@ def test_an_address_to_which_no_token_can_go_safely_is_refused(desk, url):
 )  # fmt: skip
 def test_one_server_has_one_address(given, meant):
     assert read_address(given).url == meant
+
+
+def test_without_the_packages_it_says_what_to_install(desk, monkeypatch):
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    done = desk.listed(NEUROCORE_TOKEN=TOKEN)
+    assert (done.exit_code, "pip install 'neurocore-ai[team]'" in done.stderr) == (2, True)
 
 
 def test_login_and_logout_fail_if_their_output_is_lost(desk):

@@ -240,3 +240,19 @@ def test_watching_goes_on_where_no_request_may_wait(tmp_path, quick):
         done = call(tmp_path, url, "runs", "watch", "r1", "--follow")
     assert (done.exit_code, "cancelled" in done.stdout) == (1, True), done.output
     assert len([one for one in asked if "wait=" in one.path]) == 1
+
+
+def test_a_zone_that_is_not_known_here_gives_the_times_of_this_machine(tmp_path, quick):
+    page = {**RUNS, "timezone": "UTC+02:00", "since": "2026-01-01T12:00:00+00:00"}
+    done, asked = listed(tmp_path, Said(200, json.dumps(page).encode()), "runs", "list", "--since", "today")
+    assert (done.exit_code, done.stderr.startswith("Started from 202")) == (0, True), done.output
+    assert "since=today" in asked[0].path, "the server reads it"
+
+
+@pytest.mark.parametrize("verb", [("run", "plain"), ("runs", "cancel", "r1"), ("runs", "list")])
+def test_an_empty_server_does_not_mean_this_machine(tmp_path, verb):
+    project = make_project(tmp_path / "work")
+    done = project.call(*verb, "--server", "", env=config_of(tmp_path))
+    assert done.exit_code == 2
+    assert "it is empty" in done.stderr
+    assert not (project.root / "data").exists()

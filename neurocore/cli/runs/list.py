@@ -77,16 +77,17 @@ def list_(
         status=tuple(dict.fromkeys(one for group in statuses for one in group)), blueprint=blueprint, text=search,
         since=since, until=until, tag=tag, started_by=started_by, waiting=waiting,
     )  # fmt: skip
-    page, since, until, clock = project.page_runs(wanted, before=before, limit=limit)
-    if (since or until) and not as_json:
-        say(f"Started {clock.range(since, until)}.")
+    found = project.page_runs(wanted, before=before, limit=limit)
+    page = found.page
+    if found.period and not as_json:
+        say(f"Started {line(found.period)}.")
     if as_json:
         from neurocore.documents.runs import RunsDocument
 
         emit(
             RunsDocument(
-                runs=[project.summary(run) for run in page.runs], older=page.older, newer=page.newer, since=since,
-                until=until, timezone=clock.name,
+                runs=[project.summary(run) for run in page.runs], older=page.older, newer=page.newer,
+                since=found.since, until=found.until, timezone=found.timezone,
             )
         )  # fmt: skip
     elif not page.runs:
