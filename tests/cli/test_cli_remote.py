@@ -330,6 +330,9 @@ def test_ctrl_c_stops_watching_and_not_the_run(open_server):
     assert started.stderr is not None
     told = iter(started.stderr.readline, "")
     assert any("act started" in line for line in told)
+    shown = [timeless(one.call("runs", "inspect", "long").stdout) for one in (open_server.project, open_server)]
+    assert shown[1] == shown[0]
+    assert "drives it." in shown[1]
     started.send_signal(signal.SIGINT)
     out, err = started.communicate(timeout=30)
     assert (started.returncode, out) == (130, "")
