@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Action(StrEnum):
-    """An action on a blueprint's runs; `ADMINISTER` is about accounts, `OWN` about one's own."""
+    """An action on a blueprint's runs; `ADMINISTER` is about accounts, `OWN` one's own account, `IDENTIFY` its name."""
 
     VIEW = "view"
     START = "start"
@@ -18,3 +18,4 @@ class Action(StrEnum):
     ADOPT = "adopt"
     ADMINISTER = "administer"
     OWN = "own"
+    IDENTIFY = "identify"

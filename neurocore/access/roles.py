@@ -69,6 +69,8 @@ class Rights(Struct, frozen=True):
 
     def allow(self, action: Action, blueprint: str | None) -> bool:
         """Return whether any grant allows this, and the token, if it is one, is for it."""
+        if action is Action.IDENTIFY:
+            return True  # so that a token for one thing can still find out whose it is
         if action is Action.OWN:
             return self.scopes is None
         if self.scopes is not None and action not in self.scopes:
@@ -76,6 +78,14 @@ class Rights(Struct, frozen=True):
         if blueprint is not None and not any(fnmatchcase(blueprint, one) for one in self.only):
             return False
         return any(grant.allows(action, blueprint) for grant in self.grants)
+
+    def sees(self, blueprint: str) -> bool:
+        """Return whether runs of this blueprint are there for its holder at all, whatever a token is for.
+
+        A token that is only for starting runs must reach the run that it starts.
+        """
+        is_for = any(fnmatchcase(blueprint, one) for one in self.only)
+        return is_for and any(grant.allows(Action.VIEW, blueprint) for grant in self.grants)
 
     def who_can(self, action: Action, blueprint: str | None, most: int = 5) -> tuple[str, ...]:
         """Return the usernames of at most so many people who may do this."""

@@ -25,6 +25,8 @@ def table() -> str:
     for action in Action:
         if action is Action.OWN:
             cells, about = ["yes"] * len(roles), "one's own account, without any role too"
+        elif action is Action.IDENTIFY:
+            cells, about = ["yes"] * len(roles), "oneself, without any role and with any token too"
         else:
             cells = ["yes" if Grant(role).allows(action, None) else "" for role in roles]
             about = "everything" if action in FOR_ALL else "the blueprints of the grant"

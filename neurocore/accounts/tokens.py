@@ -17,8 +17,8 @@ from neurocore.errors import InputError
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.people import Person, TokenRecord, key_of
 
-#: What no token is for.
-NEVER = frozenset({Action.ADMINISTER, Action.ADOPT, Action.OWN})
+#: What is no scope: tokens may do none of it, except that every token may ask whose it is.
+NEVER = frozenset({Action.ADMINISTER, Action.ADOPT, Action.OWN, Action.IDENTIFY})
 PREFIX = "nrc_"
 _DAY = 86_400
 

@@ -155,19 +155,43 @@ def read_data_option(
     in brackets. Raises UsageError, or InputError with a sentence per key for values that do not fit their type, and
     also for everything else that `check_inputs` would refuse, so that all problems are reported at once.
     """
-    data: dict[str, Any] = {}
-    problems: dict[str, str] = {}
+    texts = data_texts(pairs, blueprint)
+    return read_texts(texts, blueprint, environ)
+
+
+def data_texts(pairs: Iterable[str], blueprint: Blueprint | None = None) -> dict[str, str]:
+    """Return the text of each key in the `key=value` pairs of a command line, with files read. Raises UsageError."""
+    texts: dict[str, str] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key:
             raise UsageError(f"--data takes key=value, not {pair[:80]!r}.")
         key = key if blueprint is None else _declared(key, blueprint)
-        if key in data or key in problems:
+        if key in texts:
             raise UsageError(f"--data gives {key[:80]!r} twice; give it once.")
         if text.startswith("@@"):
             text = text[1:]
         elif text.startswith("@"):
             text = _read(key, Path(text[1:]))
+        texts[key] = text
+    return texts
+
+
+def read_texts(
+    texts: Mapping[str, str],
+    blueprint: Blueprint | None = None,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    nameable: Collection[str] | None = None,
+) -> dict[str, Any]:
+    """Read each text by the input's declared type, else as a YAML scalar. Raises InputError as `read_data_option`.
+
+    `nameable` is as in `check_inputs`.
+    """
+    data: dict[str, Any] = {}
+    problems: dict[str, str] = {}
+    for name, text in texts.items():
+        key = name if blueprint is None else _declared(name, blueprint)
         spec = blueprint.inputs.get(key) if blueprint is not None else None
         try:
             data[key] = _as_text_says(text) if spec is None else text if spec.secret else _typed(key, text, spec)
@@ -175,6 +199,8 @@ def read_data_option(
             problems[key] = str(error)
     if problems:
         rest = _held_against(blueprint, data, environ)[1] if blueprint is not None else {}
+        if blueprint is not None and nameable is not None:
+            rest |= _not_nameable(blueprint, data, nameable)
         raise _input_error(rest | problems)
     return data
 

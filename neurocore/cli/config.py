@@ -75,7 +75,6 @@ def show(project: Project, names: tuple[str, ...], as_json: bool) -> None:
 def settings_of(project: Project) -> Iterator[SettingDocument]:
     """Yield every setting, masked, in the order of the sections. Skill settings are also masked by their schema."""
     from neurocore.cli.reports import SettingDocument
-    from neurocore.cli.story import schema_of
     from neurocore.config import SECTIONS
 
     config = project.config
@@ -88,7 +87,7 @@ def settings_of(project: Project) -> Iterator[SettingDocument]:
             value = _masked(one.name, getattr(values, one.name))
             yield SettingDocument(name=name, value=value, origin=config.origins.get(name, "default"))
     for skill, values in config.skills.items():
-        schema = schema_of(skill, project)
+        schema = project.schema_of(skill)
         for key, value in values.items():
             name = f"skills.{skill}.{key}"
             yield SettingDocument(

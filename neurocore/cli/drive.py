@@ -62,7 +62,6 @@ def drive(project: Project, verb: Callable[[View], object], *, run_id: str | Non
 def report(project: Project, run_id: str, *, as_json: bool, decision: Decision | None = None) -> RunRecord:
     """Print the state of the run: the result on stdout, and on stderr why it failed."""
     from neurocore.cli import story
-    from neurocore.documents import make
     from neurocore.runs.find import load_run
 
     run = load_run(run_id, project.store)
@@ -71,7 +70,7 @@ def report(project: Project, run_id: str, *, as_json: bool, decision: Decision |
         complain(run.error or "The run failed.")
     try:
         if as_json:
-            emit(make.outcome(run, project.store, project.config, project.called, decision=decision))
+            emit(project.outcome(run, decision))
         else:
             out("\n".join(story.ending(run, project, decision=decision)))
     except OutputLost as lost:

@@ -133,6 +133,8 @@ def _stopped(by: BaseException | None) -> int:
 def _usage(error: click.ClickException) -> int:
     if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # click 8.1 has none
         say(error.format_message())
+    elif isinstance(error, click.NoSuchOption) and error.option_name == "--server" and error.ctx is not None:
+        complain(f"`{error.ctx.command_path}` works only where the history is; leave --server out.")
     elif isinstance(error, click.UsageError) and error.ctx is not None:
         complain(error.format_message())
         say(f"See `{error.ctx.command_path} --help`.")

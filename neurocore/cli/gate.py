@@ -10,13 +10,11 @@ from neurocore.cli.project import Project
 from neurocore.cli.text import ago, cut, line, safe, short, width, wrapped
 from neurocore.cli.values import named, on_a_line
 from neurocore.differences import first_difference
-from neurocore.documents import make
-from neurocore.documents.inspect import last_approved, outlooks
 from neurocore.documents.masking import masked
 from neurocore.readable import counted
 
 if TYPE_CHECKING:
-    from neurocore.documents.runs import DifferenceDocument
+    from neurocore.documents.runs import DifferenceDocument, LastApprovedDocument
     from neurocore.persistence.records import GateRecord, RunRecord
 
 #: Values up to this size in bytes are shown completely; with `--full`, all are.
@@ -35,10 +33,10 @@ def gate_lines(gate: GateRecord, run: RunRecord, project: Project, *, indent: st
         lines += ["", *(paint(one, "yellow") for one in wrapped(told, room, indent))]
     if gate.kind == "input":
         return lines
-    approved = last_approved(run, gate, project.store)
+    approved = project.last_approved(run, gate)
     if approved is not None:
         lines += ["", *_since(approved, project, indent, room, whole=whole)]
-    outlook = outlooks(run, gate, project.store)
+    outlook = project.preview(run, gate)
     if outlook is not None:
         lines.append("")
         for word, colour, one in (("Approve", "green", outlook.approve), ("Reject", "red", outlook.reject)):
@@ -74,11 +72,10 @@ def _before_and_after(before: Any, after: Any, kind: str, room: int) -> str:
     return f"{old} → {new}" if old != new else f"{new} (changed inside)"
 
 
-def _since(approved: Any, project: Project, indent: str, room: int, *, whole: bool) -> list[str]:
-    decision = approved.gate.decision
-    who = f", by {line(decision.by)} {ago(decision.at)}" if decision else ""
-    name = short_id(approved.run.run_id, project.store)
-    differences = make.differences(approved.differences)
+def _since(approved: LastApprovedDocument, project: Project, indent: str, room: int, *, whole: bool) -> list[str]:
+    who = f", by {line(approved.by)} {ago(approved.at)}" if approved.by is not None else ""
+    name = short_id(approved.run_id, project.store)
+    differences = approved.differences
     if not differences:
         return wrapped(f"The same values as last approved (run {name}{who}).", room, indent, f"{indent}  ")
     lines = wrapped(f"Changed since the last approval (run {name}{who}):", room, indent, f"{indent}  ")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -17,16 +18,42 @@ from neurocore.forms import same
 if TYPE_CHECKING:
     from neurocore.access.actor import Actor
     from neurocore.blueprint.model import Blueprint
+    from neurocore.cli.elsewhere import Elsewhere
     from neurocore.config import NeuroCoreConfig
+    from neurocore.documents.runs import (
+        InspectDocument,
+        LastApprovedDocument,
+        LogDocument,
+        OutcomeDocument,
+        PreviewDocument,
+        RunSummary,
+    )
     from neurocore.persistence.base import RunStore
-    from neurocore.persistence.records import RunRecord
+    from neurocore.persistence.records import GateRecord, RunFilter, RunPage, RunRecord
+    from neurocore.runs.decide import Decision
     from neurocore.skills.registry import SkillRegistry
+
+#: Seconds between two looks at a run that is watched.
+LOOK_EVERY = 0.25
 
 SUFFIXES = ("", ".yaml", ".yml", ".flow.yaml", ".flow.yml")
 
 
+class Listed(NamedTuple):
+    """A page of runs, the times that its filter means, in a zone, and these times for people ("" without any)."""
+
+    page: RunPage
+    since: str | None
+    until: str | None
+    timezone: str
+    period: str
+
+
 class Project:
     """The object in `click.Context.obj`. `called` is the command line that calls `neurocore` for this project again."""
+
+    #: The project as commands see it that work on a server instead of here; None for a project on this machine.
+    elsewhere: Elsewhere | None = None
 
     def __init__(self, called: str = "neurocore") -> None:
         self.called = called
@@ -155,6 +182,105 @@ class Project:
         from neurocore.runs.find import load_run
 
         return load_run(self.run_id(prefix), self.store)
+
+    # ---------------------------------------------------------------- what a run looks like from here
+
+    def state(self, run: RunRecord) -> str:
+        """Return who continues a run, as `neurocore.documents.run_state` says it."""
+        from neurocore.documents.run_state import state
+
+        return state(run, self.config, self.store)
+
+    def pause(self, run_id: str) -> None:
+        """Wait until it is worth looking at a run again."""
+        import time
+
+        time.sleep(LOOK_EVERY)
+
+    def named(self, run: RunRecord) -> str:
+        """Return the name of a run for the next commands."""
+        from neurocore.cli.brief import short_id
+
+        return short_id(run.run_id, self.store)
+
+    def next_commands(self, run: RunRecord, gates: Sequence[GateRecord], state: str) -> list[str]:
+        """Return the commands that can be typed now, the likeliest first."""
+        from neurocore.documents import make
+
+        signs_in = self.config.auth.mode != "open"
+        return make.next_commands(run, gates, state, self.named(run), self.called, signs_in=signs_in)
+
+    def page_runs(self, wanted: RunFilter, *, before: str | None, limit: int) -> Listed:
+        """Return a page of runs."""
+        clock = self.config.clock
+        period = clock.range(wanted.since, wanted.until) if wanted.since or wanted.until else ""
+        page = self.store.page_runs(wanted, before=before, limit=limit)
+        return Listed(page, wanted.since, wanted.until, clock.name, period)
+
+    def summary(self, run: RunRecord) -> RunSummary:
+        """Return a run of a list for `--json`."""
+        from neurocore.documents import make
+
+        return make.summary(run, self.store, self.config)
+
+    def outcome(self, run: RunRecord, decision: Decision | None = None) -> OutcomeDocument:
+        """Return the `--json` document of a command that drove a run."""
+        from neurocore.documents import make
+
+        return make.outcome(run, self.store, self.config, self.called, decision=decision)
+
+    def inspection(self, run: RunRecord, *, full: bool) -> InspectDocument:
+        """Return the `--json` document of a whole run."""
+        from neurocore.documents.inspect import inspect
+
+        return inspect(run, self.store, self.config, self.schema_of, self.called, full=full)
+
+    def schema_of(self, skill: str) -> Any:
+        """Return the configuration schema of a skill, which marks secrets, or None if the skill no longer exists."""
+        cls = self.quiet_registry.get(skill)
+        return cls.skill_meta.config_schema if cls is not None else None
+
+    def definition(self, run: RunRecord) -> tuple[str | None, dict[str, Any]]:
+        """Return the YAML of a run's blueprint (None if it was not stored), and the definition, masked."""
+        from neurocore.documents.masking import masked_definition
+
+        return masked_definition(run.blueprint_snapshot, self.schema_of)
+
+    def preview(self, run: RunRecord, gate: GateRecord) -> PreviewDocument | None:
+        """Return what each answer leads to; None if the run's definition can no longer be read."""
+        from neurocore.documents import make
+        from neurocore.documents.inspect import outlooks
+
+        found = outlooks(run, gate, self.store)
+        return make.previewed(found) if found is not None else None
+
+    def last_approved(self, run: RunRecord, gate: GateRecord) -> LastApprovedDocument | None:
+        """Return the last approved occurrence of this gate in another run; None if there is none."""
+        from neurocore.documents import make
+        from neurocore.documents.inspect import last_approved
+
+        found = last_approved(run, gate, self.store)
+        return make.last_approved(found) if found is not None else None
+
+    def driver(self, run: RunRecord) -> str:
+        """Return which process drives a run."""
+        from neurocore.persistence.ownership import owner_label
+
+        return owner_label(run.owner)
+
+    def why_unknown(self, run: RunRecord) -> str:
+        """Return why it is unknown whether a run's process is alive."""
+        from neurocore.persistence.ownership import cannot_tell, driver_of
+
+        return str(cannot_tell(run, driver_of(run, self.config, self.store)))
+
+    def logs(self, run_id: str) -> tuple[list[LogDocument], Callable[[], set[str]]]:
+        """Return the log of a run, and how to get the names of its nodes."""
+        from neurocore.documents import make
+
+        steps = self.store.load_steps(run_id)
+        lines = [one for step in steps for one in make.logs(step)]
+        return lines, lambda: {step.node_id or step.component for step in steps}
 
     def blueprint_path(self, name: str) -> Path:
         """Return the file that a person means: a path, or a name in the blueprints folder. Raises NotFoundError."""

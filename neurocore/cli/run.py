@@ -13,7 +13,7 @@ from neurocore.cli.live import View, view
 from neurocore.cli.output import columns, complain, emit, mark, out
 from neurocore.cli.project import Project, pass_project
 from neurocore.cli.text import line
-from neurocore.cli.types import BLUEPRINT, by_option, data_option, json_option
+from neurocore.cli.types import BLUEPRINT, by_option, data_option, json_option, server_option
 from neurocore.cli.values import named
 from neurocore.errors import ExecutionError
 
@@ -30,19 +30,24 @@ if TYPE_CHECKING:
 @click.option("--exit-code", is_flag=True, help="Exit with 5 when the run waits for somebody.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @by_option
+@server_option
 @json_option
 @pass_project
 def run(
     project: Project, blueprint: str, pairs: tuple[str, ...], tags: tuple[str, ...], run_id: str | None,
     exit_code: bool, quiet: bool, by: str | None, as_json: bool,
 ) -> int:  # fmt: skip
-    """Run a blueprint: a file, or a name in the blueprints folder.
+    """Run a blueprint: a file, or a name in the blueprints folder (with --server, of the server).
 
     Exits with 0 when the run is completed or waits for somebody (5 with --exit-code), 1 when it failed.
     """
-    from neurocore.blueprint.inputs import read_data_option
+    from neurocore.blueprint.inputs import data_texts, read_data_option
     from neurocore.runs.start import NewRun, run_here
 
+    if (there := project.elsewhere) is not None:
+        texts = data_texts(pairs)
+        new_id = there.follow(lambda: there.start(blueprint, texts, tags=tags, run_id=run_id, by=by), quiet=quiet)
+        return _exit_code(report(project, new_id, as_json=as_json), exit_code)
     definition, path = project.load_blueprint(blueprint)
     data = read_data_option(pairs, definition, project.config.environ)
     new = NewRun(
@@ -58,7 +63,11 @@ def run(
         ended = report(project, drive(project, start, quiet=quiet), as_json=as_json)
     else:
         ended = _untracked(project, new, quiet=quiet, as_json=as_json)
-    return SUSPENDED if exit_code and ended.status.value == "suspended" else ended_well(ended)
+    return _exit_code(ended, exit_code)
+
+
+def _exit_code(ended: RunRecord, tells_suspended: bool) -> int:
+    return SUSPENDED if tells_suspended and ended.status.value == "suspended" else ended_well(ended)
 
 
 def _untracked(project: Project, new: NewRun, *, quiet: bool, as_json: bool) -> RunRecord:

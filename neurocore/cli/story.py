@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from neurocore.cli.brief import short_id
 from neurocore.cli.gate import gate_lines
@@ -13,9 +13,8 @@ from neurocore.cli.project import Project
 from neurocore.cli.text import WHOLE, ago, cut, line, near, safe, short, since, when, width, wrapped
 from neurocore.cli.values import block, named, on_a_line
 from neurocore.documents import make
-from neurocore.documents.masking import masked, masked_definition
+from neurocore.documents.masking import masked
 from neurocore.documents.run_state import failed_word, kind, nodes_told
-from neurocore.documents.run_state import state as state_of
 from neurocore.persistence.projections import still
 from neurocore.persistence.records import GateStatus, RunStatus, StepStatus
 from neurocore.readable import counted, took
@@ -33,7 +32,7 @@ LAST_SAID = 8
 def ending(run: RunRecord, project: Project, *, decision: Decision | None = None) -> list[str]:
     """Return what a command that drove a run prints at its end: the status, the outputs, the next commands."""
     gates = project.store.load_gates(run.run_id)
-    state = state_of(run, project.config, project.store)
+    state = project.state(run)
     room = columns()
     lines = wrapped(_decided(decision), room, "", "  ") if decision is not None else []
     sign, words = standing(run, state)
@@ -49,14 +48,7 @@ def ending(run: RunRecord, project: Project, *, decision: Decision | None = None
         lines += ["", *which, *gate_lines(gate, run, project, indent="    " if which else "  ")]
     if not waiting:
         lines += _outputs(run, project)
-    commands = make.next_commands(
-        run,
-        gates,
-        state,
-        short_id(run.run_id, project.store),
-        project.called,
-        signs_in=project.config.auth.mode != "open",
-    )
+    commands = project.next_commands(run, gates, state)
     return [*lines, *_next(commands if run.status is not RunStatus.COMPLETED else [])]
 
 
@@ -64,7 +56,7 @@ def story(run: RunRecord, project: Project, *, full: bool = False) -> list[str]:
     """Return the story of the whole run."""
     store = project.store
     gates, events = store.load_gates(run.run_id), store.load_events(run.run_id)
-    state = state_of(run, project.config, project.store)
+    state = project.state(run)
     room = columns()
     lines = [*_heading(run, state), *_purpose(run, project, full), ""]
     lines.append(paint("What happened", "bold"))
@@ -76,16 +68,9 @@ def story(run: RunRecord, project: Project, *, full: bool = False) -> list[str]:
         lines += _context(run, project, room)
         lines += _activity(events, room)
         lines += _definition(run, project)
-    commands = make.next_commands(
-        run,
-        gates,
-        state,
-        short_id(run.run_id, store),
-        project.called,
-        signs_in=project.config.auth.mode != "open",
-    )
+    commands = project.next_commands(run, gates, state)
     if not full:
-        commands.append(f"{project.called} runs inspect {short_id(run.run_id, store)} --full")
+        commands.append(f"{project.called} runs inspect {project.named(run)} --full")
     return [*lines, *_next(commands)]
 
 
@@ -259,7 +244,7 @@ def _waited(gate: GateRecord) -> str:
 def _step_in_full(step: StepRecord, project: Project) -> list[str]:
     room, indent = columns(), " " * 7
     lines: list[str] = []
-    document = make.step(step, full=True, schema=schema_of(step.skill_type or "", project))
+    document = make.step(step, full=True, schema=project.schema_of(step.skill_type or ""))
     if document.config:
         lines += [
             f"{indent}{paint('config', 'dim')}",
@@ -293,12 +278,6 @@ def _last_said(logs: Sequence[LogLine]) -> list[str]:
     return lines
 
 
-def schema_of(skill: str, project: Project) -> Any:
-    """Return the configuration schema of a skill, which marks secrets, or None if the skill no longer exists."""
-    cls = project.quiet_registry.get(skill)
-    return cls.skill_meta.config_schema if cls is not None else None
-
-
 def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], state: str, full: bool) -> list[str]:
     waiting = make.open_gates(gates, run)
     room = columns()
@@ -310,16 +289,11 @@ def _standing(run: RunRecord, project: Project, gates: Sequence[GateRecord], sta
     if run.held is not None:
         lines += wrapped(safe(still(run.run_id, run.held)), room, "  ", "    ")
     if run.status is RunStatus.RUNNING and state == "driven":
-        from neurocore.persistence.ownership import owner_label
-
-        lines += wrapped(f"{line(owner_label(run.owner))} drives it.", room, "  ", "    ")
+        lines += wrapped(f"{line(project.driver(run))} drives it.", room, "  ", "    ")
     elif state == "lost":
         lines.append("  Its process died. Completed steps are kept; resume continues the run.")
     elif state == "cannot_tell":
-        from neurocore.persistence.ownership import cannot_tell, driver_of
-
-        why = str(cannot_tell(run, driver_of(run, project.config, project.store)))
-        lines += wrapped(safe(why), room, "  ", "    ")
+        lines += wrapped(safe(project.why_unknown(run)), room, "  ", "    ")
     elif state == "owed":
         lines.append("  It is pending: no process drives it yet. The sweep continues it; resume continues it now.")
     elif run.status.ended:
@@ -387,7 +361,7 @@ def _activity(events: Sequence[Event], room: int) -> list[str]:
 
 
 def _definition(run: RunRecord, project: Project) -> list[str]:
-    source, document = masked_definition(run.blueprint_snapshot, lambda skill: schema_of(skill, project))
+    source, document = project.definition(run)
     lines = ["", paint("Blueprint", "bold")]
     if run.blueprint_path:
         lines += wrapped(f"from {line(near(Path(run.blueprint_path)))}", columns(), "  ", "    ")

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from neurocore.cli.project import Project
 from neurocore.cli.text import line
@@ -103,7 +104,10 @@ class Moment(ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the ISO time in UTC with microseconds, as in records."""
-        clock = (_project(ctx) if ctx is not None else Project()).config.clock
+        project = _project(ctx) if ctx is not None else Project()
+        if project.elsewhere is not None:
+            return str(value)  # the server reads it, in its own zone
+        clock = project.config.clock
         try:
             return clock.read(str(value), end=self.end)
         except ValueError as error:
@@ -140,6 +144,19 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
+def _use_server(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Let the command work on a server instead of the project around the current folder."""
+    is_given = param.name is not None and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
+    if value is None or not value.strip():
+        if is_given:  # of a variable that is not set: the command must not work here instead
+            raise click.BadParameter("it is empty; give the address of a server.", ctx, param)
+        return
+    from neurocore.cli.elsewhere import Elsewhere
+
+    ctx.obj = there = Elsewhere(value, is_given=is_given)
+    ctx.call_on_close(there.close)
+
+
 def _project(ctx: click.Context) -> Project:
     return ctx.find_object(Project) or Project()
 
@@ -148,6 +165,10 @@ RUN_ID, BLUEPRINT, SKILL, AGE = RunId(), BlueprintName(), SkillName(), Age()
 SINCE, UNTIL = Moment(), Moment(end=True)
 
 run_argument = click.argument("run_id", type=RUN_ID)
+server_option = click.option(
+    "--server", metavar="URL", envvar="NEUROCORE_SERVER", is_eager=True, expose_value=False, callback=_use_server,
+    help="Work on the runs of this server. Default: NEUROCORE_SERVER.",
+)  # fmt: skip
 json_option = click.option("-j", "--json", "as_json", is_flag=True, help="Print JSON (docs/json.md) on stdout.")
 by_option = click.option("--by", metavar="NAME", help="Who you are. Default: the user of the operating system.")
 data_option = click.option(

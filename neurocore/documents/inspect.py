@@ -44,7 +44,8 @@ def inspect(
     gates, steps = store.load_gates(run.run_id, narrow=later), store.load_steps(run.run_id)
     if later:
         run.completed_nodes = completed_nodes(steps)
-        run.blueprint_snapshot = stored_snapshot(store.load_definition(run.run_id)) if full else {}
+        run.blueprint_snapshot = stored_snapshot(store.load_definition(run.run_id))
+    source, definition = masked_definition(run.blueprint_snapshot, schema_of) if full else (None, None)
     return InspectDocument(
         run=make.details(run, store, config, later=later),
         steps=step_documents(steps, schema_of, full=full, later=later),
@@ -54,7 +55,8 @@ def inspect(
             run, gates, state(run, config, store), run.run_id, program, signs_in=config.auth.mode != "open"
         ),
         refused={verb: reason for verb, reason in actions(run, config, store).items() if reason is not None},
-        blueprint_source=masked_definition(run.blueprint_snapshot, schema_of)[0] if full else None,
+        blueprint_source=source,
+        blueprint_definition=definition if source is None else None,
     )
 
 

@@ -10,6 +10,7 @@ from neurocore.documents.masking import masked, masked_under
 from neurocore.documents.run_state import state
 from neurocore.documents.runs import (
     AnswerDocument,
+    CurrentNodeDocument,
     DecisionDocument,
     DeletedDocument,
     DifferenceDocument,
@@ -63,6 +64,18 @@ def _summary(run: RunRecord, store: RunStore, config: NeuroCoreConfig) -> dict[s
         "nodes_done": run.nodes_done,
         "nodes_total": run.nodes_total,
         "running_nodes": [node.node_id for node in run.working_nodes] if run.status is RunStatus.RUNNING else [],
+        "current_nodes": [
+            CurrentNodeDocument(
+                node=node.node_id,
+                visit=node.visit,
+                attempt=node.attempt,
+                started_at=node.started_at,
+                not_before=node.not_before,
+            )
+            for node in (run.current_nodes if run.status is RunStatus.RUNNING else [])
+        ],
+        "owed": run.owed,
+        "cancel_requested": run.cancel_requested,
         "suspended_at_node": run.suspended_at_node,
         "suspension_reason": run.suspension_reason,
         "error": run.error,
@@ -87,6 +100,9 @@ def details(run: RunRecord, store: RunStore, config: NeuroCoreConfig, *, later: 
         blueprint_path=run.blueprint_path,
         blueprint_hash=run.blueprint_hash,
         flow_type=run.flow_type,
+        description=run.blueprint_snapshot.get("description"),
+        outputs=list(run.blueprint_snapshot.get("outputs") or {}),
+        replay_only=run.replay_only,
         completed_nodes=list(run.completed_nodes),
         driven_by=owner_label(run.owner) if base["state"] == "driven" else None,
         legacy=run.legacy,
@@ -140,10 +156,8 @@ def gate(
         closed_at=record.closed_at,
         void_reason=record.void_reason,
         answers=[answer(one) for one in record.answers],
-        preview=PreviewDocument(approve=_outlook(preview.approve), reject=_outlook(preview.reject))
-        if preview
-        else None,
-        last_approved=_last_approved(approved) if approved else None,
+        preview=previewed(preview) if preview else None,
+        last_approved=last_approved(approved) if approved else None,
     )
 
 
@@ -155,6 +169,11 @@ def answer(given: Answer) -> AnswerDocument:
     )  # fmt: skip
 
 
+def previewed(found: Preview) -> PreviewDocument:
+    """Return what each answer leads to."""
+    return PreviewDocument(approve=_outlook(found.approve), reject=_outlook(found.reject))
+
+
 def _outlook(outlook: Outlook) -> OutlookDocument:
     return OutlookDocument(
         runs=list(outlook.runs), maybe=list(outlook.maybe), skips=list(outlook.skips), ends=outlook.ends,
@@ -162,7 +181,8 @@ def _outlook(outlook: Outlook) -> OutlookDocument:
     )  # fmt: skip
 
 
-def _last_approved(approved: LastApproved) -> LastApprovedDocument:
+def last_approved(approved: LastApproved) -> LastApprovedDocument:
+    """Return the last approved occurrence of a gate, with the differences."""
     decision = approved.gate.decision
     return LastApprovedDocument(
         run_id=approved.run.run_id,
@@ -209,6 +229,7 @@ def step(record: StepRecord, *, full: bool = False, schema: Any = None, later: b
         duration_ms=record.duration_ms,
         error=record.error,
         error_type=record.error_type,
+        output_keys=list(record.output_keys),
         changes=_decoded(record.changes.set, later),
         deleted=list(record.changes.deleted),
         config=masked(record.config, schema) if full else None,
@@ -286,11 +307,12 @@ def _standing(
             for one in open_gates(gates, run)
         ],
         "next": next_commands(run, gates, base["state"], run.run_id, program, signs_in=config.auth.mode != "open"),
-        "decision": _decision(decision) if decision else None,
+        "decision": decided(decision) if decision else None,
     }
 
 
-def _decision(decision: Decision) -> DecisionDocument:
+def decided(decision: Decision) -> DecisionDocument:
+    """Return the result of an answer."""
     answer = decision.answer
     return DecisionDocument(
         node=answer.node_id, visit=answer.visit, approved=answer.approved, by=answer.by, at=answer.at,

@@ -23,6 +23,16 @@ class FailureDocument(Struct, kw_only=True):
     type: str | None = None
 
 
+class CurrentNodeDocument(Struct, kw_only=True):
+    """A step that is being executed; one with `not_before` waits for its next attempt until then."""
+
+    node: str
+    visit: int
+    attempt: int
+    started_at: str
+    not_before: str | None
+
+
 class RunSummary(Struct, kw_only=True):
     """A run as in lists.
 
@@ -32,7 +42,8 @@ class RunSummary(Struct, kw_only=True):
     and the field `held` says why), `idle`.
 
     `duration_ms` is time worked, not time waited for people. `nodes_done` counts the completed nodes, without skipped
-    and failed ones.
+    and failed ones. `owed` says why a run that no process drives must continue: start, decision or resume;
+    `cancel_requested`, who asked for a cancellation that has not happened yet.
     """
 
     run_id: str
@@ -49,6 +60,9 @@ class RunSummary(Struct, kw_only=True):
     nodes_done: int
     nodes_total: int
     running_nodes: list[str]
+    current_nodes: list[CurrentNodeDocument]
+    owed: str | None
+    cancel_requested: str | None
     suspended_at_node: str | None
     suspension_reason: str | None
     error: str | None
@@ -164,7 +178,7 @@ class LogDocument(Struct, kw_only=True):
 
 
 class StepDocument(Struct, kw_only=True):
-    """One execution of one node. `changes` and `deleted` say what it did to the context.
+    """One execution of one node. `changes` and `deleted` say what it did to the context, `output_keys` what it set.
 
     `status` is completed, failed, skipped, suspended or cancelled (stopped when the run was cancelled). `decision` is
     approved or rejected if the step is a decided gate: a rejected one is `completed` if the run continues, else
@@ -187,6 +201,7 @@ class StepDocument(Struct, kw_only=True):
     duration_ms: float | None
     error: str | None
     error_type: str | None
+    output_keys: list[str]
     changes: dict[str, Any]
     deleted: list[str]
     config: dict[str, Any] | None = None
@@ -205,11 +220,18 @@ class EventDocument(Struct, kw_only=True):
 
 
 class RunDetails(RunSummary, kw_only=True):
-    """A whole run: the summary, its inputs, and the current context."""
+    """A whole run: the summary, its inputs, and the current context.
+
+    `outputs` are the names that the blueprint declares; `replay_only` says why the run cannot be resumed although it
+    has not completed.
+    """
 
     blueprint_path: str | None
     blueprint_hash: str
     flow_type: str
+    description: str | None
+    outputs: list[str]
+    replay_only: str | None
     completed_nodes: list[str]
     driven_by: str | None
     legacy: str | None
@@ -220,7 +242,8 @@ class RunDetails(RunSummary, kw_only=True):
 class InspectDocument(Struct, kw_only=True):
     """`runs inspect --json`. `next` are commands that can be typed now; `refused` says why others are not possible.
 
-    `blueprint_source` (the exact YAML that ran) comes with `--full`.
+    `blueprint_source` (the exact YAML that ran) comes with `--full`, or `blueprint_definition`, the same as data, if no
+    YAML was stored.
     """
 
     run: RunDetails
@@ -230,6 +253,7 @@ class InspectDocument(Struct, kw_only=True):
     next: list[str]
     refused: dict[str, str]
     blueprint_source: str | None = None
+    blueprint_definition: dict[str, Any] | None = None
 
 
 class WaitDocument(Struct, kw_only=True):

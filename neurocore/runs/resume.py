@@ -89,9 +89,9 @@ def request_resume(
         refuse_unless_resumable(load_summary(run_id, run_store))
 
 
-def refuse_to_resume(run: RunRecord, config: NeuroCoreConfig, store: RunStore) -> None:
+def refuse_to_resume(run: RunRecord, config: NeuroCoreConfig, store: RunStore, *, latest: bool = False) -> None:
     """Raise NotResumable or RunBusyError if a resume without data would change nothing."""
-    refuse_unless_resumable(run)
+    refuse_unless_resumable(run, latest=latest)
     refuse_if_driven(run, config, store)
     waiting = blocking_gates(run, store.load_gates(run.run_id, narrow=True))
     if waiting:

@@ -24,6 +24,7 @@ TAGS = {
     "approvals": "Gates that wait for a decision, and decided gates.",
     "blueprints": "What can be started.",
     "description": "What this API says about itself.",
+    "me": "Who sends the request.",
 }
 
 _CONDITION = "The ETag that the caller has. The answer is 304 while the run has not changed."

@@ -78,9 +78,12 @@ OPERATIONS: list[Operation] = []
 View = Callable[..., Any]
 
 
-def get(path: str, *answers: int) -> Callable[[View], View]:
-    """Declare an operation that reads. Its input and output come from the annotations of the function."""
-    return _declare("GET", path, (200, *answers), None)
+def get(path: str, *answers: int, action: Action | None = None) -> Callable[[View], View]:
+    """Declare an operation that reads. Its input and output come from the annotations of the function.
+
+    Without `action`, it needs the right to view.
+    """
+    return _declare("GET", path, (200, *answers), action)
 
 
 def post(path: str, action: Action, *answers: int) -> Callable[[View], View]:

@@ -115,7 +115,7 @@ def answer(status: int, sentence: str, error: Exception | None = None) -> Respon
     kind = kind_of(error) if isinstance(error, errors.NeuroCoreError) else None
     if kind is not None:
         status = KINDS[kind].status
-    if isinstance(error, (NotFound, MethodNotAllowed)):
+    if isinstance(error, (NotFound, MethodNotAllowed)) and request.endpoint is None:
         sentence = _no_operation(error)
     problem = Problem(
         type=f"{request.script_root}{ADDRESS}#{kind}" if kind else "about:blank",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 from flask import request
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from neurocore.documents import make
 from neurocore.documents.compare import compare as compared
@@ -75,6 +75,10 @@ class RunQuery(Struct, kw_only=True):
     until: Annotated[
         str, Meta(description="Statuses to wait for, separated by commas; the default is all but running.")
     ] = ""
+    change: Annotated[
+        YesNo, Meta(description="Wait only until anything about the run has changed since the ETag in If-None-Match.")
+    ] = "false"
+    context: Annotated[YesNo, Meta(description="Include the context; without it, `data` is empty.")] = "true"
 
 
 class FullQuery(Struct, kw_only=True):
@@ -135,10 +139,21 @@ def show_run(here: Services, run_id: str, query: RunQuery) -> OutcomeDocument:
     statuses = waiting.statuses(query.until)
     whole = resolve_run_id(run_id, here.store)
     if query.wait:
-        waiting.wait(whole, statuses, query.wait, here)
+        waiting.wait(whole, statuses, query.wait, here, changed=_has_changed(here) if _is_yes(query.change) else None)
     run = here.store.load_summary(whole) or load_run(whole, here.store)
     unless_seen(token(run, here))
-    return make.outcome(run, here.store, here.config, PROGRAM, later=True)
+    found = make.outcome(run, here.store, here.config, PROGRAM, later=True)
+    return found if _is_yes(query.context) else structs.replace(found, data={})
+
+
+def _has_changed(here: Services) -> Callable[[RunRecord], bool]:
+    """Return the check whether a run has another version than the client."""
+    seen = request.if_none_match
+    return lambda run: not seen.contains_weak(token(run, here))
+
+
+def _is_yes(answer: YesNo) -> bool:
+    return answer in ("true", "1", "yes", "on")
 
 
 @get("/runs/{run_id}/inspection", 404, 409, 410)

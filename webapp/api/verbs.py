@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from neurocore.access.actor import MAX_NAME, person
-from neurocore.access.permission import Action
+from neurocore.access.permission import Action, Resource, require
+from neurocore.blueprint.inputs import read_texts
 from neurocore.documents import make
 from neurocore.documents.runs import DeletedDocument, StandingDocument
 from neurocore.errors import (
@@ -16,13 +17,14 @@ from neurocore.errors import (
     DecisionRefused,
     GateChanged,
     InputError,
+    NoOpenGate,
     NotResumable,
     RunBusyError,
     RunExists,
     RunNotFound,
 )
 from neurocore.forms import same
-from neurocore.gates.answer import MAX_NOTE
+from neurocore.gates.answer import MAX_NOTE, choose
 from neurocore.persistence.records import GateRecord, GateStatus, RunRecord, RunStatus
 from neurocore.runs.cancel import cancel_run
 from neurocore.runs.decide import Decision, answer_input, decide_gate
@@ -44,15 +46,22 @@ By = Annotated[
 ]
 Note = Annotated[str, Meta(max_length=MAX_NOTE, description="Why.")]
 Node = Annotated[str, Meta(description="Only needed to learn what happened to an older digest.")]
+Texts = Annotated[
+    dict[str, str],
+    Meta(description="Values as text, read like `--data` of the command line: by the declared type, else as YAML."),
+]
+RunId = Annotated[str, Meta(min_length=1, max_length=200, description="The id of the new run.")]
 Tags = Annotated[list[Annotated[str, Meta(min_length=1, max_length=100)]], Meta(max_length=50)]
 
 
 class StartRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A run to start; `data` are its inputs."""
+    """A run to start; `data` and `text` are its inputs."""
 
     by: By
     data: dict[str, Any] = {}
+    text: Texts = {}
     tags: Tags = []
+    run_id: RunId | None = None
 
 
 class DecisionRequest(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -74,11 +83,15 @@ class DecisionRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 class ResumeRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     """Continue a failed, lost or pending run, or give data to a step that waits for input.
 
-    The steps that are retried, or the step that waits, can read `data`.
+    The steps that are retried, or the step that waits, can read `data` and `text`. `gate` names the step that waits, if
+    several do. With `latest`, the run continues with the current file of the blueprint.
     """
 
     by: By
     data: dict[str, Any] | None = None
+    text: Texts = {}
+    gate: str | None = None
+    latest: bool = False
 
 
 class ReplayRequest(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -109,14 +122,20 @@ class DeleteRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 def start_run(here: Services, name: str, body: StartRequest, begun: Begun) -> StandingDocument:
     """Record a new run, and hand it to the dispatcher."""
     by = person(body.by)
+    begun = structs.replace(begun, run_id=body.run_id or begun.run_id)
     if _made_before(here, begun):
         return _standing(here, begun.run_id)
     path, blueprint = here.blueprint(name)
+    require(claimed(by), Action.START, Resource(blueprint=blueprint.name))  # before the inputs say anything about it
+    read = read_texts(body.text, blueprint, here.config.environ, nameable=here.config.secrets.inputs)
     new = NewRun(
-        blueprint=blueprint, actor=claimed(by), run_id=begun.run_id, blueprint_path=path, initial_data=body.data,
-        tags=body.tags,
+        blueprint=blueprint, actor=claimed(by), run_id=begun.run_id, blueprint_path=path,
+        initial_data={**body.data, **read}, tags=body.tags,
     )  # fmt: skip
-    return _make(here, begun, lambda: create_run(new, here.registry, here.config, run_store=here.store))
+    return _make(
+        here, begun, lambda: create_run(new, here.registry, here.config, run_store=here.store),
+        is_named=body.run_id is not None,
+    )  # fmt: skip
 
 
 @post("/runs/{run_id}/replay", Action.REPLAY, 201, 404, 410)
@@ -139,16 +158,18 @@ def replay_run(here: Services, run_id: str, body: ReplayRequest, begun: Begun) -
 def _made_before(here: Services, begun: Begun) -> bool:
     """Return whether this request made its run before its server died. Submit the run if it has not started."""
     run = here.store.load_summary(begun.run_id) if begun.again else None
+    if run is not None and run.created_at < begun.at:
+        return False  # the request named the id of a run that was there before
     if run is not None and run.owed is not None:
         here.dispatcher.submit(run.run_id)
     return run is not None
 
 
-def _make(here: Services, begun: Begun, create: Callable[[], object]) -> StandingDocument:
+def _make(here: Services, begun: Begun, create: Callable[[], object], *, is_named: bool = False) -> StandingDocument:
     try:
         create()
-    except RunExists:  # the id exists: another process got the same request at the same moment
-        if here.store.load_summary(begun.run_id) is None:
+    except RunExists:  # a generated id exists: another process got the same request at the same moment
+        if is_named or here.store.load_summary(begun.run_id) is None:
             raise
     else:
         here.dispatcher.submit(begun.run_id)
@@ -205,14 +226,19 @@ def resume_run(here: Services, run_id: str, body: ResumeRequest, begun: Begun) -
     """Hand a failed, lost or pending run to the dispatcher, or give data to a step that waits for input."""
     by = person(body.by)
     run = _run(here, run_id)
+    data = {**(body.data or {}), **read_texts(body.text)} if body.text else body.data
     waiting = [gate for gate in here.store.load_gates(run.run_id, narrow=True) if gate.status is GateStatus.OPEN]
     try:
-        if body.data is not None and run.status is RunStatus.SUSPENDED and [one.kind for one in waiting] == ["input"]:
-            answer_input(run, waiting[0], body.data, here.store, actor=claimed(by))
+        if body.gate is not None:
+            waiting = [one for one in (choose(run, waiting, body.gate, None),) if one is not None]
+            if not waiting:
+                raise NoOpenGate(f"Run {run.run_id} waits for nothing at {body.gate[:200]}.")
+        if data is not None and run.status is RunStatus.SUSPENDED and [one.kind for one in waiting] == ["input"]:
+            answer_input(run, waiting[0], data, here.store, actor=claimed(by))
             here.dispatcher.submit(run.run_id)
             return _standing(here, run.run_id)
-        refuse_resume(run, here)
-        if body.data is not None and run.status is not RunStatus.FAILED:
+        refuse_resume(run, here, latest=body.latest)
+        if data is not None and run.status is not RunStatus.FAILED:
             raise NotResumable(f"Run {run.run_id} does not wait for data; resume it without data.")
     except (NotResumable, RunBusyError, DecisionRefused):
         if not _done_before(here, run, ("resumed", "answered"), by, begun):
@@ -220,7 +246,8 @@ def resume_run(here: Services, run_id: str, body: ResumeRequest, begun: Begun) -
         return _standing(here, run.run_id)
     if not _done_before(here, run, ("resumed", "answered"), by, begun):
         request_resume(
-            run.run_id, here.registry, here.config, run_store=here.store, actor=claimed(by), resume_data=body.data
+            run.run_id, here.registry, here.config, run_store=here.store, actor=claimed(by), resume_data=data,
+            latest=body.latest,
         )  # fmt: skip
         here.dispatcher.submit(run.run_id)
     return _standing(here, run.run_id)

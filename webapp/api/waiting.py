@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from flask import Flask, current_app, request
 from werkzeug.exceptions import ServiceUnavailable
@@ -49,12 +50,19 @@ def statuses(until: str) -> tuple[RunStatus, ...]:
     return tuple(RunStatus(name) for name in names) or ENDS_WAIT
 
 
-def wait(run_id: str, wanted: tuple[RunStatus, ...], seconds: float, here: Services) -> None:
+Changed = Callable[[RunRecord], bool]
+
+
+def wait(
+    run_id: str, wanted: tuple[RunStatus, ...], seconds: float, here: Services, *, changed: Changed | None = None
+) -> None:
     """Wait until the run has one of these statuses, does not exist any more, time is up, or the server stops.
+
+    With `changed`, wait until that is true of the run instead of until it has one of the statuses.
 
     Raises ServiceUnavailable, with Retry-After, if all places are taken.
     """
-    if reached(here.store.load_summary(run_id), wanted, here):
+    if _is_over(here.store.load_summary(run_id), wanted, here, changed):
         return
     places: threading.BoundedSemaphore = current_app.extensions[PLACES]
     if not places.acquire(blocking=False):
@@ -64,16 +72,22 @@ def wait(run_id: str, wanted: tuple[RunStatus, ...], seconds: float, here: Servi
         )
     until = request.environ[WAITS_UNTIL] = time.monotonic() + seconds
     try:
-        _watch(run_id, wanted, until, here)
+        _watch(run_id, wanted, until, here, changed)
     finally:
         places.release()
 
 
-def _watch(run_id: str, wanted: tuple[RunStatus, ...], end: float, here: Services) -> None:
-    while not reached(here.store.load_summary(run_id), wanted, here):
+def _watch(run_id: str, wanted: tuple[RunStatus, ...], end: float, here: Services, changed: Changed | None) -> None:
+    while not _is_over(here.store.load_summary(run_id), wanted, here, changed):
         left = end - time.monotonic()
         if left <= 0 or here.closing.wait(min(left, LOOK_EVERY)):
             return
+
+
+def _is_over(run: RunRecord | None, wanted: tuple[RunStatus, ...], here: Services, changed: Changed | None) -> bool:
+    if changed is None or run is None:
+        return reached(run, wanted, here)
+    return changed(run)
 
 
 def reached(run: RunRecord | None, wanted: tuple[RunStatus, ...], here: Services) -> bool:

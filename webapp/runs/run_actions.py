@@ -153,9 +153,9 @@ def resumption(run_id: str) -> AnyResponse:
     return redirect(run_url(run_id), 303)
 
 
-def refuse_resume(run: RunRecord, here: Services) -> None:
-    """Raise NotResumable or RunBusyError if the dispatcher could not continue the run."""
-    refuse_to_resume(run, here.config, here.store)
+def refuse_resume(run: RunRecord, here: Services, *, latest: bool = False) -> None:
+    """Raise NotResumable or RunBusyError if the dispatcher could not continue the run (`latest`: with its file)."""
+    refuse_to_resume(run, here.config, here.store, latest=latest)
     if not here.drives:
         raise NotResumable(f"Run {run.run_id} cannot be resumed from here: {NOT_FROM_HERE}.")
 

@@ -13,6 +13,7 @@ from msgspec import structs
 
 from neurocore.access.actor import Actor, Face, KnownBy
 from neurocore.access.permission import Action
+from neurocore.access.roles import Rights
 from neurocore.accounts.people import actor_of, is_over, token_is_over
 from neurocore.accounts.proxied import is_trusted, keep, person_of
 from neurocore.accounts.tokens import PREFIX
@@ -61,9 +62,14 @@ def init_app(app: Flask, here: Services) -> None:
             g.actor = _by_session(here)
         if g.actor is None and not (view is not None and is_public(view)):
             return _ask_to_sign_in()
-        if g.actor is not None and not any(grant.pattern == "*" for grant in g.actor.rights.grants):
-            g.visible_runs = VisibleRuns(here.all_runs, lambda name: g.actor.rights.allow(Action.VIEW, name))
+        if g.actor is not None and not _sees_everything(g.actor.rights):
+            g.visible_runs = VisibleRuns(here.all_runs, g.actor.rights.sees)
         return None
+
+
+def _sees_everything(rights: Rights) -> bool:
+    """Return whether no run has to be left out: neither the grants nor, of a token, its blueprints leave one out."""
+    return "*" in rights.only and any(grant.pattern == "*" for grant in rights.grants)
 
 
 def signed_in() -> Actor | None:

@@ -58,8 +58,9 @@ def init_app(app: Flask) -> None:
         if is_public(view):
             return
         wanted, resource = action_of(view) or Action.VIEW, _resource()
-        if wanted is Action.VIEW and resource.blueprint and not allows(sender(), wanted, resource):
-            abort(404, f"There is no blueprint {resource.blueprint[:200]!r}.")  # nor does it say that there is one
+        name = resource.blueprint
+        if name and not any(allows(sender(), one, resource) for one in (wanted, Action.VIEW)):
+            abort(404, f"There is no blueprint {name[:200]!r}.")  # nor does it say that there is one
         require(sender(), wanted, resource)
 
 

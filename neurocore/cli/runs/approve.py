@@ -12,11 +12,12 @@ from neurocore.cli.live import View
 from neurocore.cli.output import say
 from neurocore.cli.project import Project, pass_project
 from neurocore.cli.text import line
-from neurocore.cli.types import by_option, json_option, run_argument
-from neurocore.errors import DriverUnknown, NotResumable, RunBusyError
+from neurocore.cli.types import by_option, json_option, run_argument, server_option
+from neurocore.errors import DriverUnknown, Forbidden, NotResumable, RunBusyError, UsageError
 from neurocore.options import Whole
 
 if TYPE_CHECKING:
+    from neurocore.persistence.records import RunRecord
     from neurocore.runs.decide import Decision
 
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     "--no-resume", is_flag=True, help="Only record the answer; a resume or the sweep continues the run later."
 )
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@server_option
 @json_option
 @pass_project
 def approve(
@@ -50,13 +52,37 @@ def approve(
     from neurocore.runs.decide import decide_gate
 
     whole = project.run_id(run_id)
+    if (there := project.elsewhere) is not None:
+        if no_resume:
+            raise UsageError("--no-resume works only where the history is: a server continues the run itself.")
+        decision = there.decide(
+            whole, approved=not reject, note=note, gate=gate, visit=visit, digest=digest, by=by, quiet=quiet
+        )  # fmt: skip
+        return _ended(report(project, whole, as_json=as_json, decision=decision), decision)
+    actor = project.actor(by)
+    if project.store.auth_mode != "open":
+        raise _sign_in(project, whole)
     decision = decide_gate(
-        whole, approved=not reject, actor=project.actor(by), note=note, gate=gate, visit=visit,
+        whole, approved=not reject, actor=actor, note=note, gate=gate, visit=visit,
         digest=digest, run_store=project.store,
     )  # fmt: skip
     if not no_resume:
         _go_on(project, whole, decision, quiet=quiet)
-    run = report(project, whole, as_json=as_json, decision=decision)
+    return _ended(report(project, whole, as_json=as_json, decision=decision), decision)
+
+
+def _sign_in(project: Project, run_id: str) -> Forbidden:
+    """Return the refusal where people sign in: who owns the files may do everything but answer."""
+    web = project.config.web
+    server = (web.public_url or f"http://{web.host}:{web.port}").rstrip("/")
+    return Forbidden(
+        f"Only somebody who signed in can answer a gate here (auth.mode: {project.store.auth_mode}): answer at "
+        f"{server}/runs/{run_id}, or sign in with `neurocore login --server {server}` and repeat this command with "
+        f"--server {server}."
+    )
+
+
+def _ended(run: RunRecord, decision: Decision) -> int:
     failed_otherwise = run.status.value == "failed" and not (run.failure and run.failure.kind == "rejected")
     return FAILED if failed_otherwise and decision.effect == "took_effect" else DONE
 

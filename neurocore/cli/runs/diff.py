@@ -34,7 +34,6 @@ def diff(project: Project, before: str, after: str | None, as_json: bool) -> Non
     If you name one run, it is compared with the previous run of the same blueprint. If a node was tried several times,
     its last attempt is compared.
     """
-    from neurocore.cli import story
     from neurocore.differences import COMMAND_MOST, COMMAND_WORK, Work
     from neurocore.documents.compare import compare
 
@@ -42,7 +41,7 @@ def diff(project: Project, before: str, after: str | None, as_json: bool) -> Non
     first, second = _both(project, before, after)
     document = compare(
         first, second, project.store, project.config,
-        lambda skill: story.schema_of(skill, project), work=Work(COMMAND_WORK), most=COMMAND_MOST,
+        project.schema_of, work=Work(COMMAND_WORK), most=COMMAND_MOST,
     )  # fmt: skip
     if as_json:
         emit(document)

@@ -6,7 +6,7 @@ import click
 
 from neurocore.cli.output import emit, out
 from neurocore.cli.project import Project, pass_project
-from neurocore.cli.types import json_option, run_argument
+from neurocore.cli.types import json_option, run_argument, server_option
 
 
 @click.command()
@@ -14,6 +14,7 @@ from neurocore.cli.types import json_option, run_argument
 @click.option(
     "--full", is_flag=True, help="Show everything: complete values, configuration, tracebacks, logs, activity, YAML."
 )
+@server_option
 @json_option
 @pass_project
 def inspect(project: Project, run_id: str, full: bool, as_json: bool) -> None:
@@ -23,13 +24,6 @@ def inspect(project: Project, run_id: str, full: bool, as_json: bool) -> None:
     project.know_classes()
     run = project.load(run_id)
     if as_json:
-        from neurocore.documents.inspect import inspect as inspected
-
-        emit(
-            inspected(
-                run, project.store, project.config, lambda skill: story.schema_of(skill, project), project.called,
-                full=full,
-            )
-        )  # fmt: skip
+        emit(project.inspection(run, full=full))
     else:
         out("\n".join(story.story(run, project, full=full)))

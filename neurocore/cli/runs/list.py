@@ -10,8 +10,7 @@ from neurocore.cli.brief import short_id
 from neurocore.cli.output import MARKS, Cell, Column, emit, is_terminal, out, say, table
 from neurocore.cli.project import Project, pass_project
 from neurocore.cli.text import ago, line
-from neurocore.cli.types import BLUEPRINT, SINCE, STATUSES, UNTIL, ParamType, json_option
-from neurocore.documents.run_state import state
+from neurocore.cli.types import BLUEPRINT, SINCE, STATUSES, UNTIL, ParamType, json_option, server_option
 from neurocore.errors import UsageError
 from neurocore.options import Whole
 from neurocore.persistence.records import RunFilter, RunStatus
@@ -63,6 +62,7 @@ class _Statuses(ParamType):
 @click.option("--by", "started_by", metavar="NAME", help="Only runs started by NAME.")
 @click.option("--search", metavar="TEXT", help="Only runs whose title or id begins with this.")
 @click.option("--before", metavar="CURSOR", help="The next page: the value that the last line of a page shows.")
+@server_option
 @json_option
 @pass_project
 def list_(
@@ -77,17 +77,17 @@ def list_(
         status=tuple(dict.fromkeys(one for group in statuses for one in group)), blueprint=blueprint, text=search,
         since=since, until=until, tag=tag, started_by=started_by, waiting=waiting,
     )  # fmt: skip
-    page = project.store.page_runs(wanted, before=before, limit=limit)
-    if (since or until) and not as_json:
-        say(f"Started {project.config.clock.range(since, until)}.")
+    found = project.page_runs(wanted, before=before, limit=limit)
+    page = found.page
+    if found.period and not as_json:
+        say(f"Started {line(found.period)}.")
     if as_json:
-        from neurocore.documents.make import summary
         from neurocore.documents.runs import RunsDocument
 
         emit(
             RunsDocument(
-                runs=[summary(run, project.store, project.config) for run in page.runs],
-                older=page.older, newer=page.newer, since=since, until=until, timezone=project.config.clock.name,
+                runs=[project.summary(run) for run in page.runs], older=page.older, newer=page.newer,
+                since=found.since, until=found.until, timezone=found.timezone,
             )
         )  # fmt: skip
     elif not page.runs:
@@ -107,7 +107,7 @@ def _print(project: Project, runs: list[RunRecord]) -> None:
     signs = is_terminal()
     rows: list[list[str | Cell]] = []
     for run in runs:
-        now = state(run, project.config, project.store)
+        now = project.state(run)
         moves = now in ("lost", "owed", "cannot_tell") and not run.status.ended
         word = WORDS.get(now, now) if moves else run.status.value
         word = f"{word} (held)" if run.held is not None else word

@@ -7,7 +7,7 @@ import click
 from neurocore.cli.drive import drive, ended_well, report
 from neurocore.cli.live import View
 from neurocore.cli.project import Project, pass_project
-from neurocore.cli.types import by_option, json_option, run_argument
+from neurocore.cli.types import by_option, json_option, run_argument, server_option
 
 
 @click.command()
@@ -20,6 +20,7 @@ from neurocore.cli.types import by_option, json_option, run_argument
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag to find the new run by. Repeatable.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @by_option
+@server_option
 @json_option
 @pass_project
 def replay(
@@ -32,6 +33,9 @@ def replay(
     from neurocore.runs.replay import replay_run
 
     whole = project.run_id(run_id)
+    if (there := project.elsewhere) is not None:
+        new_id = there.follow(lambda: there.replay(whole, latest=latest, tags=tags, by=by), quiet=quiet)
+        return ended_well(report(project, new_id, as_json=as_json))
 
     def again(shown: View) -> object:
         return replay_run(

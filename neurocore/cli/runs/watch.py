@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -13,19 +13,18 @@ from neurocore.cli.live import View, view
 from neurocore.cli.output import complain, say
 from neurocore.cli.project import Project, pass_project
 from neurocore.cli.text import line
-from neurocore.cli.types import json_option, run_argument
+from neurocore.cli.types import json_option, run_argument, server_option
 from neurocore.errors import RunNotFound
 
 if TYPE_CHECKING:
     from neurocore.persistence.records import Event, RunRecord, StepRecord
-
-SECONDS = 0.25
 
 
 @click.command()
 @run_argument
 @click.option("--follow", is_flag=True, help="Continue watching while the run waits for somebody, until it ends.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@server_option
 @json_option
 @pass_project
 def watch(project: Project, run_id: str, follow: bool, quiet: bool, as_json: bool) -> int:
@@ -37,7 +36,7 @@ def watch(project: Project, run_id: str, follow: bool, quiet: bool, as_json: boo
     whole = project.run_id(run_id)
     try:
         with view(quiet=quiet) as shown:
-            lost = _follow(project, whole, shown, follow)
+            lost = follow_run(project, whole, shown, to_end=follow)
     except KeyboardInterrupt as error:
         raise errors.Interrupted("Stopped watching; the run continues.") from error
     run = report(project, whole, as_json=as_json)
@@ -47,11 +46,21 @@ def watch(project: Project, run_id: str, follow: bool, quiet: bool, as_json: boo
     return ended_well(run)
 
 
-def _follow(project: Project, run_id: str, shown: View, follow: bool) -> bool:
-    """Show what happens until there is nothing to wait for; return whether the run's process died."""
-    from neurocore.documents.run_state import state
+def follow_run(
+    project: Project,
+    run_id: str,
+    shown: View,
+    *,
+    to_end: bool = False,
+    is_continued: bool = False,
+    told: Mapping[int, str] | None = None,
+) -> bool:
+    """Show what happens until there is nothing to wait for; return whether the run's process died.
 
-    seen = _Seen(run_id, shown)
+    With `to_end`, a run that waits for somebody is watched too. With `is_continued`, somebody drives a run that is
+    pending, so its former end does not count. `told` are the steps that are not shown again, with their status.
+    """
+    seen = _Seen(run_id, shown, told)
     version, waited, now = -1, False, ""
     while True:
         run = project.store.load_summary(run_id)
@@ -61,29 +70,31 @@ def _follow(project: Project, run_id: str, shown: View, follow: bool) -> bool:
             version = run.version
             seen.look(run, project.store.step_summaries(run_id, after=seen.settled))
             seen.hear(project.store.load_events(run_id))
-        now, before = state(run, project.config, project.store), now
+        now, before = project.state(run), now
         if now == "cannot_tell" != before:
             say("NeuroCore cannot tell whether the process that drives the run is alive; still watching.")
-        if run.status.ended or now in ("lost", "held"):
+        if run.status.ended and not (is_continued and run.owed is not None):
+            return now == "lost"
+        if now in ("lost", "held"):
             return now == "lost"
         if run.status.value == "suspended" and now == "idle":
-            if not follow:
+            if not to_end:
                 return False
             if not waited:
                 say(f"The run waits at {line(run.suspended_at_node)}; still watching.")
             waited = True
         else:
             waited = False
-        time.sleep(SECONDS)
+        project.pause(run_id)
 
 
 class _Seen:
     """Turns new records into the events that the driving process would have sent."""
 
-    def __init__(self, run_id: str, shown: View) -> None:
+    def __init__(self, run_id: str, shown: View, told: Mapping[int, str] | None = None) -> None:
         self.run_id = run_id
         self.shown = shown
-        self.told: dict[int, str] = {}
+        self.told = dict(told or {})
         self.started: set[tuple[str, int, int]] = set()
         self.settled = -1
         self.heard = 0
@@ -91,6 +102,7 @@ class _Seen:
     def look(self, run: RunRecord, steps: list[StepRecord]) -> None:
         """Send events for steps that ended or began to wait, and for running steps."""
         for step in steps:
+            self.started.add((step.node_id, step.visit, step.attempt))  # it may have ended since the run was read
             if self.told.get(step.step_index) != step.status.value:
                 self.told[step.step_index] = step.status.value
                 self._tell("step_finished", step.started_at, step.node_id, step.visit, step.attempt, step)

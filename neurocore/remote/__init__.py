@@ -1,0 +1,1 @@
+"""The runs of another machine: a NeuroCore server, reached over its API."""
