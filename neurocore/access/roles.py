@@ -87,6 +87,12 @@ class Rights(Struct, frozen=True):
         is_for = any(fnmatchcase(blueprint, one) for one in self.only)
         return is_for and any(grant.allows(Action.VIEW, blueprint) for grant in self.grants)
 
+    def allow_all(self, action: Action) -> bool:
+        """Return whether this is allowed for every blueprint there is or will be."""
+        if self.scopes is not None and action not in self.scopes:
+            return False
+        return "*" in self.only and any(one.pattern == "*" and one.allows(action, None) for one in self.grants)
+
     def who_can(self, action: Action, blueprint: str | None, most: int = 5) -> tuple[str, ...]:
         """Return the usernames of at most so many people who may do this."""
         found = (one.username for one in self.holders() if any(g.allows(action, blueprint) for g in one.grants))

@@ -16,11 +16,14 @@ def answerable() -> tuple[str, ...] | None:
         return None if services().config.auth.mode == "open" else ()
     if actor.rights is None:
         return None
+    if actor.rights.allow_all(Action.ANSWER):
+        return None
+    if not allows(actor, Action.ANSWER):
+        return ()
     if "answerable" not in g:
         names = services().store.blueprint_counts()
-        may = tuple(name for name in names if allows(actor, Action.ANSWER, Resource(blueprint=name)))
-        g.answerable = None if len(may) == len(services().all_runs.blueprint_counts()) else may
-    found: tuple[str, ...] | None = g.answerable
+        g.answerable = tuple(name for name in names if allows(actor, Action.ANSWER, Resource(blueprint=name)))
+    found: tuple[str, ...] = g.answerable
     return found
 
 
@@ -33,4 +36,6 @@ def of_others() -> tuple[str, ...]:
 def count() -> int:
     """Return how many gates wait for the sender of the request."""
     mine = answerable()
-    return services().open_gates() if mine is None else services().all_runs.count_open_gates(blueprints=mine)
+    if mine is None:
+        return services().open_gates()
+    return services().all_runs.count_open_gates(blueprints=mine) if mine else 0

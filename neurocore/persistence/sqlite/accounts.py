@@ -115,8 +115,7 @@ class SQLiteAccounts(SQLiteBase, Accounts):
     def load_session(self, key: str) -> tuple[SessionRecord, Person] | None:
         """Return the session and its person."""
         row = self._row("load_session", key=key)
-        person = None if row is None else self.load_person(id=row["person_id"])
-        return None if row is None or person is None else (self._made(_session, row), person)
+        return None if row is None else (self._made(_session, row), self._made(_person, row))
 
     def list_sessions(self, person: str) -> list[SessionRecord]:
         """Return the sessions of a person."""
@@ -252,7 +251,7 @@ def _person(row: sqlite3.Row) -> Person:
 
 def _session(row: sqlite3.Row) -> SessionRecord:
     return SessionRecord(
-        key=row["key"], id=row["id"], person=row["person_id"], signed_in_at=iso(row["signed_in_at"]),
+        key=row["key"], id=row["session_id"], person=row["person_id"], signed_in_at=iso(row["opened_at"]),
         seen_at=iso(row["seen_at"]), agent=row["agent"], known_by=row["known_by"], id_token=row["id_token"],
     )  # fmt: skip
 

@@ -61,12 +61,17 @@ WHERE p.id = :person_id AND p.disabled_at IS NULL AND p.password IS :password
 -- note_sign_in: When a person signed in last.
 UPDATE people SET signed_in_at = :at WHERE id = :id
 
--- load_session: A session.
-SELECT s.key, s.id, s.signed_in_at, s.seen_at, s.agent, s.known_by, s.id_token, p.id AS person_id
+-- load_session: A session with its person: every request reads both.
+SELECT p.*,
+    (SELECT json_group_array(json_array(g.role, g.pattern)) FROM grants AS g WHERE g.person = p.person) AS grants,
+    (SELECT json_group_array(m.name) FROM memberships AS m WHERE m.person = p.person) AS groups,
+    s.key, s.id AS session_id, s.signed_in_at AS opened_at, s.seen_at, s.agent, s.known_by, s.id_token,
+    p.id AS person_id
 FROM sessions AS s JOIN people AS p ON p.person = s.person WHERE s.key = :key
 
 -- list_sessions: The sessions of a person.
-SELECT s.key, s.id, s.signed_in_at, s.seen_at, s.agent, s.known_by, NULL AS id_token, p.id AS person_id
+SELECT s.key, s.id AS session_id, s.signed_in_at AS opened_at, s.seen_at, s.agent, s.known_by, NULL AS id_token,
+    p.id AS person_id
 FROM sessions AS s JOIN people AS p ON p.person = s.person WHERE p.id = :person_id ORDER BY s.signed_in_at DESC
 
 -- touch_session: When a session was used last.
