@@ -256,7 +256,12 @@ class GateRecord(Struct, kw_only=True):
 
     @property
     def decision(self) -> Answer | None:
-        """Return the answer that took effect, if any (the latest, if a step waited for data several times)."""
+        """Return the answer that took effect, if any (the latest, if a step waited for data several times).
+
+        At a gate that needs several answers, it is the one that decided.
+        """
+        if self.kind == "gate" and self.status is GateStatus.OPEN:
+            return None
         return self.answers[-1] if self.answers else None
 
 

@@ -14,6 +14,7 @@ from neurocore.failpoints import failpoint
 from neurocore.gates.answer import check_form, choose, late_answer, refuse_if_changed
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.contract.accounts import Accounts
+from neurocore.persistence.contract.decisions import Rule
 from neurocore.persistence.ownership import owner_label
 from neurocore.persistence.projections import refuse_if_held
 from neurocore.persistence.records import Answer, GateRecord, GateStatus, RunRecord, RunStatus, event_of
@@ -96,8 +97,21 @@ def refuse_unless_signed_in(actor: Actor, mode: str, *, since: str = "") -> None
         )
 
 
+def _rule(actor: Actor, run: RunRecord, gate: GateRecord) -> Rule | None:
+    """Return what the store asks within the transaction of an answer; None where there is nothing to ask."""
+    allowed = still_allowed(actor, run, gate)
+    if allowed is None:
+        return None
+
+    def rule(_gate: GateRecord, accounts: Accounts) -> bool:
+        allowed(accounts)
+        return True
+
+    return rule
+
+
 def still_allowed(actor: Actor, run: RunRecord, gate: GateRecord) -> Callable[[Accounts], None] | None:
-    """Return what the store asks within the transaction of an answer: whether the actor may still give it.
+    """Return a check within the transaction of an answer: whether the actor may still give it.
 
     Between the request and its transaction an account may be disabled, a role taken away, a token revoked. The check
     raises Forbidden then. None stands for those who need no account.
@@ -171,8 +185,8 @@ def _record(run: RunRecord, gate: GateRecord, answer: Answer, actor: Actor, stor
     }  # fmt: skip
     event = event_of(actor, "answered", facts, at=answer.at)
     failpoint("answer.before_commit")
-    allowed = still_allowed(actor, run, gate)
-    more = {} if allowed is None else {"allowed": allowed}  # a store from before knows no accounts
+    rule = _rule(actor, run, gate)
+    more = {} if rule is None else {"rule": rule}  # a store from before knows no rules
     recorded = store.answer_gate(run.run_id, answer, event=event, digest=gate.digest, **more)
     failpoint("answer.after_commit")
     if recorded is None:

@@ -11,6 +11,9 @@ from neurocore.persistence.contract.runs import Runs, defaults_lock
 from neurocore.persistence.projections import last_hash, merge_gates, refuse_if_held, with_events, without_shown
 from neurocore.persistence.records import Answer, Event, GateRecord, GateStatus, Owed, RunStatus, StepRecord
 
+#: Returns whether an answer decides its occurrence. Raises what refuses it.
+Rule = Callable[[GateRecord, Accounts], bool]
+
 
 class Decisions(Runs):
     """Let one answer to a gate take effect, and read the gates of a run."""
@@ -22,33 +25,36 @@ class Decisions(Runs):
         *,
         event: Event,
         digest: str,
-        allowed: Callable[[Accounts], None] | None = None,
+        rule: Rule | None = None,
     ) -> Answer | None:
-        """Let one answer take effect: compare-and-set of its occurrence from open to decided (promise 4).
+        """Record one answer and, if it decides, let it take effect: its occurrence from open to decided (promise 4).
 
         `digest` is that of the occurrence that was checked; `answer.digest` only records what the person named. One
         synced transaction seals the answer into the run's chain, decides the gate, marks the run as owed and adds the
         event. Returns the recorded answer, or None, and changes nothing, when the occurrence is no longer open or has
-        another digest. `allowed` is asked within the transaction, with the accounts as they are there; what it raises
-        leaves everything as it was. Only a store that keeps accounts is given it.
+        another digest.
+
+        `rule` is asked within the transaction, with the occurrence and the accounts as they are there: it returns
+        whether the answer decides (else it is recorded, and the occurrence stays open), and what it raises leaves
+        everything as it was. It is given only where there is something to ask.
         """
         with defaults_lock:
             run = self.load_run(run_id)
             if run is None:
                 return None
             refuse_if_held(run_id, run.held)
-            if allowed is not None:
-                allowed(Accounts())
             for place, gate in enumerate(run.gates):
                 if (gate.node_id, gate.visit) == (answer.node_id, answer.visit) and gate.status == GateStatus.OPEN:
                     if digest != gate.digest:
                         return None
+                    decides = rule is None or rule(gate, Accounts())
                     sealed = answer.sealed(run_id, last_hash(run.gates))
                     run.gates = list(run.gates)
-                    run.gates[place] = msgspec.structs.replace(
-                        gate, status=GateStatus.DECIDED, closed_at=answer.at, answers=[*gate.answers, sealed]
-                    )
-                    run.owed = run.owed or Owed.DECISION
+                    answered = msgspec.structs.replace(gate, answers=[*gate.answers, sealed])
+                    if decides:
+                        answered.status, answered.closed_at = GateStatus.DECIDED, answer.at
+                        run.owed = run.owed or Owed.DECISION
+                    run.gates[place] = answered
                     run.events = with_events(run, event)
                     run.version += 1
                     run.updated_at = answer.at

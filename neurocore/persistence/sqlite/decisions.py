@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from neurocore.persistence import rows
-from neurocore.persistence.contract.accounts import Accounts
-from neurocore.persistence.contract.decisions import Decisions
+from neurocore.persistence.contract.decisions import Decisions, Rule
 from neurocore.persistence.inserts import execute, write_rows
 from neurocore.persistence.projections import refuse_if_held
-from neurocore.persistence.records import Answer, Event, GateRecord, StepRecord
+from neurocore.persistence.records import Answer, Event, GateRecord, GateStatus, StepRecord
 from neurocore.persistence.sqlite.base import SQLiteBase
+
+if TYPE_CHECKING:
+    from neurocore.persistence.contract.accounts import Accounts
 
 
 class SQLiteDecisions(SQLiteBase, Decisions):
@@ -25,29 +26,41 @@ class SQLiteDecisions(SQLiteBase, Decisions):
         *,
         event: Event,
         digest: str,
-        allowed: Callable[[Accounts], None] | None = None,
+        rule: Rule | None = None,
     ) -> Answer | None:
-        """Let one answer take effect (promise 4); return None, and change nothing, if the occurrence is not open so."""
+        """Record one answer, and let it take effect if it decides; return None if the occurrence is not open so."""
         at = rows.micros(answer.at)
         with self._db.write(sync=True) as connection:
             found = execute(connection, "find_run", run_id=run_id).fetchone()
             if found is None:
                 return None
             refuse_if_held(run_id, found["held"])
-            if allowed is not None:  # accounts change under the write lock only, which this transaction holds
-                allowed(cast("Accounts", self))
             run_pk = found["run"]
-            decided = execute(
-                connection, "decide_gate", closed_at=at, decided_by=answer.by, run=run_pk, node_id=answer.node_id,
-                visit=answer.visit, digest=digest,
-            )  # fmt: skip
-            if decided.rowcount != 1:
-                return None
+            if rule is None or self._ruled(run_id, answer, digest, rule):
+                decided = execute(
+                    connection, "decide_gate", closed_at=at, decided_by=answer.by, run=run_pk, node_id=answer.node_id,
+                    visit=answer.visit, digest=digest,
+                )  # fmt: skip
+                if decided.rowcount != 1:
+                    return None
+                execute(connection, "owe_decision", updated_at=at, run=run_pk)
+            else:
+                open_so = execute(
+                    connection, "is_open", run=run_pk, node_id=answer.node_id, visit=answer.visit, digest=digest
+                ).fetchone()
+                if open_so is None:
+                    return None
+                execute(connection, "touch", run=run_pk)
             last = execute(connection, "last_answer", run=run_pk).fetchone()
             sealed = answer.sealed(run_id, last["hash"] if last is not None else "")
-            execute(connection, "owe_decision", updated_at=at, run=run_pk)
             write_rows(connection, run_pk, answers=[sealed], events=[event])
             return sealed
+
+    def _ruled(self, run_id: str, answer: Answer, digest: str, rule: Rule) -> bool:
+        """Ask the rule. What it reads changes under the write lock only, which the caller's transaction holds."""
+        gate = self.load_gate(run_id, answer.node_id, answer.visit)
+        is_open = gate is not None and gate.status is GateStatus.OPEN and gate.digest == digest
+        return is_open and gate is not None and rule(gate, cast("Accounts", self))
 
     def replace_gate(
         self, run_id: str, old: GateRecord, new: GateRecord, *steps: StepRecord, event: Event, expected_epoch: int

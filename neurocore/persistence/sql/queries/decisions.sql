@@ -20,6 +20,10 @@ ON CONFLICT (run, node_id, visit) DO UPDATE SET
 UPDATE gates SET status = 'decided', closed_at = :closed_at, decided_by = :decided_by
 WHERE run = :run AND node_id = :node_id AND visit = :visit AND status = 'open' AND digest = :digest
 
+-- is_open: Whether an occurrence waits with this digest.
+SELECT 1 FROM gates
+WHERE run = :run AND node_id = :node_id AND visit = :visit AND status = 'open' AND digest = :digest
+
 -- void_gate: Open becomes voided, once.
 UPDATE gates SET status = 'voided', closed_at = :closed_at, void_reason = :void_reason
 WHERE run = :run AND node_id = :node_id AND visit = :visit AND status = 'open'
