@@ -186,7 +186,9 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     `digest` is the one that the answer was given on, or None if the caller left it out (the occurrence as it was).
     `data` holds other input (form fields, or `resume_data` at an input). `person`, `token` and `groups` are those of
-    the moment, where people sign in; then `by` is only a label. `face` is where the answer was given.
+    the moment, where people sign in; then `by` is only a label. `face` is where the answer was given. `answer` says
+    what it is (`approve`, `reject`, `withdraw`); older ones have `approved` alone. `facts` are what else is needed to
+    judge it: `signed_in_at`, `admin`, `break_glass`, `withdraws` (the hash of an answer).
     """
 
     node_id: str
@@ -202,6 +204,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     face: str | None = None
     token: str | None = None
     groups: tuple[str, ...] = ()
+    answer: str | None = None
+    facts: dict[str, Any] = {}
     prev_hash: str = ""
     hash: str = ""
 
@@ -247,6 +251,8 @@ class GateRecord(Struct, kw_only=True):
     answers: list[Answer] = []
     #: How people were known when it opened.
     auth_mode: str = "open"
+    #: When it must be looked at next, if that is known.
+    due_at: str | None = None
 
     @property
     def values(self) -> dict[str, Any]:
@@ -525,6 +531,18 @@ class GateEntry(Struct, frozen=True, kw_only=True):
     run: RunRecord
     gate: GateRecord
     cursor: str = ""
+
+
+class Ruling(Struct, frozen=True, kw_only=True):
+    """What happens to an open occurrence: whether it is decided now, and when it must be looked at next.
+
+    `answer` and `event` are recorded with it; an answer that somebody gives is not among them.
+    """
+
+    decides: bool = True
+    due_at: str | None = None
+    answer: Answer | None = None
+    event: Event | None = None
 
 
 class DayCount(Struct, frozen=True, kw_only=True):

@@ -472,6 +472,7 @@ def gate_row(run: int, gate: GateRecord) -> dict[str, Any]:
         "void_reason": gate.void_reason,
         "decided_by": None if gate.decision is None else gate.decision.by,
         "auth_mode": gate.auth_mode,
+        "due_at": _maybe(micros, gate.due_at),
     }
 
 
@@ -494,7 +495,7 @@ def gate_of(row: sqlite3.Row) -> GateRecord:
         digest=row["digest"], policy=typed.convert(json_value(row["policy"]), GatePolicy),
         deadline=_maybe(iso, row["deadline"]), status=GateStatus(row["status"]),
         closed_at=_maybe(iso, row["closed_at"]), void_reason=row["void_reason"], answers=[],
-        auth_mode=row["auth_mode"],
+        auth_mode=row["auth_mode"], due_at=_maybe(iso, row["due_at"]),
     )  # fmt: skip
 
 
@@ -515,6 +516,8 @@ def answer_row(run: int, answer: Answer) -> dict[str, Any]:
         "face": answer.face,
         "token": answer.token,
         "groups": json_text(answer.groups) if answer.groups else None,
+        "answer": answer.answer,
+        "facts": json_text(answer.facts) if answer.facts else None,
         "prev_hash": answer.prev_hash,
         "hash": answer.hash,
     }
@@ -526,6 +529,6 @@ def answer_of(row: sqlite3.Row) -> Answer:
         node_id=row["answer_node"], visit=row["answer_visit"], approved=_maybe(bool, row["approved"]), by=row["by"],
         known_by=row["known_by"], at=row["at"], note=row["note"], digest=row["answer_digest"],
         data=_maybe(codec.restore, row["data"]) or {}, person=row["answer_person"], face=row["face"],
-        token=row["token"], groups=tuple(_maybe(json_value, row["groups"]) or ()), prev_hash=row["prev_hash"],
-        hash=row["hash"],
+        token=row["token"], groups=tuple(_maybe(json_value, row["groups"]) or ()), answer=row["answer"],
+        facts=_maybe(json_value, row["facts"]) or {}, prev_hash=row["prev_hash"], hash=row["hash"],
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-VERSION = 5
+VERSION = 6
 #: Marks a file as ours, beside `user_version`: "NCRH", NeuroCore run history.
 APPLICATION_ID = 0x4E435248
 

@@ -70,7 +70,7 @@ def _answer_3(answer: Answer, run_id: str, prev_hash: str) -> list[Any]:
     """List the sealed fields. Of a person who signed in, the id counts, and not the label, which may be forgotten."""
     body = _answer_2(answer, run_id, prev_hash)
     who = answer.by if answer.person is None else None
-    added = [who, answer.person, answer.face, answer.token, list(answer.groups)]
+    added = [who, answer.person, answer.face, answer.token, list(answer.groups), answer.answer, answer.facts]
     return ["answer", 3, *body[2:7], *body[8:], *added]
 
 

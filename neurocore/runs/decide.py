@@ -17,7 +17,7 @@ from neurocore.persistence.contract.accounts import Accounts
 from neurocore.persistence.contract.decisions import Rule
 from neurocore.persistence.ownership import owner_label
 from neurocore.persistence.projections import refuse_if_held
-from neurocore.persistence.records import Answer, GateRecord, GateStatus, RunRecord, RunStatus, event_of
+from neurocore.persistence.records import Answer, GateRecord, GateStatus, Ruling, RunRecord, RunStatus, event_of
 from neurocore.runs.find import load_summary
 
 
@@ -103,9 +103,9 @@ def _rule(actor: Actor, run: RunRecord, gate: GateRecord) -> Rule | None:
     if allowed is None:
         return None
 
-    def rule(_gate: GateRecord, accounts: Accounts) -> bool:
+    def rule(_gate: GateRecord, accounts: Accounts) -> Ruling:
         allowed(accounts)
-        return True
+        return Ruling()
 
     return rule
 

@@ -9,7 +9,7 @@ from neurocore.persistence import rows
 from neurocore.persistence.contract.decisions import Decisions, Rule
 from neurocore.persistence.inserts import execute, write_rows
 from neurocore.persistence.projections import refuse_if_held
-from neurocore.persistence.records import Answer, Event, GateRecord, GateStatus, StepRecord
+from neurocore.persistence.records import Answer, Event, GateRecord, GateStatus, Ruling, StepRecord
 from neurocore.persistence.sqlite.base import SQLiteBase
 
 if TYPE_CHECKING:
@@ -36,7 +36,10 @@ class SQLiteDecisions(SQLiteBase, Decisions):
                 return None
             refuse_if_held(run_id, found["held"])
             run_pk = found["run"]
-            if rule is None or self._ruled(run_id, answer, digest, rule):
+            ruling = Ruling() if rule is None else self._ruled(run_id, answer, digest, rule)
+            if ruling is None:
+                return None
+            if ruling.decides:
                 decided = execute(
                     connection, "decide_gate", closed_at=at, decided_by=answer.by, run=run_pk, node_id=answer.node_id,
                     visit=answer.visit, digest=digest,
@@ -45,22 +48,59 @@ class SQLiteDecisions(SQLiteBase, Decisions):
                     return None
                 execute(connection, "owe_decision", updated_at=at, run=run_pk)
             else:
-                open_so = execute(
-                    connection, "is_open", run=run_pk, node_id=answer.node_id, visit=answer.visit, digest=digest
-                ).fetchone()
-                if open_so is None:
-                    return None
-                execute(connection, "touch", run=run_pk)
+                self._look_again(connection, run_pk, answer.node_id, answer.visit, digest, ruling)
             last = execute(connection, "last_answer", run=run_pk).fetchone()
             sealed = answer.sealed(run_id, last["hash"] if last is not None else "")
             write_rows(connection, run_pk, answers=[sealed], events=[event])
             return sealed
 
-    def _ruled(self, run_id: str, answer: Answer, digest: str, rule: Rule) -> bool:
+    def _ruled(self, run_id: str, answer: Answer, digest: str, rule: Rule) -> Ruling | None:
         """Ask the rule. What it reads changes under the write lock only, which the caller's transaction holds."""
         gate = self.load_gate(run_id, answer.node_id, answer.visit)
         is_open = gate is not None and gate.status is GateStatus.OPEN and gate.digest == digest
-        return is_open and gate is not None and rule(gate, cast("Accounts", self))
+        return rule(gate, cast("Accounts", self)) if is_open and gate is not None else None
+
+    @staticmethod
+    def _look_again(
+        connection: sqlite3.Connection, run_pk: int, node_id: str, visit: int, digest: str, ruling: Ruling
+    ) -> None:
+        due_at = None if ruling.due_at is None else rows.micros(ruling.due_at)
+        given = {"run": run_pk, "node_id": node_id, "visit": visit, "digest": digest}
+        execute(connection, "look_again", due_at=due_at, **given)
+        execute(connection, "touch", run=run_pk)
+
+    def due_gates(self, *, now: str, limit: int = 100) -> list[tuple[str, str, int]]:
+        """Return which open occurrences must be looked at, by their index."""
+        found = self._rows("due_gates", now=rows.micros(now), limit=limit) if self._db.copy is None else []
+        return [(row["run_id"], row["node_id"], row["visit"]) for row in found]
+
+    def settle_gate(self, run_id: str, node_id: str, visit: int, *, rule: Rule) -> Ruling | None:
+        """Ask the rule about an open occurrence and do what it says, in one transaction."""
+        with self._db.write(sync=True) as connection:
+            found = execute(connection, "find_run", run_id=run_id).fetchone()
+            gate = None if found is None or found["held"] else self.load_gate(run_id, node_id, visit)
+            if gate is None or gate.status is not GateStatus.OPEN:
+                return None
+            ruling = rule(gate, cast("Accounts", self))
+            if ruling is None:
+                return None
+            run_pk, at = found["run"], self.clock.micros()
+            sealed = []
+            if ruling.answer is not None:
+                last = execute(connection, "last_answer", run=run_pk).fetchone()
+                sealed = [ruling.answer.sealed(run_id, last["hash"] if last is not None else "")]
+                at = rows.micros(ruling.answer.at)
+            if ruling.decides:
+                by = (sealed or gate.answers)[-1].by
+                execute(
+                    connection, "decide_gate", closed_at=at, decided_by=by, run=run_pk, node_id=node_id, visit=visit,
+                    digest=gate.digest,
+                )  # fmt: skip
+                execute(connection, "owe_decision", updated_at=at, run=run_pk)
+            else:
+                self._look_again(connection, run_pk, node_id, visit, gate.digest, ruling)
+            write_rows(connection, run_pk, answers=sealed, events=[ruling.event] if ruling.event else [])
+            return ruling
 
     def replace_gate(
         self, run_id: str, old: GateRecord, new: GateRecord, *steps: StepRecord, event: Event, expected_epoch: int

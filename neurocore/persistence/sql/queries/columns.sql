@@ -9,11 +9,12 @@
 
 -- narrow_gate: The columns of a gate occurrence without what it shows.
 g.run, g.node_id, g.visit, g.kind, g.name, g.step_index, g.opened_at, g.message, x'80' AS shown, g.digest, g.policy,
-    g.deadline, g.status, g.closed_at, g.void_reason, g.auth_mode, r.run_id
+    g.deadline, g.status, g.closed_at, g.void_reason, g.auth_mode, g.due_at, r.run_id
 
 -- narrow_answer: The columns of an answer, under names that a gate has none of.
 a.id AS answer_id, a.node_id AS answer_node, a.visit AS answer_visit, a.approved, a.by, a.known_by, a.at, a.note,
-a.digest AS answer_digest, a.data, a.prev_hash, a.hash, a.person AS answer_person, a.face, a.token, a.groups
+a.digest AS answer_digest, a.data, a.prev_hash, a.hash, a.person AS answer_person, a.face, a.token, a.groups,
+a.answer, a.facts
 
 -- narrow_ended: The columns of a step that ended its visit.
 s.step_index, s.commit_index, s.component, s.node_id, s.visit, s.status, s.edges_taken, s.output_keys, s.skill_version
