@@ -70,10 +70,11 @@ def still_shows(gate: GateRecord, node: PlanNode, context: Mapping[str, bytes]) 
     Version 1 renders the message again, which differs in another process if it shows a set.
     """
     try:
-        if seals.version_of(gate.digest) == 1:
+        version = seals.version_of(gate.digest)
+        if version == 1:
             now = _frozen(structs.replace(gate), node, context)
             return seals.gate_digest(now, version=1) == gate.digest
-        return seals.gate_digest(gate, _inputs(gate, node, context)) == gate.digest
+        return seals.gate_digest(gate, _inputs(gate, node, context), version) == gate.digest
     except Exception:  # a value's own code may raise anything; opening the gate again reports it
         return False
 
