@@ -18,12 +18,12 @@ from neurocore.codec import SecretRef
 from neurocore.errors import SkillError
 from neurocore.persistence import seals
 from neurocore.persistence.base import RunStore
+from neurocore.persistence.gate_policy import GatePolicy
 from neurocore.persistence.records import (
     VOIDED,
     Answer,
     Failure,
     FailureKind,
-    GatePolicy,
     GateRecord,
     GateStatus,
     StepRecord,

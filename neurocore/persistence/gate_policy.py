@@ -64,6 +64,6 @@ class GatePolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def is_ruled(self) -> bool:
-        """Return whether it has a rule beyond those that every version knows: about who answers, when, and with what."""
+        """Return whether it has a rule about who answers, when, and with what, which older versions do not know."""
         bare = GatePolicy(require=self.require, on_reject=self.on_reject, note=self.note, show=self.show)
         return self != bare
