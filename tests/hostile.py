@@ -15,7 +15,6 @@ from neurocore.persistence.records import (
     Event,
     Failure,
     FailureKind,
-    GatePolicy,
     GateRecord,
     GateStatus,
     LogLine,
