@@ -7,6 +7,7 @@ from typing import Any
 
 from neurocore import codec
 from neurocore.persistence.base import RunStore
+from neurocore.persistence.gate_policy import GatePolicy
 from neurocore.persistence.records import (
     Answer,
     Changes,
@@ -14,7 +15,6 @@ from neurocore.persistence.records import (
     Event,
     Failure,
     FailureKind,
-    GatePolicy,
     GateRecord,
     GateStatus,
     LogLine,

@@ -18,12 +18,12 @@ from neurocore.codec import SecretRef
 from neurocore.errors import SkillError
 from neurocore.persistence import seals
 from neurocore.persistence.base import RunStore
+from neurocore.persistence.gate_policy import GatePolicy
 from neurocore.persistence.records import (
     VOIDED,
     Answer,
     Failure,
     FailureKind,
-    GatePolicy,
     GateRecord,
     GateStatus,
     StepRecord,
@@ -70,10 +70,11 @@ def still_shows(gate: GateRecord, node: PlanNode, context: Mapping[str, bytes]) 
     Version 1 renders the message again, which differs in another process if it shows a set.
     """
     try:
-        if seals.version_of(gate.digest) == 1:
+        version = seals.version_of(gate.digest)
+        if version == 1:
             now = _frozen(structs.replace(gate), node, context)
             return seals.gate_digest(now, version=1) == gate.digest
-        return seals.gate_digest(gate, _inputs(gate, node, context)) == gate.digest
+        return seals.gate_digest(gate, _inputs(gate, node, context), version) == gate.digest
     except Exception:  # a value's own code may raise anything; opening the gate again reports it
         return False
 

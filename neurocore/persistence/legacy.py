@@ -18,6 +18,7 @@ from neurocore import codec
 from neurocore.clock import utcnow_iso
 from neurocore.errors import StoreError
 from neurocore.persistence import legacy_flow, schema, seals
+from neurocore.persistence.gate_policy import GatePolicy
 from neurocore.persistence.inserts import insert_run, write_step
 from neurocore.persistence.legacy_flow import Flow
 from neurocore.persistence.projections import fold
@@ -26,7 +27,6 @@ from neurocore.persistence.records import (
     Event,
     Failure,
     FailureKind,
-    GatePolicy,
     GateRecord,
     Owed,
     RunRecord,

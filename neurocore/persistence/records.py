@@ -13,6 +13,7 @@ from neurocore import codec, typed
 from neurocore.access.actor import Actor
 from neurocore.clock import utcnow_iso
 from neurocore.persistence import seals
+from neurocore.persistence.gate_policy import GatePolicy
 
 
 def storable(text: str) -> str:
@@ -172,15 +173,6 @@ def own_event(kind: str, data: dict[str, Any], *, at: str) -> Event:
     return Event(at=at, kind=kind, who="NeuroCore", known_by="system", data=data, face="system")
 
 
-class GatePolicy(Struct, frozen=True, kw_only=True):
-    """The rules of a gate when it opened. `note`: `optional`, `required` or `on_reject`."""
-
-    require: bool = True
-    on_reject: str | None = None
-    note: str = "optional"
-    show: tuple[str, ...] | None = None
-
-
 class Answer(Struct, frozen=True, kw_only=True):
     """One person's approval or rejection at a gate occurrence, chained by hash to the run's previous answer.
 
@@ -294,6 +286,8 @@ def _builtins(record: Struct) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, GatePolicy):
+        return msgspec.to_builtins(value)
     if isinstance(value, Struct) and type(value).__module__ == __name__:
         return _builtins(value)
     if isinstance(value, StrEnum) and type(value).__module__ == __name__:

@@ -14,6 +14,7 @@ import msgspec
 
 from neurocore import codec, typed
 from neurocore.clock import iso
+from neurocore.persistence.gate_policy import GatePolicy
 from neurocore.persistence.projections import search_key
 from neurocore.persistence.queries import by_column, picker, takes
 from neurocore.persistence.records import (
@@ -24,7 +25,6 @@ from neurocore.persistence.records import (
     Ended,
     Event,
     Failure,
-    GatePolicy,
     GateRecord,
     GateStatus,
     LogLine,

@@ -1,8 +1,9 @@
 """What the hashes in a history cover: gate digests and the seals of answers, each by the rules of its own version.
 
 The version is a prefix of the stored text, `2:<hex>`; a text without a prefix has version 1. So each hash determines
-how it is verified, in every store, export and form. New hashes have version `CURRENT` (`GATE` for those of gates). The
-rules of older versions never change, and a chain never returns to an older one.
+how it is verified, in every store, export and form. New hashes have version `CURRENT`; those of gates `GATE`, and
+`RULED` if the gate has rules about who answers and when. The rules of older versions never change, and a chain never
+returns to an older one.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from neurocore import codec
 from neurocore.errors import StoreError
 
 if TYPE_CHECKING:
     from neurocore.persistence.records import Answer, Event, GateRecord
 
-CURRENT, GATE = 3, 2
+CURRENT, GATE, RULED = 3, 2, 3
 _PREFIXES = {str(version): version for version in range(2, CURRENT + 1)}
 
 #: A gate's inputs, by name: the value in a list of one, or an empty list if the context has none.
@@ -93,12 +96,15 @@ def event_seal(event: Event, run_id: str, prev_hash: str) -> str:
 # -------------------------------------------------------------------- gates
 
 
-def gate_digest(gate: GateRecord, inputs: Inputs | None = None, version: int = GATE) -> str:
+def gate_digest(gate: GateRecord, inputs: Inputs | None = None, version: int | None = None) -> str:
     """Return the digest of what a gate shows (promise 6): over run, node, visit, message, policy, and their inputs.
 
     Version 1 covers the values shown. Version 2 covers the stored message, which is never rendered again, and the
-    SHA-256 of `inputs`: the values shown and those in the message. Without `inputs`, the values shown are used.
+    SHA-256 of `inputs`: the values shown and those in the message. Version 3 covers the whole policy, as the blueprint
+    has it. Without `inputs`, the values shown are used.
     """
+    if version is None:
+        version = RULED if gate.policy.is_ruled else GATE
     return _seal(version, _GATES[version](gate, shown_inputs(gate) if inputs is None else inputs))
 
 
@@ -114,8 +120,16 @@ def _gate_1(gate: GateRecord, _inputs: Inputs) -> list[Any]:
 
 
 def _gate_2(gate: GateRecord, inputs: Inputs) -> list[Any]:
-    rests_on = hashlib.sha256(codec.canonical(dict(inputs))).hexdigest()
-    return ["gate", 2, gate.run_id, gate.node_id, gate.visit, gate.message, _policy(gate), rests_on]
+    return ["gate", 2, gate.run_id, gate.node_id, gate.visit, gate.message, _policy(gate), _hash_of(inputs)]
+
+
+def _gate_3(gate: GateRecord, inputs: Inputs) -> list[Any]:
+    policy = msgspec.to_builtins(gate.policy)
+    return ["gate", 3, gate.run_id, gate.node_id, gate.visit, gate.message, policy, _hash_of(inputs)]
+
+
+def _hash_of(inputs: Inputs) -> str:
+    return hashlib.sha256(codec.canonical(dict(inputs))).hexdigest()
 
 
 def _policy(gate: GateRecord) -> list[Any]:
@@ -123,7 +137,7 @@ def _policy(gate: GateRecord) -> list[Any]:
     return [policy.require, policy.on_reject, policy.note, list(policy.show or ())]
 
 
-_GATES: dict[int, Callable[[GateRecord, Inputs], list[Any]]] = {1: _gate_1, 2: _gate_2}
+_GATES: dict[int, Callable[[GateRecord, Inputs], list[Any]]] = {1: _gate_1, 2: _gate_2, 3: _gate_3}
 
 
 def _seal(version: int, body: list[Any]) -> str:

@@ -17,7 +17,8 @@ from neurocore.blueprint.load import parse_blueprint
 from neurocore.blueprint.plan import APPROVED, REJECTED, Plan, PlanNode, compile_plan
 from neurocore.blueprint.progress import Moves, Outcome, Progress, route
 from neurocore.gates.preview import Outlook, outlooks
-from neurocore.persistence.records import GatePolicy, GateRecord
+from neurocore.persistence.gate_policy import GatePolicy
+from neurocore.persistence.records import GateRecord
 from tests.system.flow_model import Case, Place, Way
 from tests.system.test_random_blueprints import chains, graphs, text_of
 

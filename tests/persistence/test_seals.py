@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -11,7 +13,8 @@ from neurocore import codec
 from neurocore.errors import StoreError
 from neurocore.persistence import InMemoryRunStore, SQLiteRunStore, seals
 from neurocore.persistence.admin import check
-from neurocore.persistence.records import Answer, Event, GatePolicy, GateRecord
+from neurocore.persistence.gate_policy import ChangeRequests, Escalation, GatePolicy, Stage
+from neurocore.persistence.records import Answer, Event, GateRecord, RunRecord
 from neurocore.persistence.testing.contract import answer, event, found, give, waiting
 
 ANSWER = Answer(
@@ -32,6 +35,17 @@ DIGESTS = {
     1: "82281de4d6580d7c31208be068356fee9348aaef0c779e3767859f4aba3569f5",
     2: "2:f24cf35cba863a48eeae32e8c2c301acca10ef72dfd10c66d9d4889f2f588cad",
 }
+RULED = structs.replace(
+    GATE, policy=structs.replace(GATE.policy, stages=(Stage(approvers=("group:finance",), required=2),), undo="10s")
+)  # fmt: skip
+RULED_DIGEST = "3:09d86952ecd1d165f357e94ebdbc320cbe2587c183c6d3921eb45305d2fd925c"
+NEW_RULES = {
+    "approvers": ("ann",), "required": 2, "stages": (Stage(required=2),), "self_approval": False,
+    "distinct_from": ("first",), "deadline": "4h", "on_deadline": "reject",
+    "escalate": Escalation(after="1h", to=("ann",)), "remind": "1h", "form": {"reason": {"type": "string"}},
+    "editable": ("total",), "request_changes": ChangeRequests(to="a"), "undo": "10s", "bulk": True,
+    "fresh_login": "5min", "signature": "passkey",
+}  # fmt: skip
 FIELDS = {"node_id": "no", "visit": 3, "approved": False, "by": "bob", "known_by": "typed", "at": "2026",
           "note": "no", "digest": "e", "data": {"b": Decimal("1.5"), "a": [1]}}  # fmt: skip
 
@@ -88,6 +102,47 @@ def test_what_is_written_has_the_current_version():
     assert (max(SEALS), max(DIGESTS)) == (seals.CURRENT, seals.GATE)
     assert ANSWER.sealed("r1", "p").hash == SEALS[seals.CURRENT]
     assert seals.gate_digest(GATE) == DIGESTS[seals.GATE]
+
+
+def test_a_gate_with_rules_about_who_answers_has_a_digest_over_all_of_them():
+    assert seals.gate_digest(RULED) == seals.gate_digest(RULED, version=seals.RULED) == RULED_DIGEST
+    assert seals.version_of(seals.gate_digest(GATE)) == seals.GATE
+    rules = ("require", "on_reject", "note", "show")
+    assert set(GatePolicy.__struct_fields__) - set(rules) == {
+        name for name, value in NEW_RULES.items() if GatePolicy(**{name: value}).is_ruled
+    }
+
+
+def test_the_digest_covers_every_rule_of_a_policy_and_a_default_that_is_written_out_is_none():
+    rules = {**NEW_RULES, "require": False, "on_reject": "b", "note": "required", "show": ()}
+    assert set(rules) == set(GatePolicy.__struct_fields__)
+    digests = {seals.gate_digest(GATE)}
+    for name, value in rules.items():
+        changed = structs.replace(GATE, policy=structs.replace(GATE.policy, **{name: value}))
+        digests.add(seals.gate_digest(changed))
+    assert len(digests) == len(rules) + 1
+    same = structs.replace(GATE, policy=structs.replace(GATE.policy, required=1, undo="0s"))
+    assert seals.gate_digest(same) == seals.gate_digest(GATE)
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "memory", "document"])
+def test_a_policy_comes_back_from_a_store_with_the_same_digest(tmp_path, backend):
+    policy = GatePolicy(
+        stages=(Stage(approvers=("group:finance",), required=2), Stage()), request_changes=ChangeRequests(to="one"),
+        form={"due": {"type": "date", "default": date(2026, 3, 31), "enum": [date(2026, 3, 31)]}},
+    )  # fmt: skip
+    record = waiting("r1", "one")
+    gate = record.gates[0] = structs.replace(record.gates[0], policy=policy)
+    gate.digest = seals.gate_digest(gate)
+    if backend == "document":
+        (again,) = RunRecord.from_dict(json.loads(json.dumps(record.to_dict()))).gates
+    else:
+        store = SQLiteRunStore(tmp_path / "runs.db") if backend == "sqlite" else InMemoryRunStore()
+        store.create_run(record)
+        (again,) = store.load_gates("r1")
+        store.close()
+    assert seals.gate_digest(again) == gate.digest == again.digest
+    assert again.policy.stages == policy.stages
 
 
 @pytest.mark.parametrize("version", SEALS)
