@@ -18,6 +18,7 @@ from neurocore.documents.runs import (
     RunSummary,
     StepDocument,
 )
+from neurocore.persistence.gate_policy import GatePolicy
 from neurocore.persistence.records import (
     Answer,
     Changes,
@@ -25,7 +26,6 @@ from neurocore.persistence.records import (
     Event,
     Failure,
     FailureKind,
-    GatePolicy,
     GateRecord,
     GateStatus,
     LogLine,
