@@ -148,6 +148,10 @@ class NeedsSignIn(Forbidden):
     """The actor must sign in again first: what they want needs a sign-in of a moment ago."""
 
 
+class NeedsPasskey(Forbidden):
+    """The gate asks for an answer that is signed by a passkey; it is given on the run's page."""
+
+
 class NotResumable(RefusedError):
     """The run cannot continue from this state (or it waits for a decision that was not given)."""
 
@@ -179,6 +183,14 @@ class DecisionRefused(RefusedError):
 
 class AlreadyDecided(DecisionRefused):
     """The gate occurrence was decided before; the sentence names who decided what, and when."""
+
+
+class DeadlinePassed(DecisionRefused):
+    """The gate's deadline had passed before the answer; it was rejected by that."""
+
+
+class TooLate(DecisionRefused):
+    """The answer came too late for what it wanted: the gate is decided, or its time to withdraw is over."""
 
 
 class GateChanged(DecisionRefused):

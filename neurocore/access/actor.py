@@ -79,6 +79,10 @@ class Actor(Struct, frozen=True, kw_only=True):
     person: str | None = None
     groups: tuple[str, ...] = ()
     token: str | None = None
+    #: When the actor last proved who they are in the session that they use; None without a session.
+    signed_in_at: str | None = None
+    #: Whether the account is for a program.
+    service: bool = False
     #: What the actor may do; None: everything.
     rights: Rights | None = None
 

@@ -53,6 +53,9 @@ class Holder(Struct, frozen=True):
 
     username: str
     grants: tuple[Grant, ...]
+    person: str = ""
+    groups: tuple[str, ...] = ()
+    service: bool = False
 
 
 class Rights(Struct, frozen=True):

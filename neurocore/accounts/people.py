@@ -192,7 +192,13 @@ def rights_of(person: Person, config: NeuroCoreConfig, store: RunStore) -> Right
     @cache
     def holders() -> list[Holder]:
         people = [one for one in store.list_people() if not one.disabled_at]
-        return [Holder(one.username, grants_of(one, config, store.clock)) for one in people]
+        return [
+            Holder(
+                one.username, grants_of(one, config, store.clock), person=one.id,
+                groups=groups_of(one, config, store.clock), service=one.service,
+            )
+            for one in people
+        ]  # fmt: skip
 
     def now(stored: Person) -> tuple[Grant, ...]:
         known = structs.replace(stored, groups=person.groups) if config.auth.mode == "proxy" else stored
@@ -201,11 +207,20 @@ def rights_of(person: Person, config: NeuroCoreConfig, store: RunStore) -> Right
     return Rights(grants_of(person, config, store.clock), holders, now=now)
 
 
-def actor_of(person: Person, config: NeuroCoreConfig, store: RunStore, *, known_by: KnownBy, face: Face) -> Actor:
-    """Return the actor for somebody who signed in."""
+def actor_of(
+    person: Person,
+    config: NeuroCoreConfig,
+    store: RunStore,
+    *,
+    known_by: KnownBy,
+    face: Face,
+    signed_in_at: str | None = None,
+) -> Actor:
+    """Return the actor for somebody who signed in, at `signed_in_at` if it was in a session."""
     return Actor(
         id=person.id, label=person.username, known_by=known_by, face=face, person=person.id,
         groups=groups_of(person, config, store.clock), rights=rights_of(person, config, store),
+        signed_in_at=signed_in_at, service=person.service,
     )  # fmt: skip
 
 

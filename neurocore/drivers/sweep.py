@@ -9,6 +9,7 @@ from msgspec import Struct
 from neurocore.config import NeuroCoreConfig
 from neurocore.drivers.dispatch import Dispatcher
 from neurocore.errors import NeuroCoreError
+from neurocore.gates.ruling import settle
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.contract.ownership import Life
 from neurocore.persistence.ownership import driver_of, owner_label, owners_of
@@ -69,6 +70,8 @@ def sweep_once(config: NeuroCoreConfig, *, run_store: RunStore, dispatch: Dispat
     take it again.
     """
     owners_of(run_store, config).keep()
+    for run_id, node_id, visit in run_store.due_gates(now=run_store.clock.now()):
+        settle(run_id, node_id, visit, run_store)  # what it decides is owed, and found below
     report = SweepReport(owed=[], lost=[], failed=[], errors={}, left=[])
     for run in sorted(run_store.active_runs(), key=lambda run: run.owed not in (Owed.DECISION, Owed.RESUME)):
         state = liveness_now(run, config, run_store)

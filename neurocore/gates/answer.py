@@ -127,7 +127,8 @@ def _replace(run: RunRecord, gate: GateRecord, now: GateRecord, store: RunStore)
     commits = max((one.commit_index for one in steps), default=0)
     reason = "what it shows has changed"
     voided = structs.replace(gate, status=GateStatus.VOIDED, closed_at=at, void_reason=reason)
-    new = structs.replace(now, opened_at=at, step_index=last + 1, answers=[])
+    new = structs.replace(now, opened_at=at, step_index=last + 1, answers=[], auth_mode=store.auth_mode)
+    new.due_at = occurrence.due_of(new, store.auth_mode)
     row = structs.replace(step, step_index=last + 1, visit=new.visit, started_at=at, commit_index=commits + 1)
     event = own_event("voided", {"gate": gate.node_id}, at=at)
     rows = occurrence.voided_step(step, reason), row

@@ -16,6 +16,8 @@ from neurocore import codec, secrets
 from neurocore.blueprint.plan import APPROVED, REJECTED, PlanNode
 from neurocore.codec import SecretRef
 from neurocore.errors import SkillError
+from neurocore.gates import policy as rules
+from neurocore.gates.facts import Facts
 from neurocore.persistence import seals
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.gate_policy import GatePolicy
@@ -82,6 +84,17 @@ def still_shows(gate: GateRecord, node: PlanNode, context: Mapping[str, bytes]) 
 def keys_of(gate: GateRecord, node: PlanNode) -> set[str]:
     """Return the keys of the context that an occurrence depends on."""
     return {*templates.names(str(node.config.get("message") or "")), *(gate.policy.show or ())}
+
+
+def due_of(gate: GateRecord, store_mode: str) -> str | None:
+    """Return when an occurrence that opens now must be looked at first, None if it may wait for ever."""
+    if not gate.policy.is_ruled:
+        return None
+    facts = Facts(
+        opened_at=gate.opened_at, visit=gate.visit, mode=gate.auth_mode, store_mode=store_mode, deadline=gate.deadline
+    )
+    due = rules.next_due(gate.policy, [], facts, gate.opened_at)
+    return None if due is None else due.at
 
 
 def asks_the_same(gate: GateRecord, other: GateRecord) -> bool:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from msgspec import Struct, structs
 
 from neurocore.access.actor import Actor, Face, KnownBy, acting, called
 from neurocore.access.permission import Action, Resource, require
-from neurocore.errors import Forbidden, NoOpenGate
+from neurocore.errors import DeadlinePassed, Forbidden, NoOpenGate
 from neurocore.failpoints import failpoint
 from neurocore.gates.answer import check_form, choose, late_answer, refuse_if_changed
+from neurocore.gates.facts import State, Verb, Verdict
+from neurocore.gates.ruling import AnswerRule, Repeated, settle, verdict_of
 from neurocore.persistence.base import RunStore
-from neurocore.persistence.contract.accounts import Accounts
-from neurocore.persistence.contract.decisions import Rule
 from neurocore.persistence.ownership import owner_label
 from neurocore.persistence.projections import refuse_if_held
-from neurocore.persistence.records import Answer, GateRecord, GateStatus, Ruling, RunRecord, RunStatus, event_of
+from neurocore.persistence.records import Answer, GateRecord, GateStatus, RunRecord, RunStatus, event_of
 from neurocore.runs.find import load_summary
 
 
@@ -29,9 +28,11 @@ class Submits(Protocol):
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """The result of an answer. `effect`: `took_effect`, or `repeated` if the same person gave the same answer before.
+    """The result of an answer.
 
-    `driven_by` names the process that drove the run when the answer was recorded, and that will consume it;
+    `effect` is `took_effect`; `recorded` if the gate waits for more answers, or for the time to withdraw to be over;
+    `repeated` if the same person gave the same answer before. `verdict` is what the gate's rules give with it, where it
+    has rules. `driven_by` names the process that drove the run when the answer was recorded, and that will consume it;
     `dispatched` says that the run was submitted to a dispatcher.
     """
 
@@ -40,6 +41,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     effect: str
     dispatched: bool = False
     driven_by: str | None = None
+    verdict: Verdict | None = None
 
 
 def decide_gate(
@@ -61,7 +63,10 @@ def decide_gate(
     `gate` and `visit` name the occurrence (they may be left out while only one is open); `digest` is the one that the
     answer was given on. Without `dispatch` the run stays owed: any resume, or the sweep, continues it.
 
-    Raises InputError (name or note), RunHeld, AlreadyDecided, GateChanged, GateAmbiguous, NoOpenGate, RunNotFound.
+    Where the gate needs several answers, this may be one of them: it is recorded, and the run goes on waiting.
+
+    Raises InputError (name or note), RunHeld, AlreadyDecided, GateChanged, GateAmbiguous, NoOpenGate, RunNotFound, and
+    Forbidden or DeadlinePassed where the rules of the gate refuse the answer.
     """
     if not isinstance(approved, bool):
         raise TypeError("approved must be True or False.")
@@ -97,49 +102,14 @@ def refuse_unless_signed_in(actor: Actor, mode: str, *, since: str = "") -> None
         )
 
 
-def _rule(actor: Actor, run: RunRecord, gate: GateRecord) -> Rule | None:
-    """Return what the store asks within the transaction of an answer; None where there is nothing to ask."""
-    allowed = still_allowed(actor, run, gate)
-    if allowed is None:
-        return None
-
-    def rule(_gate: GateRecord, accounts: Accounts) -> Ruling:
-        allowed(accounts)
-        return Ruling()
-
-    return rule
-
-
-def still_allowed(actor: Actor, run: RunRecord, gate: GateRecord) -> Callable[[Accounts], None] | None:
-    """Return a check within the transaction of an answer: whether the actor may still give it.
-
-    Between the request and its transaction an account may be disabled, a role taken away, a token revoked. The check
-    raises Forbidden then. None stands for those who need no account.
-    """
-    rights, who = actor.rights, actor.person
-    if rights is None or who is None:
-        return None
-    resource = Resource(blueprint=run.blueprint_name, run_id=run.run_id, gate=gate.node_id)
-
-    def check(accounts: Accounts) -> None:
-        person = accounts.load_person(id=who)
-        if person is None or person.disabled_at is not None:
-            raise Forbidden(f"The account {actor.label} is disabled; ask an admin.")
-        if actor.token is not None:
-            token = next((one for one in accounts.list_tokens(who) if one.id == actor.token), None)
-            if token is None or token.revoked_at is not None:
-                raise Forbidden("This token is revoked; make a new one.")
-        now = structs.replace(rights, grants=rights.now(person)) if rights.now is not None else rights
-        require(structs.replace(actor, rights=now), Action.ANSWER, resource)
-
-    return check
-
-
 def answer_of(gate: GateRecord, actor: Actor, *, approved: bool | None, at: str, **given: Any) -> Answer:
     """Return somebody's answer at an occurrence, with who they are at this moment."""
+    known = {"signed_in_at": actor.signed_in_at, "service": actor.service or None}
+    word = {True: "approve", False: "reject"}.get(approved) if approved is not None else None
+    more = {"answer": word, "facts": {name: value for name, value in known.items() if value is not None}}
     return Answer(
         node_id=gate.node_id, visit=gate.visit, approved=approved, by=actor.label, known_by=actor.known_by.value, at=at,
-        person=actor.person, face=actor.face.value, token=actor.token, groups=actor.groups, **given,
+        person=actor.person, face=actor.face.value, token=actor.token, groups=actor.groups, **{**more, **given},
     )  # fmt: skip
 
 
@@ -184,23 +154,40 @@ def _record(run: RunRecord, gate: GateRecord, answer: Answer, actor: Actor, stor
         "digest": answer.digest or "as it stood",
     }  # fmt: skip
     event = event_of(actor, "answered", facts, at=answer.at)
-    failpoint("answer.before_commit")
-    rule = _rule(actor, run, gate)
+    verb = Verb.APPROVE if answer.approved else Verb.REJECT
+    rule = AnswerRule(actor, run, verb, answer, store) if _is_asked(gate, actor) else None
     more = {} if rule is None else {"rule": rule}  # a store from before knows no rules
-    recorded = store.answer_gate(run.run_id, answer, event=event, digest=gate.digest, **more)
+    failpoint("answer.before_commit")
+    try:
+        recorded = store.answer_gate(run.run_id, answer, event=event, digest=gate.digest, **more)
+    except Repeated as same:
+        return Decision(answer=same.answer, gate=gate, effect="repeated", verdict=verdict_of(gate, run, store, actor))
+    except DeadlinePassed:
+        settle(run.run_id, gate.node_id, gate.visit, store)
+        raise
     failpoint("answer.after_commit")
     if recorded is None:
         return None
+    verdict = None if rule is None else rule.verdict
+    decided = verdict is None or verdict.state is State.DECIDED
     driver = owner_label(run.owner) if run.status is RunStatus.RUNNING and run.owner else None
-    decided = structs.replace(
-        gate, status=GateStatus.DECIDED, closed_at=answer.at, answers=[*gate.answers, recorded]
-    )  # fmt: skip
-    return Decision(answer=recorded, gate=decided, effect="took_effect", driven_by=driver)
+    now = structs.replace(gate, answers=[*gate.answers, recorded])
+    if decided:
+        now.status, now.closed_at = GateStatus.DECIDED, answer.at
+    effect = "took_effect" if decided else "recorded"
+    return Decision(answer=recorded, gate=now, effect=effect, driven_by=driver, verdict=verdict)
+
+
+def _is_asked(gate: GateRecord, actor: Actor) -> bool:
+    """Return whether the store must ask something within its transaction: rights, or the rules of the gate."""
+    return (gate.kind == "gate" and gate.policy.is_ruled) or (actor.rights is not None and actor.person is not None)
 
 
 def _hand_on(decision: Decision, run: RunRecord, store: RunStore, dispatch: Submits | None) -> Decision:
     """Submit the run if it is owed, which it is if it waited when the answer took effect."""
     if dispatch is None:
+        return decision
+    if decision.effect == "recorded":
         return decision
     if run.status is not RunStatus.SUSPENDED or decision.effect != "took_effect":
         now = store.load_summary(run.run_id)

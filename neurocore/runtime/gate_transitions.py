@@ -38,7 +38,9 @@ def open_gate(transition: TransitionBuilder, node: PlanNode, number: int) -> Non
         return
     attempt.duration_ms = 0.0
     row = transition.step(attempt, StepStatus.SUSPENDED, reason=gate.message)
-    gate.step_index, gate.auth_mode = row.step_index, transition.resources.store.auth_mode
+    mode = transition.resources.store.auth_mode
+    gate.step_index, gate.auth_mode = row.step_index, mode
+    gate.due_at = occurrence.due_of(gate, mode)
     transition.gates[node.id, number] = gate
     state.open_gate(gate)
     transition.resources.listener.step("gate_opened", attempt, transition.now)

@@ -95,7 +95,10 @@ def _by_session(here: Services) -> Actor | None:
     g.session_record = record
     if record.seen_at < here.all_runs.clock.after(-SEEN_EVERY):
         here.later(here.all_runs.touch_session, record.key, here.all_runs.clock.now())
-    return actor_of(person, here.config, here.all_runs, known_by=KnownBy(record.known_by), face=Face.WEB)
+    return actor_of(
+        person, here.config, here.all_runs, known_by=KnownBy(record.known_by), face=Face.WEB,
+        signed_in_at=record.signed_in_at,
+    )  # fmt: skip
 
 
 def _by_proxy(here: Services) -> Actor | None:

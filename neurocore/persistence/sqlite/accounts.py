@@ -206,6 +206,11 @@ class SQLiteAccounts(SQLiteBase, Accounts):
         with self._db.write() as connection:
             execute(connection, "clear_attempts", place=place)
 
+    def disabled_since(self, person: str, *, after: str) -> str | None:
+        """Return the first entry that says so."""
+        row = self._row("disabled_since", person_id=person, after=rows.micros(after))
+        return None if row is None else _iso(row["at"])
+
     def list_entries(self) -> list[Entry]:
         """Return the chain of entries."""
         return [self._made(_entry, row) for row in self._rows("list_entries")]

@@ -69,6 +69,17 @@ class SQLiteDecisions(SQLiteBase, Decisions):
         execute(connection, "look_again", due_at=due_at, **given)
         execute(connection, "touch", run=run_pk)
 
+    def add_event(self, run_id: str, event: Event) -> bool:
+        """Add an event to a run's activity, synced."""
+        with self._db.write(sync=True) as connection:
+            found = execute(connection, "find_run", run_id=run_id).fetchone()
+            if found is None:
+                return False
+            refuse_if_held(run_id, found["held"])
+            write_rows(connection, found["run"], events=[event])
+            execute(connection, "touch", run=found["run"])
+            return True
+
     def due_gates(self, *, now: str, limit: int = 100) -> list[tuple[str, str, int]]:
         """Return which open occurrences must be looked at, by their index."""
         found = self._rows("due_gates", now=rows.micros(now), limit=limit) if self._db.copy is None else []

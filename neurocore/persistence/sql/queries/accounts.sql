@@ -133,6 +133,10 @@ SELECT count FROM attempts WHERE place = :place AND since >= :from
 -- clear_attempts: Somebody signed in.
 DELETE FROM attempts WHERE place = :place
 
+-- disabled_since: When a person was first disabled after a time.
+SELECT min(at) AS at FROM entries
+WHERE kind = 'user-disabled' AND at > :after AND json_extract(data, '$.user') = :person_id
+
 -- last_entry: The end of the chain of entries.
 SELECT number, hash FROM entries ORDER BY number DESC LIMIT 1
 

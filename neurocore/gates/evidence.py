@@ -1,0 +1,156 @@
+"""What is true of a gate occurrence and of who answers it, read from the history for `neurocore.gates.policy`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from neurocore import codec
+from neurocore.access.actor import Actor, KnownBy, identity_of
+from neurocore.access.permission import Action, Resource, allows
+from neurocore.access.roles import Holder
+from neurocore.gates.facts import Cause, Choice, Decided, Facts, Given, Who
+from neurocore.gates.standing import after
+from neurocore.persistence.base import RunStore
+from neurocore.persistence.records import Answer, Event, GateRecord, GateStatus, RunRecord
+
+#: How many runs a chain of replays is followed through.
+LONGEST_CHAIN = 100
+#: The answer that takes another one back.
+WITHDRAW = "withdraw"
+#: What the kinds of events that make somebody an initiator are called in a sentence.
+_CLAUSES = {"started": "started this run", "replayed": "replayed this run"}
+
+
+def who_asks(actor: Actor, run: RunRecord) -> Who:
+    """Return who wants to answer, as they are now."""
+    resource = Resource(blueprint=run.blueprint_name, run_id=run.run_id)
+    is_person = actor.person is not None
+    return Who(
+        id=actor.person or identity_of(actor.label), name=actor.label if is_person else identity_of(actor.label),
+        label=actor.label, known_by=actor.known_by.value, groups=actor.groups, service=actor.service,
+        approver=allows(actor, Action.ANSWER, resource), admin=is_person and allows(actor, Action.ADMINISTER),
+        signed_in_at=actor.signed_in_at,
+    )  # fmt: skip
+
+
+def content_of(note: str | None, data: Mapping[str, object]) -> str:
+    """Return a text that is the same for the same note and form."""
+    return codec.canonical([note or "", dict(data)]).hex()
+
+
+def answers_of(gate: GateRecord, store: RunStore) -> list[Given]:
+    """Return the answers of an occurrence, each with when it was withdrawn or its author disabled."""
+    withdrawn = {str(one.facts.get("withdraws")): one.at for one in gate.answers if one.answer == WITHDRAW}
+    disabled: dict[str, str | None] = {}
+    found = []
+    for one in gate.answers:
+        if one.answer == WITHDRAW or one.known_by == KnownBy.SYSTEM:
+            continue
+        who = one.person or identity_of(one.by)
+        if one.person is not None and who not in disabled:
+            disabled[who] = store.disabled_since(one.person, after=one.at)
+        found.append(_given(one, who, withdrawn.get(one.hash), disabled.get(who)))
+    return found
+
+
+def _given(answer: Answer, who: str, withdrawn_at: str | None, disabled_at: str | None) -> Given:
+    facts = answer.facts
+    signed_in_at = facts.get("signed_in_at")
+    return Given(
+        id=answer.hash, answer=_choice(answer), at=answer.at, digest=answer.digest, visit=answer.visit,
+        content=content_of(answer.note, answer.data), break_glass=bool(facts.get("break_glass")),
+        withdrawn_at=withdrawn_at,
+        who=Who(
+            id=who, name=answer.by if answer.person else who, label=answer.by, known_by=answer.known_by,
+            groups=answer.groups, admin=bool(facts.get("admin")), service=bool(facts.get("service")),
+            signed_in_at=signed_in_at if isinstance(signed_in_at, str) else None, disabled_at=disabled_at,
+        ),
+    )  # fmt: skip
+
+
+def _choice(answer: Answer) -> Choice | None:
+    if answer.answer in tuple(Choice):
+        return Choice(answer.answer)
+    return None if answer.approved is None else (Choice.APPROVE if answer.approved else Choice.REJECT)
+
+
+def facts_of(
+    gate: GateRecord, gates: Sequence[GateRecord], store: RunStore, *, people: Callable[[], Iterable[Who]] | None = None
+) -> Facts:
+    """Return what is true of an occurrence now; `gates` are those of its run."""
+    policy, escalated_at = gate.policy, None
+    if policy.escalate is not None:
+        due = after(gate.opened_at, policy.escalate.after)
+        escalated_at = due if due <= store.clock.now() else None
+    return Facts(
+        opened_at=gate.opened_at, kind=gate.kind, visit=gate.visit, digest=gate.digest, mode=gate.auth_mode,
+        store_mode=store.auth_mode, deadline=gate.deadline, escalated_at=escalated_at,
+        initiators=initiators_of(gate.run_id, store) if not policy.self_approval else {},
+        approved_before={name: _approvers(name, gates) for name in policy.distinct_from},
+        last_at=max((one.at for one in gate.answers), default=None), voided=gate.status is GateStatus.VOIDED,
+        decision=_decision(gate), people=people,
+    )  # fmt: skip
+
+
+def _decision(gate: GateRecord) -> Decided | None:
+    answer = gate.decision
+    if gate.status not in (GateStatus.DECIDED, GateStatus.DONE) or answer is None:
+        return None
+    cause = Cause.DEADLINE if answer.known_by == KnownBy.SYSTEM else Cause.ANSWERS
+    if answer.facts.get("break_glass"):
+        cause = Cause.BREAK_GLASS
+    given = () if cause is Cause.DEADLINE else (answer.hash,)
+    return Decided(outcome=_choice(answer), cause=cause, at=gate.closed_at or answer.at, answers=given)
+
+
+def _approvers(name: str, gates: Sequence[GateRecord]) -> set[str]:
+    """Return the ids of those who approved the latest completed visit of a gate; a skipped gate excludes nobody."""
+    done = [one for one in gates if name in (one.node_id, one.name) and one.status is GateStatus.DONE]
+    if not done:
+        return set()
+    latest = max(done, key=lambda one: one.visit)
+    withdrawn = {one.facts.get("withdraws") for one in latest.answers}
+    last = {one.person or identity_of(one.by): one for one in latest.answers if one.hash not in withdrawn}
+    return {who for who, one in last.items() if _choice(one) is Choice.APPROVE}
+
+
+def initiators_of(run_id: str, store: RunStore) -> dict[str, str]:
+    """Return who is *self* at the gates of a run, by id, each with a clause that says why.
+
+    That is who started or replayed the run, everybody up the chain of replays, and who resumed it with data or with
+    another definition; not who merely retried it.
+    """
+    found: dict[str, str] = {}
+    seen, current, first = set[str](), run_id, True
+    while current and current not in seen and len(seen) < LONGEST_CHAIN:
+        seen.add(current)
+        for event in store.load_events(current):
+            clause = _clause(event, is_first=first)
+            who = event.person or identity_of(event.who or "")
+            if clause is not None and who and event.known_by != KnownBy.SYSTEM:
+                found.setdefault(who, clause)
+        run = store.load_summary(current)
+        if run is not None and run.started_by and first is False:
+            found.setdefault(identity_of(run.started_by), "started the run that this one replays")
+        current, first = (run.replay_of or "") if run is not None else "", False
+    return found
+
+
+def _clause(event: Event, *, is_first: bool) -> str | None:
+    if event.kind in _CLAUSES:
+        return _CLAUSES[event.kind] if is_first else "started the run that this one replays"
+    if event.kind == "resumed" and ("data" in event.data or event.definition is not None):
+        return "gave this run data" if "data" in event.data else "gave this run another blueprint"
+    return None
+
+
+def people_of(holders: Iterable[Holder], blueprint: str) -> list[Who]:
+    """Return the people that exist, as the sentence that says who can needs them."""
+    return [
+        Who(
+            id=one.person, name=one.username, label=one.username, groups=one.groups, service=one.service,
+            approver=any(grant.allows(Action.ANSWER, blueprint) for grant in one.grants),
+            admin=any(grant.allows(Action.ADMINISTER, None) for grant in one.grants),
+        )
+        for one in holders
+    ]  # fmt: skip
