@@ -58,6 +58,7 @@ def may(actor: Actor, action: Action, resource: Resource = ANYTHING) -> Verdict:
 WORDS = {
     Action.VIEW: "see this", Action.START: "start a run", Action.RESUME: "resume a run",
     Action.REPLAY: "replay a run", Action.CANCEL: "cancel a run", Action.ANSWER: "answer a gate",
+    Action.COMMENT: "comment on a gate",
     Action.DELETE: "delete a run", Action.ADOPT: "adopt runs", Action.ADMINISTER: "manage accounts",
     Action.OWN: "change your account", Action.IDENTIFY: "ask who you are",
 }  # fmt: skip

@@ -14,6 +14,7 @@ class Action(StrEnum):
     REPLAY = "replay"
     CANCEL = "cancel"
     ANSWER = "answer"
+    COMMENT = "comment"
     DELETE = "delete"
     ADOPT = "adopt"
     ADMINISTER = "administer"

@@ -21,7 +21,9 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-#: What each role allows beside looking.
+#: What every role allows.
+ALL_MAY = frozenset({Action.VIEW, Action.COMMENT})
+#: What each role allows beside that.
 ALLOWS: dict[Role, frozenset[Action]] = {
     Role.VIEWER: frozenset(),
     Role.OPERATOR: frozenset({Action.START, Action.RESUME, Action.REPLAY, Action.CANCEL}),
@@ -41,7 +43,7 @@ class Grant(Struct, frozen=True, order=True):
 
     def allows(self, action: Action, blueprint: str | None) -> bool:
         """Return whether this grant allows an action on a blueprint; None stands for any blueprint."""
-        if action is not Action.VIEW and action not in ALLOWS[self.role]:
+        if action not in ALL_MAY and action not in ALLOWS[self.role]:
             return False
         if action in FOR_ALL:
             return self.pattern == "*"
@@ -104,7 +106,7 @@ class Rights(Struct, frozen=True):
 
 def roles_for(action: Action) -> list[str]:
     """Return the roles that allow an action."""
-    return [role.value for role in Role if action is Action.VIEW or action in ALLOWS[role]]
+    return [role.value for role in Role if action in ALL_MAY or action in ALLOWS[role]]
 
 
 def read_grant(text: str) -> Grant:

@@ -78,7 +78,7 @@ def comment(run_id: str, text: str, *, actor: Actor, run_store: RunStore, gate: 
     run = load_summary(run_id, run_store)
     refuse_if_held(run_id, run.held)
     refuse_unless_signed_in(actor, run_store.auth_mode)
-    require(actor, Action.VIEW, Resource(blueprint=run.blueprint_name, run_id=run_id, gate=gate))
+    require(actor, Action.COMMENT, Resource(blueprint=run.blueprint_name, run_id=run_id, gate=gate))
     problem = note_problem(text) or (None if visible(text) else "Write something.")
     if problem is not None:
         raise InputError(problem, {"text": problem})

@@ -29,11 +29,12 @@ from neurocore.persistence.records import RunRecord
 from neurocore.readable import moment
 from neurocore.runs.actions import STOPS
 from neurocore.runs.cancel import cancel_run
-from neurocore.runs.decide import decide_gate
+from neurocore.runs.decide import Decision, decide_gate
 from neurocore.runs.delete import delete_run
 from neurocore.runs.find import load_run
 from neurocore.runs.replay import create_replay
 from neurocore.runs.resume import refuse_to_resume, request_resume
+from neurocore.runs.withdraw import comment, withdraw_answer
 from webapp.html.helpers import anchor, run_url
 from webapp.runs.run_page import RunPage, Typed
 from webapp.runs.run_state import NOT_FROM_HERE
@@ -72,10 +73,47 @@ def decision(run_id: str) -> AnyResponse:
         return _refused(run_id, typed, error, here)
     if signed_in() is None:
         remember(typed.by)
-    word = "Approved" if approved else "Rejected"
-    again = " You had already given this answer; nothing changed." if done.effect == "repeated" else ""
-    flash(f"{word} at {done.gate.node_id}.{again}", "ok" if approved else "rejected")
+    flash(_told(done, approved=approved), "ok" if approved else "rejected")
+    if done.effect != "took_effect" and done.verdict is not None:
+        return redirect(f"{run_url(run_id)}#{anchor('gate', done.gate.node_id, done.gate.visit)}", 303)
     return redirect(f"{run_url(run_id)}#{anchor('decided', done.gate.node_id, done.gate.visit)}", 303)
+
+
+def _told(done: Decision, *, approved: bool) -> str:
+    """Return what became of an answer, for people."""
+    word, node = "Approved" if approved else "Rejected", done.gate.node_id
+    if done.effect == "repeated":
+        return f"{word} at {node}. You had already given this answer; nothing changed."
+    if done.effect == "recorded" and done.verdict is not None:
+        if done.verdict.held_until is not None:
+            return f"{word} at {node}. You can withdraw it for {done.gate.policy.undo}; then the run continues."
+        return f"Your approval at {node} is recorded; {done.verdict.missing or 'more'} is needed."
+    return f"{word} at {node}."
+
+
+@area.post("/runs/<run_id>/withdrawal")
+@action(Action.ANSWER)
+def withdrawal(run_id: str) -> AnyResponse:
+    """Take one's own answer back, while that is possible."""
+    here, form = services(), request.form
+    node = _node_of(run_id, form.get("gate", ""), here)
+    withdraw_answer(
+        run_id, actor=actors.typed(form.get("by", "").strip()), run_store=here.store, gate=node,
+        visit=_number(form.get("visit")), digest=form.get("digest") or "none given",
+    )  # fmt: skip
+    flash(f"Your answer at {node} is withdrawn.", "ok")
+    return redirect(run_url(run_id), 303)
+
+
+@area.post("/runs/<run_id>/comments")
+@action(Action.COMMENT)
+def comments(run_id: str) -> AnyResponse:
+    """Say something about a gate that waits; it decides nothing."""
+    here, form = services(), request.form
+    node = _node_of(run_id, form.get("gate", ""), here)
+    actor = actors.typed(form.get("by", "").strip() or remembered())
+    comment(run_id, _lines(form.get("text", "")), actor=actor, run_store=here.store, gate=node)
+    return redirect(f"{run_url(run_id)}#{anchor('gate', node, _number(form.get('visit')) or 1)}", 303)
 
 
 def _refused(run_id: str, typed: Typed, error: NeuroCoreError, here: Services) -> AnyResponse:

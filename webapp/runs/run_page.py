@@ -32,6 +32,7 @@ from neurocore.runs.find import run_before
 from webapp.html import diff, live, rendering
 from webapp.html.diagram import Flow, of_run
 from webapp.html.helpers import anchor, run_url
+from webapp.runs.gate_rules import Rules, rules_of
 from webapp.runs.listing import worked_since
 from webapp.runs.run_state import Choice, Standing, choices, standing, token
 from webapp.runs.step_rows import rows_html
@@ -94,6 +95,7 @@ class Panel(Struct, kw_only=True):
     same: bool = False
     typed: Typed | None = None
     since_looked: list[diff.Change] = []
+    rules: Rules | None = None
 
     @property
     def address(self) -> str:
@@ -369,6 +371,7 @@ class RunPage:
             same=last is not None and before == values,
             typed=typed,
             since_looked=looked,
+            rules=rules_of(gate, self.run, self.store),
         )
 
     # ---------------------------------------------------------------- tabs

@@ -1,0 +1,233 @@
+"""Gates with rules, as people meet them: several answers, stages, self-approval, deadlines, withdrawal, comments."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+
+import pytest
+
+from neurocore.access.roles import Grant, Role
+from neurocore.accounts import people
+from neurocore.drivers.sweep import sweep_once
+from neurocore.errors import AlreadyDecided, Forbidden, TooLate
+from neurocore.gates import occurrence
+from neurocore.gates.facts import State
+from neurocore.gates.ruling import verdict_of
+from neurocore.persistence.admin import check
+from neurocore.persistence.gate_policy import GatePolicy, Stage
+from neurocore.persistence.records import GateStatus, RunStatus
+from neurocore.runs.decide import decide_gate
+from neurocore.runs.withdraw import comment, withdraw_answer
+from tests.webapp.test_signin import PASSWORD, ROOT, quick_hashes, team
+
+__all__ = ["quick_hashes", "team"]
+
+FINANCE, BOARD = ("ann", "bea", "carl"), ("ingrid",)
+
+
+@pytest.fixture
+def ruled(team, monkeypatch):
+    """Start a run whose gate has these rules."""
+    grants = [Grant(Role.APPROVER), Grant(Role.OPERATOR)]
+    for name in (*FINANCE, *BOARD):
+        group = "finance" if name in FINANCE else "board"
+        people.add_person(name, store=team.store, actor=ROOT, grants=grants, groups=[group], password=PASSWORD)
+
+    def start(**rules):
+        monkeypatch.setattr(occurrence, "GatePolicy", partial(GatePolicy, **rules))
+        return team.run()
+
+    return start
+
+
+def signed_in(team, name):
+    """The actor of somebody who signed in."""
+    from neurocore.access.actor import Face, KnownBy
+
+    person = people.find_person(name, team.store)
+    return people.actor_of(person, team.config, team.store, known_by=KnownBy.SESSION, face=Face.WEB,
+                           signed_in_at=team.store.clock.now())  # fmt: skip
+
+
+def answer(team, run_id, name, *, approved=True, **given):
+    return decide_gate(
+        run_id, approved=approved, actor=signed_in(team, name), run_store=team.store, dispatch=team.dispatcher,
+        note=given.pop("note", "because" if not approved else None), **given,
+    )  # fmt: skip
+
+
+def status(team, run_id):
+    return team.store.load_summary(run_id).status
+
+
+def test_two_of_three_must_approve_and_the_panel_says_who_is_missing(team, ruled):
+    run_id = ruled(approvers=("group:finance",), required=2)
+    first = answer(team, run_id, "ann", note="matches the ledger")
+    assert (first.effect, first.verdict.state) == ("recorded", State.OPEN)
+    assert status(team, run_id) is RunStatus.SUSPENDED
+    team.sign_in("bea")
+    page = team.client.get(f"/runs/{run_id}").text
+    assert "1 of 2 approved" in page
+    assert "matches the ledger" in page
+    assert answer(team, run_id, "ann", note="matches the ledger").effect == "repeated"
+    assert answer(team, run_id, "bea").effect == "took_effect"
+    assert status(team, run_id) is RunStatus.COMPLETED
+    assert [one.by for one in team.gate(run_id).answers] == ["ann", "bea"]
+    assert check(team.store).problems == []
+
+
+def test_who_is_not_asked_is_told_why_and_who_can(team, ruled):
+    run_id = ruled(approvers=("group:finance",))
+    with pytest.raises(Forbidden, match="This gate asks group finance; ann, bea and carl can.") as refused:
+        answer(team, run_id, "ingrid")
+    assert refused.value.who_can == ("ann", "bea", "carl")
+    team.sign_in("ingrid")
+    page = team.client.get(f"/runs/{run_id}").text
+    assert "Why not you" in page
+    assert "This gate asks group finance" in page
+    gate = team.gate(run_id)
+    form = {"decision": "approve", "gate": "review", "visit": "1", "digest": gate.digest}
+    assert team.send(f"/runs/{run_id}/decision", form).status_code == 403
+    assert not team.gate(run_id).answers
+
+
+def test_stages_are_asked_one_after_another(team, ruled):
+    stages = (Stage(approvers=("group:finance",), required=2), Stage(approvers=("group:board",)))
+    run_id = ruled(stages=stages)
+    with pytest.raises(Forbidden, match="Stage 1 of this gate asks group finance"):
+        answer(team, run_id, "ingrid")
+    for name in ("ann", "bea"):
+        assert answer(team, run_id, name).effect == "recorded"
+    with pytest.raises(Forbidden, match="Stage 2 of this gate asks group board"):
+        answer(team, run_id, "carl")
+    assert answer(team, run_id, "ingrid").effect == "took_effect"
+    assert status(team, run_id) is RunStatus.COMPLETED
+
+
+def test_one_rejection_decides_whatever_is_required(team, ruled):
+    run_id = ruled(approvers=("group:finance",), required=3)
+    answer(team, run_id, "ann")
+    assert answer(team, run_id, "bea", approved=False).effect == "took_effect"
+    assert status(team, run_id) is RunStatus.FAILED
+    with pytest.raises(AlreadyDecided):
+        answer(team, run_id, "carl")
+
+
+def test_who_started_the_run_approves_it_by_no_detour(team, ruled, monkeypatch):
+    monkeypatch.setattr(occurrence, "GatePolicy", partial(GatePolicy, self_approval=False))
+    team.sign_in("ann")
+    team.send("/blueprints/payout/runs", {"batch": "May"})
+    (run,) = team.store.list_runs(limit=1)
+    with pytest.raises(Forbidden, match="You started this run, and this gate asks for somebody else's approval"):
+        answer(team, run.run_id, "ann")
+    replayed = team.send(f"/runs/{run.run_id}/replay", {}).headers["Location"].rpartition("/")[2]
+    with pytest.raises(Forbidden, match="somebody else's approval"):
+        answer(team, replayed, "ann")
+    team.client.post("/logout", data={"csrf_token": team.token()})
+    team.sign_in("bea")
+    by_bea = team.send(f"/runs/{run.run_id}/replay", {}).headers["Location"].rpartition("/")[2]
+    with pytest.raises(Forbidden, match="started the run that this one replays"):
+        answer(team, by_bea, "ann")
+    assert answer(team, by_bea, "carl").effect == "took_effect"
+    assert answer(team, run.run_id, "ann", approved=False).effect == "took_effect", "rejecting is never forbidden"
+
+
+def test_who_is_disabled_takes_their_approval_along(team, ruled):
+    run_id = ruled(approvers=("group:finance",), required=2)
+    answer(team, run_id, "ann")
+    people.disable("ann", store=team.store, actor=ROOT)
+    people.enable("ann", store=team.store, actor=ROOT)
+    assert answer(team, run_id, "bea").effect == "recorded"
+    assert answer(team, run_id, "ann").effect == "took_effect"
+
+
+def test_a_deadline_rejects_before_any_sweep_and_by_the_sweep(team, ruled, monkeypatch):
+    runs = [ruled(deadline="1h", on_deadline="reject") for _ in range(2)]
+    for run_id in runs:
+        gate = team.gate(run_id)
+        at = team.store.clock.after(-1)
+        with team.store.database.write() as connection:
+            micros = int(__import__("datetime").datetime.fromisoformat(at).timestamp() * 1e6)
+            connection.execute("UPDATE gates SET deadline = ?, due_at = ? WHERE run = (SELECT run FROM runs WHERE "
+                               "run_id = ?)", (micros, micros, run_id))  # fmt: skip
+        assert team.gate(run_id).digest == gate.digest
+    from neurocore.errors import DeadlinePassed
+
+    with pytest.raises(DeadlinePassed):
+        answer(team, runs[0], "ann")
+    sweep_once(team.config, run_store=team.store, dispatch=team.dispatcher)
+    for run_id in runs:
+        decided = team.gate(run_id)
+        assert decided.status is GateStatus.DONE
+        assert [(one.by, one.approved, one.known_by) for one in decided.answers] == [("the deadline", False, "system")]
+        assert status(team, run_id) is RunStatus.FAILED
+    assert check(team.store).problems == []
+
+
+def test_an_answer_can_be_withdrawn_until_it_has_taken_effect(team, ruled):
+    run_id = ruled(approvers=("group:finance",), required=2, undo="1min")
+    answer(team, run_id, "ann")
+    withdraw_answer(run_id, actor=signed_in(team, "ann"), run_store=team.store)
+    assert verdict_of(team.gate(run_id), team.store.load_summary(run_id), team.store).approved_by == ()
+    for name in ("ann", "bea"):
+        held = answer(team, run_id, name)
+    assert (held.effect, held.verdict.state) == ("recorded", State.HELD)
+    sweep_once(team.config, run_store=team.store, dispatch=team.dispatcher)
+    assert status(team, run_id) is RunStatus.SUSPENDED, "the run waits for the time to withdraw"
+    with pytest.raises(TooLate):
+        withdraw_answer(run_id, actor=signed_in(team, "ann"), run_store=team.store)
+    team.sign_in("bea")
+    page = team.client.get(f"/runs/{run_id}").text
+    assert ">Withdraw</button>" in page
+    form = {"gate": "review", "visit": "1", "digest": team.gate(run_id).digest}
+    assert team.send(f"/runs/{run_id}/withdrawal", form).status_code == 303
+    assert verdict_of(team.gate(run_id), team.store.load_summary(run_id), team.store).state is State.OPEN
+    assert answer(team, run_id, "carl").effect == "recorded"
+
+
+def test_what_is_held_takes_effect_when_its_time_is_over(team, ruled, monkeypatch):
+    run_id = ruled(undo="1s")
+    assert answer(team, run_id, "ann").effect == "recorded"
+    later = team.store.clock.after(2)
+    monkeypatch.setattr(type(team.store.clock), "now", lambda clock: later)
+    sweep_once(team.config, run_store=team.store, dispatch=team.dispatcher)
+    monkeypatch.undo()
+    assert status(team, run_id) is RunStatus.COMPLETED
+
+
+def test_comments_decide_nothing_and_are_kept(team, ruled):
+    run_id = ruled(approvers=("group:finance",))
+    team.sign_in("vera")
+    form = {"gate": "review", "visit": "1", "text": "Is this the <annual> invoice?"}
+    assert team.send(f"/runs/{run_id}/comments", form).status_code == 303
+    page = team.client.get(f"/runs/{run_id}").text
+    assert "Is this the &lt;annual&gt; invoice?" in page
+    comment(run_id, "Yes.", actor=signed_in(team, "ann"), run_store=team.store)
+    assert [one.who for one in team.store.load_events(run_id) if one.kind == "commented"] == ["vera", "ann"]
+    assert status(team, run_id) is RunStatus.SUSPENDED
+    assert check(team.store).problems == []
+
+
+def test_of_many_who_answer_at_once_exactly_as_many_count_as_are_required(team, ruled):
+    names = [f"p{number}" for number in range(12)]
+    for name in names:
+        people.add_person(name, store=team.store, actor=ROOT, grants=[Grant(Role.APPROVER)], groups=["crowd"])
+    run_id = ruled(approvers=("group:crowd",), required=3)
+    go, effects = threading.Event(), []
+
+    def press(actor):
+        go.wait(30)
+        try:
+            effects.append(decide_gate(run_id, approved=True, actor=actor, run_store=team.store).effect)
+        except AlreadyDecided:
+            effects.append("late")
+
+    threads = [threading.Thread(target=press, args=(signed_in(team, name),)) for name in names]
+    for one in threads:
+        one.start()
+    go.set()
+    for one in threads:
+        one.join(60)
+    assert sorted(effects) == ["late"] * 9 + ["recorded"] * 2 + ["took_effect"]
+    assert len(team.gate(run_id).answers) == 3
