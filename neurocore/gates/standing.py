@@ -300,8 +300,7 @@ def _is_disabled(who: Who, at: str) -> bool:
 
 
 def _is_named(who: Who, approvers: Sequence[str]) -> bool:
-    groups = () if who.service else who.groups
-    return who.name in approvers or any(f"group:{group}" in approvers for group in groups)
+    return who.name in approvers or any(f"group:{group}" in approvers for group in who.groups)
 
 
 def _is_fresh(who: Who, at: str, duration: str) -> bool:
