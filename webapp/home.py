@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, make_response, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from neurocore.persistence.records import GateEntry, RunFilter, RunStatus
+from neurocore.persistence.records import RunFilter, RunStatus
 from webapp.html import chart, live
 from webapp.runs import listing
 from webapp.security import for_me
@@ -39,20 +39,12 @@ def index() -> AnyResponse:
 def _shown(here: Services) -> dict[str, Any]:
     store = here.store
     return {
-        "gates": _waiting(here),
+        "gates": for_me.open_gates(mine=True, blueprint=None, after=None, limit=WAITING + 1),
         "for_others": here.all_runs.count_open_gates(blueprints=for_me.of_others()) if for_me.of_others() else 0,
         "running": store.page_runs(RunFilter(status=(RunStatus.RUNNING,)), limit=RUNNING).runs,
         "failed": store.failed_runs(since=(datetime.now(UTC) - timedelta(days=JUST)).isoformat(), limit=FAILED),
         "days": store.day_counts(since=chart.first_day()),
     }
-
-
-def _waiting(here: Services) -> list[GateEntry]:
-    """Return the gates that whoever looks may answer, or all where nobody signs in."""
-    names = for_me.answerable()
-    if names is None:
-        return here.store.list_gates(limit=WAITING + 1, narrow=True)
-    return here.all_runs.list_gates(blueprints=names, limit=WAITING + 1, narrow=True)
 
 
 def _token(shown: dict[str, Any], here: Services) -> str:

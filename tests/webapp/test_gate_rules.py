@@ -231,3 +231,18 @@ def test_of_many_who_answer_at_once_exactly_as_many_count_as_are_required(team, 
         one.join(60)
     assert sorted(effects) == ["late"] * 9 + ["recorded"] * 2 + ["took_effect"]
     assert len(team.gate(run_id).answers) == 3
+
+
+def test_a_gate_waits_for_me_until_i_have_answered_and_never_if_i_may_not(team, ruled):
+    run_id = ruled(approvers=("group:finance",), required=2)
+    answer(team, run_id, "ann")
+
+    def seen_by(name):
+        browser = team.browser()
+        team.sign_in(name, client=browser)
+        pages = [browser.get(f"/approvals?for={whose}").text for whose in ("me", "others")]
+        return [f"/runs/{run_id}#" in page for page in pages]
+
+    assert seen_by("bea") == [True, False]
+    assert seen_by("ann") == [False, True]
+    assert seen_by("ingrid") == [False, True]

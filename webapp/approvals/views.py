@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from werkzeug.wrappers import Response as AnyResponse
 
 from neurocore.errors import InputError
-from neurocore.forms import folded, spellings
+from neurocore.forms import folded
 from neurocore.moments import TAKEN, Clock
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.records import GateEntry, GateStatus
@@ -71,10 +71,11 @@ class Approvals(Struct, frozen=True, kw_only=True):
             sentence = "Give either before or after, not both."
             raise InputError(sentence, {"before": sentence})
         waiting, others, decided = [], [], []
+        page: dict[str, Any] = {"blueprint": asked.blueprint, "after": asked.after, "limit": WAITING + 1}
         if asked.before is None and asked.whose in (None, Whose.ME):
-            waiting = _open(here, asked, for_me.answerable(), asked.after)
+            waiting = for_me.open_gates(mine=True, **page)
         if asked.before is None and (asked.whose is Whose.OTHERS or (asked.whose is None and asked.after is None)):
-            others = _open(here, asked, for_me.of_others(), asked.after)
+            others = for_me.open_gates(mine=False, **page)
         if asked.whose is Whose.DECIDED or (asked.whose is None and asked.after is None):
             decided = _decided(here.store, asked.blueprint, asked.by, asked.before, here.config.clock)
         paged = others if asked.whose is Whose.OTHERS else waiting
@@ -85,15 +86,6 @@ class Approvals(Struct, frozen=True, kw_only=True):
             decided=decided[:DECIDED],
             older=decided[DECIDED - 1].cursor if len(decided) > DECIDED else None,
         )
-
-
-def _open(here: Services, asked: Asked, names: tuple[str, ...] | None, after: str | None) -> list[GateEntry]:
-    """Read the open gates of these blueprints, or of all that are visible."""
-    if names is None:
-        return here.store.list_gates(blueprint=asked.blueprint, after=after, limit=WAITING + 1, narrow=True)
-    if asked.blueprint is not None:
-        names = tuple(name for name in spellings(asked.blueprint) if name in names)
-    return here.all_runs.list_gates(blueprints=names, after=after, limit=WAITING + 1, narrow=True)
 
 
 def _decided(

@@ -5,8 +5,15 @@ from __future__ import annotations
 from flask import g
 
 from neurocore.access.permission import Action, Resource, allows
+from neurocore.gates import policy
+from neurocore.gates.evidence import answers_of, who_asks
+from neurocore.gates.ruling import known_facts
+from neurocore.persistence.records import GateEntry
 from webapp.security.identity import signed_in
 from webapp.services import services
+
+#: How many pages of open gates are looked through for those that wait for somebody.
+MOST_PAGES = 10
 
 
 def answerable() -> tuple[str, ...] | None:
@@ -31,6 +38,35 @@ def of_others() -> tuple[str, ...]:
     """Return the visible blueprints whose gates wait for others."""
     mine = answerable()
     return () if mine is None else tuple(name for name in services().store.blueprint_counts() if name not in mine)
+
+
+def waits_for_me(entry: GateEntry) -> bool:
+    """Return whether the rules of an open gate let the sender of the request answer it, who has not answered yet."""
+    gate, actor = entry.gate, signed_in()
+    if actor is None or gate.kind != "gate" or not gate.policy.is_ruled:
+        return True
+    store = services().all_runs
+    facts, given = known_facts(gate, entry.run, actor, store), answers_of(gate, store)
+    return policy.waits_for(gate.policy, given, facts, who_asks(actor, entry.run), store.clock.now())
+
+
+def open_gates(*, mine: bool, blueprint: str | None, after: str | None, limit: int) -> list[GateEntry]:
+    """Return open gates that wait for the sender of the request, or those that wait for others.
+
+    Rules are asked gate by gate, so at most `MOST_PAGES` pages are looked through.
+    """
+    here, names = services(), answerable()
+    found: list[GateEntry] = []
+    for _ in range(MOST_PAGES):
+        page = here.store.list_gates(blueprint=blueprint, after=after, limit=limit, narrow=True)
+        found += [
+            one for one in page
+            if ((names is None or one.run.blueprint_name in names) and waits_for_me(one)) == mine
+        ]  # fmt: skip
+        if len(page) < limit or len(found) >= limit:
+            break
+        after = page[-1].cursor
+    return found[:limit]
 
 
 def count() -> int:
