@@ -117,28 +117,34 @@ def _approvers(name: str, gates: Sequence[GateRecord]) -> set[str]:
 def initiators_of(run_id: str, store: RunStore) -> dict[str, str]:
     """Return who is *self* at the gates of a run, by id, each with a clause that says why.
 
-    That is who started or replayed the run, everybody up the chain of replays, and who resumed it with data or with
-    another definition; not who merely retried it.
+    That is who started or replayed the run, everybody up the chain of replays, who resumed it with data or with another
+    definition, and all these of the run whose step started it; not who merely retried it.
     """
     found: dict[str, str] = {}
-    seen, current, first = set[str](), run_id, True
-    while current and current not in seen and len(seen) < LONGEST_CHAIN:
+    seen, todo = set[str](), [(run_id, "")]
+    while todo and len(seen) < LONGEST_CHAIN:
+        current, link = todo.pop(0)
+        if current in seen:
+            continue
         seen.add(current)
         for event in store.load_events(current):
-            clause = _clause(event, is_first=first)
+            clause = _clause(event, link)
             who = event.person or identity_of(event.who or "")
             if clause is not None and who and event.known_by != KnownBy.SYSTEM:
                 found.setdefault(who, clause)
+            parent = event.data.get("parent") if event.kind in _CLAUSES else None
+            if isinstance(parent, str):
+                todo.append((parent, "stood behind the run that started this one"))
         run = store.load_summary(current)
-        if run is not None and run.started_by and first is False:
-            found.setdefault(identity_of(run.started_by), "started the run that this one replays")
-        current, first = (run.replay_of or "") if run is not None else "", False
+        if run is not None and run.replay_of:
+            todo.append((run.replay_of, link or "started the run that this one replays"))
     return found
 
 
-def _clause(event: Event, *, is_first: bool) -> str | None:
+def _clause(event: Event, link: str) -> str | None:
+    """Return why who did this is *self*; `link` says how another run is connected with this one."""
     if event.kind in _CLAUSES:
-        return _CLAUSES[event.kind] if is_first else "started the run that this one replays"
+        return link or _CLAUSES[event.kind]
     if event.kind == "resumed" and ("data" in event.data or event.definition is not None):
         return "gave this run data" if "data" in event.data else "gave this run another blueprint"
     return None

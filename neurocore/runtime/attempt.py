@@ -21,6 +21,7 @@ from neurocore.context import RESERVED_KEYS, FlowContext, reserved_problem
 from neurocore.errors import CodecError, ExecutionError, Interruption, said
 from neurocore.failpoints import failpoint
 from neurocore.persistence.records import LogLine
+from neurocore.runtime import parents
 from neurocore.runtime.skills import Instance, Instances
 from neurocore.secrets import Redactor
 
@@ -96,7 +97,7 @@ class Attempt(Struct, eq=False):
     def run(self, base: Mapping[str, bytes], instances: Instances, await_: Any) -> Attempt:
         """Run a sync skill to its end on the calling thread. A KeyboardInterrupt passes through."""
         context = self.view(base, instances)
-        token = _lines.set(self.logs)
+        token, inside = _lines.set(self.logs), parents.enter(self.run_id)
         try:
             instance = self.instance = instances.get(self.node)
             failpoint("step.before_run")
@@ -118,12 +119,14 @@ class Attempt(Struct, eq=False):
             self.fail(error, instances)
         finally:
             _lines.reset(token)
+            parents.leave(inside)
         return self
 
     async def run_async(self, base: Mapping[str, bytes], instances: Instances) -> Attempt:
         """Run an async skill to its end on the event loop; a timeout or a cancellation cancels it."""
         context = self.view(base, instances)
         _lines.set(self.logs)  # a task has its own copy of the context variables
+        parents.enter(self.run_id)
         clock = asyncio.timeout(None if self.deadline is None else max(0.0, self.deadline - time.perf_counter()))
         try:
             instance = self.instance = instances.get(self.node)

@@ -29,6 +29,7 @@ from neurocore.persistence.base import RunStore
 from neurocore.persistence.ownership import driving, owner_of_this_process
 from neurocore.persistence.records import RunRecord, event_of
 from neurocore.run_events import OnEvent
+from neurocore.runtime import parents
 from neurocore.runtime.driver import RunDriver
 from neurocore.runtime.outcomes import outcome
 from neurocore.runtime.state import new_state
@@ -78,7 +79,8 @@ def new_record(
     now = clock.now()
     snapshot, digest = blueprint.recorded()
     replayed = {"from": new.replay_of} if new.replay_of else {}
-    started = event_of(new.actor, "replayed" if replayed else "started", replayed, at=now)
+    parent = {"parent": given} if (given := parents.parent()) is not None else {}
+    started = event_of(new.actor, "replayed" if replayed else "started", {**replayed, **parent}, at=now)
     return RunRecord(
         run_id=run_id or ids.new(),
         blueprint_name=blueprint.name,

@@ -246,3 +246,15 @@ def test_a_gate_waits_for_me_until_i_have_answered_and_never_if_i_may_not(team, 
     assert seen_by("bea") == [True, False]
     assert seen_by("ann") == [False, True]
     assert seen_by("ingrid") == [False, True]
+
+
+def test_a_run_that_a_step_starts_inherits_who_is_behind_its_own_run(team, ruled, monkeypatch):
+    outer = ruled()
+    with team.store.database.write() as connection:
+        connection.execute("UPDATE events SET person = ? WHERE kind = 'started'",
+                           (people.find_person("ann", team.store).id,))  # fmt: skip
+    monkeypatch.setenv("NEUROCORE_PARENT_RUN", outer)
+    inner = ruled(self_approval=False)
+    with pytest.raises(Forbidden, match="You stood behind the run that started this one"):
+        answer(team, inner, "ann")
+    assert answer(team, inner, "bea").effect == "took_effect"

@@ -30,10 +30,11 @@ class CommandSkill(AsyncSkill):
 
     The program runs in `cwd` (a path below the project's folder or absolute; by default the project's folder). It sees
     PATH, HOME, the locale, the variables named in `pass_env` and those in `env`; NEUROCORE_IDEMPOTENCY_KEY has the
-    step's idempotency key. On `timeout` (seconds, default 60), and when the run is cancelled, it is killed with every
-    process that it started; processes that it leaves in the background are killed when it ends. More than `max_output`
-    bytes (default 1 MiB) of a stream are dropped, and `truncated` says so. An exit code that is not in `ok_codes`
-    (default 0) fails the step. A step that fails keeps the exit code and the end of the output in its log.
+    step's idempotency key, NEUROCORE_PARENT_RUN the id of the run. On `timeout` (seconds, default 60), and when the run
+    is cancelled, it is killed with every process that it started; processes that it leaves in the background are killed
+    when it ends. More than `max_output` bytes (default 1 MiB) of a stream are dropped, and `truncated` says so. An exit
+    code that is not in `ok_codes` (default 0) fails the step. A step that fails keeps the exit code and the end of the
+    output in its log.
     """
 
     skill_meta = SkillMeta(
@@ -83,7 +84,9 @@ class CommandSkill(AsyncSkill):
         names = (*ALWAYS, *self.config.get("pass_env", ()))
         passed = {name: os.environ[name] for name in names if name in os.environ}
         key = {"NEUROCORE_IDEMPOTENCY_KEY": context.idempotency_key}
-        return {**passed, **key, **self.config.get("env", {})}
+        # What the step starts belongs to the people behind this run: its configuration cannot say otherwise.
+        run = {"NEUROCORE_PARENT_RUN": context.metadata.run_id}
+        return {**passed, **key, **self.config.get("env", {}), **run}
 
     def _started(self, argv: list[str], context: FlowContext) -> subprocess.Popen[bytes]:
         try:
