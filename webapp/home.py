@@ -52,7 +52,7 @@ def _waiting(here: Services) -> list[GateEntry]:
     names = for_me.answerable()
     if names is None:
         return here.store.list_gates(limit=WAITING + 1, narrow=True)
-    return here.all_runs.list_gates(blueprints=names, limit=WAITING + 1, narrow=True)
+    return here.store.list_gates(blueprints=names, limit=WAITING + 1, narrow=True)
 
 
 def _token(shown: dict[str, Any], here: Services) -> str:

@@ -73,9 +73,21 @@ class Rights(Struct, frozen=True):
             return self.scopes is None
         if self.scopes is not None and action not in self.scopes:
             return False
+        if action in FOR_ALL and "*" not in self.only:
+            return False
         if blueprint is not None and not any(fnmatchcase(blueprint, one) for one in self.only):
             return False
         return any(grant.allows(action, blueprint) for grant in self.grants)
+
+    def sees(self, blueprint: str) -> bool:
+        """Return whether a blueprint is there at all, for a token of any scope too."""
+        is_for = any(fnmatchcase(blueprint, one) for one in self.only)
+        return is_for and any(grant.allows(Action.VIEW, blueprint) for grant in self.grants)
+
+    @property
+    def sees_everything(self) -> bool:
+        """Return whether every blueprint is there."""
+        return "*" in self.only and any(grant.pattern == "*" for grant in self.grants)
 
     def who_can(self, action: Action, blueprint: str | None, most: int = 5) -> tuple[str, ...]:
         """Return the usernames of at most so many people who may do this."""

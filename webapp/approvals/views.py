@@ -93,7 +93,7 @@ def _open(here: Services, asked: Asked, names: tuple[str, ...] | None, after: st
         return here.store.list_gates(blueprint=asked.blueprint, after=after, limit=WAITING + 1, narrow=True)
     if asked.blueprint is not None:
         names = tuple(name for name in spellings(asked.blueprint) if name in names)
-    return here.all_runs.list_gates(blueprints=names, after=after, limit=WAITING + 1, narrow=True)
+    return here.store.list_gates(blueprints=names, after=after, limit=WAITING + 1, narrow=True)
 
 
 def _decided(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from flask import g
 
 from neurocore.access.permission import Action, Resource, allows
-from webapp.security.identity import signed_in
+from webapp.security.identity import is_stranger, signed_in
 from webapp.services import services
 
 
 def answerable() -> tuple[str, ...] | None:
     """Return the blueprints whose gates the sender of the request may answer; None stands for all."""
+    if is_stranger():
+        return ()
     actor = signed_in()
     if actor is None or actor.rights is None:
         return None

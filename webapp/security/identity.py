@@ -61,8 +61,8 @@ def init_app(app: Flask, here: Services) -> None:
             g.actor = _by_session(here)
         if g.actor is None and not (view is not None and is_public(view)):
             return _ask_to_sign_in()
-        if g.actor is not None and not any(grant.pattern == "*" for grant in g.actor.rights.grants):
-            g.visible_runs = VisibleRuns(here.all_runs, lambda name: g.actor.rights.allow(Action.VIEW, name))
+        if g.actor is not None and not g.actor.rights.sees_everything:
+            g.visible_runs = VisibleRuns(here.all_runs, g.actor.rights.sees)
         return None
 
 
@@ -70,6 +70,11 @@ def signed_in() -> Actor | None:
     """Return who sends this request, where people sign in; else None."""
     found: Actor | None = g.get("actor")
     return found
+
+
+def is_stranger() -> bool:
+    """Return whether people sign in here, but not who sends this request: they learn nothing about the project."""
+    return services().config.auth.mode != "open" and signed_in() is None
 
 
 def current_session() -> SessionRecord | None:
