@@ -46,6 +46,13 @@ class ProxySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     trusted: list[str] = field(default_factory=lambda: ["127.0.0.1"])
 
 
+class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one person may use at once: requests that wait for runs, and started runs that wait to begin."""
+
+    waits: Annotated[int, Meta(ge=1, le=1000)] = 4
+    starts: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
+
+
 class Auth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How people are known. `open`: by what they type; `local`: by a password; `proxy`: by a proxy that signs them in.
 
@@ -57,6 +64,7 @@ class Auth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     session: SessionSettings = SessionSettings()
     tokens: TokenSettings = TokenSettings()
     proxy: ProxySettings = ProxySettings()
+    limits: LimitSettings = LimitSettings()
 
 
 def seconds(duration: str) -> int:

@@ -6,7 +6,7 @@ What an account loses (its role, its password, itself) it loses with the next re
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from flask import Flask, Response, abort, g, redirect, request, session
 from msgspec import structs
@@ -141,7 +141,9 @@ def _ask_to_sign_in() -> Response:
 
 
 def remember_session(secret: str, person: Person) -> None:
-    """Put a new session into the browser. What was in its cookie before, the form token included, is gone."""
+    """Put a new session into the browser. Its session before has ended, and what was in its cookie is gone."""
+    if (old := current_session()) is not None:
+        services().all_runs.end_sessions(old.person, only=[old.id])
     known = [name for name in session.get(KNOWN, []) if isinstance(name, str)]
     session.clear()
     session.permanent = True
@@ -169,7 +171,6 @@ def is_known(username: str) -> bool:
 
 def inside(target: str) -> str:
     """Return where to go after signing in: a path of this site, whatever was asked for."""
-    parts = urlsplit(target)
-    is_path = target.startswith("/") and not target.startswith("//") and "\\" not in target and not parts.netloc
-    clean = is_path and not parts.scheme and all(ord(letter) > 31 for letter in target) and len(target) < 2000
+    is_path = target.startswith("/") and not target.startswith("//") and "\\" not in target
+    clean = is_path and all(ord(letter) > 31 for letter in target) and len(target) < 2000
     return f"{request.script_root}{target}" if clean else f"{request.script_root}/"
