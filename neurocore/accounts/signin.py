@@ -63,4 +63,5 @@ def open_session(person: Person, *, store: RunStore, agent: str, passkey: Passke
     by = None if passkey is None else passkey.id
     if not store.open_session(session, password=person.password, passkey=by):
         raise RefusedError("This account was changed at the same moment; sign in again.")
+    _log.info("%s signed in by a %s.", person.username, "password" if passkey is None else "passkey")
     return secret

@@ -307,6 +307,7 @@ def test_failed_sign_ins_and_refused_rights_are_in_the_log_and_passwords_are_not
     team.sign_in("vera")
     team.send("/users/adam/disabling")
     assert "A sign-in as vera from 127.0.0.1 failed" in caplog.text
+    assert "vera signed in by a password." in caplog.text
     assert "POST /users/adam/disabling from 127.0.0.1 was refused: You need the role admin" in caplog.text
     assert "a wrong password of mine" not in caplog.text
     assert PASSWORD not in caplog.text

@@ -30,6 +30,8 @@ class Sessions(SecureCookieSessionInterface):
     (`of`), so that the dashboards of two projects on one machine do not end each other's sessions and forms.
     """
 
+    digest_method = staticmethod(hashlib.sha256)
+
     def __init__(self, of: str) -> None:
         self._name = f"neurocore-{of}"
 
