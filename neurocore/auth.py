@@ -48,6 +48,13 @@ class ProxySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     trusted: list[str] = field(default_factory=lambda: ["127.0.0.1"])
 
 
+class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one person may use at once: requests that wait for runs, and started runs that wait to begin."""
+
+    waits: Annotated[int, Meta(ge=1, le=1000)] = 4
+    starts: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
+
+
 class OidcSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The provider (OpenID Connect) that signs people in, this client of it, and the claims that are used.
 
@@ -83,6 +90,7 @@ class Auth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     proxy: ProxySettings = ProxySettings()
     groups_max_age: Duration = "24h"
     oidc: OidcSettings = OidcSettings()
+    limits: LimitSettings = LimitSettings()
 
 
 def seconds(duration: str) -> int:

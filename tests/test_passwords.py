@@ -24,6 +24,9 @@ def test_a_password_that_is_short_or_common_is_refused(password: str) -> None:
 def test_a_password_made_of_the_name_is_refused() -> None:
     with pytest.raises(InputError):
         passwords.check_password("annabella2026", about=("annabella", "Annabella"))
+    for word in passwords.WORDS:
+        with pytest.raises(InputError):
+            passwords.check_password(f"{word}-{word}")
     passwords.check_password("correct horse battery staple", about=("annabella",))
 
 

@@ -35,7 +35,7 @@ def create_app(
     """
     from webapp import failures, frame, ops, previews
     from webapp.html import assets, helpers
-    from webapp.security import csp, csrf, hosts, identity, limits, permissions, proxies, sessions
+    from webapp.security import csp, csrf, foreign, hosts, identity, limits, permissions, proxies, sessions
     from webapp.services import Services
 
     config = config or load_config()
@@ -48,13 +48,14 @@ def create_app(
         here.dispatcher = ThreadDispatcher(lambda: here.registry, config, store)
     app.extensions["neurocore"] = here
 
-    # This is the order of the checks: host name, size, session, origin and token, permission.
+    # This is the order of the checks: host name, size, session, origin and token, who asks, permission.
     ops.init_app(app, here)
     proxies.init_app(app, config)
     hosts.init_app(app, config)
     limits.init_app(app)
     sessions.init_app(app, config)
     csrf.init_app(app, config)
+    foreign.init_app(app)
     identity.init_app(app, here)
     permissions.init_app(app)
     previews.init_app(app)

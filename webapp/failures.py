@@ -35,7 +35,9 @@ HEADINGS = {
     410: "Deleted",
     413: "Too large",
     414: "Too long",
+    415: "Not a form",
     422: "Something is wrong in the form",
+    429: "Too much at once",
     500: "An error occurred",
     503: "The history cannot be read",
 }
@@ -67,6 +69,8 @@ def init_app(app: Flask) -> None:
         status = status_of(error)
         if status >= 500:
             _log.error("%s %s: %s", request.method, request.path, error)
+        elif isinstance(error, Forbidden):
+            _log.warning("%s %s from %s was refused: %s", request.method, request.path, request.remote_addr, error)
         return page(status, str(error), error, typed=_note(), **_more(error))
 
     @app.errorhandler(CSRFError)

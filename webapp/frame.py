@@ -12,7 +12,7 @@ from webapp.html import live
 from webapp.previews import Preview, of_run
 from webapp.runs import activity
 from webapp.security.actors import sender
-from webapp.security.identity import signed_in
+from webapp.security.identity import is_stranger, signed_in
 from webapp.security.permissions import refusal
 from webapp.security.sessions import remembered
 from webapp.services import Services
@@ -46,7 +46,8 @@ def init_app(app: Flask) -> None:
         theme = request.cookies.get("theme", "")
         return {
             "open_gates": live.open_gates(),
-            "stale": here.stale(),
+            "stranger": is_stranger(),
+            "stale": None if is_stranger() else here.stale(),
             "theme": theme if theme in THEMES else "",
             "me": remembered() if actor is None else actor.label,
             "signed_in": actor,

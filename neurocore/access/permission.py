@@ -12,7 +12,7 @@ from neurocore.access.permission_names import Action
 from neurocore.access.roles import roles_for
 from neurocore.errors import Forbidden
 
-__all__ = ["ANYTHING", "Action", "Resource", "Verdict", "allows", "may", "require"]
+__all__ = ["ANYTHING", "Action", "Resource", "Verdict", "allows", "may", "require", "sees"]
 
 
 class Resource(Struct, frozen=True, kw_only=True):
@@ -41,6 +41,11 @@ def allows(actor: Actor, action: Action, resource: Resource = ANYTHING) -> bool:
     is the user who owns the files.
     """
     return actor.rights is None or actor.rights.allow(action, resource.blueprint)
+
+
+def sees(actor: Actor, blueprint: str) -> bool:
+    """Return whether a blueprint is there at all for the actor: whatever they may not see does not exist for them."""
+    return actor.rights is None or actor.rights.sees(blueprint)
 
 
 def may(actor: Actor, action: Action, resource: Resource = ANYTHING) -> Verdict:

@@ -80,6 +80,8 @@ class Rights(Struct, frozen=True):
             return self.scopes is None
         if self.scopes is not None and action not in self.scopes:
             return False
+        if action in FOR_ALL and "*" not in self.only:
+            return False
         if blueprint is not None and not any(fnmatchcase(blueprint, one) for one in self.only):
             return False
         return any(grant.allows(action, blueprint) for grant in self.grants)
@@ -91,6 +93,11 @@ class Rights(Struct, frozen=True):
         """
         is_for = any(fnmatchcase(blueprint, one) for one in self.only)
         return is_for and any(grant.allows(Action.VIEW, blueprint) for grant in self.grants)
+
+    @property
+    def sees_everything(self) -> bool:
+        """Return whether every blueprint is there."""
+        return "*" in self.only and any(grant.pattern == "*" for grant in self.grants)
 
     def allow_all(self, action: Action) -> bool:
         """Return whether this is allowed for every blueprint there is or will be."""

@@ -14,7 +14,7 @@ from typing import Any
 from neurocore.access.actor import Actor, Face, KnownBy
 from neurocore.accounts import credentials
 from neurocore.accounts.credentials import Answer, NotValid, Site
-from neurocore.accounts.people import entry_of
+from neurocore.accounts.people import entry_of, require_own
 from neurocore.accounts.signin import PER_ACCOUNT, PER_ADDRESS, WINDOW, TooMany
 from neurocore.errors import InputError, NeedsSignIn, RefusedError
 from neurocore.persistence.base import RunStore
@@ -137,6 +137,7 @@ def enrolment_options(person: Person, name: str, *, store: RunStore, site: Site)
 
 def enrol(person: Person, name: str, text: str, *, store: RunStore, site: Site, actor: Actor) -> Passkey:
     """Keep the passkey that a browser made. Raises InputError for an invalid name, RefusedError for anything else."""
+    require_own(actor, person)
     name = checked_name(name)
     try:
         answer = answered(text, ENROL, store=store, person=person)
@@ -156,6 +157,7 @@ def enrol(person: Person, name: str, text: str, *, store: RunStore, site: Site, 
 
 def remove(person: Person, id: str, *, store: RunStore, actor: Actor) -> bool:
     """Remove a passkey of a person; False when they have no such passkey."""
+    require_own(actor, person)
     entry = entry_of(store, actor, "passkey-removed", user=person.id, passkey=id)
     return store.remove_passkey(id, person=person.id, entry=entry)
 

@@ -8,6 +8,8 @@ from typing import Any
 from neurocore.errors import ConfigError, InputError
 
 SHORTEST, LONGEST = 12, 256
+#: Words that whoever guesses a password here tries first, beside the names of its owner.
+WORDS = ("neurocore", "dashboard", "blueprint", "approver", "operator", "viewer", "approval")
 #: The least score of zxcvbn (0 to 4): 10^8 guesses are not enough.
 _LEAST_SCORE = 3
 
@@ -19,7 +21,7 @@ def check_password(password: str, *, about: tuple[str, ...] = ()) -> None:
     """
     if not SHORTEST <= len(password) <= LONGEST:
         _refuse(f"A password has {SHORTEST} to {LONGEST} characters.")
-    found = _zxcvbn(password[:100], user_inputs=list(about))
+    found = _zxcvbn(password[:100], user_inputs=[*about, *WORDS])
     if found["score"] < _LEAST_SCORE:
         _refuse("This password is easy to guess; take a longer one, for example of words that do not belong together.")
 

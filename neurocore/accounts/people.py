@@ -15,7 +15,7 @@ from neurocore.accounts.passwords import check_password, hashed
 from neurocore.auth import seconds
 from neurocore.clock import SYSTEM_CLOCK, Clock
 from neurocore.config import NeuroCoreConfig
-from neurocore.errors import InputError, NotFoundError, RefusedError, UsageError
+from neurocore.errors import Forbidden, InputError, NotFoundError, RefusedError, UsageError
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.people import Entry, Person, SessionRecord, TokenRecord, key_of
 
@@ -27,6 +27,15 @@ LINK_HOLDS = 3600
 def entry_of(store: RunStore, actor: Actor, kind: str, **data: object) -> Entry:
     """Return an entry of what somebody did about accounts."""
     return Entry(at=store.clock.now(), kind=kind, actor=actor.id, data={"by": actor.label, **data})
+
+
+def require_own(actor: Actor, person: Person) -> None:
+    """Raise Forbidden unless the account is the actor's own, or the actor owns the files."""
+    if actor.rights is None:
+        return
+    require(actor, Action.OWN)
+    if actor.person != person.id:
+        raise Forbidden("Only its owner may change this of an account.")
 
 
 def find_person(username: str, store: RunStore) -> Person:
@@ -124,6 +133,7 @@ def enable(username: str, *, store: RunStore, actor: Actor) -> Person:
 
 def set_password(person: Person, password: str, *, store: RunStore, actor: Actor) -> Person:
     """Set somebody's password; all their sessions end. Raises InputError for one that is not good enough."""
+    require_own(actor, person)
     check_password(password, about=(person.username, person.label))
     changed = structs.replace(person, password=hashed(password))
     entry = entry_of(store, actor, "password-set", user=person.id)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+
 from neurocore.access.actor import KnownBy
 from neurocore.accounts.passwords import LONGEST, fits
 from neurocore.errors import RefusedError
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.people import Passkey, Person, SessionRecord, key_of
+from neurocore.readable import safe
 
 #: Failed attempts within a quarter of an hour: for an account from one address, and from one address in all.
 WINDOW, PER_ACCOUNT, PER_ADDRESS = 15 * 60, 10, 100
 
 WRONG = "The user name or the password is wrong."
+
+_log = logging.getLogger(__name__)
 
 
 class TooMany(RefusedError):
@@ -31,12 +36,14 @@ def authenticate(username: str, password: str, *, store: RunStore, address: str,
     if store.attempts(place, since=since) >= PER_ACCOUNT or (
         not known and store.attempts(everywhere, since=since) >= PER_ADDRESS
     ):
+        _log.warning("A sign-in as %s from %s was refused: too many attempts failed.", safe(username), address)
         raise TooMany("Too many attempts to sign in failed; wait for a quarter of an hour, then try again.")
     person = store.load_person(username=username)
     is_right = len(password) <= LONGEST and fits(password, person.password if person is not None else None)
     if not is_right or person is None or person.disabled_at is not None or person.service:
         store.count_attempt(place, now=store.clock.now(), since=since)
         store.count_attempt(everywhere, now=store.clock.now(), since=since)
+        _log.warning("A sign-in as %s from %s failed: the user name or the password is wrong.", safe(username), address)
         return None
     store.clear_attempts(place)
     return person
@@ -59,4 +66,5 @@ def open_session(
     by = None if passkey is None else passkey.id
     if not store.open_session(session, password=person.password, passkey=by):
         raise RefusedError("This account was changed at the same moment; sign in again.")
+    _log.info("%s signed in by a %s.", person.username, "password" if passkey is None else "passkey")
     return secret

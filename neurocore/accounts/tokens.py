@@ -10,7 +10,7 @@ from msgspec import Struct
 from neurocore import numerals
 from neurocore.access.actor import Actor
 from neurocore.access.permission import Action
-from neurocore.accounts.people import entry_of
+from neurocore.accounts.people import entry_of, require_own
 from neurocore.auth import seconds
 from neurocore.config import NeuroCoreConfig
 from neurocore.errors import InputError
@@ -42,6 +42,7 @@ def create(
     actor: Actor,
 ) -> Made:
     """Make a token. Raises InputError, with a sentence for each field that is wrong."""
+    require_own(actor, person)
     problems = {}
     name = name.strip()
     if not 0 < len(name) <= 100 or any(ord(one) < 32 for one in name):

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec import structs
 
 from neurocore.forms import spellings
 from neurocore.persistence.base import RunStore
-from neurocore.persistence.records import DayCount, GateEntry, RunFilter, RunPage, RunRecord, RunStatus, Tombstone
+from neurocore.persistence.records import (
+    DayCount,
+    Event,
+    GateEntry,
+    RunFilter,
+    RunPage,
+    RunRecord,
+    RunStatus,
+    Tombstone,
+)
 
 #: Methods whose first argument is a run's id, and what they return for a run that is not there.
 _OF_A_RUN: dict[str, Callable[[], Any]] = {
@@ -17,6 +26,10 @@ _OF_A_RUN: dict[str, Callable[[], Any]] = {
     "step_summaries": list, "load_events": list, "load_context": dict, "load_values": dict, "load_inputs": dict,
     "load_definition": str, "load_gates": list, "load_gate": lambda: None, "load_ended": list,
 }  # fmt: skip
+
+
+#: Those of them whose records may name another run.
+_NAMES_A_RUN = ("load_run", "load_summary", "load_events")
 
 
 class VisibleRuns:
@@ -34,9 +47,24 @@ class VisibleRuns:
             return found
 
         def seen(run_id: str, *args: Any, **options: Any) -> Any:
-            return found(run_id, *args, **options) if self._is_seen(run_id) else _OF_A_RUN[name]()
+            if not self._is_seen(run_id):
+                return _OF_A_RUN[name]()
+            value = found(run_id, *args, **options)
+            return self._without_unseen(value) if name in _NAMES_A_RUN else value
 
         return seen
+
+    def _without_unseen(self, value: Any) -> Any:
+        """Return a record, or a list of them, without the id of an unseen run that a replay repeats."""
+        if isinstance(value, list):
+            return [self._without_unseen(one) for one in value]
+        if isinstance(value, RunRecord) and value.replay_of is not None and not self._is_seen(value.replay_of):
+            return structs.replace(value, replay_of=None)
+        if isinstance(value, GateEntry):
+            return structs.replace(value, run=self._without_unseen(value.run))
+        if isinstance(value, Event) and value.kind == "replayed" and not self._is_seen(str(value.data.get("from", ""))):
+            return structs.replace(value, data={key: one for key, one in value.data.items() if key != "from"})
+        return value
 
     def _is_seen(self, run_id: str) -> bool:
         if run_id not in self._known:
@@ -61,7 +89,8 @@ class VisibleRuns:
         wanted = structs.replace(
             filter or RunFilter(), blueprints=self._blueprints(filter.blueprint if filter else None)
         )
-        return self._store.page_runs(wanted, before=before, after=after, limit=limit)
+        page = self._store.page_runs(wanted, before=before, after=after, limit=limit)
+        return structs.replace(page, runs=self._without_unseen(page.runs))
 
     def list_runs(
         self, *, status: RunStatus | None = None, blueprint: str | None = None, limit: int = 50
@@ -74,21 +103,30 @@ class VisibleRuns:
         """Return the visible ids that begin with `prefix`: a prefix need be unique among these only."""
         return self._store.find_runs(prefix, limit=limit, blueprints=self._blueprints())
 
-    def list_gates(self, *, blueprint: str | None = None, **options: Any) -> list[GateEntry]:
-        """Return the visible gate occurrences."""
-        return self._store.list_gates(blueprint=blueprint, blueprints=self._blueprints(blueprint), **options)
+    def list_gates(
+        self, *, blueprint: str | None = None, blueprints: Iterable[str] | None = None, **options: Any
+    ) -> list[GateEntry]:
+        """Return the visible gate occurrences, of some blueprints where they are given."""
+        names = self._blueprints(blueprint) if blueprints is None else tuple(filter(self.sees, blueprints))
+        found = self._store.list_gates(blueprint=blueprint, blueprints=names, **options)
+        return [self._without_unseen(entry) for entry in found]
 
     def count_open_gates(self) -> int:
         """Return how many visible gates wait."""
         return self._store.count_open_gates(blueprints=self._blueprints())
 
+    def count_held_runs(self) -> int:
+        """Return how many visible runs are held."""
+        return self._store.count_held_runs(blueprints=self._blueprints())
+
     def failed_runs(self, *, since: str, limit: int = 50) -> list[RunRecord]:
         """Return the visible runs that failed lately."""
-        return self._store.failed_runs(since=since, limit=limit, blueprints=self._blueprints())
+        found = self._store.failed_runs(since=since, limit=limit, blueprints=self._blueprints())
+        return [self._without_unseen(run) for run in found]
 
     def active_runs(self) -> list[RunRecord]:
         """Return the visible runs that are running or owed."""
-        return [run for run in self._store.active_runs() if self.sees(run.blueprint_name)]
+        return [self._without_unseen(run) for run in self._store.active_runs() if self.sees(run.blueprint_name)]
 
     def status_counts(self, *, blueprint: str | None = None) -> dict[RunStatus, int]:
         """Return how many visible runs are in each status."""

@@ -39,10 +39,10 @@ def cancel_run(
     if (problem := note_problem(note)) is not None:
         raise InputError(problem, {"note": problem})
     run = load_summary(run_id, run_store)
+    require(who, Action.CANCEL, Resource(blueprint=run.blueprint_name, run_id=run_id))
     refuse_if_held(run_id, run.held)
     if run.status.ended:
         raise _ended_already(run)
-    require(who, Action.CANCEL, Resource(blueprint=run.blueprint_name, run_id=run_id))
     event = event_of(who, "cancelled", {"note": note} if note else {}, at=run_store.clock.now())
     configuration = config or load_config()
     is_driven = driver_of(run, configuration, run_store).life is not Life.DEAD

@@ -48,6 +48,8 @@ def prune_runs(
     """Delete ended runs that started before an ISO time, oldest first, in small batches (`admin.prune`)."""
     who = acting(by, actor)
     require(who, Action.DELETE)
+    for name in run_store.blueprint_counts():
+        require(who, Action.DELETE, Resource(blueprint=name))
     return admin.prune(
         run_store, before=before, keep_last=keep_last, by=who.label, dry_run=dry_run, on_batch=on_batch
     )  # fmt: skip

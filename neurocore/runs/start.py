@@ -61,6 +61,7 @@ def execute_untracked(
     on_event: OnEvent | None = None,
 ) -> None:
     """Run a blueprint in a store that ends with this process. Raises ExecutionError when it fails."""
+    _require(new)
     run = new_record(new, registry, config)
     drive_new(run, new.blueprint, registry, config, run_store, on_event=on_event, owner=KEPT_NOWHERE)
 
@@ -86,14 +87,15 @@ def execute_blueprint_tracked(
     failure was committed.
     """
     store = run_store if run_store is not None else build_run_store(neurocore_config)
-    if store is None:
-        return execute_blueprint(
-            blueprint, registry, neurocore_config, initial_data=initial_data, on_event=on_event
-        )  # fmt: skip
     new = NewRun(
         blueprint=blueprint, actor=acting(started_by, actor), initial_data=initial_data, run_id=run_id,
         blueprint_path=blueprint_path, tags=tags,
     )  # fmt: skip
+    if store is None:
+        _require(new)
+        return execute_blueprint(
+            blueprint, registry, neurocore_config, initial_data=initial_data, on_event=on_event
+        )  # fmt: skip
     return run_here(new, registry, neurocore_config, run_store=store, on_event=on_event)
 
 

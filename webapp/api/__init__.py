@@ -10,6 +10,7 @@ from flask import Blueprint, Flask, Response
 
 from webapp.api import approvals, blueprints, description, me, operations, problems, runs, verbs, waiting
 from webapp.html.text import line
+from webapp.security.identity import is_stranger
 from webapp.services import services
 
 __all__ = ["init_app"]
@@ -35,6 +36,6 @@ def init_app(app: Flask) -> None:
 
 def _warn(response: Response) -> Response:
     """Add a header to every answer if this server uses code that has changed on disk."""
-    if stale := services().stale():
+    if not is_stranger() and (stale := services().stale()):
         response.headers[WARNING] = line(stale, 1000).encode("ascii", "backslashreplace").decode()
     return response

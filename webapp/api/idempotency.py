@@ -68,8 +68,8 @@ def answered(store: RunStore, plain: object, act: Callable[[Begun], Response]) -
         sentence = f"{HEADER} takes 1 to {MAX_KEY} printable ASCII characters."
         raise InputError(sentence, {HEADER: sentence})
     actor = signed_in()
-    if actor is not None:  # the keys of two people are two keys
-        key = f"{actor.id} {key}"
+    if actor is not None:  # the keys of two people are two keys, and nobody can write the other's
+        key = f"{actor.id}\n{key}"
     digest = _digest(plain)
     with _alone(store, key):
         found = store.load_request(f"answer {key}")

@@ -129,7 +129,7 @@ def list_runs(here: Services, query: RunsQuery) -> RunsDocument:
     )  # fmt: skip
 
 
-@get("/runs/{run_id}", 304, 404, 409, 410)
+@get("/runs/{run_id}", 304, 404, 409, 410, 429)
 def show_run(here: Services, run_id: str, query: RunQuery) -> OutcomeDocument:
     """Show the state of a run, now or after waiting for a status.
 

@@ -39,6 +39,7 @@ from webapp.api.problems import with_facts
 from webapp.api.runs import PROGRAM
 from webapp.runs.run_actions import refuse_resume
 from webapp.security.actors import claimed
+from webapp.security.quotas import one_more_run
 from webapp.services import Services
 
 By = Annotated[
@@ -118,7 +119,7 @@ class DeleteRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     by: By
 
 
-@post("/blueprints/{name}/runs", Action.START, 201, 404)
+@post("/blueprints/{name}/runs", Action.START, 201, 404, 429)
 def start_run(here: Services, name: str, body: StartRequest, begun: Begun) -> StandingDocument:
     """Record a new run, and hand it to the dispatcher."""
     by = person(body.by)
@@ -138,7 +139,7 @@ def start_run(here: Services, name: str, body: StartRequest, begun: Begun) -> St
     )  # fmt: skip
 
 
-@post("/runs/{run_id}/replay", Action.REPLAY, 201, 404, 410)
+@post("/runs/{run_id}/replay", Action.REPLAY, 201, 404, 410, 429)
 def replay_run(here: Services, run_id: str, body: ReplayRequest, begun: Begun) -> StandingDocument:
     """Start a new run from the inputs of another. It does not take over any answers."""
     by = person(body.by)
@@ -167,7 +168,8 @@ def _made_before(here: Services, begun: Begun) -> bool:
 
 def _make(here: Services, begun: Begun, create: Callable[[], object], *, is_named: bool = False) -> StandingDocument:
     try:
-        create()
+        with one_more_run(begun.run_id, here):
+            create()
     except RunExists:  # a generated id exists: another process got the same request at the same moment
         if is_named or here.store.load_summary(begun.run_id) is None:
             raise

@@ -11,6 +11,7 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from neurocore.errors import InputError
 from neurocore.persistence.records import RunRecord, RunStatus
+from webapp.security.quotas import Holders, place_of_mine
 from webapp.services import Services
 
 #: Seconds that one request may wait.
@@ -28,8 +29,8 @@ RETRY_AFTER = 2
 #: In the environment of a waiting request: until when it waits (`time.monotonic`). The watchdog ignores it until then.
 WAITS_UNTIL = "neurocore.waits_until"
 
-#: The key of the places in the extensions of the app.
-PLACES = "neurocore.api.waiters"
+#: The keys of the places, and of those who hold them, in the extensions of the app.
+PLACES, HOLDERS = "neurocore.api.waiters", "neurocore.api.waiters.holders"
 
 ENDS_WAIT = tuple(status for status in RunStatus if status is not RunStatus.RUNNING)
 
@@ -37,6 +38,7 @@ ENDS_WAIT = tuple(status for status in RunStatus if status is not RunStatus.RUNN
 def init_app(app: Flask) -> None:
     """Make the places."""
     app.extensions[PLACES] = threading.BoundedSemaphore(MAX_WAITERS)
+    app.extensions[HOLDERS] = Holders()
 
 
 def statuses(until: str) -> tuple[RunStatus, ...]:
@@ -60,21 +62,23 @@ def wait(
 
     With `changed`, wait until that is true of the run instead of until it has one of the statuses.
 
-    Raises ServiceUnavailable, with Retry-After, if all places are taken.
+    Raises ServiceUnavailable, with Retry-After, if all places are taken, and TooManyRequests if whoever asks holds as
+    many as one person may.
     """
     if _is_over(here.store.load_summary(run_id), wanted, here, changed):
         return
     places: threading.BoundedSemaphore = current_app.extensions[PLACES]
-    if not places.acquire(blocking=False):
-        raise ServiceUnavailable(
-            f"{MAX_WAITERS} requests already wait for runs; try again in a moment, or without wait.",
-            retry_after=RETRY_AFTER,
-        )
-    until = request.environ[WAITS_UNTIL] = time.monotonic() + seconds
-    try:
-        _watch(run_id, wanted, until, here, changed)
-    finally:
-        places.release()
+    with place_of_mine(current_app.extensions[HOLDERS], here):
+        if not places.acquire(blocking=False):
+            raise ServiceUnavailable(
+                f"{MAX_WAITERS} requests already wait for runs; try again in a moment, or without wait.",
+                retry_after=RETRY_AFTER,
+            )
+        until = request.environ[WAITS_UNTIL] = time.monotonic() + seconds
+        try:
+            _watch(run_id, wanted, until, here, changed)
+        finally:
+            places.release()
 
 
 def _watch(run_id: str, wanted: tuple[RunStatus, ...], end: float, here: Services, changed: Changed | None) -> None:

@@ -33,6 +33,7 @@ from webapp.runs import listing
 from webapp.security import actors, form_tokens
 from webapp.security.identity import signed_in
 from webapp.security.permissions import action
+from webapp.security.quotas import one_more_run
 from webapp.security.sessions import remember, remembered
 from webapp.services import Services, services
 
@@ -184,7 +185,8 @@ def start(name: str) -> AnyResponse:
                 new = NewRun(
                     blueprint=blueprint, actor=actors.typed(by), initial_data=data, run_id=run_id, blueprint_path=path
                 )  # fmt: skip
-                create_run(new, here.registry, here.config, run_store=here.store)
+                with one_more_run(run_id, here):
+                    create_run(new, here.registry, here.config, run_store=here.store)
                 here.dispatcher.submit(run_id)
                 if signed_in() is None:
                     remember(by)

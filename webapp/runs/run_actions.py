@@ -42,6 +42,7 @@ from webapp.runs.views import whole_page
 from webapp.security import actors, form_tokens
 from webapp.security.identity import signed_in
 from webapp.security.permissions import action
+from webapp.security.quotas import one_more_run
 from webapp.security.sessions import remember, remembered
 from webapp.services import Services, services
 
@@ -209,9 +210,10 @@ def replay(run_id: str) -> AnyResponse:
         return by
     new_id = form_tokens.run_id_of(request.form.get(form_tokens.FIELD, ""), f"replay {run_id}")
     with contextlib.suppress(RunExists):  # the same form was sent before, and its run exists
-        create_replay(
-            run_id, here.registry, here.config, run_store=here.store, new_id=new_id, actor=actors.typed(by)
-        )  # fmt: skip
+        with one_more_run(new_id, here):
+            create_replay(
+                run_id, here.registry, here.config, run_store=here.store, new_id=new_id, actor=actors.typed(by)
+            )  # fmt: skip
         here.dispatcher.submit(new_id)
         flash("This is a new run from the same inputs.", "ok")
     return redirect(run_url(new_id), 303)

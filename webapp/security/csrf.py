@@ -10,6 +10,9 @@ from flask_wtf.csrf import CSRFProtect
 from neurocore.config import NeuroCoreConfig
 from webapp.security.permissions import SAFE_METHODS
 
+#: How browsers send forms. What pages send is nothing else; the API takes JSON, which no form can send.
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
 
 def init_app(app: Flask, config: NeuroCoreConfig) -> CSRFProtect:
     """Check the origin first, then the token. The JSON-only API exempts itself with `app.extensions["csrf"]`."""
@@ -24,6 +27,12 @@ def init_app(app: Flask, config: NeuroCoreConfig) -> CSRFProtect:
     def check_origin() -> None:
         if request.method not in SAFE_METHODS and not same_origin(public):
             abort(403, _refusal(public))
+
+    @app.before_request
+    def check_form() -> None:
+        is_page, is_empty = not request.path.startswith("/api/"), not (request.mimetype or request.content_length)
+        if request.method not in SAFE_METHODS and is_page and not is_empty and request.mimetype not in FORMS:
+            abort(415, "Send this as a form; programs use the API, below /api/v1.")
 
     protection = CSRFProtect()
     protection.init_app(app)

@@ -9,7 +9,7 @@ from neurocore.gates import policy
 from neurocore.gates.evidence import answers_of, who_asks
 from neurocore.gates.ruling import known_facts
 from neurocore.persistence.records import GateEntry
-from webapp.security.identity import signed_in
+from webapp.security.identity import is_stranger, signed_in
 from webapp.services import services
 
 #: How many pages of open gates are looked through for those that wait for somebody.
@@ -18,10 +18,10 @@ MOST_PAGES = 10
 
 def answerable() -> tuple[str, ...] | None:
     """Return the blueprints whose gates the sender of the request may answer; None stands for all."""
+    if is_stranger():
+        return ()
     actor = signed_in()
-    if actor is None:  # nobody signs in here, or this one has not yet
-        return None if services().config.auth.mode == "open" else ()
-    if actor.rights is None:
+    if actor is None or actor.rights is None:
         return None
     if actor.rights.allow_all(Action.ANSWER):
         return None

@@ -6,6 +6,7 @@ choose an id.
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 
 from flask import current_app
@@ -14,6 +15,8 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from neurocore.errors import InputError
 
 FIELD = "once"
+
+_SIGNER = {"digest_method": hashlib.sha256}
 
 
 def issue(purpose: str) -> str:
@@ -36,4 +39,4 @@ def run_id_of(token: str, purpose: str) -> str:
 
 
 def _serializer(purpose: str) -> URLSafeSerializer:
-    return URLSafeSerializer(current_app.secret_key or "", salt=f"once {purpose}")
+    return URLSafeSerializer(current_app.secret_key or "", salt=f"once {purpose}", signer_kwargs=_SIGNER)

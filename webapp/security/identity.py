@@ -6,7 +6,7 @@ What an account loses (its role, its password, itself) it loses with the next re
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from flask import Flask, Response, abort, g, redirect, request, session
 from msgspec import structs
@@ -62,7 +62,7 @@ def init_app(app: Flask, here: Services) -> None:
             g.actor = _by_session(here)
         if g.actor is None and not (view is not None and is_public(view)):
             return _ask_to_sign_in()
-        if g.actor is not None and not _sees_everything(g.actor.rights):
+        if g.actor is not None and not g.actor.rights.sees_everything:
             g.visible_runs = VisibleRuns(here.all_runs, g.actor.rights.sees)
         return None
 
@@ -76,6 +76,11 @@ def signed_in() -> Actor | None:
     """Return who sends this request, where people sign in; else None."""
     found: Actor | None = g.get("actor")
     return found
+
+
+def is_stranger() -> bool:
+    """Return whether people sign in here, but not who sends this request: they learn nothing about the project."""
+    return services().config.auth.mode != "open" and signed_in() is None
 
 
 def current_session() -> SessionRecord | None:
@@ -145,7 +150,9 @@ def _ask_to_sign_in() -> Response:
 
 
 def remember_session(secret: str, person: Person) -> None:
-    """Put a new session into the browser. What was in its cookie before, the form token included, is gone."""
+    """Put a new session into the browser. Its session before has ended, and what was in its cookie is gone."""
+    if (old := current_session()) is not None:
+        services().all_runs.end_sessions(old.person, only=[old.id])
     known = [name for name in session.get(KNOWN, []) if isinstance(name, str)]
     session.clear()
     session.permanent = True
@@ -173,7 +180,6 @@ def is_known(username: str) -> bool:
 
 def inside(target: str) -> str:
     """Return where to go after signing in: a path of this site, whatever was asked for."""
-    parts = urlsplit(target)
-    is_path = target.startswith("/") and not target.startswith("//") and "\\" not in target and not parts.netloc
-    clean = is_path and not parts.scheme and all(ord(letter) > 31 for letter in target) and len(target) < 2000
+    is_path = target.startswith("/") and not target.startswith("//") and "\\" not in target
+    clean = is_path and all(ord(letter) > 31 for letter in target) and len(target) < 2000
     return f"{request.script_root}{target}" if clean else f"{request.script_root}/"

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from flask import Flask, abort, request
 
-from neurocore.access.permission import Action, Resource, Verdict, allows, require
+from neurocore.access.permission import Action, Resource, Verdict, require, sees
 from webapp.security.actors import sender
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -58,9 +58,8 @@ def init_app(app: Flask) -> None:
         if is_public(view):
             return
         wanted, resource = action_of(view) or Action.VIEW, _resource()
-        name = resource.blueprint
-        if name and not any(allows(sender(), one, resource) for one in (wanted, Action.VIEW)):
-            abort(404, f"There is no blueprint {name[:200]!r}.")  # nor does it say that there is one
+        if resource.blueprint and not sees(sender(), resource.blueprint):
+            abort(404, f"There is no blueprint {resource.blueprint[:200]!r}.")  # nor does it say that there is one
         require(sender(), wanted, resource)
 
 

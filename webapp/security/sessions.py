@@ -6,10 +6,11 @@ import fcntl
 import hashlib
 import os
 import secrets
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from flask import Flask, Request, request, session
+from flask import Flask, Request, Response, abort, after_this_request, request, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
 from neurocore import files
@@ -28,6 +29,8 @@ class Sessions(SecureCookieSessionInterface):
     A browser sends the cookies of a host to all its ports. Therefore the name of the cookie contains the project
     (`of`), so that the dashboards of two projects on one machine do not end each other's sessions and forms.
     """
+
+    digest_method = staticmethod(hashlib.sha256)
 
     def __init__(self, of: str) -> None:
         self._name = f"neurocore-{of}"
@@ -56,13 +59,43 @@ class Sessions(SecureCookieSessionInterface):
 def init_app(app: Flask, config: NeuroCoreConfig) -> None:
     """Sign with the key of the project. Raises ConfigError if it can be neither read nor made."""
     app.secret_key = key = secret_key(config.data_dir, config.file_mode)
-    app.session_interface = Sessions(hashlib.sha256(key).hexdigest()[:8])
+    app.session_interface = sessions = Sessions(hashlib.sha256(key).hexdigest()[:8])
     app.config.update(
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_REFRESH_EACH_REQUEST=False,
         PERMANENT_SESSION_LIFETIME=timedelta(days=365),
     )
+
+    @app.before_request
+    def check_cookie() -> None:
+        """Refuse two cookies of our name: another site of the domain, or on another port, may have set one of them."""
+        name = sessions.get_cookie_name(app)
+        if len(set(request.cookies.getlist(name))) < 2:
+            return
+        session.clear()
+        after_this_request(lambda response: _without(name, response))
+        abort(
+            400,
+            f"This browser sends two cookies named {name}, so nobody can tell which is yours. They were removed as far "
+            "as possible: open the page again. If this stays, delete the cookies of this site.",
+        )
+
+
+def _without(name: str, response: Response) -> Response:
+    """Remove the cookie of this name at every path for which the browser may have sent it to this one."""
+    for path in _paths_above(f"{request.script_root}{request.path}"):
+        response.delete_cookie(name, path=path, secure=request.is_secure)
+    return response
+
+
+def _paths_above(path: str) -> Iterator[str]:
+    """Yield the paths for which a browser may have kept a cookie that it sends to this one."""
+    parts = path[:200].split("/")[1:]
+    yield "/"
+    for count in range(1, len(parts) + 1):
+        if parts[count - 1]:
+            yield "/" + "/".join(parts[:count])
 
 
 def secret_key(data_dir: Path, mode: int = files.PRIVATE) -> bytes:

@@ -109,7 +109,10 @@ class Accounts:
         refuse()
 
     def count_attempt(self, place: str, *, now: str, since: str) -> int:
-        """Count a failed attempt to sign in at a place; returns how many there were since then."""
+        """Count a failed attempt to sign in at a place; returns how many there were since then.
+
+        Attempts before that, at every place, may be forgotten: all who count look back equally far.
+        """
         refuse()
 
     def attempts(self, place: str, *, since: str) -> int:

@@ -142,6 +142,10 @@ class Driving(Runs):
         runs = self.list_runs(limit=MANY)
         return [run for run in runs if (run.status == RunStatus.RUNNING or run.owed) and run.held is None]
 
+    def count_unbegun(self, started_by: str) -> int:
+        """Return how many runs somebody of this name has started that no process has begun to drive."""
+        return sum(run.owed == Owed.START and run.started_by == started_by for run in self.active_runs())
+
     def load_ended(self, run_id: str) -> list[Ended]:
         """Return the steps that ended their visit, in the order of commits: where a run is in its plan."""
         return progress_of(self.load_steps(run_id))[0]

@@ -93,9 +93,10 @@ class Lists(Decisions):
         """Return how many gates and inputs wait for a person."""
         return len(self.list_gates(limit=MANY, blueprints=blueprints))
 
-    def count_held_runs(self) -> int:
+    def count_held_runs(self, *, blueprints: Collection[str] | None = None) -> int:
         """Return how many runs are held until somebody adopts them."""
-        return sum(run.held is not None for run in self.list_runs(limit=MANY))
+        found = (run for run in self.list_runs(limit=MANY) if blueprints is None or run.blueprint_name in blueprints)
+        return sum(run.held is not None for run in found)
 
     def status_counts(
         self, *, blueprint: str | None = None, blueprints: Collection[str] | None = None

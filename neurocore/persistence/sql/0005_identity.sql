@@ -48,3 +48,9 @@ ALTER TABLE gates ADD COLUMN auth_mode TEXT NOT NULL DEFAULT 'open';
 
 -- The last hash of the run's events.
 ALTER TABLE tombstones ADD COLUMN last_event TEXT NOT NULL DEFAULT '';
+
+-- Attempts to sign in that no limit counts any more.
+CREATE INDEX attempts_by_since ON attempts (since);
+
+-- The runs of one person that wait to begin.
+CREATE INDEX runs_unbegun ON runs (started_by) WHERE owed = 'start';

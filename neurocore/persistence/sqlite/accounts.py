@@ -191,9 +191,10 @@ class SQLiteAccounts(SQLiteBase, Accounts):
             return used.rowcount == 1
 
     def count_attempt(self, place: str, *, now: str, since: str) -> int:
-        """Count a failed attempt."""
+        """Count a failed attempt, and forget those that are over."""
         with self._db.write() as connection:
             values = {"place": place, "now": rows.micros(now), "from": rows.micros(since)}
+            execute(connection, "forget_attempts", **{"place": place, "from": values["from"]})
             return int(execute(connection, "count_attempt", **values).fetchone()["count"])
 
     def attempts(self, place: str, *, since: str) -> int:

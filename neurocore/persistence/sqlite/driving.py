@@ -133,6 +133,11 @@ class SQLiteDriving(SQLiteBase, Driving):
         """Return runs that are running or owed, and not held."""
         return self._runs(self._rows("active_runs")) if self._db.copy is None else []
 
+    def count_unbegun(self, started_by: str) -> int:
+        """Return how many runs of somebody wait to begin, by their index."""
+        row = self._row("count_unbegun", started_by=started_by)
+        return 0 if row is None else int(row["n"])
+
     def load_ended(self, run_id: str) -> list[Ended]:
         """Return the steps that ended their visit, read narrow."""
         return self._made(rows.ended_of, self._rows("load_ended", run_id=run_id))

@@ -235,9 +235,9 @@ class SQLiteLists(SQLiteDecisions, Lists):
         )
         return int(row["n"]) if row is not None else 0
 
-    def count_held_runs(self) -> int:
+    def count_held_runs(self, *, blueprints: Collection[str] | None = None) -> int:
         """Return how many runs are held, by their index."""
-        row = self._row("count_held_runs", is_copy=self._db.copy is not None)
+        row = self._row("count_held_runs", is_copy=self._db.copy is not None, blueprints=_names(blueprints))
         return int(row["n"]) if row is not None else 0
 
     def status_counts(

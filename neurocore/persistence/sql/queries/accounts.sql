@@ -127,6 +127,9 @@ ON CONFLICT (place) DO UPDATE SET count = CASE WHEN since < :from THEN 1 ELSE co
     since = CASE WHEN since < :from THEN :now ELSE since END
 RETURNING count
 
+-- forget_attempts: Attempts at other places that no limit counts any more.
+DELETE FROM attempts WHERE since < :from AND place <> :place
+
 -- attempts: The failed attempts at a place within the window.
 SELECT count FROM attempts WHERE place = :place AND since >= :from
 

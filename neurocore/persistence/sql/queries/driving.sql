@@ -59,6 +59,9 @@ SELECT epoch, owner, cancel_requested, owed, version FROM runs WHERE run_id = :r
 SELECT {narrow} FROM runs AS r JOIN blueprints AS b ON b.id = r.blueprint
 WHERE (r.owed IS NOT NULL OR r.status = 'running') AND r.held IS NULL ORDER BY r.run
 
+-- count_unbegun: How many runs somebody has started that wait to begin.
+SELECT count(*) AS n FROM runs INDEXED BY runs_unbegun WHERE owed = 'start' AND started_by = :started_by
+
 -- load_ended: What the loop needs of each step that ended its visit.
 SELECT {narrow_ended} FROM steps AS s JOIN runs AS r ON r.run = s.run
 WHERE r.run_id = :run_id AND s.edges_taken IS NOT NULL

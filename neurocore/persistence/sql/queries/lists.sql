@@ -84,8 +84,10 @@ SELECT (SELECT count(*) FROM json_each(:blueprints) AS n CROSS JOIN gates AS g I
        WHERE held IS NOT NULL AND +blueprint_name IN (SELECT value FROM json_each(:blueprints))) AS n
 
 -- count_held_runs: How many runs are held; in a read-only copy, all unfinished runs are.
-SELECT (SELECT count(*) FROM runs WHERE held IS NOT NULL)
-    + (SELECT count(*) FROM runs WHERE :is_copy AND held IS NULL AND (
+SELECT (SELECT count(*) FROM runs WHERE held IS NOT NULL
+        AND (:blueprints IS NULL OR +blueprint_name IN (SELECT value FROM json_each(:blueprints))))
+    + (SELECT count(*) FROM runs WHERE :is_copy AND held IS NULL
+        AND (:blueprints IS NULL OR +blueprint_name IN (SELECT value FROM json_each(:blueprints))) AND (
     status IN ('running', 'suspended') OR owed IS NOT NULL
     OR (status = 'failed' AND replay_only IS NULL AND coalesce(failure, '') NOT LIKE '{"kind":"rejected",%'
         AND coalesce(failure, '') NOT LIKE '{"kind": "rejected",%'))) AS n
