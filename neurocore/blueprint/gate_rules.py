@@ -32,8 +32,11 @@ _OF_ANSWERS = frozenset({"approved", "by", "note"})
 
 def rule_problems(config: Mapping[str, Any]) -> list[Problem]:
     """Return the place (below the gate's keys) and the sentence of each mistake in a gate's rules."""
+    rules = rules_in(config)
+    if not rules:
+        return []
     document = Document(None, [], {})
-    keys = check(document, rules_in(config), GateKeys)
+    keys = check(document, rules, GateKeys)
     if keys is None:
         wrong = [(tuple(_place(one.path)), one.message) for one in document.problems]
         return wrong or [((), "These rules cannot be read.")]
