@@ -6,16 +6,18 @@ Errors prevent a run. Warnings report likely mistakes, and only where the check 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 from neurocore.blueprint import graph
 from neurocore.blueprint.consistency import check_consistency
 from neurocore.blueprint.dataflow import unprovided
+from neurocore.blueprint.gate_lint import GateFinding, Known, gate_errors, gate_warnings
+from neurocore.blueprint.gate_rules import not_yet, rule_problems, rules_in
 from neurocore.blueprint.load import document_of
 from neurocore.blueprint.model import Blueprint, Component
-from neurocore.blueprint.plan import APPROVED, REJECTED, Carry, PlanEdge, PlanNode, compile_plan
+from neurocore.blueprint.plan import APPROVED, REJECTED, Carry, Plan, PlanEdge, PlanNode, compile_plan
 from neurocore.context import reserved_problem
 from neurocore.errors import said
 from neurocore.secrets import find_references, looks_secret
@@ -112,6 +114,7 @@ class _Checks:
         for node in self.plan.nodes:
             if node.is_gate:
                 yield from self._rejection(node)
+        yield from self._rules(gate_errors, _error)
         yield from self._endless_loops()
         yield from self._islands()
 
@@ -119,6 +122,7 @@ class _Checks:
         yield from self._project()
         yield from self._without_effect()
         yield from self._gates()
+        yield from self._rules(gate_warnings, _warning)
         yield from self._unbounded_loops()
         yield from self._never_run()
         yield from self._unused()
@@ -130,7 +134,7 @@ class _Checks:
     def _place(self, node: PlanNode, *keys: str) -> Place:
         return ("flow", "nodes" if self.plan.flow_type == "graph" else "steps", node.index, *keys)
 
-    def _config_of(self, node: PlanNode, *keys: str) -> Place:
+    def _config_of(self, node: PlanNode, *keys: str | int) -> Place:
         return ("components", self.component_at[node.component], "config", *keys)
 
     def _names(self, indexes: Iterable[int]) -> str:
@@ -156,6 +160,12 @@ class _Checks:
                 sentences = [f"the skill's check of its config raised {type(error).__name__}: {said(error)}."]
             for sentence in sentences:
                 yield _error(("components", place, "config"), f"{component.name}: {sentence}")
+            if self._is_gate(component.type) and not sentences:
+                for at, sentence in [*rule_problems(component.config), *not_yet(component.config)]:
+                    yield _error(("components", place, "config", *at), f"{component.name}: {sentence}")
+                for key in rules_in(base):
+                    sentence = f"neurocore.yaml sets {key} for every gate, which changes no gate; set it here."
+                    yield _error(("components", place, "config"), f"{component.name}: {sentence}")
             for at, sentence in skill.template_problems(config):
                 yield _error(("components", place, "config", *at), f"{component.name}: {sentence}")
             if self._is_gate(component.type):
@@ -184,6 +194,16 @@ class _Checks:
             yield _error(place, "In a conditional flow only one step runs, so a rejection has nowhere to go.")
         elif self.plan.flow_type == "sequential" and target.index <= gate.index:
             yield _error(place, f"The gate {gate.id} can go to a later step on a rejection, not to {goal!r}.")
+
+    def _rules(
+        self, check: Callable[[Plan, Known], Iterator[GateFinding]], finding: Callable[[Place, str], Finding]
+    ) -> Iterator[Finding]:
+        """Report what the rules of gates cannot mean in this flow, or with what the project knows of people."""
+        auth = getattr(self.config, "auth", None)
+        known = Known(mode=getattr(auth, "mode", None), groups=getattr(auth, "groups", None))
+        found = ((self._config_of(gate, *place), sentence) for gate, place, sentence in check(self.plan, known))
+        for place, sentence in dict.fromkeys(found):
+            yield finding(place, sentence)
 
     def _endless_loops(self) -> Iterator[Finding]:
         if self.plan.settings.on_max_iterations != "fail":

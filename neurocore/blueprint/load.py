@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from neurocore.blueprint.consistency import check_consistency
-from neurocore.blueprint.model import TYPE_ALIASES, Blueprint, Definition, Gate
+from neurocore.blueprint.gate_rules import written_out
+from neurocore.blueprint.model import Blueprint, Definition, Gate
 from neurocore.errors import BlueprintError
 from neurocore.yamlcheck import check
 from neurocore.yamlfile import Document, Place, in_order, parse, read_file
@@ -51,7 +52,7 @@ def _written_out(document: Document, data: dict[Any, Any]) -> dict[Any, Any]:
     """Return the same data with every short form expanded."""
     for kind in ("inputs", "outputs"):
         if isinstance(data.get(kind), dict):
-            data = {**data, kind: {key: _value(spec) for key, spec in data[kind].items()}}
+            data = {**data, kind: {key: written_out(spec) for key, spec in data[kind].items()}}
     flow, components = data.get("flow"), data.get("components")
     if isinstance(flow, dict) and isinstance(components, (list, type(None))):
         gates = _Gates(document, list(components or []))
@@ -60,17 +61,6 @@ def _written_out(document: Document, data: dict[Any, Any]) -> dict[Any, Any]:
         if gates.components or "components" in data:
             data["components"] = gates.components
     return data
-
-
-def _value(spec: Any) -> Any:
-    """Expand `key: string` to `key: {type: string}`, and `key:` to a value of any type."""
-    if spec is None:
-        return {}
-    if isinstance(spec, str):
-        spec = {"type": spec}
-    if isinstance(spec, dict) and isinstance(spec.get("type"), str):
-        return {**spec, "type": TYPE_ALIASES.get(spec["type"], spec["type"])}
-    return spec
 
 
 class _Gates:

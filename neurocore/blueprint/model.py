@@ -17,6 +17,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct
 
 from neurocore import codec, typed
+from neurocore.blueprint.gate_keys import GateKeys
 from neurocore.errors import BlueprintError
 
 OnError = Literal["fail", "skip", "continue"]
@@ -96,7 +97,7 @@ class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_delay: Annotated[Delay, Meta(description="The longest wait between two attempts, in seconds.")] = 60.0
 
 
-class Gate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Gate(GateKeys, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The short form of a gate: a person decides here whether the run continues."""
 
     SHORT_FOR: ClassVar = "name"

@@ -25,6 +25,11 @@ def blueprint_schema() -> dict[str, Any]:
         blueprint["properties"][kind]["additionalProperties"] = {
             "anyOf": [{"$ref": "#/$defs/InputSpec"}, {"enum": [*types, None]}]
         }
+    definitions["Gate"]["properties"]["form"] = {
+        "description": definitions["Gate"]["properties"]["form"]["description"],
+        "anyOf": [{"type": "object", "additionalProperties": blueprint["properties"]["inputs"]["additionalProperties"]},
+                  {"type": "null"}],
+    }  # fmt: skip
     for name in ("Step", "Node"):
         definitions[name] = {"anyOf": [definitions[name], _gate_at(definitions[name])]}
     definitions["Flow"].update(_PLACES_BY_TYPE)

@@ -18,9 +18,9 @@ from neurocore.codec import SecretRef
 from neurocore.errors import SkillError
 from neurocore.gates import policy as rules
 from neurocore.gates.facts import Facts
+from neurocore.gates.opening import deadline_at, policy_of
 from neurocore.persistence import seals
 from neurocore.persistence.base import RunStore
-from neurocore.persistence.gate_policy import GatePolicy
 from neurocore.persistence.records import (
     VOIDED,
     Answer,
@@ -42,21 +42,17 @@ def open_gate(
     """Return the occurrence of `node`'s gate at this visit, over the committed (encoded) context.
 
     `shown_by_default` are the keys to show if the gate names none: the outputs of the steps directly before it. Raises
-    SkillError when the message cannot be rendered, or when a key to show must be masked.
+    SkillError when the message cannot be rendered, when a key to show must be masked, or when its rules are not valid.
     """
     wanted = node.config.get("show")
     keys = tuple(wanted) if wanted is not None else tuple(k for k in shown_by_default if not _masked(k, context))
     for key in keys:
         if _masked(key, context):
             raise SkillError(f"The gate {node.id} cannot show {key}: its value is a secret; remove it from `show`.")
-    policy = GatePolicy(
-        require=bool(node.config.get("require", True)) and node.config.get("on_reject") is None,
-        on_reject=node.config.get("on_reject"),
-        note=node.config.get("note", "optional"),
-        show=keys,
-    )
+    policy = policy_of(node, keys)
     gate = GateRecord(
-        run_id=run_id, node_id=node.id, visit=visit, name=node.component, opened_at=at, policy=policy
+        run_id=run_id, node_id=node.id, visit=visit, name=node.component, opened_at=at, policy=policy,
+        deadline=deadline_at(node, policy, context, at),
     )  # fmt: skip
     return _frozen(gate, node, context)
 

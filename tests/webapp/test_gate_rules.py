@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from functools import partial
 
 import pytest
 
@@ -11,14 +11,13 @@ from neurocore.access.roles import Grant, Role
 from neurocore.accounts import people
 from neurocore.drivers.sweep import sweep_once
 from neurocore.errors import AlreadyDecided, Forbidden, TooLate
-from neurocore.gates import occurrence
 from neurocore.gates.facts import State
 from neurocore.gates.ruling import verdict_of
 from neurocore.persistence.admin import check
-from neurocore.persistence.gate_policy import GatePolicy, Stage
 from neurocore.persistence.records import GateStatus, RunStatus
 from neurocore.runs.decide import decide_gate
 from neurocore.runs.withdraw import comment, withdraw_answer
+from tests.webapp.conftest import PAYOUT
 from tests.webapp.test_signin import PASSWORD, ROOT, quick_hashes, team
 
 __all__ = ["quick_hashes", "team"]
@@ -27,7 +26,7 @@ FINANCE, BOARD = ("ann", "bea", "carl"), ("ingrid",)
 
 
 @pytest.fixture
-def ruled(team, monkeypatch):
+def ruled(team):
     """Start a run whose gate has these rules."""
     grants = [Grant(Role.APPROVER), Grant(Role.OPERATOR)]
     for name in (*FINANCE, *BOARD):
@@ -35,10 +34,20 @@ def ruled(team, monkeypatch):
         people.add_person(name, store=team.store, actor=ROOT, grants=grants, groups=[group], password=PASSWORD)
 
     def start(**rules):
-        monkeypatch.setattr(occurrence, "GatePolicy", partial(GatePolicy, **rules))
+        write(team, **rules)
         return team.run()
 
     return start
+
+
+def write(team, **rules):
+    """Give the gate of the blueprint these rules."""
+    gate = {"name": "review", "message": "Release {{ amount }}?", "show": ["amount", "payees"], **rules}
+    file = team.root / "blueprints" / "payout.yaml"
+    lines = PAYOUT.splitlines()
+    place = next(number for number, line in enumerate(lines) if "approval:" in line)
+    lines[place] = f"    - approval: {json.dumps(gate)}"
+    file.write_text("\n".join(lines))
 
 
 def signed_in(team, name):
@@ -93,7 +102,7 @@ def test_who_is_not_asked_is_told_why_and_who_can(team, ruled):
 
 
 def test_stages_are_asked_one_after_another(team, ruled):
-    stages = (Stage(approvers=("group:finance",), required=2), Stage(approvers=("group:board",)))
+    stages = [{"approvers": ["group:finance"], "required": 2}, {"approvers": ["group:board"]}]
     run_id = ruled(stages=stages)
     with pytest.raises(Forbidden, match="Stage 1 of this gate asks group finance"):
         answer(team, run_id, "ingrid")
@@ -114,8 +123,8 @@ def test_one_rejection_decides_whatever_is_required(team, ruled):
         answer(team, run_id, "carl")
 
 
-def test_who_started_the_run_approves_it_by_no_detour(team, ruled, monkeypatch):
-    monkeypatch.setattr(occurrence, "GatePolicy", partial(GatePolicy, self_approval=False))
+def test_who_started_the_run_approves_it_by_no_detour(team, ruled):
+    write(team, self_approval=False)
     team.sign_in("ann")
     team.send("/blueprints/payout/runs", {"batch": "May"})
     (run,) = team.store.list_runs(limit=1)
