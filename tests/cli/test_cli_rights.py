@@ -28,6 +28,7 @@ COMMANDS = {
     Action.ADMINISTER: [
         "users add bob", "users list", "users disable ann", "users enable ann", "users grant ann viewer",
         "users revoke ann viewer", "users group ann +fin", "users link ann", "users reset ann", "users sessions ann",
+        "users identity ann --proxy Ann",
         "tokens create --user ann --name t --scope view", "tokens list", "tokens revoke {token}",
     ],
     None: [  # about no run and no account of this history
@@ -43,7 +44,7 @@ ANSWERS = [
 #: What succeeds in its work, and says that something else failed.
 FAILS = {"runs resume {failed}"}
 #: What needs a server or another file, and has tests of its own.
-ELSEWHERE = {"serve", "db import", "db restore"}
+ELSEWHERE = {"serve", "db import", "db restore", "login", "logout"}
 
 
 @pytest.fixture
