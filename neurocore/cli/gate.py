@@ -14,7 +14,7 @@ from neurocore.documents.masking import masked
 from neurocore.readable import counted
 
 if TYPE_CHECKING:
-    from neurocore.documents.runs import DifferenceDocument, LastApprovedDocument
+    from neurocore.documents.gates import DifferenceDocument, LastApprovedDocument
     from neurocore.persistence.records import GateRecord, RunRecord
 
 #: Values up to this size in bytes are shown completely; with `--full`, all are.
