@@ -221,7 +221,7 @@ class StandingDocument(RunSummary, kw_only=True):
 
 
 class OutcomeDocument(StandingDocument, kw_only=True):
-    """`run`, `runs resume|replay|approve|watch|cancel --json`: the state of the run when the command ends.
+    """The state of a run when a command that changed or followed it ends.
 
     `data` is the context; `waits` are the open gates and inputs; `decision` is present after `approve`.
     """
