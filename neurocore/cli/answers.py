@@ -21,13 +21,14 @@ _DONE = {"approve": "approved", "reject": "rejected"}
 def decided(decision: DecisionDocument) -> str:
     """Return what became of an answer, in a sentence."""
     word, node, by = "Approved" if decision.approved else "Rejected", line(decision.node), line(decision.by)
+    lacks = _lacks(decision.missing) or "."
     if decision.effect == "repeated":
-        return f"Already {word.lower()} by {by} {ago(decision.at)}; nothing was changed.{_lacks(decision.missing)}"
+        return f"Already {word.lower()} by {by} {ago(decision.at)}; nothing was changed{lacks}"
     if decision.effect == "recorded" and decision.held_until is not None:
         until = when(decision.held_until)
         return f"{word} {node} as {by}. This takes effect at {until}; you can withdraw it until then."
     if decision.effect == "recorded":
-        return f"Recorded at {node} as {by}.{_lacks(decision.missing)}"
+        return f"Recorded at {node} as {by}{lacks}"
     return f"{word} {node} as {by}."
 
 
@@ -35,14 +36,14 @@ def withdrawn(node: str, run: RunRecord, project: Project) -> str:
     """Return what holds at a gate after an answer was withdrawn, in a sentence."""
     open_ones = [one for one in run.gates if one.node_id == node and one.status.value == "open"]
     missing = project.gate_document(run, open_ones[-1]).missing if open_ones else None
-    return f"Withdrew your answer at {line(node)}.{_lacks(missing)}"
+    return f"Withdrew your answer at {line(node)}{_lacks(missing) or '.'}"
 
 
 def _lacks(missing: str | None) -> str:
-    """Return the sentence, after a space, that says what is missing."""
+    """Return the end of a sentence that says what is missing."""
     if missing is None:
         return ""
-    return f" {line(missing)} {'is' if missing.startswith('1 ') else 'are'} needed."
+    return f"; {line(missing)} {'is' if missing.startswith('1 ') else 'are'} needed."
 
 
 def answered_by(gate: GateRecord, run: RunRecord, project: Project) -> str:
@@ -86,17 +87,16 @@ def _stages(gate: GateDocument, indent: str) -> list[str]:
         told = f"{place} {line(asked)}: {done} of {stage.required} approved"
         first, *rest = wrapped(told, columns() - width(indent) - 2)
         lines += [f"{indent}{mark(sign)} {first}", *(f"{indent}  {one}" for one in rest)]
-        for name in stage.approved_by:
-            lines += _said(answers[name], indent) if name in answers else []
+        for one in (answers[name] for name in stage.approved_by if name in answers):
+            lines += wrapped(_said(one), columns(), f"{indent}    ", f"{indent}      ")
     return lines
 
 
-def _said(answer: AnswerDocument, indent: str, why: str = "") -> list[str]:
+def _said(answer: AnswerDocument) -> str:
     """Return one answer: who, when, and the note."""
     word = _DONE.get(answer.answer or "", "answered")
     note = f": “{safe(answer.note)}”" if answer.note else ""
-    told = f"{line(answer.by)} {word} {ago(answer.at)}{note}"
-    return wrapped(f"{told} ({line(why)})" if why else told, columns(), f"{indent}    ", f"{indent}      ")
+    return f"{line(answer.by)} {word} {ago(answer.at)}{note}"
 
 
 def _others(gate: GateDocument, indent: str) -> list[str]:
@@ -105,7 +105,8 @@ def _others(gate: GateDocument, indent: str) -> list[str]:
     for one in gate.answers:
         if not one.counts and one.answer != "withdraw":
             why = f"withdrawn {ago(one.withdrawn_at)}" if one.withdrawn_at else (one.why_not or "it does not count")
-            lines += _said(one, indent, why.rstrip("."))
+            first, *rest = wrapped(f"{_said(one)} ({line(why.rstrip('.'))})", columns() - width(indent) - 2)
+            lines += [f"{indent}{mark('skipped')} {first}", *(f"{indent}  {more}" for more in rest)]
     return lines
 
 

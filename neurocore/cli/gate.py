@@ -44,10 +44,10 @@ def gate_lines(gate: GateRecord, run: RunRecord, project: Project, *, indent: st
             sentence = wrapped(f"→ {line(one.sentence)}", room - width(indent) - 8, "", "  ")
             lines.append(f"{indent}{paint(word.ljust(7), colour)} {sentence[0]}")
             lines += [f"{indent}        {rest}" for rest in sentence[1:]]
-    lines += rule_lines(gate, run, project, indent=indent)
     if gate.policy.note != "optional":
         needed = "Every answer" if gate.policy.note == "required" else "A rejection"
         lines.append(f"{indent}{paint(f'{needed} needs a note.', 'dim')}")
+    lines += rule_lines(gate, run, project, indent=indent)
     if full:
         lines.append(f"{indent}{paint(f'Digest {gate.digest}', 'dim')}")
     return lines
