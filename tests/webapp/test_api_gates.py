@@ -12,7 +12,8 @@ from neurocore.gates import occurrence
 from neurocore.persistence.admin import check
 from neurocore.persistence.gate_policy import GatePolicy, Stage
 from tests.webapp.test_api_verbs import API, decide, tell
-from tests.webapp.test_gate_rules import ROOT, quick_hashes, ruled, team
+from tests.webapp.test_gate_rules import quick_hashes, ruled, team
+from tests.webapp.test_signin import ROOT
 
 __all__ = ["quick_hashes", "ruled", "team"]
 
@@ -214,6 +215,7 @@ def test_what_a_token_cannot_give_is_refused_with_its_kind(team, ruled, rules, k
     problem = send(team, run_id, "decision", "ann", 403, answer="approve", digest=team.gate(run_id).digest)
     assert problem["type"].endswith(f"#{kind}")
     assert said in problem["reason"]
+    assert problem["page"].endswith(f"/runs/{run_id}")
     assert team.gate(run_id).answers == []
 
 

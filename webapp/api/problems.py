@@ -35,7 +35,7 @@ class Problem(Struct, kw_only=True, omit_defaults=True):
     `errors` are the fields that are wrong. `candidates` are the ids that an ambiguous prefix fits, `gates` the open
     gates of which one must be named, `gate` what the gate shows now, `decision` the answer that was faster, `deleted`
     what remains of a deleted run, `driven_by` the process that drives the run, `reason` why the request is
-    not allowed, `who_can` people who may do it.
+    not allowed, `who_can` people who may do it, `page` the address where a person can answer.
     """
 
     type: str = msgspec.field()
@@ -52,6 +52,7 @@ class Problem(Struct, kw_only=True, omit_defaults=True):
     driven_by: str | None = None
     reason: str | None = None
     who_can: list[str] = []
+    page: str | None = None
 
 
 class Kind(Struct, frozen=True):
@@ -76,11 +77,9 @@ KINDS = {
     "not-resumable": Kind(409, "The run cannot be resumed", "`detail` says what to do instead."),
     "forbidden": Kind(403, "Forbidden", "`reason` says why; `who_can` names people who may do it."),
     "needs-sign-in": Kind(
-        403, "Needs a fresh sign-in", "Sign in again on the page of the run, and answer there; a token cannot do that."
+        403, "Needs a fresh sign-in", "Sign in again on `page`, and answer there; a token cannot do that."
     ),
-    "needs-passkey": Kind(
-        403, "Needs a passkey", "Answer on the page of the run, and sign with a passkey; a token cannot do that."
-    ),
+    "needs-passkey": Kind(403, "Needs a passkey", "Answer on `page`, and sign with a passkey; a token cannot do that."),
     "deadline-passed": Kind(409, "The deadline passed", "The deadline decided; `reason` says when it was."),
     "too-late": Kind(409, "Too late", "The gate is decided, or the time to withdraw an answer is over; see `reason`."),
     "refused": Kind(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
+from flask import request
 from msgspec import Meta, Struct, structs
 
 from neurocore.access.actor import MAX_NAME, person
@@ -17,6 +18,8 @@ from neurocore.errors import (
     DecisionRefused,
     GateChanged,
     InputError,
+    NeedsPasskey,
+    NeedsSignIn,
     NoOpenGate,
     NotResumable,
     RunBusyError,
@@ -203,6 +206,9 @@ def decide(here: Services, run_id: str, body: DecisionRequest) -> StandingDocume
         )  # fmt: skip
     except DecisionRefused as error:
         raise with_facts(error, **_what_stands(here, whole, gate, visit, error)) from error
+    except (NeedsPasskey, NeedsSignIn) as error:
+        base = (here.config.web.public_url or request.url_root).rstrip("/")
+        raise with_facts(error, page=f"{base}/runs/{whole}") from error
     return standing(here, whole, decision)
 
 
