@@ -1,7 +1,7 @@
 """`python -m benchmarks [--quick] [part …]`: measure, and print the machine and the tables as Markdown.
 
 The parts are step, growth, start, store, pages, team, gates, server and load, all of them where none is named, and
-rivals, which installs others from PyPI. `--quick` takes a minute and shows that it works: a smaller history, fewer rounds.
+rivals, which installs others from PyPI. `--quick` takes a minute and shows that it works: less history, fewer rounds.
 """
 
 from __future__ import annotations

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
 
 import pytest
+from msgspec import structs
 
 from neurocore.accounts import people, tokens
 from neurocore.gates import occurrence
+from neurocore.gates.opening import policy_of
 from neurocore.persistence.admin import check
-from neurocore.persistence.gate_policy import GatePolicy, Stage
+from neurocore.persistence.gate_policy import Stage
 from tests.webapp.test_api_verbs import API, decide, tell
 from tests.webapp.test_gate_rules import quick_hashes, ruled, team
 from tests.webapp.test_signin import ROOT
@@ -23,7 +24,7 @@ def start(site, monkeypatch):
     """Start a run, where nobody signs in, whose gate has these rules."""
 
     def start(**rules):
-        monkeypatch.setattr(occurrence, "GatePolicy", partial(GatePolicy, **rules))
+        monkeypatch.setattr(occurrence, "policy_of", lambda node, show: structs.replace(policy_of(node, show), **rules))
         return site.run()
 
     return start
@@ -210,8 +211,9 @@ def test_the_verdict_is_that_of_whoever_asks(team, ruled):
     ],
     ids=["signature", "fresh_login"],
 )
-def test_what_a_token_cannot_give_is_refused_with_its_kind(team, ruled, rules, kind, said):
-    run_id = ruled(**rules)
+def test_what_a_token_cannot_give_is_refused_with_its_kind(team, ruled, monkeypatch, rules, kind, said):
+    monkeypatch.setattr(occurrence, "policy_of", lambda node, show: structs.replace(policy_of(node, show), **rules))
+    run_id = ruled()
     problem = send(team, run_id, "decision", "ann", 403, answer="approve", digest=team.gate(run_id).digest)
     assert problem["type"].endswith(f"#{kind}")
     assert said in problem["reason"]
