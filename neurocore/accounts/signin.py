@@ -50,13 +50,18 @@ def authenticate(username: str, password: str, *, store: RunStore, address: str,
 
 
 def open_session(
-    person: Person, *, store: RunStore, agent: str, passkey: Passkey | None = None, id_token: str | None = None
+    person: Person,
+    *,
+    store: RunStore,
+    agent: str,
+    passkey: Passkey | None = None,
+    id_token: str | None = None,
+    way: str = "a password",
 ) -> str:
     """Open a session for somebody who has shown who they are, and return its secret, for the browser alone.
 
-    `passkey` is the one by which they did, else it was their password, or a provider; `id_token` is the provider's,
-    with which the person signs out there. Raises RefusedError if the account changed
-    meanwhile.
+    `passkey` is the one by which they did, else `way` says how; `id_token` is the provider's, with which the person signs
+    out there. Raises RefusedError if the account changed meanwhile.
     """
     secret, now = f"{store.ids.new()}{store.ids.new()}", store.clock.now()
     session = SessionRecord(
@@ -66,5 +71,5 @@ def open_session(
     by = None if passkey is None else passkey.id
     if not store.open_session(session, password=person.password, passkey=by):
         raise RefusedError("This account was changed at the same moment; sign in again.")
-    _log.info("%s signed in by a %s.", person.username, "password" if passkey is None else "passkey")
+    _log.info("%s signed in by %s.", person.username, way if passkey is None else "a passkey")
     return secret

@@ -103,7 +103,7 @@ def come_back() -> AnyResponse:
         person, id_token = _signed_in(state, here)
     except _Failed as error:
         return login_page(here, target, str(error), error.status)
-    _enter(person, here, id_token if len(id_token) <= LONGEST_HINT else None)
+    _enter(person, here, "the provider", id_token if len(id_token) <= LONGEST_HINT else None)
     return redirect(identity.inside(target), 303)
 
 
@@ -182,7 +182,7 @@ def enter_by_link(secret: str, whose: str | None, here: Services) -> AnyResponse
     entry = entry_of(store, own, "link-used", user=person.id)
     if not store.take_link(key_of(secret), now=store.clock.now(), entry=entry):
         abort(410, "This link was used, or its hour is over; ask for a new one.")
-    _enter(person, here, None)
+    _enter(person, here, "a one-time link")
     return redirect(f"{request.script_root}/", 303)
 
 
@@ -193,8 +193,8 @@ def _may_enter(person: Person | None) -> bool:
     return person is not None and person.disabled_at is None and not person.service
 
 
-def _enter(person: Person, here: Services, id_token: str | None) -> None:
-    secret = open_session(person, store=here.all_runs, agent=request.user_agent.string, id_token=id_token)
+def _enter(person: Person, here: Services, way: str, id_token: str | None = None) -> None:
+    secret = open_session(person, store=here.all_runs, agent=request.user_agent.string, id_token=id_token, way=way)
     identity.remember_session(secret, person)
 
 

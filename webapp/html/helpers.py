@@ -103,6 +103,7 @@ def init_app(app: Flask) -> None:
         icon=icon, chip=chip, step_chip=step_chip, run_url=run_url, api_url=api_url, all_of=all_of,
         blueprint_url=blueprint_url, anchor=anchor, step_anchor=step_anchor,
         short_id=short_id, time_ago=text.time_ago, time_exact=text.time_exact, time_since=text.time_since,
+        time_until=text.time_until,
         CLOCK=text.CLOCK, took=readable.took, counted=readable.counted, STEP_WORDS=STEP_WORDS,
         short_value=rendering.short,
     )  # fmt: skip

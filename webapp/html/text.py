@@ -91,6 +91,15 @@ def time_since(iso: str | None, now: datetime | None = None) -> Markup:
     return _trusted(f'<time datetime="{_written(at)[0]}" data-since>{took(elapsed)}</time>')
 
 
+def time_until(iso: str | None) -> Markup:
+    """Return a `<time>` that the script of the page counts down: `in 5 h`. Without the script it is the exact time."""
+    at = moment(iso)
+    if at is None:
+        return escape(line(iso or "–"))
+    stamp, exact = _written(at)
+    return _trusted(f'<time datetime="{stamp}" title="{exact} UTC" data-until>at {exact}</time>')
+
+
 def _written(at: datetime) -> tuple[str, str]:
     """Return the time in UTC twice: for the attribute (milliseconds, zone) and for people (seconds)."""
     stamp = at.isoformat(timespec="milliseconds")

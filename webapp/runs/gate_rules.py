@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable, Sequence
+
 from msgspec import Struct
 
 from neurocore.gates.evidence import WITHDRAW, answers_of, who_asks
@@ -53,6 +56,11 @@ class Rules(Struct, frozen=True, kw_only=True):
     comments: list[Event]
 
     @property
+    def approves(self) -> bool:
+        """Return whether the decision that is held is an approval."""
+        return self.verdict.outcome is Choice.APPROVE
+
+    @property
     def is_held(self) -> bool:
         """Return whether the gate is decided, and the decision can still be withdrawn."""
         return self.verdict.state is State.HELD
@@ -80,6 +88,13 @@ def rules_of(gate: GateRecord, run: RunRecord, store: RunStore) -> Rules | None:
         may_withdraw=bool(own) and Verb.WITHDRAW in choices and choices[Verb.WITHDRAW].allowed,
         escalates=_escalates(gate, facts.escalated_at), comments=comments,
     )  # fmt: skip
+
+
+def version_of(gates: Sequence[GateRecord], events: Iterable[Event]) -> str:
+    """Return a text that changes when a gate opens, is answered, decided or voided, or gets a comment."""
+    parts = [f"{gate.node_id}/{gate.visit}/{gate.digest}/{len(gate.answers)}" for gate in gates]
+    parts.append(str(sum(one.kind == "commented" for one in events)))
+    return hashlib.blake2b("|".join(parts).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
 
 def _given(gate: GateRecord) -> list[Answer]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Sequence
@@ -32,7 +31,7 @@ from neurocore.runs.find import run_before
 from webapp.html import diff, live, rendering
 from webapp.html.diagram import Flow, of_run
 from webapp.html.helpers import anchor, run_url
-from webapp.runs.gate_rules import Rules, rules_of
+from webapp.runs.gate_rules import Rules, rules_of, version_of
 from webapp.runs.listing import worked_since
 from webapp.runs.run_state import Choice, Standing, choices, standing, token
 from webapp.runs.step_rows import rows_html
@@ -301,9 +300,8 @@ class RunPage:
 
     @property
     def gates_token(self) -> str:
-        """Return a token that changes when a gate opens, is decided or voided. Only then are the panels replaced."""
-        parts = [f"{gate.node_id}/{gate.visit}/{gate.digest}" for gate in self.open_gates]
-        return hashlib.blake2b("|".join(parts).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+        """Return the version of the panels, which are replaced only when it changes."""
+        return version_of(self.open_gates, self.events if self.open_gates else [])
 
     @cached_property
     def panels(self) -> list[Panel]:

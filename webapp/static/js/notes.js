@@ -47,6 +47,10 @@ function show(text) {
 function restore() {
   for (const form of forms()) {
     const note = field(form);
+    if ("answered" in form.dataset && tab.get(sent(draft(form))) !== null) {
+      forget(draft(form)); // it was recorded, and the gate waits for more answers
+      continue;
+    }
     const text = tab.get(draft(form));
     if (note && text && !note.value) note.value = text;
     tab.remove(sent(draft(form)));

@@ -8,6 +8,11 @@ function ago(seconds) {
   return fit ? `${Math.floor(seconds / fit[1])} ${fit[2]} ago` : null;
 }
 
+function left(seconds) {
+  const fit = UNITS.find(([limit]) => seconds < limit);
+  return seconds <= 0 ? "now" : fit ? `in ${Math.ceil(seconds / fit[1])} ${fit[2]}` : null;
+}
+
 function took(ms) {
   if (ms < 59950) return `${(ms / 1000).toFixed(1)} s`;
   const whole = Math.floor(ms / 1000);
@@ -40,6 +45,7 @@ export function tick() {
     if (Number.isNaN(at.getTime())) continue;
     const data = element.dataset;
     if ("ago" in data) put(element, ago((now - at) / 1000) ?? day(at));
+    else if ("until" in data) put(element, left((at - now) / 1000) ?? `on ${day(at)}`);
     else if ("since" in data) put(element, took(Math.max(0, now - at)));
     else if ("clock" in data) put(element, clock(at));
     else if ("exact" in data) put(element, `${day(at)} ${clock(at)}`);
