@@ -54,7 +54,9 @@ def answered_by(gate: GateRecord, run: RunRecord, project: Project) -> str:
     names = [answer.by]
     if gate.policy.is_ruled and answer.approved:
         names = project.gate_document(run, gate).approved_by or names
-    return line(names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}")
+    told = line(names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}")
+    reason = answer.facts.get("break_glass")
+    return f"{told}, breaking the glass: {line(str(reason))}" if reason else told
 
 
 def rule_lines(gate: GateRecord, run: RunRecord, project: Project, *, indent: str) -> list[str]:

@@ -16,6 +16,7 @@ class AnswerDocument(Struct, kw_only=True):
 
     `counts` says whether it counts at its gate, and `why_not` why it does not. `withdrawn_at` is when its author
     withdrew it; the entry that says so has the answer withdraw, and `withdraws` is the id of the withdrawn one.
+    `break_glass` is the reason for which it decided whatever the rules say.
     """
 
     id: str
@@ -36,6 +37,7 @@ class AnswerDocument(Struct, kw_only=True):
     why_not: str | None
     withdrawn_at: str | None
     withdraws: str | None
+    break_glass: str | None
     hash: str
     hash_version: int
 

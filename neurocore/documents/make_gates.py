@@ -123,6 +123,7 @@ def _answers(record: GateRecord, verdict: Verdict) -> list[AnswerDocument]:
 
 def _answer(given: Answer, counted: Counted | None, withdrawn_at: str | None) -> AnswerDocument:
     withdraws = given.facts.get("withdraws") if given.answer == WITHDRAW else None
+    broken = given.facts.get("break_glass")
     counts = counted.counts if counted is not None else given.known_by == KnownBy.SYSTEM
     return AnswerDocument(
         id=given.hash, answer=given.answer or _word(given), approved=given.approved, by=given.by,
@@ -130,7 +131,8 @@ def _answer(given: Answer, counted: Counted | None, withdrawn_at: str | None) ->
         username=given.by if given.person is not None else None, person=given.person, face=given.face,
         token=given.token, groups=list(given.groups), counts=counts,
         why_not=counted.why_not if counted is not None else None, withdrawn_at=withdrawn_at,
-        withdraws=withdraws if isinstance(withdraws, str) else None, hash=given.hash,
+        withdraws=withdraws if isinstance(withdraws, str) else None,
+        break_glass=broken if isinstance(broken, str) else None, hash=given.hash,
         hash_version=seals.version_of(given.hash),
     )  # fmt: skip
 

@@ -118,11 +118,12 @@ def _policy(document: GateDocument) -> GatePolicy:
 
 
 def _answer(gate: GateDocument, document: AnswerDocument) -> Answer:
+    facts = {"withdraws": document.withdraws, "break_glass": document.break_glass}
     return Answer(
         node_id=gate.node, visit=gate.visit, approved=document.approved, by=document.by, known_by=document.known_by,
         at=document.at, note=document.note, digest=document.digest, data=document.data, hash=document.hash,
         person=document.person, face=document.face, token=document.token, groups=tuple(document.groups),
-        answer=document.answer, facts={"withdraws": document.withdraws} if document.withdraws is not None else {},
+        answer=document.answer, facts={name: value for name, value in facts.items() if value is not None},
     )  # fmt: skip
 
 

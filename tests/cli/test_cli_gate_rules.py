@@ -212,3 +212,19 @@ def test_where_people_sign_in_this_command_line_does_not_speak_at_gates(project,
 
 def test_words_of_other_tools_lead_to_withdraw(project):
     assert "runs withdraw" in project.call("runs", "undo", "x").stderr
+
+
+def test_who_owns_the_files_breaks_the_glass_with_a_reason(project):
+    run_id = ruled(project, "stuck", approvers=("ann",), required=2)
+    reason = "Ann and Bea are ill, and the payment is due today."
+    short = project.call("runs", "approve", run_id, "--break-glass", "short")
+    assert (short.exit_code, "Say why" in short.stderr) == (2, True)
+    claimed = project.call("runs", "approve", run_id, "--break-glass", reason, "--by", "ann")
+    assert (claimed.exit_code, "Leave --by out" in claimed.stderr) == (2, True)
+    project.ok("runs", "approve", run_id, "--break-glass", reason, "-q")
+    document = project.json("runs", "inspect", run_id)
+    assert document["run"]["status"] == "completed"
+    (gate,) = document["gates"]
+    assert (gate["decision"]["cause"], gate["answers"][0]["known_by"]) == ("break_glass", "os")
+    assert gate["answers"][0]["break_glass"] == reason
+    assert ", breaking the glass" in project.ok("runs", "inspect", run_id)
