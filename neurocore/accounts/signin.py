@@ -60,8 +60,8 @@ def open_session(
 ) -> str:
     """Open a session for somebody who has shown who they are, and return its secret, for the browser alone.
 
-    `passkey` is the one by which they did, else `way` says how; `id_token` is the provider's, with which the person signs
-    out there. Raises RefusedError if the account changed meanwhile.
+    `passkey` is the one by which they did, else `way` says how; `id_token` is the provider's, with which the person
+    signs out there. Raises RefusedError if the account changed meanwhile.
     """
     secret, now = f"{store.ids.new()}{store.ids.new()}", store.clock.now()
     session = SessionRecord(
