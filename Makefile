@@ -23,7 +23,7 @@ help:            ## Say what there is
 demo: $(DEMO)/.ready    ## The payouts example with its dashboard: approve a payment file in the browser
 	@$(DEMO)/bin/python examples/payouts/demo.py --port $(PORT)
 
-demo-team: $(DEMO)/.ready    ## The payouts example where people sign in: four accounts of different roles
+demo-team: $(DEMO)/.ready    ## The payouts example where people sign in: six accounts, and a gate with stages
 	@$(DEMO)/bin/python examples/payouts/demo.py --team --port $(PORT)
 
 research: $(VENV)/.ready    ## The research example with its dashboard: a page, published after somebody has read it

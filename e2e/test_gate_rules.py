@@ -113,6 +113,7 @@ def test_two_of_three_approve_and_the_second_sees_the_first_without_reloading(si
     press(bea, "Approve")
     for page in (ann, bea):
         expect(page.get_by_label("Decision at review")).to_contain_text("Approved by bea")
+        expect(page.get_by_label("Decision at review")).to_contain_text(re.compile("ann approved .*matches the ledger"))
     expect(ann.get_by_text("Your note was not sent")).to_have_count(0)
     site.settled(run_id)
     assert [one[2:] for one in site.answers(run_id)] == [("ann", "matches the ledger"), ("bea", "half a thought")]

@@ -50,12 +50,26 @@ HISTORY = [
 ]  # fmt: skip
 
 
-#: People of `make demo-team`: each with a role, and what they do.
+#: The batch of `make demo-team`, which finance and then the board release.
+FOUR_EYES = Batch("2026-12", "bea")
+
+
+@dataclass(frozen=True)
+class Member:
+    """Somebody of `make demo-team`: roles, the group that gates ask, and what they can do."""
+
+    roles: tuple[str, ...]
+    what: str
+    group: str = ""
+
+
 TEAM = {
-    "ann": ("approver", "releases payment files"),
-    "jonas": ("operator", "starts and cancels runs"),
-    "carla": ("viewer", "looks at runs"),
-    "root": ("admin", "manages accounts, and releases nothing"),
+    "ann": Member(("approver",), "releases payment files, of four eyes the first stage", "finance"),
+    "bea": Member(("approver", "operator"), "the same, but not 2026-12: she started it; she can reject it", "finance"),
+    "ingrid": Member(("approver",), "releases the second stage, after ann; then has 10 s to withdraw", "board"),
+    "jonas": Member(("operator",), "starts and cancels runs"),
+    "carla": Member(("viewer",), "looks at runs, and comments"),
+    "root": Member(("admin",), "manages accounts, and releases nothing"),
 }
 PASSWORD = "thirteen bicycles on the harbour"  # noqa: S105 - of a demo on this machine
 
@@ -65,7 +79,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--port", type=int, default=8321)
     options.add_argument("--no-serve", action="store_true", help="make the history only")
-    options.add_argument("--team", action="store_true", help="let people sign in, with four accounts")
+    options.add_argument("--team", action="store_true", help="let people sign in, with six accounts")
     given = options.parse_args()
     config = load_config(PROJECT)
     store = build_run_store(config)
@@ -74,6 +88,7 @@ def main() -> None:
     waiting = Demo(config, store).make_history()
     if given.team:
         add_team(store)
+        waiting = Demo(config, store, "payouts-four-eyes").start_once(FOUR_EYES) or waiting
     store.close()
     if given.no_serve:
         return
@@ -81,8 +96,7 @@ def main() -> None:
         say(f"\nIt waits for you: http://127.0.0.1:{given.port}/runs/{waiting.run_id}\n")
     if given.team:
         os.environ["NEUROCORE_AUTH__MODE"] = "local"
-        for username, (role, what) in TEAM.items():
-            say(f"  {username:6} {role:9} {what}")
+        say(who_can_do_what())
         say(f"Sign in as one of them; the password of each is: {PASSWORD}\n")
     command = [sys.executable, "-m", "neurocore", "-C", str(PROJECT), "serve", "--port", str(given.port)]
     os.execv(sys.executable, command)  # noqa: S606 - this process becomes the server
@@ -91,22 +105,31 @@ def main() -> None:
 def add_team(store: RunStore) -> None:
     """Add the people who are not there yet."""
     there = {one.username for one in store.list_people()}
-    for username, (role, _) in TEAM.items():
+    for username, member in TEAM.items():
         if username not in there:
             add_person(
-                username, store=store, actor=this_user(), grants=[Grant(Role(role))], password=PASSWORD,
-                label=username.capitalize(),
+                username, store=store, actor=this_user(), grants=[Grant(Role(one)) for one in member.roles],
+                groups=[member.group] if member.group else [], password=PASSWORD, label=username.capitalize(),
             )  # fmt: skip
 
 
-class Demo:
-    """The payouts project with its store; it prints what the runs do."""
+def who_can_do_what() -> str:
+    """Return a line for each person."""
+    return "\n".join(
+        f"  {username:7}{' and '.join(member.roles):23}{member.group:9}{member.what}"
+        for username, member in TEAM.items()
+    )
 
-    def __init__(self, config: NeuroCoreConfig, store: RunStore) -> None:
+
+class Demo:
+    """A blueprint of the payouts project with its store; it prints what the runs do."""
+
+    def __init__(self, config: NeuroCoreConfig, store: RunStore, blueprint: str = "payouts") -> None:
         self.store = store
         self.config = config
         self.registry = discover_skills(config)
-        self.blueprint = load_blueprint(config.blueprints_dir / "payouts.yaml")
+        self.path = config.blueprints_dir / f"{blueprint}.yaml"
+        self.blueprint = load_blueprint(self.path)
         self.dispatch = InlineDispatcher(self.registry, config, store, on_event=tell)
 
     def make_history(self) -> RunRecord | None:
@@ -123,15 +146,23 @@ class Demo:
                 self._answer(batch, approved=batch.approved)
         return next((run for run in self._runs().values() if run.status is RunStatus.SUSPENDED), None)
 
+    def start_once(self, batch: Batch) -> RunRecord | None:
+        """Run a batch to its gate if it has no run yet; return its run if it waits."""
+        runs = self.store.list_runs(blueprint=self.blueprint.name, limit=1)
+        if not runs:
+            self._start(batch)
+            runs = self.store.list_runs(blueprint=self.blueprint.name, limit=1)
+        return next((run for run in runs if run.status is RunStatus.SUSPENDED), None)
+
     def _runs(self) -> dict[str, RunRecord]:
-        return {run.title: run for run in reversed(self.store.list_runs(blueprint="payouts", limit=1000))}
+        return {run.title: run for run in reversed(self.store.list_runs(blueprint=self.blueprint.name, limit=1000))}
 
     def _start(self, batch: Batch) -> None:
         say(f"\n{_title(batch)}, started by {batch.started_by}: inbox/{batch.name}.csv")
         try:
             context = execute_blueprint_tracked(
                 self.blueprint, self.registry, self.config, run_store=self.store, on_event=tell,
-                initial_data={"batch": batch.name}, blueprint_path=self.config.blueprints_dir / "payouts.yaml",
+                initial_data={"batch": batch.name}, blueprint_path=self.path,
                 started_by=batch.started_by, tags=["demo"],
             )  # fmt: skip
         except ExecutionError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import signal
 import xml.etree.ElementTree as ET
 from decimal import Decimal
@@ -14,8 +15,12 @@ import sepaxml
 import xmlschema
 from schwifty import IBAN
 
+from neurocore.access.actor import Face, KnownBy
+from neurocore.accounts.people import actor_of, find_person
 from neurocore.config import load_config
+from neurocore.errors import Forbidden
 from neurocore.persistence import build_run_store
+from neurocore.runs.decide import decide_gate
 
 PAIN = {"p": "urn:iso:std:iso:20022:tech:xsd:pain.001.001.03"}
 
@@ -39,8 +44,9 @@ def table(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def test_the_blueprint_is_sound(payouts):
-    assert "no problems" in payouts.neurocore("validate", "blueprints/payouts.yaml")
+@pytest.mark.parametrize("blueprint", ["payouts", "payouts-four-eyes"])
+def test_the_blueprint_is_sound(payouts, blueprint):
+    assert "no problems" in payouts.neurocore("validate", f"blueprints/{blueprint}.yaml")
 
 
 def test_an_approved_batch_becomes_a_file_that_the_bank_accepts(payouts):
@@ -170,13 +176,54 @@ def test_the_demo_started_again_adds_nothing(payouts):
     assert payouts.runs() == before
 
 
-def test_the_demo_of_a_team_adds_four_people_of_different_roles_once(payouts):
+@pytest.fixture
+def team(payouts, monkeypatch):
+    """The store of `make demo-team`, made twice, in a project where people sign in."""
     payouts.python("demo.py", "--no-serve", "--team")
-    payouts.python("demo.py", "--no-serve", "--team")
+    assert payouts.python("demo.py", "--no-serve", "--team") == "", "the second time adds nothing"
+    monkeypatch.setenv("NEUROCORE_AUTH__MODE", "local")
     store = build_run_store(load_config(payouts.folder))
-    roles = {one.username: [grant.role for grant in one.grants] for one in store.list_people()}
+    yield store
     store.close()
-    assert roles == {"ann": ["approver"], "carla": ["viewer"], "jonas": ["operator"], "root": ["admin"]}
+
+
+def answer(store, payouts, run_id: str, username: str):
+    """Approve as somebody who signed in."""
+    person = find_person(username, store)
+    actor = actor_of(person, load_config(payouts.folder), store, known_by=KnownBy.SESSION, face=Face.WEB,
+                     signed_in_at=store.clock.now())  # fmt: skip
+    return decide_gate(run_id, approved=True, actor=actor, run_store=store)
+
+
+def test_the_demo_of_a_team_adds_six_people_of_different_roles_once(team):
+    people = {one.username: ([grant.role for grant in one.grants], list(one.groups)) for one in team.list_people()}
+    assert people == {
+        "ann": (["approver"], ["finance"]), "bea": (["approver", "operator"], ["finance"]),
+        "carla": (["viewer"], []), "ingrid": (["approver"], ["board"]), "jonas": (["operator"], []),
+        "root": (["admin"], []),
+    }  # fmt: skip
+
+
+def test_the_demo_of_a_team_leaves_a_run_at_stage_1_that_finance_and_then_the_board_release(team, payouts):
+    (run,) = team.list_runs(blueprint="payouts-four-eyes")
+    assert (run.status, run.started_by) == ("suspended", "bea")
+    with pytest.raises(Forbidden, match=r"You started this run, and .*; ann can"):
+        answer(team, payouts, run.run_id, "bea")
+    with pytest.raises(Forbidden, match="Stage 1 of this gate asks group finance; ann can"):
+        answer(team, payouts, run.run_id, "ingrid")
+    assert answer(team, payouts, run.run_id, "ann").verdict.missing == "1 more of group board"
+    held = answer(team, payouts, run.run_id, "ingrid")
+    assert held.verdict.state == "held"
+    assert not (payouts.folder / "outbox" / "2026-12.xml").exists(), "ingrid can withdraw it for ten seconds"
+
+
+def test_the_demo_of_a_team_says_who_can_do_what(payouts):
+    said = payouts.python("-c", "import demo; print(demo.who_can_do_what())")
+    assert re.search(
+        r"^ +ann +approver +finance +releases payment files, of four eyes the first stage$", said, re.MULTILINE
+    )
+    assert re.search(r"^ +bea +.*she started it", said, re.MULTILINE)
+    assert re.search(r"^ +ingrid +approver +board +releases the second stage", said, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -351,6 +351,16 @@ def test_a_one_time_link_signs_in_without_the_provider(team):
     assert [one.kind for one in team.store.list_entries()][-2:] == ["link-made", "link-used"]
 
 
+def test_the_log_says_how_somebody_signed_in(team, caplog):
+    caplog.set_level("INFO")
+    team.come()
+    ann = people.find_person("ann", team.store)
+    team.send(f"/link/{people.make_link(ann, store=team.store, actor=ROOT)}")
+    assert "ann signed in by the provider." in caplog.text
+    assert "ann signed in by a one-time link." in caplog.text
+    assert "password" not in caplog.text
+
+
 @pytest.mark.parametrize("of", ["service", "disabled", "nobody"])
 def test_a_link_is_for_people_who_may_sign_in(team, of):
     person = None
