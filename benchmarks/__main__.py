@@ -1,7 +1,7 @@
 """`python -m benchmarks [--quick] [part …]`: measure, and print the machine and the tables as Markdown.
 
-The parts are step, growth, start, store, pages, team, server and load, all of them where none is named, and rivals,
-which installs others from PyPI. `--quick` takes a minute and shows that it works: a smaller history, fewer rounds.
+The parts are step, growth, start, store, pages, team, gates, server and load, all of them where none is named, and
+rivals, which installs others from PyPI. `--quick` takes a minute and shows that it works: less history, fewer rounds.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ PARTS = {
     "store": "A large history, in time of the processor",
     "pages": "Pages, against a bare Flask view of the same 50 rows in the same process, in time of the processor",
     "team": "People who sign in",
+    "gates": "The rules of gates, against a gate without rules",
     "server": "The server over HTTP",
     "load": "The server under load",
 }

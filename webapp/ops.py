@@ -17,10 +17,10 @@ from prometheus_client.registry import Collector
 from werkzeug.wrappers import Response as AnyResponse
 
 from neurocore import __version__
-from neurocore.errors import NeuroCoreError
+from neurocore.errors import Forbidden, NeuroCoreError
 from neurocore.persistence.records import RunStatus
 from webapp.html.assets import Assets
-from webapp.security.identity import is_stranger
+from webapp.security.identity import is_stranger, signed_in
 from webapp.security.permissions import public
 from webapp.services import Services, services
 
@@ -45,9 +45,12 @@ def healthz() -> AnyResponse:
 
 @area.get("/metrics")
 def metrics() -> AnyResponse:
-    """Return the metrics in the text format of Prometheus."""
+    """Return the metrics in the text format of Prometheus, to those who may see every run: they are of all runs."""
     from flask import current_app
 
+    actor = signed_in()
+    if actor is not None and actor.rights is not None and not actor.rights.sees_everything:
+        raise Forbidden("The metrics are for whoever may see every run; use a token of somebody who may.")
     registry: CollectorRegistry = current_app.extensions["neurocore.metrics"]
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 

@@ -17,7 +17,7 @@ OFFERED: dict[Action, tuple[Face, ...]] = {
     Action.DELETE: (Face.WEB, Face.API, Face.CLI, Face.LIBRARY),
     Action.ADOPT: (Face.CLI, Face.LIBRARY),
     Action.ADMINISTER: (Face.WEB, Face.CLI, Face.LIBRARY),
-    Action.COMMENT: (Face.WEB, Face.LIBRARY),
+    Action.COMMENT: (Face.WEB, Face.API, Face.LIBRARY),
     Action.OWN: (Face.WEB,),
     Action.IDENTIFY: (Face.API,),
 }

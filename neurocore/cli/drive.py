@@ -22,8 +22,8 @@ from neurocore.cli.stdout import OutputLost
 from neurocore.errors import ExecutionError, Interruption, NeuroCoreError
 
 if TYPE_CHECKING:
+    from neurocore.documents.runs import DecisionDocument
     from neurocore.persistence.records import RunRecord
-    from neurocore.runs.decide import Decision
 
 
 class Terminated(Interruption):
@@ -59,7 +59,7 @@ def drive(project: Project, verb: Callable[[View], object], *, run_id: str | Non
     return shown.run_id
 
 
-def report(project: Project, run_id: str, *, as_json: bool, decision: Decision | None = None) -> RunRecord:
+def report(project: Project, run_id: str, *, as_json: bool, decision: DecisionDocument | None = None) -> RunRecord:
     """Print the state of the run: the result on stdout, and on stderr why it failed."""
     from neurocore.cli import story
     from neurocore.runs.find import load_run

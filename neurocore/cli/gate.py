@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from neurocore.cli.answers import rule_lines
 from neurocore.cli.brief import short_id
 from neurocore.cli.output import columns, paint
 from neurocore.cli.project import Project
@@ -14,7 +15,7 @@ from neurocore.documents.masking import masked
 from neurocore.readable import counted
 
 if TYPE_CHECKING:
-    from neurocore.documents.runs import DifferenceDocument, LastApprovedDocument
+    from neurocore.documents.gates import DifferenceDocument, LastApprovedDocument
     from neurocore.persistence.records import GateRecord, RunRecord
 
 #: Values up to this size in bytes are shown completely; with `--full`, all are.
@@ -46,6 +47,7 @@ def gate_lines(gate: GateRecord, run: RunRecord, project: Project, *, indent: st
     if gate.policy.note != "optional":
         needed = "Every answer" if gate.policy.note == "required" else "A rejection"
         lines.append(f"{indent}{paint(f'{needed} needs a note.', 'dim')}")
+    lines += rule_lines(gate, run, project, indent=indent)
     if full:
         lines.append(f"{indent}{paint(f'Digest {gate.digest}', 'dim')}")
     return lines

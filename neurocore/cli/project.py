@@ -20,17 +20,16 @@ if TYPE_CHECKING:
     from neurocore.blueprint.model import Blueprint
     from neurocore.cli.elsewhere import Elsewhere
     from neurocore.config import NeuroCoreConfig
+    from neurocore.documents.gates import GateDocument, LastApprovedDocument, PreviewDocument
     from neurocore.documents.runs import (
+        DecisionDocument,
         InspectDocument,
-        LastApprovedDocument,
         LogDocument,
         OutcomeDocument,
-        PreviewDocument,
         RunSummary,
     )
     from neurocore.persistence.base import RunStore
     from neurocore.persistence.records import GateRecord, RunFilter, RunPage, RunRecord
-    from neurocore.runs.decide import Decision
     from neurocore.skills.registry import SkillRegistry
 
 #: Seconds between two looks at a run that is watched.
@@ -205,10 +204,10 @@ class Project:
 
     def next_commands(self, run: RunRecord, gates: Sequence[GateRecord], state: str) -> list[str]:
         """Return the commands that can be typed now, the likeliest first."""
-        from neurocore.documents import make
+        from neurocore.documents import make, make_gates
 
-        signs_in = self.config.auth.mode != "open"
-        return make.next_commands(run, gates, state, self.named(run), self.called, signs_in=signs_in)
+        signs_in, held = self.config.auth.mode != "open", make_gates.held(gates, run, self.store)
+        return make.next_commands(run, gates, state, self.named(run), self.called, signs_in=signs_in, held=held)
 
     def page_runs(self, wanted: RunFilter, *, before: str | None, limit: int) -> Listed:
         """Return a page of runs."""
@@ -223,7 +222,7 @@ class Project:
 
         return make.summary(run, self.store, self.config)
 
-    def outcome(self, run: RunRecord, decision: Decision | None = None) -> OutcomeDocument:
+    def outcome(self, run: RunRecord, decision: DecisionDocument | None = None) -> OutcomeDocument:
         """Return the `--json` document of a command that drove a run."""
         from neurocore.documents import make
 
@@ -245,6 +244,12 @@ class Project:
         from neurocore.documents.masking import masked_definition
 
         return masked_definition(run.blueprint_snapshot, self.schema_of)
+
+    def gate_document(self, run: RunRecord, gate: GateRecord) -> GateDocument:
+        """Return what the rules of a gate give, with its answers; what it shows is not read."""
+        from neurocore.documents import make_gates
+
+        return make_gates.gate(gate, run, self.store, later=True)
 
     def preview(self, run: RunRecord, gate: GateRecord) -> PreviewDocument | None:
         """Return what each answer leads to; None if the run's definition can no longer be read."""

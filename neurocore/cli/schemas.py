@@ -40,7 +40,11 @@ from neurocore.documents.runs import (
 DOCUMENTS: dict[str, tuple[type[Struct], tuple[str, ...]]] = {
     "init": (InitDocument, ("init",)),
     "outcome": (
-        OutcomeDocument, ("run", "runs resume", "runs replay", "runs approve", "runs watch", "runs cancel"),
+        OutcomeDocument,
+        (
+            "run", "runs resume", "runs replay", "runs approve", "runs withdraw", "runs comment", "runs watch",
+            "runs cancel",
+        ),
     ),
     "validate": (ValidateDocument, ("validate",)),
     "skills": (SkillsDocument, ("skill list",)),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neurocore.cli.answers import answered_by, decided
 from neurocore.cli.brief import short_id
 from neurocore.cli.gate import gate_lines
 from neurocore.cli.output import columns, mark, paint
@@ -20,8 +21,8 @@ from neurocore.persistence.records import GateStatus, RunStatus, StepStatus
 from neurocore.readable import counted, took
 
 if TYPE_CHECKING:
+    from neurocore.documents.runs import DecisionDocument
     from neurocore.persistence.records import CurrentNode, Event, GateRecord, LogLine, RunRecord, StepRecord
-    from neurocore.runs.decide import Decision
 
 #: Without `--full`, only the first and the last steps of a long run are shown,
 FIRST, LAST = 5, 30
@@ -29,12 +30,12 @@ FIRST, LAST = 5, 30
 LAST_SAID = 8
 
 
-def ending(run: RunRecord, project: Project, *, decision: Decision | None = None) -> list[str]:
+def ending(run: RunRecord, project: Project, *, decision: DecisionDocument | None = None) -> list[str]:
     """Return what a command that drove a run prints at its end: the status, the outputs, the next commands."""
     gates = project.store.load_gates(run.run_id)
     state = project.state(run)
     room = columns()
-    lines = wrapped(_decided(decision), room, "", "  ") if decision is not None else []
+    lines = wrapped(decided(decision), room, "", "  ") if decision is not None else []
     sign, words = standing(run, state)
     about, left = line(run.title) or line(run.blueprint_name), room - width(words) - 5
     if left < min(16, width(about)):
@@ -153,7 +154,9 @@ def _steps(run: RunRecord, project: Project, gates: Sequence[GateRecord], full: 
             if place == FIRST:
                 lines.append(paint(f"     … {counted(skipped, 'more step')} (`runs inspect --full` shows all)", "dim"))
             continue
-        lines += _step(place + 1, step, name, gutter, by_visit.get((step.node_id, step.visit)), full)
+        gate = by_visit.get((step.node_id, step.visit))
+        by = answered_by(gate, run, project) if gate is not None and gate.decision is not None else ""
+        lines += _step(place + 1, step, name, gutter, gate, by, full)
         if full:
             lines += _step_in_full(step, project)
         elif step.status in (StepStatus.FAILED, StepStatus.CANCELLED):
@@ -188,10 +191,12 @@ def _name(node: str, visit: int, attempt: int = 1) -> str:
     return name + (f" (attempt {attempt})" if attempt > 1 else "")
 
 
-def _step(number: int, step: StepRecord, name: str, gutter: int, gate: GateRecord | None, full: bool) -> list[str]:
+def _step(
+    number: int, step: StepRecord, name: str, gutter: int, gate: GateRecord | None, by: str, full: bool
+) -> list[str]:
     voided = gate is not None and gate.status is GateStatus.VOIDED
     status = "voided" if voided and step.status is StepStatus.SUSPENDED else step.outcome
-    first, *rest = _what_step_did(step, gate) or [""]
+    first, *rest = _what_step_did(step, gate, by) or [""]
     if not full:
         name, first = cut(name, gutter), cut(first, columns() - gutter - 9)
     indent = " " * (gutter + 9)
@@ -205,11 +210,11 @@ def _step(number: int, step: StepRecord, name: str, gutter: int, gate: GateRecor
     return [one.rstrip() for one in lines]
 
 
-def _what_step_did(step: StepRecord, gate: GateRecord | None) -> list[str]:
+def _what_step_did(step: StepRecord, gate: GateRecord | None, by: str) -> list[str]:
     if gate is not None and gate.decision is not None and gate.kind == "gate":
         answer = gate.decision
         word = "approved" if answer.approved else "rejected"
-        said = [f"{word} by {line(answer.by)} {ago(answer.at)}, after {_waited(gate)}"]
+        said = [f"{word} by {by} {ago(answer.at)}, after {_waited(gate)}"]
         said += [f"“{safe(answer.note)}”"] if answer.note else []
         return said + (_why_void(gate) if gate.status is GateStatus.VOIDED else [])
     if gate is not None and gate.status is GateStatus.VOIDED:
@@ -327,14 +332,6 @@ def _outputs(run: RunRecord, project: Project) -> list[str]:
     if len(keys) > 15:
         lines.append(f"  … {counted(len(keys) - 15, 'more key')}")
     return lines
-
-
-def _decided(decision: Decision) -> str:
-    answer = decision.answer
-    word = "Approved" if answer.approved else "Rejected"
-    if decision.effect == "repeated":
-        return f"Already {word.lower()} by {line(answer.by)} {ago(answer.at)}; nothing was changed."
-    return f"{word} {line(answer.node_id)} as {line(answer.by)}."
 
 
 def _context(run: RunRecord, project: Project, room: int) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from neurocore.blueprint.stored import stored_snapshot
-from neurocore.documents import make
+from neurocore.documents import make, make_gates
 from neurocore.documents.masking import masked_definition
 from neurocore.documents.run_state import state
 from neurocore.documents.runs import InspectDocument
@@ -19,7 +19,8 @@ from neurocore.runs.actions import actions
 
 if TYPE_CHECKING:
     from neurocore.config import NeuroCoreConfig
-    from neurocore.documents.runs import GateDocument, StepDocument
+    from neurocore.documents.gates import GateDocument
+    from neurocore.documents.runs import StepDocument
     from neurocore.gates.compare import LastApproved
     from neurocore.gates.preview import Preview
     from neurocore.persistence.base import RunStore
@@ -52,7 +53,13 @@ def inspect(
         gates=gate_documents(run, gates, store, later=later),
         events=[make.event(event) for event in store.load_events(run.run_id)],
         next=make.next_commands(
-            run, gates, state(run, config, store), run.run_id, program, signs_in=config.auth.mode != "open"
+            run,
+            gates,
+            state(run, config, store),
+            run.run_id,
+            program,
+            signs_in=config.auth.mode != "open",
+            held=make_gates.held(gates, run, store),
         ),
         refused={verb: reason for verb, reason in actions(run, config, store).items() if reason is not None},
         blueprint_source=source,
@@ -73,7 +80,7 @@ def step_documents(
     return Streamed(items).unless(later)
 
 
-def gate_documents(run: RunRecord, gates: list[GateRecord], store: RunStore, *, later: bool = False) -> Any:
+def gate_documents(run: RunRecord, gates: Sequence[GateRecord], store: RunStore, *, later: bool = False) -> Any:
     """Return every occurrence; an open one with what each answer leads to and what was approved last.
 
     With `later`, `gates` may be narrow: the values that each shows are read when they are written.
@@ -84,9 +91,10 @@ def gate_documents(run: RunRecord, gates: list[GateRecord], store: RunStore, *, 
         for gate in gates:
             whole = (store.load_gate(run.run_id, gate.node_id, gate.visit) if later else None) or gate
             if (gate.node_id, gate.visit) in waiting:
-                yield make.gate(whole, outlooks(run, gate, store), last_approved(run, gate, store), later=later)
+                leads, before = outlooks(run, gate, store), last_approved(run, gate, store)
+                yield make_gates.gate(whole, run, store, leads, before, later=later)
             else:
-                yield make.gate(whole, later=later)
+                yield make_gates.gate(whole, run, store, later=later)
 
     return Streamed(items).unless(later)
 

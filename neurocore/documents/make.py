@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from neurocore.documents.gates import (
+    DifferenceDocument,
+    LastApprovedDocument,
+    OutlookDocument,
+    PreviewDocument,
+)
 from neurocore.documents.masking import masked, masked_under
 from neurocore.documents.run_state import state
 from neurocore.documents.runs import (
-    AnswerDocument,
     CurrentNodeDocument,
     DecisionDocument,
     DeletedDocument,
-    DifferenceDocument,
     EventDocument,
     FailureDocument,
-    GateDocument,
-    LastApprovedDocument,
     LogDocument,
     OutcomeDocument,
-    OutlookDocument,
-    PreviewDocument,
     RunDetails,
     RunSummary,
     StandingDocument,
     StepDocument,
     WaitDocument,
 )
-from neurocore.documents.stored import stored, stored_under
+from neurocore.documents.stored import stored_under
 from neurocore.documents.streamed import Streamed
 from neurocore.persistence.records import GateStatus, RunStatus, StepStatus
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from neurocore.gates.compare import LastApproved
     from neurocore.gates.preview import Outlook, Preview
     from neurocore.persistence.base import RunStore
-    from neurocore.persistence.records import Answer, Event, GateRecord, RunRecord, StepRecord, Tombstone
+    from neurocore.persistence.records import Event, GateRecord, RunRecord, StepRecord, Tombstone
     from neurocore.runs.decide import Decision
 
 
@@ -130,43 +130,6 @@ def _decoded(encoded: Mapping[str, bytes], later: bool) -> Any:
                 yield from masked({key: codec.restore(data)}).items()
 
     return Streamed(items, mapping=True).unless(later)
-
-
-def gate(
-    record: GateRecord,
-    preview: Preview | None = None,
-    approved: LastApproved | None = None,
-    *,
-    later: bool = False,
-) -> GateDocument:
-    """Return a gate occurrence with its answers; with `later`, its values are made when the document is written."""
-    return GateDocument(
-        node=record.node_id,
-        visit=record.visit,
-        name=record.name,
-        kind=record.kind,
-        status=record.status.value,
-        message=record.message,
-        shown=stored(record.shown) if later and record.shown else masked(record.values),
-        digest=record.digest,
-        note_rule=record.policy.note,
-        require=record.policy.require,
-        on_reject=record.policy.on_reject,
-        opened_at=record.opened_at,
-        closed_at=record.closed_at,
-        void_reason=record.void_reason,
-        answers=[answer(one) for one in record.answers],
-        preview=previewed(preview) if preview else None,
-        last_approved=last_approved(approved) if approved else None,
-    )
-
-
-def answer(given: Answer) -> AnswerDocument:
-    """Return one person's answer."""
-    return AnswerDocument(
-        approved=given.approved, by=given.by, known_by=given.known_by, at=given.at, note=given.note,
-        digest=given.digest, data=masked(given.data), hash=given.hash,
-    )  # fmt: skip
 
 
 def previewed(found: Preview) -> PreviewDocument:
@@ -277,7 +240,7 @@ def outcome(
     config: NeuroCoreConfig,
     program: str,
     *,
-    decision: Decision | None = None,
+    decision: DecisionDocument | None = None,
     later: bool = False,
 ) -> OutcomeDocument:
     """Return the state of a run, with its context: what a command that drove it returns. The run may be a narrow one.
@@ -289,43 +252,58 @@ def outcome(
 
 
 def standing(
-    run: RunRecord, store: RunStore, config: NeuroCoreConfig, program: str, *, decision: Decision | None = None
+    run: RunRecord, store: RunStore, config: NeuroCoreConfig, program: str, *, decision: DecisionDocument | None = None
 ) -> StandingDocument:
     """Return the state of a run."""
     return StandingDocument(**_standing(run, store, config, program, decision))
 
 
 def _standing(
-    run: RunRecord, store: RunStore, config: NeuroCoreConfig, program: str, decision: Decision | None
+    run: RunRecord, store: RunStore, config: NeuroCoreConfig, program: str, decision: DecisionDocument | None
 ) -> dict[str, Any]:
+    from neurocore.documents.make_gates import held
+
     gates = store.load_gates(run.run_id, narrow=True)
     base = _summary(run, store, config)
+    signs_in = config.auth.mode != "open"
     return {
         **base,
         "waits": [
             WaitDocument(node=one.node_id, visit=one.visit, kind=one.kind, message=one.message, digest=one.digest)
             for one in open_gates(gates, run)
         ],
-        "next": next_commands(run, gates, base["state"], run.run_id, program, signs_in=config.auth.mode != "open"),
-        "decision": decided(decision) if decision else None,
+        "next": next_commands(
+            run, gates, base["state"], run.run_id, program, signs_in=signs_in, held=held(gates, run, store)
+        ),
+        "decision": decision,
     }
 
 
 def decided(decision: Decision) -> DecisionDocument:
     """Return the result of an answer."""
-    answer = decision.answer
+    answer, verdict = decision.answer, decision.verdict
     return DecisionDocument(
         node=answer.node_id, visit=answer.visit, approved=answer.approved, by=answer.by, at=answer.at,
         note=answer.note, effect=decision.effect, driven_by=decision.driven_by,
+        missing=verdict.missing if verdict is not None else None,
+        held_until=verdict.held_until if verdict is not None else None,
     )  # fmt: skip
 
 
 def next_commands(
-    run: RunRecord, gates: Sequence[GateRecord], state_now: str, name: str, program: str, *, signs_in: bool = False
+    run: RunRecord,
+    gates: Sequence[GateRecord],
+    state_now: str,
+    name: str,
+    program: str,
+    *,
+    signs_in: bool = False,
+    held: Collection[tuple[str, int]] = (),
 ) -> list[str]:
     """Return the commands that can be typed now, the likeliest first; `program` is this one, `name` is the run's.
 
-    Where people sign in (`signs_in`), gates are answered in the dashboard, not on this command line.
+    Where people sign in (`signs_in`), gates are answered in the dashboard, not on this command line. `held` are the
+    occurrences that are decided, and whose last answer can still be withdrawn.
     """
     waiting = open_gates(gates, run)
     commands: list[str] = []
@@ -335,6 +313,9 @@ def next_commands(
             commands.append(f"{program} runs resume {name}{which} --data KEY=VALUE")
             continue
         if signs_in:
+            continue
+        if (one.node_id, one.visit) in held:
+            commands.append(f"{program} runs withdraw {name}{which}")
             continue
         note = "" if one.policy.note != "required" else ' --note "…"'
         why = "" if one.policy.note == "optional" else ' --note "…"'

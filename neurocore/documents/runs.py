@@ -13,6 +13,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from neurocore.documents.gates import DifferenceDocument, GateDocument
+
 
 class FailureDocument(Struct, kw_only=True):
     """Why a run failed. `kind`: error, timeout, rejected, interrupted or lost."""
@@ -85,84 +87,6 @@ class RunsDocument(Struct, kw_only=True):
     since: str | None
     until: str | None
     timezone: str
-
-
-class AnswerDocument(Struct, kw_only=True):
-    """One person's answer. `known_by` says how the person is known."""
-
-    approved: bool | None
-    by: str
-    known_by: str
-    at: str
-    note: str | None
-    digest: str | None
-    data: dict[str, Any]
-    hash: str
-
-
-class OutlookDocument(Struct, kw_only=True):
-    """What one answer leads to: nodes that will run, may run, are skipped, and how it ends."""
-
-    runs: list[str]
-    maybe: list[str]
-    skips: list[str]
-    ends: str
-    sentence: str
-
-
-class PreviewDocument(Struct, kw_only=True):
-    """What each answer leads to."""
-
-    approve: OutlookDocument
-    reject: OutlookDocument
-
-
-class DifferenceDocument(Struct, kw_only=True):
-    """One value that differs, by its path (`user.name`, `rows[3].iban`; `rows[3–80]` for many items in one place).
-
-    `kind`: added, removed, changed, or cut, which comes last if there may be more differences. `note` says what was not
-    compared.
-    """
-
-    key: str
-    kind: str
-    before: Any = None
-    after: Any = None
-    note: str | None = None
-
-
-class LastApprovedDocument(Struct, kw_only=True):
-    """The last approved occurrence of this gate in another run, and the differences in what is shown."""
-
-    run_id: str
-    by: str | None
-    at: str | None
-    differences: list[DifferenceDocument]
-
-
-class GateDocument(Struct, kw_only=True):
-    """One gate occurrence, addressed by (run, node, visit). `kind`: gate, or input (a step waits for data).
-
-    `preview` and `last_approved` are present while it is open.
-    """
-
-    node: str
-    visit: int
-    name: str
-    kind: str
-    status: str
-    message: str
-    shown: dict[str, Any]
-    digest: str
-    note_rule: str
-    require: bool
-    on_reject: str | None
-    opened_at: str
-    closed_at: str | None
-    void_reason: str | None
-    answers: list[AnswerDocument]
-    preview: PreviewDocument | None = None
-    last_approved: LastApprovedDocument | None = None
 
 
 class LogDocument(Struct, kw_only=True):
@@ -267,7 +191,11 @@ class WaitDocument(Struct, kw_only=True):
 
 
 class DecisionDocument(Struct, kw_only=True):
-    """The result of an answer. `effect`: took_effect, or repeated (the same person gave the same answer before)."""
+    """The result of an answer.
+
+    `effect`: took_effect, recorded (the gate waits for more answers, which `missing` names, or until `held_until`, when
+    the answer can no longer be withdrawn), or repeated (the same person gave the same answer before).
+    """
 
     node: str
     visit: int
@@ -277,6 +205,8 @@ class DecisionDocument(Struct, kw_only=True):
     note: str | None
     effect: str
     driven_by: str | None
+    missing: str | None = None
+    held_until: str | None = None
 
 
 class StandingDocument(RunSummary, kw_only=True):
@@ -291,7 +221,7 @@ class StandingDocument(RunSummary, kw_only=True):
 
 
 class OutcomeDocument(StandingDocument, kw_only=True):
-    """`run`, `runs resume|replay|approve|watch|cancel --json`: the state of the run when the command ends.
+    """The state of a run when a command that changed or followed it ends.
 
     `data` is the context; `waits` are the open gates and inputs; `decision` is present after `approve`.
     """

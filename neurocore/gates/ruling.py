@@ -39,8 +39,10 @@ class AnswerRule:
 
     def __call__(self, gate: GateRecord, accounts: Accounts) -> Ruling:
         """Return what the answer does. Raises Forbidden and DecisionRefused, and Repeated."""
-        actor = still_allowed(self._actor, self._run, gate, accounts)
-        if gate.kind != "gate" or not gate.policy.is_ruled:
+        broken = bool(self._answer.facts.get("break_glass"))
+        action = Action.ADMINISTER if broken else Action.ANSWER
+        actor = still_allowed(self._actor, self._run, gate, accounts, action)
+        if not broken and (gate.kind != "gate" or not gate.policy.is_ruled):
             return Ruling()
         now, who = self._store.clock.now(), who_asks(actor, self._run)
         facts = known_facts(gate, self._run, actor, self._store)
@@ -51,10 +53,14 @@ class AnswerRule:
             before = policy.repeated(gate.policy, given, facts, who, choice, content, now)
             if before is not None:
                 raise Repeated(next(one for one in gate.answers if one.hash == before.id))
-        allowed = policy.may_answer(gate.policy, given, facts, who, self._verb, now)
+        with_it = self._with(given, who, choice, content, gate)
+        if choice is None:
+            allowed = policy.may_answer(gate.policy, given, facts, who, self._verb, now)
+        else:
+            allowed = policy.may_give(gate.policy, given, facts, with_it[-1], now)
         if not allowed.allowed:
             raise refusal(allowed)
-        given = self._with(given, who, choice, content, gate)
+        given = with_it
         self.verdict = policy.evaluate(gate.policy, given, facts, now)
         due = policy.next_due(gate.policy, given, facts, now)
         return Ruling(decides=self.verdict.state is State.DECIDED, due_at=due.at if due is not None else None)
@@ -66,12 +72,15 @@ class AnswerRule:
             gone = answer.facts.get("withdraws")
             return [structs.replace(one, withdrawn_at=answer.at) if one.id == gone else one for one in given]
         new = Given(
-            id="new", who=who, answer=choice, at=answer.at, digest=answer.digest, visit=gate.visit, content=content
-        )
+            id="new", who=who, answer=choice, at=answer.at, digest=answer.digest, visit=gate.visit, content=content,
+            break_glass=bool(answer.facts.get("break_glass")),
+        )  # fmt: skip
         return [*given, new]
 
 
-def still_allowed(actor: Actor, run: RunRecord, gate: GateRecord, accounts: Accounts) -> Actor:
+def still_allowed(
+    actor: Actor, run: RunRecord, gate: GateRecord, accounts: Accounts, action: Action = Action.ANSWER
+) -> Actor:
     """Return the actor with the rights of this moment. Raises Forbidden where they are gone.
 
     Between the request and its transaction an account may be disabled, a role taken away, a token revoked.
@@ -88,7 +97,7 @@ def still_allowed(actor: Actor, run: RunRecord, gate: GateRecord, accounts: Acco
             raise Forbidden("This token is revoked; make a new one.")
     now = structs.replace(rights, grants=rights.now(person)) if rights.now is not None else rights
     renewed = structs.replace(actor, rights=now)
-    require(renewed, Action.ANSWER, Resource(blueprint=run.blueprint_name, run_id=run.run_id, gate=gate.node_id))
+    require(renewed, action, Resource(blueprint=run.blueprint_name, run_id=run.run_id, gate=gate.node_id))
     return renewed
 
 

@@ -17,6 +17,7 @@ from neurocore.errors import StoreError
 from neurocore.persistence import migrate
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.database import refuse_stale
+from neurocore.persistence.people import Entry
 from neurocore.persistence.records import Event, GateRecord
 from neurocore.persistence.sidecars import address
 from neurocore.persistence.troubles import translate
@@ -62,7 +63,19 @@ def check(store: RunStore, *, repair: bool = False) -> Check:
         found.problems += _check_chain(run_id, store.load_gates(run_id))
     for run_id, events in store.all_events():
         found.problems += _check_events(run_id, events, store)
+    if store.keeps_accounts:
+        found.problems += _check_entries(store.list_entries())
     return found
+
+
+def _check_entries(entries: list[Entry]) -> Iterator[str]:
+    """Check the chain of entries about accounts and deleted runs."""
+    last = ""
+    for number, entry in enumerate(entries, 1):
+        if entry != entry.sealed(number, last):
+            yield f"Entry {number} about accounts ({entry.kind}) was changed, or one before it was removed."
+            return
+        last = entry.hash
 
 
 def _check_events(run_id: str, events: list[Event], store: RunStore) -> Iterator[str]:

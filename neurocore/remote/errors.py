@@ -23,7 +23,13 @@ Facts = dict[str, Any]
 
 def _forbidden(said: str, facts: Facts) -> errors.Forbidden:
     who = _texts(facts.get("who_can"))
-    return errors.Forbidden(f"{said.rstrip('.')}; {', '.join(who)} can." if who else said, who_can=who)
+    is_said = said.endswith(" can.")  # by the rules of a gate
+    return errors.Forbidden(f"{said.rstrip('.')}; {', '.join(who)} can." if who and not is_said else said, who_can=who)
+
+
+def _on_page(said: str, facts: Facts) -> str:
+    page = facts.get("page")
+    return f"{said.rstrip('.')}: {page}" if isinstance(page, str) and page else said
 
 
 #: The exception for each kind of problem (the part of its `type` after #).
@@ -38,6 +44,10 @@ _KINDS: dict[str, Callable[[str, Facts], errors.NeuroCoreError]] = {
     "busy": lambda said, facts: errors.RunBusyError(said, owner=str(facts.get("driven_by") or "")),
     "not-resumable": lambda said, _: errors.NotResumable(said),
     "forbidden": _forbidden,
+    "needs-sign-in": lambda said, facts: errors.NeedsSignIn(_on_page(said, facts)),
+    "needs-passkey": lambda said, facts: errors.NeedsPasskey(_on_page(said, facts)),
+    "deadline-passed": lambda said, _: errors.DeadlinePassed(said),
+    "too-late": lambda said, _: errors.TooLate(said),
     "refused": lambda said, _: errors.RefusedError(said),
     "in-flight": lambda said, _: errors.RefusedError(said),
     "key-used": lambda said, _: errors.RefusedError(said),

@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from neurocore.documents.gates import GateDocument
 from neurocore.documents.runs import (
     EventDocument,
-    GateDocument,
     InspectDocument,
     LogsDocument,
     OutcomeDocument,

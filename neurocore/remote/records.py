@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from neurocore import codec
+from neurocore import codec, typed
+from neurocore.documents.gates import AnswerDocument, GateDocument
 from neurocore.documents.runs import (
-    AnswerDocument,
     EventDocument,
-    GateDocument,
     InspectDocument,
     LogDocument,
     RunDetails,
@@ -104,7 +103,8 @@ def gate_of(run_id: str, document: GateDocument) -> GateRecord:
         message=document.message,
         shown=codec.encode(document.shown),
         digest=document.digest,
-        policy=GatePolicy(require=document.require, on_reject=document.on_reject, note=document.note_rule),
+        policy=_policy(document),
+        deadline=document.deadline,
         status=GateStatus(document.status),
         closed_at=document.closed_at,
         void_reason=document.void_reason,
@@ -112,10 +112,18 @@ def gate_of(run_id: str, document: GateDocument) -> GateRecord:
     )
 
 
+def _policy(document: GateDocument) -> GatePolicy:
+    apart = {"require": document.require, "on_reject": document.on_reject, "note": document.note_rule}
+    return typed.convert({**document.policy, **apart}, GatePolicy)
+
+
 def _answer(gate: GateDocument, document: AnswerDocument) -> Answer:
+    facts = {"withdraws": document.withdraws, "break_glass": document.break_glass}
     return Answer(
         node_id=gate.node, visit=gate.visit, approved=document.approved, by=document.by, known_by=document.known_by,
         at=document.at, note=document.note, digest=document.digest, data=document.data, hash=document.hash,
+        person=document.person, face=document.face, token=document.token, groups=tuple(document.groups),
+        answer=document.answer, facts={name: value for name, value in facts.items() if value is not None},
     )  # fmt: skip
 
 

@@ -8,16 +8,20 @@ from msgspec import Struct, structs
 
 from neurocore.access.actor import Actor, Face, KnownBy, acting, called
 from neurocore.access.permission import Action, Resource, require
-from neurocore.errors import DeadlinePassed, Forbidden, NoOpenGate
+from neurocore.errors import DeadlinePassed, Forbidden, InputError, NoOpenGate
 from neurocore.failpoints import failpoint
-from neurocore.gates.answer import check_form, choose, late_answer, refuse_if_changed
+from neurocore.gates.answer import MAX_NOTE, check_form, choose, late_answer, note_problem, refuse_if_changed
 from neurocore.gates.facts import State, Verb, Verdict
 from neurocore.gates.ruling import AnswerRule, Repeated, settle, verdict_of
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.ownership import owner_label
 from neurocore.persistence.projections import refuse_if_held
 from neurocore.persistence.records import Answer, GateRecord, GateStatus, RunRecord, RunStatus, event_of
+from neurocore.readable import visible
 from neurocore.runs.find import load_summary
+
+#: The fewest characters of a reason to break the glass.
+LEAST_REASON = 20
 
 
 class Submits(Protocol):
@@ -57,6 +61,7 @@ def decide_gate(
     run_store: RunStore,
     dispatch: Submits | None = None,
     data: dict[str, Any] | None = None,
+    break_glass: str | None = None,
 ) -> Decision:
     """Record one person's answer at an open gate, durably, and only then submit the run to `dispatch`.
 
@@ -64,6 +69,8 @@ def decide_gate(
     answer was given on. Without `dispatch` the run stays owed: any resume, or the sweep, continues it.
 
     Where the gate needs several answers, this may be one of them: it is recorded, and the run goes on waiting.
+    `break_glass` is the reason for which an admin, or the user who owns the files, decides whatever the rules say about
+    who and how many; it stands with the answer for ever.
 
     Raises InputError (name or note), RunHeld, AlreadyDecided, GateChanged, GateAmbiguous, NoOpenGate, RunNotFound, and
     Forbidden or DeadlinePassed where the rules of the gate refuse the answer.
@@ -75,13 +82,17 @@ def decide_gate(
     while True:
         run = load_summary(run_id, run_store)
         refuse_if_held(run_id, run.held)
-        refuse_unless_signed_in(actor, run_store.auth_mode)
-        require(actor, Action.ANSWER, Resource(blueprint=run.blueprint_name, run_id=run_id, gate=gate))
+        if break_glass is not None:
+            check_glass(break_glass, actor)
+        else:
+            refuse_unless_signed_in(actor, run_store.auth_mode)
+            require(actor, Action.ANSWER, Resource(blueprint=run.blueprint_name, run_id=run_id, gate=gate))
         gates = run_store.load_gates(run_id)
         found = choose(run, gates, gate, visit)
         if found is not None:
-            refuse_unless_signed_in(actor, found.auth_mode, since="since this gate opened")
-            decision = _answer(run, found, approved, actor, note, digest, data or {}, run_store)
+            if break_glass is None:
+                refuse_unless_signed_in(actor, found.auth_mode, since="since this gate opened")
+            decision = _answer(run, found, approved, actor, note, digest, data or {}, run_store, break_glass)
         else:
             late = late_answer(run, gates, gate, visit, approved=approved, actor=actor)
             decision = Decision(answer=late.answers[-1], gate=late, effect="repeated")
@@ -100,6 +111,15 @@ def refuse_unless_signed_in(actor: Actor, mode: str, *, since: str = "") -> None
             f"Only somebody who signed in can answer a gate here (auth.mode: {f'{mode}, {since}' if since else mode}); "
             "open the run's page in the dashboard, or send a token to the API."
         )
+
+
+def check_glass(reason: str, actor: Actor) -> None:
+    """Raise InputError for a reason that says too little, Forbidden for somebody who may not break the glass."""
+    if len(reason.strip()) < LEAST_REASON or note_problem(reason) is not None or not visible(reason):
+        sentence = f"Say why, in {LEAST_REASON} to {MAX_NOTE:,} characters; it stands on the run for ever."
+        raise InputError(sentence, {"break_glass": sentence})
+    if actor.known_by is not KnownBy.OS:
+        require(actor, Action.ADMINISTER)
 
 
 def answer_of(gate: GateRecord, actor: Actor, *, approved: bool | None, at: str, **given: Any) -> Answer:
@@ -122,12 +142,16 @@ def _answer(
     digest: str | None,
     data: dict[str, Any],
     store: RunStore,
+    break_glass: str | None = None,
 ) -> Decision | None:
     """Try to make the answer take effect; return None if the occurrence was decided or voided at the same moment."""
     note = check_form(gate, approved=approved, actor=actor, note=note)
     refuse_if_changed(run, gate, digest, store)
     given = {"approved": approved, "by": actor.label, "note": note, **data} if gate.kind == "input" else data
     answer = answer_of(gate, actor, approved=approved, at=store.clock.now(), note=note, digest=digest, data=given)
+    if break_glass is not None:
+        broken = {"break_glass": break_glass.strip(), "admin": actor.known_by is not KnownBy.OS}
+        answer = structs.replace(answer, facts={**answer.facts, **broken})
     return _record(run, gate, answer, actor, store)
 
 
@@ -153,9 +177,12 @@ def _record(run: RunRecord, gate: GateRecord, answer: Answer, actor: Actor, stor
         "gate": answer.node_id, "visit": answer.visit, "approved": answer.approved, "note": answer.note,
         "digest": answer.digest or "as it stood",
     }  # fmt: skip
+    if "break_glass" in answer.facts:
+        facts["break_glass"] = answer.facts["break_glass"]
     event = event_of(actor, "answered", facts, at=answer.at)
     verb = Verb.APPROVE if answer.approved else Verb.REJECT
-    rule = AnswerRule(actor, run, verb, answer, store) if _is_asked(gate, actor) else None
+    is_asked = _is_asked(gate, actor) or "break_glass" in answer.facts
+    rule = AnswerRule(actor, run, verb, answer, store) if is_asked else None
     more = {} if rule is None else {"rule": rule}  # a store from before knows no rules
     failpoint("answer.before_commit")
     try:

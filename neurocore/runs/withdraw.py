@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neurocore.access.actor import Actor, identity_of
+from neurocore.access.actor import Actor, acting, identity_of
 from neurocore.access.permission import Action, Resource, require
 from neurocore.errors import InputError, NoOpenGate, TooLate
 from neurocore.failpoints import failpoint
@@ -34,6 +34,7 @@ def withdraw_answer(
     run = load_summary(run_id, run_store)
     refuse_if_held(run_id, run.held)
     refuse_unless_signed_in(actor, run_store.auth_mode)
+    actor = acting(None, actor)
     require(actor, Action.ANSWER, Resource(blueprint=run.blueprint_name, run_id=run_id, gate=gate))
     gates = run_store.load_gates(run_id)
     found = choose(run, gates, gate, visit)
@@ -78,6 +79,7 @@ def comment(run_id: str, text: str, *, actor: Actor, run_store: RunStore, gate: 
     run = load_summary(run_id, run_store)
     refuse_if_held(run_id, run.held)
     refuse_unless_signed_in(actor, run_store.auth_mode)
+    actor = acting(None, actor)
     require(actor, Action.COMMENT, Resource(blueprint=run.blueprint_name, run_id=run_id, gate=gate))
     problem = note_problem(text) or (None if visible(text) else "Write something.")
     if problem is not None:

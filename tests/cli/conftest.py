@@ -8,14 +8,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec import structs
 
 from neurocore.cli.app import cli
+from neurocore.gates import occurrence
+from neurocore.gates.opening import policy_of
 
 #: A graph of outcomes to choose from: `mode` makes the step after the gate fail, print or wait.
 BLUEPRINTS = {
@@ -204,3 +207,13 @@ def wait_for(path: Path, process: subprocess.Popen[str] | subprocess.Popen[bytes
         assert process.poll() is None, f"it ended with {process.returncode} before it came so far"
         assert time.monotonic() < deadline, f"{path.name} did not appear"
         time.sleep(0.01)
+
+
+def ruled(project: Project, run_id: str, *, answers: Sequence[str] = (), **rules: Any) -> str:
+    """Start a run whose gate has these rules, let these people approve it, and return its id."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(occurrence, "policy_of", lambda node, show: structs.replace(policy_of(node, show), **rules))
+        project.ok("run", "gated", "--run-id", run_id, "-q")
+    for name in answers:
+        project.ok("runs", "approve", run_id, "--by", name, "-q")
+    return run_id

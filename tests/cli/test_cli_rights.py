@@ -39,7 +39,7 @@ COMMANDS = {
 #: What answers a gate, or gives a run data: nobody does that on the command line here.
 ANSWERS = [
     "runs approve {waits}", "runs approve {waits} --reject --note no", "runs resume {waits} --data approved=true",
-    "runs resume {asks} --data number=1",
+    "runs resume {asks} --data number=1", "runs withdraw {waits}", "runs comment {waits} Why",
 ]  # fmt: skip
 #: What succeeds in its work, and says that something else failed.
 FAILS = {"runs resume {failed}"}
@@ -91,7 +91,8 @@ def test_the_owner_of_the_files_may_do_it(team, line):
 def test_and_answers_no_gate(team, line):
     done = team.call(*line.format(**team.values).split())
     assert done.exit_code == 4, f"{line}: {done.output}"
-    assert "Only somebody who signed in can answer a gate here" in done.stderr
+    word = {"withdraw": "withdraw an answer", "comment": "comment on a gate"}.get(line.split()[1], "answer a gate")
+    assert f"Only somebody who signed in can {word} here" in done.stderr
     with contextlib.closing(SQLiteRunStore(team.root / "data" / "runs.db")) as store:
         for name in ("waits", "asks"):
             assert [gate.status.value for gate in store.load_gates(team.values[name])] == ["open"]

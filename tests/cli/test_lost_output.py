@@ -12,7 +12,7 @@ import pytest
 
 from neurocore.cli.app import cli
 
-from .conftest import Project, command, environment, make_project
+from .conftest import Project, command, environment, make_project, ruled
 
 #: How to call each command that there is, in an order in which each finds what it needs. `{n}` is another number for
 #: each call, and `@gated` another run that waits.
@@ -33,6 +33,8 @@ CALLS = {
     "runs logs": ["one"],
     "runs diff": ["one", "two"],
     "runs approve": ["@gated"],
+    "runs withdraw": ["@answered", "--by", "ann"],
+    "runs comment": ["@gated", "Which invoice?"],
     "runs resume": ["@asking", "-d", "number=4"],
     "runs replay": ["one"],
     "runs cancel": ["@gated"],
@@ -172,6 +174,8 @@ def _filled(project: Project, arg: str, name: str) -> str:
         project.ok("tokens", "create", "--user", "pat", "--name", name, "--scope", "view")
         found: list[dict[str, str]] = json.loads(project.ok("tokens", "list", "--json"))["tokens"]
         return next(one["id"] for one in found if one["name"] == name)
+    if arg == "@answered":
+        return ruled(project, f"answered-{name}", answers=("ann",), approvers=("ann", "bea"), required=2)
     if arg.startswith("@"):
         return project.run(arg[1:], "--run-id", f"{arg[1:]}-{name}")
     return arg.replace("{n}", name)

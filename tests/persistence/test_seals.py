@@ -14,8 +14,9 @@ from neurocore.errors import StoreError
 from neurocore.persistence import InMemoryRunStore, SQLiteRunStore, seals
 from neurocore.persistence.admin import check
 from neurocore.persistence.gate_policy import ChangeRequests, Escalation, GatePolicy, Stage
-from neurocore.persistence.records import Answer, Event, GateRecord, RunRecord
+from neurocore.persistence.records import Answer, Event, GateRecord, RunRecord, RunStatus
 from neurocore.persistence.testing.contract import answer, event, found, give, waiting
+from neurocore.runs.delete import delete_run, prune_runs
 
 ANSWER = Answer(
     node_id="ok", visit=2, approved=True, by="ann", known_by="claimed", at="2026-01-01T00:05:00.000000+00:00",
@@ -95,6 +96,30 @@ def test_an_event_that_was_changed_is_found(tmp_path):
     with store.database.write() as connection:
         connection.execute("DELETE FROM events WHERE kind = 'answered'")
     assert check(store).problems == ["Run r1: entry 1 of its activity (cancelled) was changed after it was recorded."]
+    store.close()
+
+
+def test_who_deleted_a_run_is_in_the_chain_of_entries_and_a_change_of_that_is_found(tmp_path):
+    store = SQLiteRunStore(tmp_path / "runs.db")
+    for run_id in ("r1", "r2"):
+        store.create_run(waiting(run_id, "one"))
+        assert give(store, run_id, answer("one"), event=event())
+        record = found(store, run_id)
+        record.status, record.owed = RunStatus.COMPLETED, None
+        store.save_run(record)
+    ends = [found(store, "r1").gates[0].answers[0].hash, store.load_events("r1")[-1].hash]
+    delete_run("r1", run_store=store, by="ann")
+    assert prune_runs(store, before="2100-01-01T00:00:00+00:00", by="bob").runs == 1
+    first, second = store.list_entries()
+    assert (first.kind, first.actor, first.data) == (
+        "run-deleted", "ann", {"run": "r1", "answers": ends[0], "events": ends[1]}
+    )  # fmt: skip
+    assert (second.actor, second.data["run"]) == ("bob", "r2")
+    assert check(store).problems == []
+    with store.database.write() as connection:
+        connection.execute("UPDATE entries SET actor = 'eve' WHERE number = 1")
+    (problem,) = check(store).problems
+    assert problem == "Entry 1 about accounts (run-deleted) was changed, or one before it was removed."
     store.close()
 
 

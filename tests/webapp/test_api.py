@@ -308,7 +308,8 @@ def test_what_is_not_allowed_is_refused_as_a_problem(site, monkeypatch):
 def test_every_operation_that_changes_something_names_its_action():
     changing = [one for one in operations.OPERATIONS if one.method == "POST"]
     assert {one.action for one in changing} == {
-        Action.START, Action.RESUME, Action.REPLAY, Action.CANCEL, Action.ANSWER, Action.DELETE
+        Action.START, Action.RESUME, Action.REPLAY, Action.CANCEL, Action.ANSWER, Action.DELETE,
+        Action.COMMENT,
     }  # fmt: skip
     assert all(one.body is not None for one in changing)
 

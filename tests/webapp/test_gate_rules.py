@@ -6,11 +6,12 @@ import json
 import threading
 
 import pytest
+from msgspec import structs
 
 from neurocore.access.roles import Grant, Role
 from neurocore.accounts import people
 from neurocore.drivers.sweep import sweep_once
-from neurocore.errors import AlreadyDecided, Forbidden, TooLate
+from neurocore.errors import AlreadyDecided, Forbidden, GateChanged, NeedsSignIn, TooLate
 from neurocore.gates.facts import State
 from neurocore.gates.ruling import verdict_of
 from neurocore.persistence.admin import check
@@ -281,3 +282,40 @@ def test_in_open_mode_the_last_name_in_a_browser_closes_the_form_for_nobody(site
     assert "Why not you" not in text
     assert site.decide(run_id, "approve", by=" BEA ").status_code == 303
     assert status(site, run_id) is RunStatus.COMPLETED
+
+
+REASON = "The whole board is on a plane, and the bank closes at noon."
+
+
+def test_an_admin_breaks_the_glass_with_a_reason_that_stays(team, ruled):
+    run_id = ruled(approvers=["group:board"], required=3)
+    form = {"gate": "review", "visit": "1", "digest": team.gate(run_id).digest, "decision": "approve"}
+    team.sign_in("ann")
+    assert team.send(f"/runs/{run_id}/break-glass", {**form, "reason": REASON}).status_code == 403
+    assert "Break glass" not in team.client.get(f"/runs/{run_id}").text
+    admin = team.browser()
+    team.sign_in("adam", client=admin)
+    assert "Break glass" in admin.get(f"/runs/{run_id}").text
+    assert team.send(f"/runs/{run_id}/break-glass", {**form, "reason": "short"}, client=admin).status_code == 422
+    assert not team.gate(run_id).answers
+    assert team.send(f"/runs/{run_id}/break-glass", {**form, "reason": REASON}, client=admin).status_code == 303
+    assert status(team, run_id) is RunStatus.COMPLETED
+    page = admin.get(f"/runs/{run_id}").text
+    assert "The glass was broken." in page
+    assert REASON in page
+    (told,) = [one for one in team.store.load_events(run_id) if one.kind == "answered"]
+    assert told.data["break_glass"] == REASON
+    assert check(team.store).problems == []
+
+
+def test_an_admin_who_signed_in_long_ago_breaks_no_glass_and_no_old_digest_counts(team, ruled):
+    run_id = ruled(approvers=["group:board"])
+    adam = structs.replace(signed_in(team, "adam"), signed_in_at=team.store.clock.after(-600))
+    given = {"approved": True, "run_store": team.store, "break_glass": REASON}
+    with pytest.raises(NeedsSignIn, match="sign in again"):
+        decide_gate(run_id, actor=adam, **given)
+    with pytest.raises(GateChanged):
+        decide_gate(run_id, actor=signed_in(team, "adam"), digest="3:another", **given)
+    with pytest.raises(Forbidden):
+        decide_gate(run_id, actor=signed_in(team, "ann"), **given)
+    assert not team.gate(run_id).answers

@@ -65,7 +65,7 @@ def test_what_is_no_form_reaches_no_page_and_what_is_no_json_reaches_no_operatio
     walk = Walk(team, "walker")
     person = people.find_person("walker", team.store)
     team.sign_in("walker")
-    token = bearer(team, person, ["start", "resume", "replay", "cancel", "answer", "delete"])
+    token = bearer(team, person, ["start", "resume", "replay", "cancel", "answer", "comment", "delete"])
     client, before = team.browser(), len(team.store.list_runs(limit=1000))
     asked = 0
     for method, path, _, _ in walk.routes():

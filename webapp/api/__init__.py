@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Flask, Response
 
-from webapp.api import approvals, blueprints, description, me, operations, problems, runs, verbs, waiting
+from webapp.api import approvals, blueprints, description, gates, me, operations, problems, runs, verbs, waiting
 from webapp.html.text import line
 from webapp.security.identity import is_stranger
 from webapp.services import services
@@ -19,7 +19,7 @@ __all__ = ["init_app"]
 WARNING = "NeuroCore-Warning"
 
 #: The modules that declare operations; importing them fills `operations.OPERATIONS`.
-AREAS = (runs, verbs, approvals, blueprints, description, me)
+AREAS = (runs, verbs, gates, approvals, blueprints, description, me)
 
 
 def init_app(app: Flask) -> None:

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from neurocore.documents import make
-from neurocore.documents.runs import GateDocument, RunSummary
+from neurocore.documents import make, make_gates
+from neurocore.documents.gates import GateDocument
+from neurocore.documents.runs import RunSummary
 from neurocore.documents.streamed import Streamed
 from neurocore.persistence.records import GateEntry
 from webapp.api.operations import get
@@ -76,6 +77,7 @@ def _documents(here: Services, entries: list[GateEntry]) -> Any:
         for entry in entries:
             gate = here.store.load_gate(entry.run.run_id, entry.gate.node_id, entry.gate.visit)
             run = make.summary(entry.run, here.store, here.config)
-            yield ApprovalDocument(run=run, gate=make.gate(gate or entry.gate, later=True))
+            found = make_gates.gate(gate or entry.gate, entry.run, here.store, later=True)
+            yield ApprovalDocument(run=run, gate=found)
 
     return Streamed(items)

@@ -12,7 +12,8 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from neurocore import errors
 from neurocore.documents import make
-from neurocore.documents.runs import AnswerDocument, DeletedDocument, GateDocument
+from neurocore.documents.gates import AnswerDocument, GateDocument
+from neurocore.documents.runs import DeletedDocument
 from webapp.api.idempotency import KeyInFlight, KeyUsed
 from webapp.failures import status_of
 from webapp.streaming import encoded
@@ -33,7 +34,8 @@ class Problem(Struct, kw_only=True, omit_defaults=True):
 
     `errors` are the fields that are wrong. `candidates` are the ids that an ambiguous prefix fits, `gates` the open
     gates of which one must be named, `gate` what the gate shows now, `decision` the answer that was faster, `deleted`
-    what remains of a deleted run, `driven_by` the process that drives the run, `who_can` people who have permission.
+    what remains of a deleted run, `driven_by` the process that drives the run, `reason` why the request is
+    not allowed, `who_can` people who may do it, `page` the address where a person can answer.
     """
 
     type: str = msgspec.field()
@@ -48,7 +50,9 @@ class Problem(Struct, kw_only=True, omit_defaults=True):
     decision: AnswerDocument | None = None
     deleted: DeletedDocument | None = None
     driven_by: str | None = None
+    reason: str | None = None
     who_can: list[str] = []
+    page: str | None = None
 
 
 class Kind(Struct, frozen=True):
@@ -71,7 +75,13 @@ KINDS = {
     "no-open-gate": Kind(409, "No open gate", "The run has no open gate of this name and visit."),
     "busy": Kind(409, "A process drives this run", "`driven_by` names the process; wait until it stops."),
     "not-resumable": Kind(409, "The run cannot be resumed", "`detail` says what to do instead."),
-    "forbidden": Kind(403, "Forbidden", "`detail` says why; `who_can` names people who may do it."),
+    "forbidden": Kind(403, "Forbidden", "`reason` says why; `who_can` names people who may do it."),
+    "needs-sign-in": Kind(
+        403, "Needs a fresh sign-in", "Sign in again on `page`, and answer there; a token cannot do that."
+    ),
+    "needs-passkey": Kind(403, "Needs a passkey", "Answer on `page`, and sign with a passkey; a token cannot do that."),
+    "deadline-passed": Kind(409, "The deadline passed", "The deadline decided; `reason` says when it was."),
+    "too-late": Kind(409, "Too late", "The gate is decided, or the time to withdraw an answer is over; see `reason`."),
     "refused": Kind(
         409, "Not in this state", "The request is valid, but not possible in the current state of the run."
     ),
@@ -89,12 +99,16 @@ _KIND_OF: tuple[tuple[type[errors.NeuroCoreError], str], ...] = (
     (errors.RunAmbiguous, "ambiguous"),
     (errors.NotFoundError, "not-found"),
     (errors.AlreadyDecided, "already-decided"),
+    (errors.DeadlinePassed, "deadline-passed"),
+    (errors.TooLate, "too-late"),
     (errors.GateChanged, "changed"),
     (errors.GateAmbiguous, "gate-ambiguous"),
     (errors.NoOpenGate, "no-open-gate"),
     (errors.RunBusyError, "busy"),
     (errors.NotResumable, "not-resumable"),
     (KeyInFlight, "in-flight"),
+    (errors.NeedsSignIn, "needs-sign-in"),
+    (errors.NeedsPasskey, "needs-passkey"),
     (errors.Forbidden, "forbidden"),
     (errors.RefusedError, "refused"),
     (KeyUsed, "key-used"),
@@ -149,7 +163,9 @@ def _facts(error: errors.NeuroCoreError) -> dict[str, Any]:
     elif isinstance(error, errors.GateAmbiguous):
         facts["gates"] = error.gates
     elif isinstance(error, errors.Forbidden):
-        facts["who_can"] = list(error.who_can)
+        facts["reason"], facts["who_can"] = str(error), list(error.who_can)
+    elif isinstance(error, (errors.DeadlinePassed, errors.TooLate)):
+        facts["reason"] = str(error)
     elif isinstance(error, errors.RunBusyError):
         facts["driven_by"] = error.owner or None
     return facts

@@ -10,12 +10,10 @@ from msgspec import Meta, Struct, structs
 
 from neurocore.documents import make
 from neurocore.documents.compare import compare as compared
-from neurocore.documents.inspect import gate_documents
 from neurocore.documents.inspect import inspect as inspected
 from neurocore.documents.runs import (
     DiffDocument,
     EventDocument,
-    GateDocument,
     InspectDocument,
     LogDocument,
     LogsDocument,
@@ -102,13 +100,6 @@ class StepsDocument(Struct, kw_only=True):
     more: int | None
 
 
-class GatesDocument(Struct, kw_only=True):
-    """All gate occurrences of a run in the order in which they opened; open ones say what each answer does."""
-
-    run_id: str
-    gates: list[GateDocument]
-
-
 class EventsDocument(Struct, kw_only=True):
     """The activity of a run, oldest first."""
 
@@ -191,14 +182,6 @@ def show_step(here: Services, run_id: str, index: int) -> StepDocument:
     if found is None:
         raise NotFoundError(f"Run {whole} has no step {index}; see the list of its steps.")
     return make.step(found, full=True, schema=here.schema_of(found.skill_type or ""), later=True)
-
-
-@get("/runs/{run_id}/gates", 404, 409, 410)
-def list_gates(here: Services, run_id: str) -> GatesDocument:
-    """List the gates of a run: what they show, their answers, and what each answer does."""
-    run = _run(here, run_id)
-    gates = here.store.load_gates(run.run_id, narrow=True)
-    return GatesDocument(run_id=run.run_id, gates=gate_documents(run, gates, here.store, later=True))
 
 
 @get("/runs/{run_id}/events", 404, 409, 410)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+from flask import request
 from msgspec import Meta, Struct, structs
 
 from neurocore.access.actor import MAX_NAME, person
 from neurocore.access.permission import Action, Resource, require
 from neurocore.blueprint.inputs import read_texts
-from neurocore.documents import make
+from neurocore.documents import make, make_gates
 from neurocore.documents.runs import DeletedDocument, StandingDocument
 from neurocore.errors import (
     AlreadyDecided,
     DecisionRefused,
     GateChanged,
     InputError,
+    NeedsPasskey,
+    NeedsSignIn,
     NoOpenGate,
     NotResumable,
     RunBusyError,
@@ -46,7 +49,8 @@ By = Annotated[
     str, Meta(min_length=1, max_length=MAX_NAME, description="The person who asks for it: claimed, not verified.")
 ]
 Note = Annotated[str, Meta(max_length=MAX_NOTE, description="Why.")]
-Node = Annotated[str, Meta(description="Only needed to learn what happened to an older digest.")]
+Digest = Annotated[str, Meta(min_length=1, max_length=200)]
+Visit = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Texts = Annotated[
     dict[str, str],
     Meta(description="Values as text, read like `--data` of the command line: by the declared type, else as YAML."),
@@ -66,15 +70,19 @@ class StartRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class DecisionRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The answer of one person. `digest` is that of the gate as the person saw it; it also names the occurrence."""
+    """The answer of one person. `digest` is that of the gate as the person saw it; it also names the occurrence.
 
-    approved: bool
+    Give exactly one of `answer` and `approved`.
+    """
+
     by: By
-    digest: Annotated[str, Meta(min_length=1, max_length=200)]
+    digest: Digest
+    answer: Literal["approve", "reject"] | None = None
+    approved: Annotated[bool, Meta(description="True approves, false rejects.")] | None = None
     gate: (
         Annotated[str, Meta(description="The node; only needed to learn what happened to an older digest.")] | None
     ) = None
-    visit: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    visit: Visit | None = None
     note: Note | None = None
     data: Annotated[
         dict[str, Any], Meta(description="Data for a step that waits for input, in addition to the answer.")
@@ -125,7 +133,7 @@ def start_run(here: Services, name: str, body: StartRequest, begun: Begun) -> St
     by = person(body.by)
     begun = structs.replace(begun, run_id=body.run_id or begun.run_id)
     if _made_before(here, begun):
-        return _standing(here, begun.run_id)
+        return standing(here, begun.run_id)
     path, blueprint = here.blueprint(name)
     require(claimed(by), Action.START, Resource(blueprint=blueprint.name))  # before the inputs say anything about it
     read = read_texts(body.text, blueprint, here.config.environ, nameable=here.config.secrets.inputs)
@@ -144,7 +152,7 @@ def replay_run(here: Services, run_id: str, body: ReplayRequest, begun: Begun) -
     """Start a new run from the inputs of another. It does not take over any answers."""
     by = person(body.by)
     if _made_before(here, begun):
-        return _standing(here, begun.run_id)
+        return standing(here, begun.run_id)
     run = _run(here, run_id)
 
     def make_replay() -> object:
@@ -175,7 +183,7 @@ def _make(here: Services, begun: Begun, create: Callable[[], object], *, is_name
             raise
     else:
         here.dispatcher.submit(begun.run_id)
-    return _standing(here, begun.run_id)
+    return standing(here, begun.run_id)
 
 
 @post("/runs/{run_id}/decision", Action.ANSWER, 200, 404, 410)
@@ -183,31 +191,41 @@ def decide(here: Services, run_id: str, body: DecisionRequest) -> StandingDocume
     """Answer at an open gate, on what it showed. The run then continues automatically.
 
     The answer is on disk before the response is sent. If the same person repeats the same answer, this succeeds and
-    changes nothing (`decision.effect` is `repeated`). Any other late answer is refused; the refusal says who decided
-    and when.
+    changes nothing (`decision.effect` is `repeated`). It is `recorded` where the gate waits for more answers, or
+    until the answer can no longer be withdrawn. Any other late answer is refused; the refusal says who decided and
+    when.
     """
+    approved = _approved(body)
     whole = resolve_run_id(run_id, here.store)
-    gates = here.store.load_gates(whole, narrow=True)
-    meant = next((gate for gate in gates if gate.digest == body.digest), None)
-    if body.data and meant is not None and meant.kind == "gate":
+    if body.data and (meant := _meant(here, whole, body.digest)) is not None and meant.kind == "gate":
         sentence = f"Gate {meant.node_id} takes an answer and a note, but no data."
         raise InputError(sentence, {"data": sentence})
-    gate = body.gate if body.gate is not None or meant is None else meant.node_id
-    visit = body.visit if body.visit is not None or meant is None else meant.visit
+    gate, visit = occurrence_of(here, whole, body.digest, body.gate, body.visit)
     try:
         decision = decide_gate(
-            whole, approved=body.approved, actor=claimed(body.by), note=body.note, gate=gate, visit=visit,
+            whole, approved=approved, actor=claimed(body.by), note=body.note, gate=gate, visit=visit,
             digest=body.digest, run_store=here.store, dispatch=here.dispatcher, data=body.data,
         )  # fmt: skip
     except DecisionRefused as error:
         raise with_facts(error, **_what_stands(here, whole, gate, visit, error)) from error
-    return _standing(here, whole, decision)
+    except (NeedsPasskey, NeedsSignIn) as error:
+        base = (here.config.web.public_url or request.url_root).rstrip("/")
+        raise with_facts(error, page=f"{base}/runs/{whole}") from error
+    return standing(here, whole, decision)
+
+
+def _approved(body: DecisionRequest) -> bool:
+    if (body.answer is None) == (body.approved is None):
+        sentence = "Give exactly one of `answer` and `approved`."
+        raise InputError(sentence, {"answer": sentence})
+    return body.answer == "approve" if body.answer is not None else bool(body.approved)
 
 
 def _what_stands(
     here: Services, run_id: str, gate: str | None, visit: int | None, error: DecisionRefused
 ) -> dict[str, Any]:
     """Return what a refused person needs to know: the answer that was faster, or what the gate shows now."""
+    run = load_summary(run_id, here.store)
     fitting = [
         one
         for one in here.store.load_gates(run_id)
@@ -215,11 +233,11 @@ def _what_stands(
     ]
     if isinstance(error, GateChanged):
         now = [one for one in fitting if one.status is GateStatus.OPEN]
-        return {"gate": make.gate(now[-1])} if now else {}
+        return {"gate": make_gates.gate(now[-1], run, here.store)} if now else {}
     decided = [one for one in fitting if one.decision is not None]
     if isinstance(error, AlreadyDecided) and decided:
         last: GateRecord = max(decided, key=lambda one: one.closed_at or "")
-        return {"decision": make.answer(last.answers[-1])}
+        return {"decision": make_gates.last_answer(last, run, here.store)}
     return {}
 
 
@@ -238,21 +256,21 @@ def resume_run(here: Services, run_id: str, body: ResumeRequest, begun: Begun) -
         if data is not None and run.status is RunStatus.SUSPENDED and [one.kind for one in waiting] == ["input"]:
             answer_input(run, waiting[0], data, here.store, actor=claimed(by))
             here.dispatcher.submit(run.run_id)
-            return _standing(here, run.run_id)
+            return standing(here, run.run_id)
         refuse_resume(run, here, latest=body.latest)
         if data is not None and run.status is not RunStatus.FAILED:
             raise NotResumable(f"Run {run.run_id} does not wait for data; resume it without data.")
     except (NotResumable, RunBusyError, DecisionRefused):
-        if not _done_before(here, run, ("resumed", "answered"), by, begun):
+        if not done_before(here, run, ("resumed", "answered"), by, begun):
             raise
-        return _standing(here, run.run_id)
-    if not _done_before(here, run, ("resumed", "answered"), by, begun):
+        return standing(here, run.run_id)
+    if not done_before(here, run, ("resumed", "answered"), by, begun):
         request_resume(
             run.run_id, here.registry, here.config, run_store=here.store, actor=claimed(by), resume_data=data,
             latest=body.latest,
         )  # fmt: skip
         here.dispatcher.submit(run.run_id)
-    return _standing(here, run.run_id)
+    return standing(here, run.run_id)
 
 
 @post("/runs/{run_id}/cancellation", Action.CANCEL, 200, 404, 410)
@@ -264,9 +282,9 @@ def cancel(here: Services, run_id: str, body: CancelRequest, begun: Begun) -> St
     """
     by = person(body.by)
     run = _run(here, run_id)
-    if not _done_before(here, run, ("cancelled",), by, begun):
+    if not done_before(here, run, ("cancelled",), by, begun):
         cancel_run(run.run_id, run_store=here.store, actor=claimed(by), config=here.config, note=body.note)
-    return _standing(here, run.run_id)
+    return standing(here, run.run_id)
 
 
 @post("/runs/{run_id}/deletion", Action.DELETE, 200, 404, 410)
@@ -286,7 +304,21 @@ def delete(here: Services, run_id: str, body: DeleteRequest, begun: Begun) -> De
 # -------------------------------------------------------------------- shared functions
 
 
-def _done_before(here: Services, run: RunRecord, kinds: tuple[str, ...], by: str, begun: Begun) -> bool:
+def occurrence_of(
+    here: Services, run_id: str, digest: str, gate: str | None, visit: int | None
+) -> tuple[str | None, int | None]:  # fmt: skip
+    """Return the gate and the visit that a request means: those that it names, else those of its digest."""
+    meant = _meant(here, run_id, digest)
+    if meant is None:
+        return gate, visit
+    return gate if gate is not None else meant.node_id, visit if visit is not None else meant.visit
+
+
+def _meant(here: Services, run_id: str, digest: str) -> GateRecord | None:
+    return next((one for one in here.store.load_gates(run_id, narrow=True) if one.digest == digest), None)
+
+
+def done_before(here: Services, run: RunRecord, kinds: tuple[str, ...], by: str, begun: Begun) -> bool:
     """Return whether this request did its work before its server died: then the run's activity has its entry."""
     return begun.again and any(
         event.kind in kinds and same(event.who, by) and event.at >= begun.at
@@ -298,5 +330,7 @@ def _run(here: Services, run_id: str) -> RunRecord:
     return load_run(resolve_run_id(run_id, here.store), here.store)
 
 
-def _standing(here: Services, run_id: str, decision: Decision | None = None) -> StandingDocument:
-    return make.standing(load_summary(run_id, here.store), here.store, here.config, PROGRAM, decision=decision)
+def standing(here: Services, run_id: str, decision: Decision | None = None) -> StandingDocument:
+    """Return the state of a run, with the result of an answer."""
+    run, told = load_summary(run_id, here.store), make.decided(decision) if decision is not None else None
+    return make.standing(run, here.store, here.config, PROGRAM, decision=told)

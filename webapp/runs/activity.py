@@ -63,6 +63,8 @@ def _answered(event: Event) -> Markup:
     if isinstance(visit, int) and visit > 1:
         gate += html(" (visit {})", visit)
     told = html("{} {} {}", _who(event), word, gate)
+    if event.data.get("break_glass"):
+        told += html(", <b>breaking the glass</b>: {}", line(event.data["break_glass"], 500))
     note = event.data.get("note")
     if note:
         told += _note(note)

@@ -92,6 +92,26 @@ def _told(done: Decision, *, approved: bool) -> str:
     return f"{word} at {node}."
 
 
+@area.post("/runs/<run_id>/break-glass")
+@action(Action.ADMINISTER)
+def break_glass(run_id: str) -> AnyResponse:
+    """Let an admin decide whatever the rules say about who and how many, for a reason that stays on the run."""
+    here, form = services(), request.form
+    if signed_in() is None:
+        raise RefusedError(
+            "Nobody signs in here, so nobody can break a glass; use `neurocore runs approve --break-glass`."
+        )
+    approved, node = _approved(form.get("decision")), _node_of(run_id, form.get("gate", ""), here)
+    reason = _lines(form.get("reason", ""))
+    decide_gate(
+        run_id, approved=approved, actor=actors.sender(), gate=node, visit=_number(form.get("visit")),
+        digest=form.get("digest") or "none given", note=reason, break_glass=reason, run_store=here.store,
+        dispatch=here.dispatcher,
+    )  # fmt: skip
+    flash(f"{'Approved' if approved else 'Rejected'} at {node}, breaking the glass.", "ok" if approved else "rejected")
+    return redirect(run_url(run_id), 303)
+
+
 @area.post("/runs/<run_id>/withdrawal")
 @action(Action.ANSWER)
 def withdrawal(run_id: str) -> AnyResponse:

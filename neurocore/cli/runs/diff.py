@@ -17,7 +17,8 @@ from neurocore.readable import counted, took
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from neurocore.documents.runs import DiffDocument, DifferenceDocument, RunSummary, StepDifferenceDocument
+    from neurocore.documents.gates import DifferenceDocument
+    from neurocore.documents.runs import DiffDocument, RunSummary, StepDifferenceDocument
     from neurocore.persistence.records import RunRecord
 
 MOST = 40

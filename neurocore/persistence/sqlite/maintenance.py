@@ -134,6 +134,7 @@ class SQLiteMaintenance(SQLiteRuns, Maintenance):
                 row = execute(connection, "ended_run", run_id=run_id).fetchone()
                 if row is not None and row["owed"] is None:
                     self.bury_within(connection, run_id, self._tombstone(run_id, row["blueprint_name"], by))
+                    self.tell_buried(connection, run_id)
                     buried.append(run_id)
         return buried
 

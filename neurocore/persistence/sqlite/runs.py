@@ -12,8 +12,10 @@ from neurocore.persistence import rows
 from neurocore.persistence.contract.runs import A_DAY, Runs
 from neurocore.persistence.folding import changes, values
 from neurocore.persistence.inserts import blueprint_of, execute, insert_belongings, insert_run, write_step
+from neurocore.persistence.people import Entry
 from neurocore.persistence.projections import complete, goes_on, is_there, was_deleted
 from neurocore.persistence.records import Event, LogLine, RunRecord, StepRecord, Tombstone
+from neurocore.persistence.sqlite.accounts import enter
 from neurocore.persistence.sqlite.base import SQLiteBase
 
 
@@ -95,9 +97,16 @@ class SQLiteRuns(SQLiteBase, Runs):
             if found is not None and execute(connection, "ended_run", run_id=run_id).fetchone() is None:
                 raise goes_on(run_id)
             self.bury_within(connection, run_id, tombstone)
+            self.tell_buried(connection, run_id)
+
+    def tell_buried(self, connection: sqlite3.Connection, run_id: str) -> None:
+        """Enter into the chain of entries who deleted a run, and where its own chains ended."""
+        stone = execute(connection, "load_tombstone", run_id=run_id).fetchone()
+        ended = {"run": run_id, "answers": stone["last_hash"], "events": stone["last_event"]}
+        enter(connection, Entry(at=stone["deleted_at"], kind="run-deleted", actor=stone["deleted_by"], data=ended))
 
     def bury_within(self, connection: sqlite3.Connection, run_id: str, tombstone: Tombstone) -> None:
-        """Do `bury_run` within the caller's transaction, which may delete many."""
+        """Leave a tombstone for a run, and delete it if it is there, within the caller's transaction."""
         execute(connection, "insert_tombstone", **structs.asdict(tombstone) | {"run_id": run_id})
         execute(connection, "delete_run", run_id=run_id)
         self._run_pks.pop(run_id, None)
