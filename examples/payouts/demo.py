@@ -69,7 +69,7 @@ TEAM = {
     "ingrid": Member(("approver",), "releases the second stage, after ann; then has 10 s to withdraw", "board"),
     "jonas": Member(("operator",), "starts and cancels runs"),
     "carla": Member(("viewer",), "looks at runs, and comments"),
-    "root": Member(("admin",), "manages accounts, and releases nothing"),
+    "root": Member(("admin",), "manages accounts, and releases nothing without breaking the glass"),
 }
 PASSWORD = "thirteen bicycles on the harbour"  # noqa: S105 - of a demo on this machine
 

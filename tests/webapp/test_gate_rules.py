@@ -270,6 +270,20 @@ def test_a_run_that_a_step_starts_inherits_who_is_behind_its_own_run(team, ruled
     assert answer(team, inner, "bea").effect == "took_effect"
 
 
+def test_in_open_mode_the_last_name_in_a_browser_closes_the_form_for_nobody(site):
+    write(site, approvers=["bea"])
+    run_id = site.run()
+    answer = site.decide(run_id, "approve", by="ann")
+    assert answer.status_code == 403
+    assert "This gate asks bea" in answer.text
+    site.post(f"/runs/{run_id}/comments", {"gate": "review", "visit": "1", "text": "Bea?", "by": "ann"})
+    text = site.page(f"/runs/{run_id}")
+    assert 'name="decision" value="approve"' in text
+    assert "Why not you" not in text
+    assert site.decide(run_id, "approve", by=" BEA ").status_code == 303
+    assert status(site, run_id) is RunStatus.COMPLETED
+
+
 REASON = "The whole board is on a plane, and the bank closes at noon."
 
 
@@ -305,17 +319,3 @@ def test_an_admin_who_signed_in_long_ago_breaks_no_glass_and_no_old_digest_count
     with pytest.raises(Forbidden):
         decide_gate(run_id, actor=signed_in(team, "ann"), **given)
     assert not team.gate(run_id).answers
-
-
-def test_in_open_mode_the_last_name_in_a_browser_closes_the_form_for_nobody(site):
-    write(site, approvers=["bea"])
-    run_id = site.run()
-    answer = site.decide(run_id, "approve", by="ann")
-    assert answer.status_code == 403
-    assert "This gate asks bea" in answer.text
-    site.post(f"/runs/{run_id}/comments", {"gate": "review", "visit": "1", "text": "Bea?", "by": "ann"})
-    text = site.page(f"/runs/{run_id}")
-    assert 'name="decision" value="approve"' in text
-    assert "Why not you" not in text
-    assert site.decide(run_id, "approve", by=" BEA ").status_code == 303
-    assert status(site, run_id) is RunStatus.COMPLETED
