@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, abort, request
+from flask import Flask, abort, g, request, session
 from flask_wtf.csrf import CSRFProtect
+from itsdangerous import URLSafeTimedSerializer
 
 from neurocore.config import NeuroCoreConfig
 from webapp.security.permissions import SAFE_METHODS
@@ -29,6 +32,13 @@ def init_app(app: Flask, config: NeuroCoreConfig) -> CSRFProtect:
             abort(403, _refusal(public))
 
     @app.before_request
+    def know_token() -> None:
+        """Use the token again that this session's pages had: it never expires, and signing it anew takes time."""
+        raw = session.get("csrf_token")
+        if isinstance(raw, str):
+            g.csrf_token = _signed(app.secret_key, raw)
+
+    @app.before_request
     def check_form() -> None:
         is_page, is_empty = not request.path.startswith("/api/"), not (request.mimetype or request.content_length)
         if request.method not in SAFE_METHODS and is_page and not is_empty and request.mimetype not in FORMS:
@@ -37,6 +47,12 @@ def init_app(app: Flask, config: NeuroCoreConfig) -> CSRFProtect:
     protection = CSRFProtect()
     protection.init_app(app)
     return protection
+
+
+@lru_cache(maxsize=1000)
+def _signed(secret: Any, raw: str) -> str:
+    """Return the token of a session as Flask-WTF makes and checks it."""
+    return str(URLSafeTimedSerializer(secret, salt="wtf-csrf-token").dumps(raw))
 
 
 def same_origin(public: str | None = None) -> bool:

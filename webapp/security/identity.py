@@ -43,7 +43,8 @@ def init_app(app: Flask, here: Services) -> None:
 
     @app.before_request
     def identify() -> Response | None:
-        if IN_ADDRESS.search(unquote(f"{request.path}?{request.query_string.decode('latin-1')}")):
+        address = f"{request.path}?{request.query_string.decode('latin-1')}"
+        if ("%" in address or PREFIX in address) and IN_ADDRESS.search(unquote(address)):
             abort(400, "A token stands in this address, where logs keep it: revoke it, and send another as a header.")
         view = app.view_functions.get(request.endpoint or "")
         g.actor = None
