@@ -91,6 +91,8 @@ class Auth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     groups_max_age: Duration = "24h"
     oidc: OidcSettings = OidcSettings()
     limits: LimitSettings = LimitSettings()
+    #: The members of groups in mode `open`, by the names that they type; elsewhere groups come with people.
+    groups: dict[Annotated[str, Meta(min_length=1, max_length=100)], list[str]] = field(default_factory=dict)
 
 
 def seconds(duration: str) -> int:

@@ -200,7 +200,8 @@ class _Checks:
     ) -> Iterator[Finding]:
         """Report what the rules of gates cannot mean in this flow, or with what the project knows of people."""
         auth = getattr(self.config, "auth", None)
-        known = Known(mode=getattr(auth, "mode", None), groups=getattr(auth, "groups", None))
+        mode = getattr(auth, "mode", None)
+        known = Known(mode=mode, groups=getattr(auth, "groups", None) if mode == "open" else None)
         found = ((self._config_of(gate, *place), sentence) for gate, place, sentence in check(self.plan, known))
         for place, sentence in dict.fromkeys(found):
             yield finding(place, sentence)

@@ -21,13 +21,21 @@ WITHDRAW = "withdraw"
 _CLAUSES = {"started": "started this run", "replayed": "replayed this run"}
 
 
-def who_asks(actor: Actor, run: RunRecord) -> Who:
+def groups_of(actor: Actor, store: RunStore) -> tuple[str, ...]:
+    """Return the groups of somebody: their own, or, where nobody signs in, those that name them in `auth.groups`."""
+    if actor.person is not None or store.auth_mode != "open":
+        return actor.groups
+    who = identity_of(actor.label)
+    return tuple(name for name, members in store.open_groups.items() if who in map(identity_of, members))
+
+
+def who_asks(actor: Actor, run: RunRecord, store: RunStore) -> Who:
     """Return who wants to answer, as they are now."""
     resource = Resource(blueprint=run.blueprint_name, run_id=run.run_id)
     is_person = actor.person is not None
     return Who(
         id=actor.person or identity_of(actor.label), name=actor.label if is_person else identity_of(actor.label),
-        label=actor.label, known_by=actor.known_by.value, groups=actor.groups, service=actor.service,
+        label=actor.label, known_by=actor.known_by.value, groups=groups_of(actor, store), service=actor.service,
         approver=allows(actor, Action.ANSWER, resource), admin=is_person and allows(actor, Action.ADMINISTER),
         signed_in_at=actor.signed_in_at,
     )  # fmt: skip

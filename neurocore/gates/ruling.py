@@ -44,7 +44,7 @@ class AnswerRule:
         actor = still_allowed(self._actor, self._run, gate, accounts, action)
         if not broken and (gate.kind != "gate" or not gate.policy.is_ruled):
             return Ruling()
-        now, who = self._store.clock.now(), who_asks(actor, self._run)
+        now, who = self._store.clock.now(), who_asks(actor, self._run, self._store)
         facts = known_facts(gate, self._run, actor, self._store)
         given = answers_of(gate, self._store)
         content = content_of(self._answer.note, self._answer.data)
@@ -118,7 +118,7 @@ def verdict_of(gate: GateRecord, run: RunRecord, store: RunStore, actor: Actor |
 def choices_of(gate: GateRecord, run: RunRecord, store: RunStore, actor: Actor) -> dict[Verb, Allowed]:
     """Return for each thing that somebody may want to do at a gate whether they may, and if not, why."""
     given, facts = answers_of(gate, store), known_facts(gate, run, actor, store)
-    who, now = who_asks(actor, run), store.clock.now()
+    who, now = who_asks(actor, run, store), store.clock.now()
     return {verb: policy.may_answer(gate.policy, given, facts, who, verb, now) for verb in Verb}
 
 

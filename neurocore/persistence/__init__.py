@@ -56,7 +56,7 @@ def build_run_store(config: NeuroCoreConfig) -> RunStore | None:
     if not config.persistence.enabled:
         return None
     store = _opened(config)
-    store.auth_mode = config.auth.mode
+    store.auth_mode, store.open_groups = config.auth.mode, config.auth.groups
     return store
 
 

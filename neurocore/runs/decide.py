@@ -11,6 +11,7 @@ from neurocore.access.permission import Action, Resource, require
 from neurocore.errors import DeadlinePassed, Forbidden, InputError, NoOpenGate
 from neurocore.failpoints import failpoint
 from neurocore.gates.answer import MAX_NOTE, check_form, choose, late_answer, note_problem, refuse_if_changed
+from neurocore.gates.evidence import groups_of
 from neurocore.gates.facts import State, Verb, Verdict
 from neurocore.gates.ruling import AnswerRule, Repeated, settle, verdict_of
 from neurocore.persistence.base import RunStore
@@ -79,6 +80,7 @@ def decide_gate(
         raise TypeError("approved must be True or False.")
     if actor is None:
         actor = called(by, face=Face.LIBRARY)
+    actor = structs.replace(actor, groups=groups_of(actor, run_store))
     while True:
         run = load_summary(run_id, run_store)
         refuse_if_held(run_id, run.held)

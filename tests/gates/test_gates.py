@@ -22,6 +22,7 @@ from neurocore.errors import (
     NotResumable,
     UsageError,
 )
+from neurocore.gates.evidence import groups_of, who_asks
 from neurocore.persistence.projections import last_hash
 from neurocore.runtime.executor import cancel_run, decide_gate
 from tests.runtime.test_flows import graph
@@ -331,3 +332,17 @@ def test_a_gate_shows_what_was_set_directly_before_it_whoever_drove_the_run_then
 
 class Death(Interruption):
     """Ends a drive as the death of its process would."""
+
+
+def test_in_open_mode_the_configuration_says_who_is_in_a_group(world: World) -> None:
+    world.store.open_groups = {"finance": ["Ann", "bea"]}
+    run_id = at_gate(world)
+    run = world.store.load_summary(run_id)
+    assert run is not None
+    assert who_asks(called(" ANN ", face=Face.WEB), run, world.store).groups == ("finance",)
+    decide(world, run_id)
+    (answer,) = world.store.load_gates(run_id)[0].answers
+    assert answer.groups == ("finance",)
+    assert groups_of(called("carl", face=Face.WEB), world.store) == ()
+    world.store.auth_mode = "local"
+    assert groups_of(called("ann", face=Face.WEB), world.store) == ()

@@ -78,7 +78,7 @@ def rules_of(gate: GateRecord, run: RunRecord, store: RunStore) -> Rules | None:
     facts, given = known_facts(gate, run, actor, store), answers_of(gate, store)
     verdict = evaluate(gate.policy, given, facts, now)
     choices = choices_of(gate, run, store, actor) if gate.policy.is_ruled and actor.label else {}
-    who = who_asks(actor, run)
+    who = who_asks(actor, run, store)
     withdrawn = {one.facts.get("withdraws") for one in gate.answers}
     own = [one for one, known in zip(_given(gate), given, strict=True)
            if known.who.id == who.id and one.hash not in withdrawn]  # fmt: skip
@@ -128,7 +128,7 @@ def _approve_does(gate: GateRecord, run: RunRecord, store: RunStore) -> str | No
     """Return what an approval by whoever looks does if the run does not continue with it at once."""
     actor, now = sender(), store.clock.now()
     facts, given = known_facts(gate, run, actor, store), answers_of(gate, store)
-    new = Given(id="new", who=who_asks(actor, run), answer=Choice.APPROVE, at=now, visit=gate.visit)
+    new = Given(id="new", who=who_asks(actor, run, store), answer=Choice.APPROVE, at=now, visit=gate.visit)
     verdict = evaluate(gate.policy, [*given, new], facts, now)
     if verdict.state is State.OPEN and verdict.counted and verdict.counted[-1].counts:
         return f"is recorded; then {verdict.missing} is needed" if verdict.missing else "is recorded"

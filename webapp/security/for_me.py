@@ -47,7 +47,7 @@ def waits_for_me(entry: GateEntry) -> bool:
         return True
     store = services().all_runs
     facts, given = known_facts(gate, entry.run, actor, store), answers_of(gate, store)
-    return policy.waits_for(gate.policy, given, facts, who_asks(actor, entry.run), store.clock.now())
+    return policy.waits_for(gate.policy, given, facts, who_asks(actor, entry.run, store), store.clock.now())
 
 
 def open_gates(*, mine: bool, blueprint: str | None, after: str | None, limit: int) -> list[GateEntry]:

@@ -35,6 +35,7 @@ IN_ADDRESS = re.compile(rf"{PREFIX}[\w-]{{20,}}")
 
 def init_app(app: Flask, here: Services) -> None:
     """Find out who sends each request. Raises UsageError where the store keeps no accounts."""
+    here.all_runs.open_groups = here.config.auth.groups  # a store that somebody else opened may not know them
     if here.config.auth.mode == "open":
         return
     if not here.store.keeps_accounts:

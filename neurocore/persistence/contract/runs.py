@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 from neurocore import codec, forks
@@ -39,6 +40,9 @@ class Runs(ABC):
 
     #: How people are known who work on this store (`auth.mode`).
     auth_mode: str = "open"
+
+    #: In mode `open`, the names of the members of each group (`auth.groups`).
+    open_groups: Mapping[str, Collection[str]] = MappingProxyType({})
 
     #: Who drives runs of this store; None: locks on files below `paths.data`.
     owners: Ownership | None = None
