@@ -27,7 +27,16 @@ from tests.webapp.test_signin import PASSWORD, ROOT, quick_hashes, team
 __all__ = ["quick_hashes", "team"]
 
 #: What takes an actor, and is no verb: it says who acts, or asks on behalf of one.
-HELPERS = {"acting", "entry_of", "answer_of", "refuse_unless_signed_in", "still_allowed", "require_own", "event_of"}
+HELPERS = {
+    "acting",
+    "entry_of",
+    "answer_of",
+    "refuse_unless_signed_in",
+    "still_allowed",
+    "require_own",
+    "event_of",
+    "check_glass",
+}
 
 
 class Verbs:

@@ -82,6 +82,10 @@ def told(answer, *ids):
     return answer.status_code, lines, headers
 
 
+#: What some operations need.
+BODIES = {"decision": {"digest": "x", "approved": True}, "withdrawal": {"digest": "x"}, "comments": {"text": "Why?"}}
+
+
 @pytest.mark.parametrize("way", [by_session, by_token])
 @pytest.mark.parametrize("more", [{}, PARTIAL, {"User-Agent": "Slackbot 1.0"}, {"If-None-Match": "*"}])
 def test_the_answer_about_what_is_unseen_is_that_about_what_is_not(team, way, more):
@@ -93,7 +97,7 @@ def test_the_answer_about_what_is_unseen_is_that_about_what_is_not(team, way, mo
         if method in SAFE_METHODS:
             both = [team.client.get(one, headers=headers) for one in (path, other)]
         elif path.startswith("/api/"):
-            body = {"digest": "x", "approved": True} if path.endswith("decision") else {}
+            body = BODIES.get(path.rpartition("/")[2], {})
             both = [team.client.post(one, json=body, headers=headers) for one in (path, other)]
         else:
             form = {"csrf_token": team.token(), "decision": "approve"}
