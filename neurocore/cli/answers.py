@@ -61,10 +61,9 @@ def answered_by(gate: GateRecord, run: RunRecord, project: Project) -> str:
 
 def rule_lines(gate: GateRecord, run: RunRecord, project: Project, *, indent: str) -> list[str]:
     """Return what the rules of an open gate give, and what was said about it; nothing for a gate with neither."""
-    comments = [
-        one for one in project.store.load_events(run.run_id)
-        if one.kind == "commented" and (one.data.get("gate"), one.data.get("visit")) == (gate.node_id, gate.visit)
-    ]  # fmt: skip
+    from neurocore.gates.evidence import comments_on
+
+    comments = comments_on(gate, project.store.load_events(run.run_id))
     lines: list[str] = []
     if gate.policy.is_ruled:
         found = project.gate_document(run, gate)

@@ -12,16 +12,14 @@ from neurocore.documents import make
 from neurocore.documents.gates import AnswerDocument, GateDecisionDocument, GateDocument, StageDocument
 from neurocore.documents.masking import masked
 from neurocore.documents.stored import stored
-from neurocore.gates import policy
-from neurocore.gates.evidence import WITHDRAW, answers_of
 from neurocore.gates.facts import Counted, State
-from neurocore.gates.ruling import known_facts
+from neurocore.gates.ruling import GateNow
 from neurocore.persistence import seals
-from neurocore.persistence.records import GateStatus
+from neurocore.persistence.records import WITHDRAW, GateStatus
 
 if TYPE_CHECKING:
     from neurocore.gates.compare import LastApproved
-    from neurocore.gates.facts import Facts, Verdict
+    from neurocore.gates.facts import Verdict
     from neurocore.gates.preview import Preview
     from neurocore.persistence.base import RunStore
     from neurocore.persistence.records import Answer, GateRecord, RunRecord
@@ -40,7 +38,8 @@ def gate(
     later: bool = False,
 ) -> GateDocument:
     """Return a gate occurrence with its answers; with `later`, its values are made when the document is written."""
-    verdict, facts = _verdict(record, run, store)
+    now = GateNow(record, run, store)
+    verdict = now.verdict
     return GateDocument(
         node=record.node_id,
         visit=record.visit,
@@ -70,7 +69,7 @@ def gate(
         missing=verdict.missing if record.kind == "gate" else None,
         deadline=record.deadline,
         overdue=verdict.overdue,
-        escalated_at=facts.escalated_at,
+        escalated_at=now.facts.escalated_at,
         decision=_decision(record, verdict),
         held_until=verdict.held_until,
         preview=make.previewed(preview) if preview else None,
@@ -80,7 +79,7 @@ def gate(
 
 def last_answer(record: GateRecord, run: RunRecord, store: RunStore) -> AnswerDocument:
     """Return the last answer at an occurrence that has some."""
-    return _answers(record, _verdict(record, run, store)[0])[-1]
+    return _answers(record, GateNow(record, run, store).verdict)[-1]
 
 
 def held(gates: Sequence[GateRecord], run: RunRecord, store: RunStore) -> Collection[tuple[str, int]]:
@@ -89,12 +88,7 @@ def held(gates: Sequence[GateRecord], run: RunRecord, store: RunStore) -> Collec
         one for one in gates
         if one.status is GateStatus.OPEN and one.kind == "gate" and one.answers and one.policy.undo != "0s"
     )  # fmt: skip
-    return {(one.node_id, one.visit) for one in undoable if _verdict(one, run, store)[0].state is State.HELD}
-
-
-def _verdict(record: GateRecord, run: RunRecord, store: RunStore) -> tuple[Verdict, Facts]:
-    facts = known_facts(record, run, None, store)
-    return policy.evaluate(record.policy, answers_of(record, store), facts, store.clock.now()), facts
+    return {(one.node_id, one.visit) for one in undoable if GateNow(one, run, store).verdict.state is State.HELD}
 
 
 def _policy(record: GateRecord) -> dict[str, Any]:
@@ -116,7 +110,7 @@ def _decision(record: GateRecord, verdict: Verdict) -> GateDecisionDocument | No
 
 
 def _answers(record: GateRecord, verdict: Verdict) -> list[AnswerDocument]:
-    withdrawn = {str(one.facts.get("withdraws")): one.at for one in record.answers if one.answer == WITHDRAW}
+    withdrawn = record.withdrawn
     counted = {one.id: one for one in verdict.counted}
     return [_answer(one, counted.get(one.hash), withdrawn.get(one.hash)) for one in record.answers]
 

@@ -12,7 +12,7 @@ from neurocore.errors import AlreadyDecided, GateAmbiguous, GateChanged, InputEr
 from neurocore.forms import same
 from neurocore.gates import occurrence
 from neurocore.persistence.base import RunStore
-from neurocore.persistence.records import Answer, GateRecord, GateStatus, RunRecord, own_event
+from neurocore.persistence.records import WITHDRAW, Answer, GateRecord, GateStatus, RunRecord, own_event
 from neurocore.readable import visible
 
 MAX_NOTE = 10_000
@@ -67,6 +67,13 @@ def is_by(answer: Answer, actor: Actor) -> bool:
     if answer.person is not None or actor.person is not None:
         return answer.person == actor.person
     return identity_of(answer.by) == identity_of(actor.label)
+
+
+def own_answer(gate: GateRecord, actor: Actor) -> Answer | None:
+    """Return the actor's own last answer at an occurrence that was not withdrawn, or None."""
+    withdrawn = gate.withdrawn
+    given = [one for one in gate.answers if one.answer != WITHDRAW and one.hash not in withdrawn]
+    return next((one for one in reversed(given) if is_by(one, actor)), None)
 
 
 def note_problem(note: object) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from neurocore import codec
 from neurocore.access.actor import Actor, KnownBy, identity_of
@@ -11,12 +11,12 @@ from neurocore.access.roles import Holder
 from neurocore.gates.facts import Cause, Choice, Decided, Facts, Given, Who
 from neurocore.gates.standing import after
 from neurocore.persistence.base import RunStore
-from neurocore.persistence.records import Answer, Event, GateRecord, GateStatus, RunRecord
+from neurocore.persistence.records import WITHDRAW, Answer, Event, GateRecord, GateStatus, RunRecord
 
 #: How many runs a chain of replays is followed through.
 LONGEST_CHAIN = 100
-#: The answer that takes another one back.
-WITHDRAW = "withdraw"
+#: The kind of the event of a comment.
+COMMENTED = "commented"
 #: What the kinds of events that make somebody an initiator are called in a sentence.
 _CLAUSES = {"started": "started this run", "replayed": "replayed this run"}
 
@@ -48,21 +48,20 @@ def content_of(note: str | None, data: Mapping[str, object]) -> str:
 
 def answers_of(gate: GateRecord, store: RunStore) -> list[Given]:
     """Return the answers of an occurrence, each with when it was withdrawn or its author disabled."""
-    withdrawn = {str(one.facts.get("withdraws")): one.at for one in gate.answers if one.answer == WITHDRAW}
+    withdrawn = gate.withdrawn
     disabled: dict[str, str | None] = {}
     found = []
     for one in gate.answers:
         if one.answer == WITHDRAW or one.known_by == KnownBy.SYSTEM:
             continue
-        who = one.person or identity_of(one.by)
-        if one.person is not None and who not in disabled:
-            disabled[who] = store.disabled_since(one.person, after=one.at)
-        found.append(_given(one, who, withdrawn.get(one.hash), disabled.get(who)))
+        if one.person is not None and one.person not in disabled:
+            disabled[one.person] = store.disabled_since(one.person, after=one.at)
+        found.append(_given(one, withdrawn.get(one.hash), disabled.get(one.author)))
     return found
 
 
-def _given(answer: Answer, who: str, withdrawn_at: str | None, disabled_at: str | None) -> Given:
-    facts = answer.facts
+def _given(answer: Answer, withdrawn_at: str | None, disabled_at: str | None) -> Given:
+    facts, who = answer.facts, answer.author
     signed_in_at = facts.get("signed_in_at")
     return Given(
         id=answer.hash, answer=_choice(answer), at=answer.at, digest=answer.digest, visit=answer.visit,
@@ -82,21 +81,22 @@ def _choice(answer: Answer) -> Choice | None:
     return None if answer.approved is None else (Choice.APPROVE if answer.approved else Choice.REJECT)
 
 
-def facts_of(
-    gate: GateRecord, gates: Sequence[GateRecord], store: RunStore, *, people: Callable[[], Iterable[Who]] | None = None
-) -> Facts:
-    """Return what is true of an occurrence now; `gates` are those of its run."""
+def facts_of(gate: GateRecord, run: RunRecord, actor: Actor | None, store: RunStore) -> Facts:
+    """Return what is true of an occurrence now; whose rights are known lets sentences name the people who can."""
     policy, escalated_at = gate.policy, None
     if policy.escalate is not None:
         due = after(gate.opened_at, policy.escalate.after)
         escalated_at = due if due <= store.clock.now() else None
+    gates = store.load_gates(gate.run_id, narrow=True) if policy.distinct_from else []
+    rights = actor.rights if actor is not None else None
     return Facts(
         opened_at=gate.opened_at, kind=gate.kind, visit=gate.visit, digest=gate.digest, mode=gate.auth_mode,
         store_mode=store.auth_mode, deadline=gate.deadline, escalated_at=escalated_at,
         initiators=initiators_of(gate.run_id, store) if not policy.self_approval else {},
         approved_before={name: _approvers(name, gates) for name in policy.distinct_from},
         last_at=max((one.at for one in gate.answers), default=None), voided=gate.status is GateStatus.VOIDED,
-        decision=_decision(gate), people=people,
+        decision=_decision(gate),
+        people=None if rights is None else lambda: people_of(rights.holders(), run.blueprint_name),
     )  # fmt: skip
 
 
@@ -117,8 +117,8 @@ def _approvers(name: str, gates: Sequence[GateRecord]) -> set[str]:
     if not done:
         return set()
     latest = max(done, key=lambda one: one.visit)
-    withdrawn = {one.facts.get("withdraws") for one in latest.answers}
-    last = {one.person or identity_of(one.by): one for one in latest.answers if one.hash not in withdrawn}
+    withdrawn = latest.withdrawn
+    last = {one.author: one for one in latest.answers if one.hash not in withdrawn}
     return {who for who, one in last.items() if _choice(one) is Choice.APPROVE}
 
 
@@ -168,3 +168,9 @@ def people_of(holders: Iterable[Holder], blueprint: str) -> list[Who]:
         )
         for one in holders
     ]  # fmt: skip
+
+
+def comments_on(gate: GateRecord, events: Iterable[Event]) -> list[Event]:
+    """Return what was said about an occurrence, oldest first."""
+    place = (gate.node_id, gate.visit)
+    return [one for one in events if one.kind == COMMENTED and (one.data.get("gate"), one.data.get("visit")) == place]

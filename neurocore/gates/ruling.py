@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
+
 from msgspec import structs
 
 from neurocore.access.actor import Actor, Face, KnownBy
 from neurocore.access.permission import Action, Resource, require
-from neurocore.errors import DeadlinePassed, Forbidden, NeedsPasskey, NeedsSignIn, NeuroCoreError, TooLate
+from neurocore.errors import DeadlinePassed, DecisionRefused, Forbidden, NeedsPasskey, NeedsSignIn, TooLate
 from neurocore.gates import policy
-from neurocore.gates.evidence import answers_of, content_of, facts_of, people_of, who_asks
-from neurocore.gates.facts import Allowed, Cause, Choice, Facts, Given, State, Verb, Verdict, Who
+from neurocore.gates.evidence import answers_of, content_of, facts_of, who_asks
+from neurocore.gates.facts import Allowed, Cause, Choice, Given, State, Verb, Verdict, Who
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.contract.accounts import Accounts
 from neurocore.persistence.contract.decisions import Rule
@@ -25,6 +28,45 @@ class Repeated(Exception):
     def __init__(self, answer: Answer) -> None:
         super().__init__()
         self.answer = answer
+
+
+class GateNow:
+    """An occurrence at this moment, with everything that its rules are applied to, read once."""
+
+    def __init__(self, gate: GateRecord, run: RunRecord, store: RunStore, actor: Actor | None = None) -> None:
+        self._run, self._store, self._actor = run, store, actor
+        self.policy, self.now = gate.policy, store.clock.now()
+        self.facts = facts_of(gate, run, actor, self._store)
+        self.given = answers_of(gate, self._store)
+
+    @cached_property
+    def who(self) -> Who:
+        """Return who asks."""
+        assert self._actor is not None, "nobody asks"
+        return who_asks(self._actor, self._run, self._store)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Return what the rules give."""
+        return self.verdict_with(self.given)
+
+    def verdict_with(self, given: Sequence[Given]) -> Verdict:
+        """Return what the rules would give with these answers."""
+        return policy.evaluate(self.policy, given, self.facts, self.now)
+
+    def may(self, verb: Verb) -> Allowed:
+        """Return whether who asks may do this, and if not, why."""
+        return policy.may_answer(self.policy, self.given, self.facts, self.who, verb, self.now)
+
+    @property
+    def waits(self) -> bool:
+        """Return whether the occurrence waits for who asks."""
+        return policy.waits_for(self.policy, self.given, self.facts, self.who, self.now)
+
+    def due_with(self, given: Sequence[Given]) -> str | None:
+        """Return when the occurrence must be looked at next, with these answers."""
+        due = policy.next_due(self.policy, given, self.facts, self.now)
+        return None if due is None else due.at
 
 
 class AnswerRule:
@@ -44,38 +86,31 @@ class AnswerRule:
         actor = still_allowed(self._actor, self._run, gate, accounts, action)
         if not broken and (gate.kind != "gate" or not gate.policy.is_ruled):
             return Ruling()
-        now, who = self._store.clock.now(), who_asks(actor, self._run, self._store)
-        facts = known_facts(gate, self._run, actor, self._store)
-        given = answers_of(gate, self._store)
-        content = content_of(self._answer.note, self._answer.data)
-        choice = Choice(self._verb.value) if self._verb is not Verb.WITHDRAW else None
-        if choice is not None:
-            before = policy.repeated(gate.policy, given, facts, who, choice, content, now)
-            if before is not None:
-                raise Repeated(next(one for one in gate.answers if one.hash == before.id))
-        with_it = self._with(given, who, choice, content, gate)
-        if choice is None:
-            allowed = policy.may_answer(gate.policy, given, facts, who, self._verb, now)
-        else:
-            allowed = policy.may_give(gate.policy, given, facts, with_it[-1], now)
-        if not allowed.allowed:
-            raise refusal(allowed)
-        given = with_it
-        self.verdict = policy.evaluate(gate.policy, given, facts, now)
-        due = policy.next_due(gate.policy, given, facts, now)
-        return Ruling(decides=self.verdict.state is State.DECIDED, due_at=due.at if due is not None else None)
+        now = GateNow(gate, self._run, self._store, actor)
+        given = self._withdrawn(now) if self._verb is Verb.WITHDRAW else self._added(now, gate)
+        self.verdict = now.verdict_with(given)
+        return Ruling(decides=self.verdict.state is State.DECIDED, due_at=now.due_with(given))
 
-    def _with(self, given: list[Given], who: Who, choice: Choice | None, content: str, gate: GateRecord) -> list[Given]:
-        """Return the answers with this one, which has no hash yet, or without the one that it withdraws."""
+    def _withdrawn(self, now: GateNow) -> list[Given]:
+        """Return the answers without the one that this one withdraws, if that is allowed."""
+        _refuse_unless(now.may(Verb.WITHDRAW))
         answer = self._answer
-        if choice is None:
-            gone = answer.facts.get("withdraws")
-            return [structs.replace(one, withdrawn_at=answer.at) if one.id == gone else one for one in given]
+        gone = answer.facts.get("withdraws")
+        return [structs.replace(one, withdrawn_at=answer.at) if one.id == gone else one for one in now.given]
+
+    def _added(self, now: GateNow, gate: GateRecord) -> list[Given]:
+        """Return the answers with this one, which has no hash yet, if it is allowed. Raises Repeated."""
+        answer, choice = self._answer, Choice(self._verb.value)
+        content = content_of(answer.note, answer.data)
+        before = policy.repeated(now.policy, now.given, now.facts, now.who, choice, content, now.now)
+        if before is not None:
+            raise Repeated(next(one for one in gate.answers if one.hash == before.id))
         new = Given(
-            id="new", who=who, answer=choice, at=answer.at, digest=answer.digest, visit=gate.visit, content=content,
-            break_glass=bool(answer.facts.get("break_glass")),
+            id="new", who=now.who, answer=choice, at=answer.at, digest=answer.digest, visit=gate.visit,
+            content=content, break_glass=bool(answer.facts.get("break_glass")),
         )  # fmt: skip
-        return [*given, new]
+        _refuse_unless(policy.may_give(now.policy, now.given, now.facts, new, now.now))
+        return [*now.given, new]
 
 
 def still_allowed(
@@ -101,60 +136,39 @@ def still_allowed(
     return renewed
 
 
-def known_facts(gate: GateRecord, run: RunRecord, actor: Actor | None, store: RunStore) -> Facts:
-    """Return what is true of an occurrence, with the people that a sentence may name."""
-    rights = actor.rights if actor is not None else None
-    people = None if rights is None else lambda: people_of(rights.holders(), run.blueprint_name)
-    gates = store.load_gates(gate.run_id, narrow=True) if gate.policy.distinct_from else []
-    return facts_of(gate, gates, store, people=people)
-
-
-def verdict_of(gate: GateRecord, run: RunRecord, store: RunStore, actor: Actor | None = None) -> Verdict:
-    """Return what the rules of an occurrence give now."""
-    given = answers_of(gate, store)
-    return policy.evaluate(gate.policy, given, known_facts(gate, run, actor, store), store.clock.now())
-
-
-def choices_of(gate: GateRecord, run: RunRecord, store: RunStore, actor: Actor) -> dict[Verb, Allowed]:
-    """Return for each thing that somebody may want to do at a gate whether they may, and if not, why."""
-    given, facts = answers_of(gate, store), known_facts(gate, run, actor, store)
-    who, now = who_asks(actor, run, store), store.clock.now()
-    return {verb: policy.may_answer(gate.policy, given, facts, who, verb, now) for verb in Verb}
-
-
-def refusal(allowed: Allowed) -> NeuroCoreError:
-    """Return the exception for what somebody may not do at a gate."""
+def _refuse_unless(allowed: Allowed) -> None:
+    """Raise the exception for what somebody may not do at a gate."""
+    if allowed.allowed:
+        return
     reason = allowed.reason or "You may not do this here."
-    if allowed.problem == "needs-sign-in":
-        return NeedsSignIn(reason, who_can=allowed.who_can)
-    if allowed.problem == "needs-passkey":
-        return NeedsPasskey(reason, who_can=allowed.who_can)
-    if allowed.problem == "deadline-passed":
-        return DeadlinePassed(reason)
-    if allowed.problem == "too-late":
-        return TooLate(reason)
-    return Forbidden(reason, who_can=allowed.who_can)
+    late = _LATE.get(allowed.problem or "")
+    if late is not None:
+        raise late(reason)
+    raise _REFUSALS.get(allowed.problem or "", Forbidden)(reason, who_can=allowed.who_can)
+
+
+_LATE: dict[str, type[DecisionRefused]] = {"deadline-passed": DeadlinePassed, "too-late": TooLate}
+_REFUSALS: dict[str, type[Forbidden]] = {"needs-sign-in": NeedsSignIn, "needs-passkey": NeedsPasskey}
 
 
 def when_due(run: RunRecord, store: RunStore) -> Rule:
     """Return the rule by which time decides: the deadline rejects, and what was held takes effect."""
 
     def rule(gate: GateRecord, _accounts: Accounts) -> Ruling | None:
-        now, facts, given = store.clock.now(), known_facts(gate, run, None, store), answers_of(gate, store)
-        verdict = policy.evaluate(gate.policy, given, facts, now)
+        now = GateNow(gate, run, store)
+        verdict = now.verdict
         if verdict.state is not State.DECIDED or verdict.decision is None:
-            due = policy.next_due(gate.policy, given, facts, now)
-            due_at = due.at if due is not None else None
+            due_at = now.due_with(now.given)
             return None if due_at == gate.due_at else Ruling(decides=False, due_at=due_at)
         if verdict.cause is not Cause.DEADLINE:
             return Ruling()
-        at = verdict.decision.at
         answer = Answer(
             node_id=gate.node_id, visit=gate.visit, approved=False, by=DEADLINE, known_by=KnownBy.SYSTEM.value,
-            at=max(at, now), face=Face.SYSTEM.value, answer=Choice.REJECT.value,
+            at=max(verdict.decision.at, now.now), face=Face.SYSTEM.value, answer=Choice.REJECT.value,
             note="Nobody decided in time.",
         )  # fmt: skip
-        return Ruling(answer=answer, event=own_event("expired", {"gate": gate.node_id, "visit": gate.visit}, at=now))
+        event = own_event("expired", {"gate": gate.node_id, "visit": gate.visit}, at=now.now)
+        return Ruling(answer=answer, event=event)
 
     return rule
 

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct, field
 
 from neurocore import codec, typed
-from neurocore.access.actor import Actor
+from neurocore.access.actor import Actor, identity_of
 from neurocore.clock import utcnow_iso
 from neurocore.persistence import seals
 from neurocore.persistence.gate_policy import GatePolicy
@@ -173,6 +173,10 @@ def own_event(kind: str, data: dict[str, Any], *, at: str) -> Event:
     return Event(at=at, kind=kind, who="NeuroCore", known_by="system", data=data, face="system")
 
 
+#: The answer that takes another one back.
+WITHDRAW = "withdraw"
+
+
 class Answer(Struct, frozen=True, kw_only=True):
     """One person's approval or rejection at a gate occurrence, chained by hash to the run's previous answer.
 
@@ -200,6 +204,11 @@ class Answer(Struct, frozen=True, kw_only=True):
     facts: dict[str, Any] = {}
     prev_hash: str = ""
     hash: str = ""
+
+    @property
+    def author(self) -> str:
+        """Return who gave it: the person's id or, where nobody signs in, the identity of the name."""
+        return self.person or identity_of(self.by)
 
     def sealed(self, run_id: str, prev_hash: str) -> Answer:
         """Return this answer with its place in the chain after `prev_hash` (`neurocore.persistence.seals`).
@@ -251,6 +260,11 @@ class GateRecord(Struct, kw_only=True):
         """Return the values shown to the person, decoded."""
         values = codec.restore(self.shown)
         return values if isinstance(values, dict) else {}
+
+    @property
+    def withdrawn(self) -> dict[str, str]:
+        """Return when each answer that was withdrawn was, by its hash."""
+        return {str(one.facts.get("withdraws")): one.at for one in self.answers if one.answer == WITHDRAW}
 
     @property
     def decision(self) -> Answer | None:

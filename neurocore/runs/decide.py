@@ -13,7 +13,7 @@ from neurocore.failpoints import failpoint
 from neurocore.gates.answer import MAX_NOTE, check_form, choose, late_answer, note_problem, refuse_if_changed
 from neurocore.gates.evidence import groups_of
 from neurocore.gates.facts import State, Verb, Verdict
-from neurocore.gates.ruling import AnswerRule, Repeated, settle, verdict_of
+from neurocore.gates.ruling import AnswerRule, GateNow, Repeated, settle
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.ownership import owner_label
 from neurocore.persistence.projections import refuse_if_held
@@ -190,7 +190,9 @@ def _record(run: RunRecord, gate: GateRecord, answer: Answer, actor: Actor, stor
     try:
         recorded = store.answer_gate(run.run_id, answer, event=event, digest=gate.digest, **more)
     except Repeated as same:
-        return Decision(answer=same.answer, gate=gate, effect="repeated", verdict=verdict_of(gate, run, store, actor))
+        return Decision(
+            answer=same.answer, gate=gate, effect="repeated", verdict=GateNow(gate, run, store, actor).verdict
+        )
     except DeadlinePassed:
         settle(run.run_id, gate.node_id, gate.visit, store)
         raise
@@ -214,9 +216,7 @@ def _is_asked(gate: GateRecord, actor: Actor) -> bool:
 
 def _hand_on(decision: Decision, run: RunRecord, store: RunStore, dispatch: Submits | None) -> Decision:
     """Submit the run if it is owed, which it is if it waited when the answer took effect."""
-    if dispatch is None:
-        return decision
-    if decision.effect == "recorded":
+    if dispatch is None or decision.effect == "recorded":
         return decision
     if run.status is not RunStatus.SUSPENDED or decision.effect != "took_effect":
         now = store.load_summary(run.run_id)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from neurocore.access.actor import Actor, acting, identity_of
+from neurocore.access.actor import Actor, acting
 from neurocore.access.permission import Action, Resource, require
 from neurocore.errors import InputError, NoOpenGate, TooLate
 from neurocore.failpoints import failpoint
-from neurocore.gates.answer import choose, note_problem, refuse_if_changed
-from neurocore.gates.evidence import WITHDRAW
+from neurocore.gates.answer import choose, note_problem, own_answer, refuse_if_changed
+from neurocore.gates.evidence import COMMENTED
 from neurocore.gates.facts import Verb, Verdict
 from neurocore.gates.ruling import AnswerRule
 from neurocore.persistence.base import RunStore
 from neurocore.persistence.projections import refuse_if_held
-from neurocore.persistence.records import Answer, GateRecord, RunRecord, event_of
+from neurocore.persistence.records import WITHDRAW, Answer, GateRecord, RunRecord, event_of
 from neurocore.readable import visible
 from neurocore.runs.decide import answer_of, refuse_unless_signed_in
 from neurocore.runs.find import load_summary
@@ -42,21 +42,10 @@ def withdraw_answer(
         raise TooLate(f"Run {run_id} has no open gate at which an answer could be withdrawn: it is decided.")
     refuse_unless_signed_in(actor, found.auth_mode, since="since this gate opened")
     refuse_if_changed(run, found, digest, run_store)
-    own = _own(found, actor)
+    own = own_answer(found, actor)
     if own is None:
         raise NoOpenGate(f"You have given no answer at gate {found.node_id} of run {run_id} that could be withdrawn.")
     return _withdraw(run, found, own, actor, run_store)
-
-
-def _own(gate: GateRecord, actor: Actor) -> Answer | None:
-    """Return the actor's own last answer at an occurrence, if it was not withdrawn."""
-    withdrawn = {one.facts.get("withdraws") for one in gate.answers}
-    who = actor.person or identity_of(actor.label)
-    own = [
-        one for one in gate.answers
-        if (one.person or identity_of(one.by)) == who and one.answer != WITHDRAW and one.hash not in withdrawn
-    ]  # fmt: skip
-    return own[-1] if own else None
 
 
 def _withdraw(run: RunRecord, gate: GateRecord, own: Answer, actor: Actor, store: RunStore) -> Verdict | None:
@@ -88,4 +77,4 @@ def comment(run_id: str, text: str, *, actor: Actor, run_store: RunStore, gate: 
     if found is None:
         raise NoOpenGate(f"Run {run_id} has no open gate to comment on.")
     said = {"gate": found.node_id, "visit": found.visit, "text": text.strip()}
-    run_store.add_event(run_id, event_of(actor, "commented", said, at=run_store.clock.now()))
+    run_store.add_event(run_id, event_of(actor, COMMENTED, said, at=run_store.clock.now()))

@@ -13,7 +13,7 @@ from neurocore.accounts import people
 from neurocore.drivers.sweep import sweep_once
 from neurocore.errors import AlreadyDecided, Forbidden, GateChanged, NeedsSignIn, TooLate
 from neurocore.gates.facts import State
-from neurocore.gates.ruling import verdict_of
+from neurocore.gates.ruling import GateNow
 from neurocore.persistence.admin import check
 from neurocore.persistence.records import GateStatus, RunStatus
 from neurocore.runs.decide import decide_gate
@@ -179,7 +179,7 @@ def test_an_answer_can_be_withdrawn_until_it_has_taken_effect(team, ruled):
     run_id = ruled(approvers=("group:finance",), required=2, undo="1min")
     answer(team, run_id, "ann")
     withdraw_answer(run_id, actor=signed_in(team, "ann"), run_store=team.store)
-    assert verdict_of(team.gate(run_id), team.store.load_summary(run_id), team.store).approved_by == ()
+    assert GateNow(team.gate(run_id), team.store.load_summary(run_id), team.store).verdict.approved_by == ()
     for name in ("ann", "bea"):
         held = answer(team, run_id, name)
     assert (held.effect, held.verdict.state) == ("recorded", State.HELD)
@@ -192,7 +192,7 @@ def test_an_answer_can_be_withdrawn_until_it_has_taken_effect(team, ruled):
     assert ">Withdraw</button>" in page
     form = {"gate": "review", "visit": "1", "digest": team.gate(run_id).digest}
     assert team.send(f"/runs/{run_id}/withdrawal", form).status_code == 303
-    assert verdict_of(team.gate(run_id), team.store.load_summary(run_id), team.store).state is State.OPEN
+    assert GateNow(team.gate(run_id), team.store.load_summary(run_id), team.store).verdict.state is State.OPEN
     assert answer(team, run_id, "carl").effect == "recorded"
 
 

@@ -15,7 +15,7 @@ from neurocore.documents.runs import StandingDocument
 from neurocore.documents.streamed import Streamed
 from neurocore.gates.answer import MAX_NOTE
 from neurocore.gates.facts import Allowed, Verb
-from neurocore.gates.ruling import choices_of, verdict_of
+from neurocore.gates.ruling import GateNow
 from neurocore.persistence.projections import still
 from neurocore.persistence.records import GateRecord, GateStatus, RunRecord
 from neurocore.runs.find import load_summary, resolve_run_id
@@ -93,15 +93,16 @@ def list_gates(here: Services, run_id: str) -> GatesDocument:
 
 
 def _verdict(gate: GateRecord, run: RunRecord, here: Services, actor: Actor) -> VerdictDocument:
-    found = verdict_of(gate, run, here.store, actor)
-    approve, reject = _choices(gate, run, here, actor)
+    now = GateNow(gate, run, here.store, actor)
+    found = now.verdict
+    approve, reject = _choices(now, gate, run, actor)
     return VerdictDocument(
         state=found.state.value, may_answer=approve.allowed or reject.allowed, reason=approve.reason,
         who_can=list(approve.who_can), missing=found.missing if gate.kind == "gate" else None, stage=found.stage,
     )  # fmt: skip
 
 
-def _choices(gate: GateRecord, run: RunRecord, here: Services, actor: Actor) -> tuple[Allowed, Allowed]:
+def _choices(now: GateNow, gate: GateRecord, run: RunRecord, actor: Actor) -> tuple[Allowed, Allowed]:
     """Return whether this person may approve, and whether they may reject."""
     allowed = may(actor, Action.ANSWER, Resource(blueprint=run.blueprint_name, run_id=run.run_id, gate=gate.node_id))
     reason, who_can = allowed.reason, allowed.who_can
@@ -110,8 +111,7 @@ def _choices(gate: GateRecord, run: RunRecord, here: Services, actor: Actor) -> 
     if reason is not None:
         refused = Allowed(allowed=False, reason=reason, who_can=who_can)
         return refused, refused
-    choices = choices_of(gate, run, here.store, actor)
-    return choices[Verb.APPROVE], choices[Verb.REJECT]
+    return now.may(Verb.APPROVE), now.may(Verb.REJECT)
 
 
 @post("/runs/{run_id}/withdrawal", Action.ANSWER, 200, 404, 410)

@@ -7,17 +7,19 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from neurocore.gates.evidence import WITHDRAW, answers_of, who_asks
+from neurocore.gates.answer import own_answer
+from neurocore.gates.evidence import COMMENTED, comments_on
 from neurocore.gates.facts import Allowed, Choice, Given, State, Verb, Verdict
-from neurocore.gates.policy import evaluate
-from neurocore.gates.ruling import choices_of, known_facts
+from neurocore.gates.ruling import GateNow
 from neurocore.gates.standing import after, in_words
 from neurocore.persistence.base import RunStore
-from neurocore.persistence.records import Answer, Event, GateRecord, RunRecord
+from neurocore.persistence.records import WITHDRAW, Answer, Event, GateRecord, RunRecord
 from webapp.security.actors import sender
 
 #: An answer that is refused only because it must be given in a better way is still offered.
 _NEEDS = ("needs-sign-in", "needs-passkey")
+#: What the panel offers or says why not.
+_SHOWN = (Verb.APPROVE, Verb.REJECT, Verb.WITHDRAW)
 
 
 class Approval(Struct, frozen=True, kw_only=True):
@@ -66,44 +68,32 @@ class Rules(Struct, frozen=True, kw_only=True):
         return self.verdict.state is State.HELD
 
 
-def rules_of(gate: GateRecord, run: RunRecord, store: RunStore) -> Rules | None:
+def rules_of(gate: GateRecord, run: RunRecord, store: RunStore, events: Iterable[Event]) -> Rules | None:
     """Return what the panel of an open gate says about its rules; None where it has none."""
-    comments = [
-        one for one in store.load_events(run.run_id)
-        if one.kind == "commented" and (one.data.get("gate"), one.data.get("visit")) == (gate.node_id, gate.visit)
-    ]  # fmt: skip
     if gate.kind != "gate":
         return None
-    actor, now = sender(), store.clock.now()
-    facts, given = known_facts(gate, run, actor, store), answers_of(gate, store)
-    verdict = evaluate(gate.policy, given, facts, now)
-    choices = choices_of(gate, run, store, actor) if gate.policy.is_ruled and actor.label else {}
-    who = who_asks(actor, run, store)
-    withdrawn = {one.facts.get("withdraws") for one in gate.answers}
-    own = [one for one, known in zip(_given(gate), given, strict=True)
-           if known.who.id == who.id and one.hash not in withdrawn]  # fmt: skip
+    actor = sender()
+    now = GateNow(gate, run, store, actor)
+    is_ruled = gate.policy.is_ruled
+    own = own_answer(gate, actor)
+    choices = {verb: now.may(verb) for verb in _SHOWN} if is_ruled and actor.label else {}
     return Rules(
-        stages=_stages(gate, verdict), verdict=verdict, why_not=_why_not(choices),
-        approve_does=_approve_does(gate, run, store) if gate.policy.is_ruled else None, own=own[-1] if own else None,
-        may_withdraw=bool(own) and Verb.WITHDRAW in choices and choices[Verb.WITHDRAW].allowed,
-        escalates=_escalates(gate, facts.escalated_at), comments=comments,
+        stages=_stages(gate, now.verdict), verdict=now.verdict, why_not=_why_not(choices),
+        approve_does=_approve_does(now, gate) if is_ruled else None, own=own,
+        may_withdraw=own is not None and Verb.WITHDRAW in choices and choices[Verb.WITHDRAW].allowed,
+        escalates=_escalates(gate, now.facts.escalated_at), comments=comments_on(gate, events),
     )  # fmt: skip
 
 
 def version_of(gates: Sequence[GateRecord], events: Iterable[Event]) -> str:
     """Return a text that changes when a gate opens, is answered, decided or voided, or gets a comment."""
     parts = [f"{gate.node_id}/{gate.visit}/{gate.digest}/{len(gate.answers)}" for gate in gates]
-    parts.append(str(sum(one.kind == "commented" for one in events)))
+    parts.append(str(sum(one.kind == COMMENTED for one in events)))
     return hashlib.blake2b("|".join(parts).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
 
-def _given(gate: GateRecord) -> list[Answer]:
-    """Return the answers of people, as `answers_of` has them."""
-    return [one for one in gate.answers if one.answer != WITHDRAW and one.known_by != "system"]
-
-
 def _stages(gate: GateRecord, verdict: Verdict) -> list[StageView]:
-    latest = {one.by: one for one in _given(gate)}
+    latest = {one.by: one for one in gate.answers if one.answer != WITHDRAW}
     return [
         StageView(
             asked=in_words(stage.approvers) if stage.approvers else "everybody with the role approver",
@@ -124,12 +114,10 @@ def _why_not(choices: dict[Verb, Allowed]) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _approve_does(gate: GateRecord, run: RunRecord, store: RunStore) -> str | None:
+def _approve_does(now: GateNow, gate: GateRecord) -> str | None:
     """Return what an approval by whoever looks does if the run does not continue with it at once."""
-    actor, now = sender(), store.clock.now()
-    facts, given = known_facts(gate, run, actor, store), answers_of(gate, store)
-    new = Given(id="new", who=who_asks(actor, run, store), answer=Choice.APPROVE, at=now, visit=gate.visit)
-    verdict = evaluate(gate.policy, [*given, new], facts, now)
+    new = Given(id="new", who=now.who, answer=Choice.APPROVE, at=now.now, visit=gate.visit)
+    verdict = now.verdict_with([*now.given, new])
     if verdict.state is State.OPEN and verdict.counted and verdict.counted[-1].counts:
         return f"is recorded; then {verdict.missing} is needed" if verdict.missing else "is recorded"
     if verdict.state is State.HELD:

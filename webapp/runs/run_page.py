@@ -369,7 +369,7 @@ class RunPage:
             same=last is not None and before == values,
             typed=typed,
             since_looked=looked,
-            rules=rules_of(gate, self.run, self.store),
+            rules=rules_of(gate, self.run, self.store, reversed(self.events)),
         )
 
     # ---------------------------------------------------------------- tabs

@@ -5,9 +5,7 @@ from __future__ import annotations
 from flask import g
 
 from neurocore.access.permission import Action, Resource, allows
-from neurocore.gates import policy
-from neurocore.gates.evidence import answers_of, who_asks
-from neurocore.gates.ruling import known_facts
+from neurocore.gates.ruling import GateNow
 from neurocore.persistence.records import GateEntry
 from webapp.security.identity import is_stranger, signed_in
 from webapp.services import services
@@ -45,9 +43,7 @@ def waits_for_me(entry: GateEntry) -> bool:
     gate, actor = entry.gate, signed_in()
     if actor is None or gate.kind != "gate" or not gate.policy.is_ruled:
         return True
-    store = services().all_runs
-    facts, given = known_facts(gate, entry.run, actor, store), answers_of(gate, store)
-    return policy.waits_for(gate.policy, given, facts, who_asks(actor, entry.run, store), store.clock.now())
+    return GateNow(gate, entry.run, services().all_runs, actor).waits
 
 
 def open_gates(*, mine: bool, blueprint: str | None, after: str | None, limit: int) -> list[GateEntry]:
