@@ -31,10 +31,13 @@ class Repeated(Exception):
 
 
 class GateNow:
-    """An occurrence at this moment, with everything that its rules are applied to, read once."""
+    """An occurrence at this moment, with everything that its rules are applied to, read once.
+
+    It is read from the whole history: who is behind a run counts even for somebody who may not see that run.
+    """
 
     def __init__(self, gate: GateRecord, run: RunRecord, store: RunStore, actor: Actor | None = None) -> None:
-        self._run, self._store, self._actor = run, store, actor
+        self._run, self._store, self._actor = run, store.whole, actor
         self.policy, self.now = gate.policy, store.clock.now()
         self.facts = facts_of(gate, run, actor, self._store)
         self.given = answers_of(gate, self._store)

@@ -30,10 +30,15 @@ _OF_A_RUN: dict[str, Callable[[], Any]] = {
 
 #: Those of them whose records may name another run.
 _NAMES_A_RUN = ("load_run", "load_summary", "load_events")
+#: The kinds of events that may name another run: the original of a replay, or the run whose step started this one.
+_NAMES_ANOTHER = ("started", "replayed")
 
 
 class VisibleRuns:
-    """A store seen by somebody who may not see every blueprint. Whatever is not about reading goes to the store."""
+    """A store seen by somebody who may not see every blueprint. Whatever is not about reading goes to the store.
+
+    Rules are never applied to what somebody sees, but to `whole`, which is the store.
+    """
 
     def __init__(self, store: RunStore, sees: Callable[[str], bool]) -> None:
         self._store = store
@@ -62,8 +67,9 @@ class VisibleRuns:
             return structs.replace(value, replay_of=None)
         if isinstance(value, GateEntry):
             return structs.replace(value, run=self._without_unseen(value.run))
-        if isinstance(value, Event) and value.kind == "replayed" and not self._is_seen(str(value.data.get("from", ""))):
-            return structs.replace(value, data={key: one for key, one in value.data.items() if key != "from"})
+        if isinstance(value, Event) and value.kind in _NAMES_ANOTHER:
+            unseen = [key for key in ("from", "parent") if not self._is_seen(str(value.data.get(key, "")))]
+            return structs.replace(value, data={key: one for key, one in value.data.items() if key not in unseen})
         return value
 
     def _is_seen(self, run_id: str) -> bool:

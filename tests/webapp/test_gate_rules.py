@@ -319,3 +319,25 @@ def test_an_admin_who_signed_in_long_ago_breaks_no_glass_and_no_old_digest_count
     with pytest.raises(Forbidden):
         decide_gate(run_id, actor=signed_in(team, "ann"), **given)
     assert not team.gate(run_id).answers
+
+
+def test_who_is_behind_a_run_counts_where_they_cannot_see_the_run_that_started_it(team, ruled, monkeypatch):
+    """The rules are applied to the whole history, not to what somebody may see of it."""
+    people.add_person(
+        "pia", store=team.store, actor=ROOT, grants=[Grant(Role.APPROVER, "payout")], password=PASSWORD
+    )  # fmt: skip
+    outer = team.run("two")
+    with team.store.database.write() as connection:
+        connection.execute("UPDATE events SET person = ? WHERE kind = 'started'",
+                           (people.find_person("pia", team.store).id,))  # fmt: skip
+    monkeypatch.setenv("NEUROCORE_PARENT_RUN", outer)
+    run_id = ruled(self_approval=False)
+    team.sign_in("pia")
+    assert team.client.get(f"/runs/{outer}").status_code == 404
+    page = team.client.get(f"/runs/{run_id}").text
+    assert "You stood behind the run that started this one" in page
+    assert outer not in page
+    assert outer not in team.client.get(f"/api/v1/runs/{run_id}/events").text
+    form = {"decision": "approve", "gate": "review", "visit": "1", "digest": team.gate(run_id).digest}
+    assert team.send(f"/runs/{run_id}/decision", form).status_code == 403
+    assert not team.gate(run_id).answers

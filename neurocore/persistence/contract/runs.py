@@ -6,7 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from neurocore import codec, forks
 from neurocore.clock import RANDOM_IDS, SYSTEM_CLOCK, Clock, Ids
@@ -46,6 +46,11 @@ class Runs(ABC):
 
     #: Who drives runs of this store; None: locks on files below `paths.data`.
     owners: Ownership | None = None
+
+    @property
+    def whole(self) -> Self:
+        """Return the store itself: what shows somebody a part of it (`VisibleRuns`) leads to all of it so."""
+        return self
 
     # ---------------------------------------------------------------- the six
 
